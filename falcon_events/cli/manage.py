@@ -1,0 +1,164 @@
+"""accounts, lists, keys, sessions: who may do what."""
+
+from __future__ import annotations
+
+import click
+
+from falcon_events.access.protocol import Scope
+from falcon_events.cli.common import db_option, json_option, print_json, print_rows, tracking_of
+
+
+@click.group()
+def accounts() -> None:
+    """Owners of lists and keys."""
+
+
+@accounts.command("create")
+@click.argument("name")
+@db_option
+@json_option
+def create_account(name: str, db: str, as_json: bool) -> None:
+    """Make an account; the store is made where there is none."""
+    with tracking_of(db, create=True) as tracking:
+        account = tracking.directory.create_account(name)
+    if as_json:
+        print_json(account)
+    else:
+        click.echo(f"account {account.name} made ({account.account_id})")
+
+
+@accounts.command("list")
+@db_option
+@json_option
+def list_accounts(db: str, as_json: bool) -> None:
+    """List the accounts."""
+    with tracking_of(db) as tracking:
+        rows = tracking.directory.accounts()
+    print_rows(rows, as_json, {"name": "account", "account_id": "id", "created_at": "created (UTC)"})
+
+
+@click.group()
+def lists() -> None:
+    """Subscriber lists, to which events belong."""
+
+
+@lists.command("create")
+@click.option("--id", "list_id", type=click.IntRange(1), help="The list's id; the next free one where it is left out.")
+@click.option("--account", required=True, help="The name of the account that owns it.")
+@click.option("--name", required=True, help="What the list is called.")
+@db_option
+@json_option
+def create_list(list_id: int | None, account: str, name: str, db: str, as_json: bool) -> None:
+    """Make a list."""
+    with tracking_of(db) as tracking:
+        made = tracking.directory.create_list(account, name, list_id)
+    if as_json:
+        print_json(made)
+    else:
+        click.echo(f"list {made.list_id} made for account {account}")
+
+
+@lists.command("list")
+@db_option
+@json_option
+def list_lists(db: str, as_json: bool) -> None:
+    """List the lists."""
+    with tracking_of(db) as tracking:
+        rows = tracking.directory.lists()
+    print_rows(rows, as_json, {"list_id": "list", "account": "account", "name": "name", "created_at": "created (UTC)"})
+
+
+@lists.command("rename")
+@click.argument("list_id", type=click.IntRange(1))
+@click.argument("name")
+@db_option
+def rename_list(list_id: int, name: str, db: str) -> None:
+    """Give a list another name."""
+    with tracking_of(db) as tracking:
+        tracking.directory.rename_list(list_id, name)
+    click.echo(f"list {list_id} is now called {name}")
+
+
+@lists.command("delete")
+@click.argument("list_id", type=click.IntRange(1))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@db_option
+def delete_list(list_id: int, yes: bool, db: str) -> None:
+    """Delete a list with all its events."""
+    if not yes:
+        click.confirm(f"Delete list {list_id} with all its events? This cannot be undone.", abort=True)
+    with tracking_of(db) as tracking:
+        tracking.directory.delete_list(list_id)
+    click.echo(f"list {list_id} deleted")
+
+
+@click.group()
+def keys() -> None:
+    """API keys."""
+
+
+@keys.command("create")
+@click.option("--account", required=True, help="The name of the account it belongs to.")
+@click.option("--scope", type=click.Choice([str(scope) for scope in Scope]), default="full", show_default=True, help="What it allows.")
+@db_option
+@json_option
+def create_key(account: str, scope: str, db: str, as_json: bool) -> None:
+    """Make a key and print it: it cannot be read again."""
+    with tracking_of(db) as tracking:
+        made = tracking.directory.create_key(account, scope)
+    if as_json:
+        print_json(made)
+    else:
+        click.echo(made.key)
+        click.echo(f"key {made.key_id} made for account {account}; it is not shown again", err=True)
+
+
+@keys.command("list")
+@db_option
+@json_option
+def list_keys(db: str, as_json: bool) -> None:
+    """List the keys, never the keys themselves."""
+    with tracking_of(db) as tracking:
+        rows = tracking.directory.keys()
+    columns = {"key_id": "key", "account": "account", "scope": "scope", "created_at": "created (UTC)", "revoked_at": "revoked (UTC)"}
+    print_rows(rows, as_json, columns)
+
+
+@keys.command("revoke")
+@click.argument("key")
+@db_option
+def revoke_key(key: str, db: str) -> None:
+    """Revoke a KEY, given by its id (see `keys list`) or as the key itself."""
+    with tracking_of(db) as tracking:
+        tracking.directory.revoke_key(key)
+    click.echo("key revoked")
+
+
+@click.group()
+def sessions() -> None:
+    """Sessions: credentials that end by themselves."""
+
+
+@sessions.command("create")
+@click.option("--account", required=True, help="The name of the account it is for.")
+@click.option("--ttl-s", type=click.IntRange(1), required=True, help="After how many seconds it ends.")
+@db_option
+@json_option
+def create_session(account: str, ttl_s: int, db: str, as_json: bool) -> None:
+    """Make a session and print its id: it cannot be read again."""
+    with tracking_of(db) as tracking:
+        session_id = tracking.directory.create_session(account, ttl_s)
+    if as_json:
+        print_json({"session_id": session_id})
+    else:
+        click.echo(session_id)
+
+
+@sessions.command("revoke")
+@click.argument("session_id")
+@db_option
+def revoke_session(session_id: str, db: str) -> None:
+    """End a session now."""
+    with tracking_of(db) as tracking:
+        tracking.directory.revoke_session(session_id)
+    click.echo("session revoked")

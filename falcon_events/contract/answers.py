@@ -1,0 +1,72 @@
+"""Answers: what leaves, as status, headers and bytes; the same on WSGI and ASGI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from falcon_events.contract.schemas import common_error
+from falcon_events.errors import Failure, RequestRefused, StoreUnavailable
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An HTTP answer: its status, its body in JSON, and headers beside `Content-Type: application/json`."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Tracked(msgspec.Struct, frozen=True):
+    """The answer to a tracked event: the documented members, then the stored event's own id and whether it is a repeat."""
+
+    uuid: str
+    external_id: str
+    identify_event_sent: bool
+    event_id: str
+    duplicate: bool = False
+
+
+class _EventAnswer(msgspec.Struct):
+    status: str
+    uuid: str
+    external_id: str
+    identify_event_sent: bool
+
+
+def event_reply(tracked: Tracked) -> Reply:
+    """200 for a tracked event, with the stored event's id in X-Event-ID."""
+    body = _encode(_EventAnswer("success", tracked.uuid, tracked.external_id, tracked.identify_event_sent))
+    headers: tuple[tuple[str, str], ...] = (("X-Event-ID", tracked.event_id),)
+    if tracked.duplicate:
+        headers += (("X-Event-Duplicate", "true"),)
+    return Reply(200, body, headers)
+
+
+def properties_reply(list_id: int, properties: Mapping[str, Sequence[str]]) -> Reply:
+    """200 with the property names of a list, by event type."""
+    return Reply(200, _encode({"ListID": str(list_id), "Properties": properties}))
+
+
+def errors_reply(status: int, failures: Iterable[Failure], headers: tuple[tuple[str, str], ...] = ()) -> Reply:
+    """A failure in the one shape that failures have."""
+    return Reply(status, _encode({"Errors": [{"Code": f.code, "Message": f.message} for f in failures]}), headers)
+
+
+def refusal_reply(refused: RequestRefused) -> Reply:
+    """The answer that a refused request gets."""
+    headers: tuple[tuple[str, str], ...] = ()
+    if isinstance(refused, StoreUnavailable):
+        headers = (("Retry-After", str(refused.retry_after_s)),)
+    elif refused.status == 401:
+        headers = (("WWW-Authenticate", "Bearer"),)
+    return errors_reply(refused.status, refused.failures, headers)
+
+
+def common_reply(code: int, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
+    """The answer for one of the codes that belong to no rule of one request, such as 404 or 413."""
+    status, failure = common_error(code)
+    return errors_reply(status, [failure], headers)

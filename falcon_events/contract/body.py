@@ -1,0 +1,73 @@
+"""Reading a request's body: JSON bytes into parameters under their documented names."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from falcon_events.contract.schemas import common_error, load_schema
+from falcon_events.errors import InvalidRequest
+
+MAX_DEPTH = 64
+
+Params = dict[str, Any]
+
+_decode = msgspec.json.Decoder().decode
+
+PARAMETERS = {
+    name.lower(): name for schema in ("event.request", "properties.request") for name in load_schema(schema)["properties"]
+}
+
+
+def unreadable() -> InvalidRequest:
+    """What a body that is not a readable JSON object is refused with."""
+    status, failure = common_error(100000)
+    return InvalidRequest(status, [failure])
+
+
+def read_body(body: bytes) -> Params:
+    """The parameters of a JSON body, under the names that the schemas give them; unknown ones are left out.
+
+    Names match without regard to case; of two spellings of one name, the last in the body counts.
+    Within a value, the last of two members of one name counts (RFC 8259, section 4).
+
+    Raises:
+        InvalidRequest: the body is not a JSON object in UTF-8, is nested deeper than 64 levels, or has a
+            number or a string that no IEEE double or Unicode string can hold (status 400).
+    """
+    try:
+        members = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise unreadable() from None
+    if type(members) is not dict:
+        raise unreadable()
+    # A body with few brackets cannot be deep; counting them is cheaper than walking every body.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(members) > MAX_DEPTH:
+        raise unreadable()
+    params = {}
+    for name, value in members.items():
+        known = PARAMETERS.get(name) or PARAMETERS.get(name.lower())
+        if known is not None:
+            if known in params:
+                return _read_in_order(body)
+            params[known] = value
+    return params
+
+
+def _read_in_order(body: bytes) -> Params:
+    """The same for a body with two spellings of one name, where a dict has lost their order."""
+    order = json.loads(body, object_pairs_hook=lambda pairs: [name for name, _ in pairs])
+    last = {PARAMETERS[name.lower()]: name for name in order if name.lower() in PARAMETERS}
+    members = _decode(body)
+    return {known: members[name] for known, name in last.items()}
+
+
+def _depth(value: object) -> int:
+    """How deep arrays and objects are nested; without recursion, as the depth is the sender's."""
+    depth, level = 0, [value]
+    while level := [item for item in level if type(item) is dict or type(item) is list]:
+        depth += 1
+        level = [inner for item in level for inner in (item.values() if type(item) is dict else item)]  # type: ignore[attr-defined]
+    return depth

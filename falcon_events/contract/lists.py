@@ -1,0 +1,27 @@
+"""ListID, the parameter that both endpoints share."""
+
+from __future__ import annotations
+
+import re
+
+from falcon_events.contract.schemas import load_schema
+
+MAX_LIST_ID = 2**63 - 1
+"""The largest id that a list can have; larger ones are well-formed, and unknown."""
+
+_digits = re.compile(load_schema("event.request")["properties"]["ListID"]["pattern"]).search
+
+
+def list_id_of(value: object) -> int | None:
+    """The id that a ListID parameter names: an integer above 0 or a string of its ASCII digits; None if it is neither.
+
+    JSON has one kind of number, so 94.0 is the integer 94 (JSON Schema draft 2020-12, 6.1.1).
+    """
+    if type(value) is int:
+        return value if value > 0 else None
+    if type(value) is str:
+        # int() refuses thousands of digits; no list has an id of more than 19.
+        return int(value.lstrip("0")[:20]) if _digits(value) else None
+    if type(value) is float and value > 0 and value.is_integer():
+        return int(value)
+    return None

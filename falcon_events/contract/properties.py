@@ -1,0 +1,30 @@
+"""POST /api/v1/website_events.properties: parameters into a list's id, or the documented failures."""
+
+from __future__ import annotations
+
+from falcon_events.contract.body import Params
+from falcon_events.contract.lists import list_id_of
+from falcon_events.contract.schemas import RequestSchema, listed_errors, load_schema
+from falcon_events.errors import InvalidRequest
+
+_SCHEMA = load_schema("properties.request")
+_judge = RequestSchema(_SCHEMA)
+_NOT_FOUND = listed_errors(_SCHEMA)[3]
+
+
+def check_properties_request(params: Params) -> int:
+    """The id of the list that is asked for.
+
+    Raises:
+        InvalidRequest: ListID is missing (code 1) or is none (code 2).
+    """
+    list_id = list_id_of(params.get("ListID"))
+    if list_id is None:
+        raise InvalidRequest(422, _judge.failures(params))
+    return list_id
+
+
+def list_not_found() -> InvalidRequest:
+    """What a list that is unknown or another account's is answered with (code 3)."""
+    status, failure = _NOT_FOUND
+    return InvalidRequest(status, [failure])

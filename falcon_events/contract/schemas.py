@@ -1,0 +1,95 @@
+"""The JSON Schemas, and the failures that they word: each rule carries its documented code and message."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
+
+from falcon_events.timestamps import parse_timestamp
+from falcon_events.errors import Failure
+
+NAMES = ("event.request", "event.response", "properties.request", "properties.response", "errors")
+
+Schema = dict[str, Any]
+
+
+def load_schema(name: str) -> Schema:
+    """One of the package's schemas by its NAME; from the installed package, or from the checkout beside it.
+
+    Raises:
+        FileNotFoundError: there is no such schema, or the installation lacks its files.
+    """
+    inside = resources.files("falcon_events") / "jsonschemas" / f"{name}.json"
+    beside = Path(__file__).parents[2] / "jsonschemas" / f"{name}.json"
+    text = (inside if inside.is_file() else beside).read_bytes()
+    schema: Schema = msgspec.json.decode(text)
+    return schema
+
+
+def common_error(code: int) -> tuple[int, Failure]:
+    """HTTP status and failure of one of the codes that belong to no rule of one request."""
+    return _COMMON[code]
+
+
+def listed_errors(schema: Mapping[str, Any]) -> dict[int, tuple[int, Failure]]:
+    """The failures of a schema's `x-errors`, by code, each with its HTTP status."""
+    return {e["code"]: (e["status"], Failure(e["code"], e["message"])) for e in schema.get("x-errors", ())}
+
+
+_COMMON = listed_errors(load_schema("errors"))
+
+_formats = FormatChecker(formats=())
+
+
+@_formats.checks("date-time")
+def _is_date_time(value: object) -> bool:
+    return not isinstance(value, str) or parse_timestamp(value) is not None
+
+
+class RequestSchema:
+    """A request's schema as a judge: which documented failures do these parameters have?
+
+    Args:
+        schema: the schema, as load_schema gives it.
+        lifted: names of settings whose rules (`x-unless-setting`) do not apply.
+        clock: the current time in seconds since 1970.
+    """
+
+    def __init__(self, schema: Schema, lifted: frozenset[str] = frozenset(), clock: Callable[[], float] = time.time) -> None:
+        rules = [rule for rule in schema.get("allOf", ()) if rule.get("x-unless-setting") not in lifted]
+        self._schema = {**schema, "allOf": rules}
+
+        def max_ahead(_: Any, limit_s: float, value: object, __: Any) -> Iterator[ValidationError]:
+            moment = parse_timestamp(value) if isinstance(value, str) else None
+            if moment is not None and moment > (clock() + limit_s) * 1e6:
+                yield ValidationError(f"{value!r} lies more than {limit_s} s ahead")
+
+        judge = validators.extend(Draft202012Validator, {"x-max-ahead-s": max_ahead})
+        self._validator = judge(self._schema, format_checker=_formats)
+
+    def failures(self, params: object, status: int = 422) -> list[Failure]:
+        """The failures of this status that the rules find in the parameters, ascending by code."""
+        found = {
+            Failure(rule["code"], rule["message"])
+            for rule in map(self._rule_of, self._validator.iter_errors(params))
+            if rule["status"] == status
+        }
+        return sorted(found)
+
+    def _rule_of(self, error: ValidationError) -> Mapping[str, Any]:
+        """The innermost `x-error` on the way from the schema's root to the failing keyword."""
+        place: Any = self._schema
+        rule: Mapping[str, Any] = place["x-error"]
+        for step in error.absolute_schema_path:
+            if isinstance(place, dict):
+                if "$ref" in place:  # the path leads on through the referenced schema, which bears no code
+                    break
+                rule = place.get("x-error", rule)
+            place = place[step]
+        return rule

@@ -1,0 +1,94 @@
+"""Every exception that this package raises on purpose; all derive from EventsError."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Failure(NamedTuple):
+    """One failure of a request, as the answer's `Errors` array carries it."""
+
+    code: int
+    message: str
+
+
+class EventsError(Exception):
+    """Base of every exception that falcon_events raises on purpose."""
+
+
+class SettingError(EventsError, ValueError):
+    """A setting has a value that it cannot have; the message names it and what would be right."""
+
+
+class RequestRefused(EventsError):
+    """A request was refused; nothing of it was stored.
+
+    `status` is the HTTP status of the same refusal over HTTP, `failures` the documented codes
+    and messages, ascending by code.
+    """
+
+    def __init__(self, status: int, failures: Iterable[Failure]) -> None:
+        self.status = status
+        self.failures = tuple(sorted(set(failures)))
+        super().__init__("; ".join(f"{f.message} (code {f.code})" for f in self.failures))
+
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """The documented codes, ascending."""
+        return tuple(failure.code for failure in self.failures)
+
+
+class InvalidRequest(RequestRefused):
+    """The body or a parameter is not as documented (HTTP 400, 413 or 422)."""
+
+
+class NotAuthenticated(RequestRefused):
+    """No credential, or one that is unknown, revoked or expired (HTTP 401)."""
+
+
+class NotAllowed(RequestRefused):
+    """The credential's scope does not allow this call (HTTP 403)."""
+
+
+class StoreUnavailable(RequestRefused):
+    """The store cannot take the request now (HTTP 503); nothing of it was kept.
+
+    `retry_after_s` is how long to wait before the next try, in seconds.
+    """
+
+    def __init__(self, reason: str, retry_after_s: int = 1) -> None:
+        super().__init__(503, [Failure(503, reason)])
+        self.retry_after_s = retry_after_s
+
+
+class StoreClosed(StoreUnavailable):
+    """The tracker was used after its close()."""
+
+    def __init__(self) -> None:
+        super().__init__("The event store is closed.")
+
+
+class StoreError(EventsError):
+    """The store's file cannot be opened or used; the message says why and what to do."""
+
+
+class StoreMissing(StoreError):
+    """There is no store at this path, and the call does not make one."""
+
+
+class StoreLocked(StoreError):
+    """Another process holds the store's file; `pid` names it where the system tells."""
+
+    def __init__(self, path: str, pid: int | None) -> None:
+        holder = f"process {pid}" if pid is not None else "another process"
+        super().__init__(f"{path} is held by {holder}; a store serves one process at a time.")
+        self.pid = pid
+
+
+class NotFound(EventsError, LookupError):
+    """An account, list, key or session of this name does not exist."""
+
+
+class AlreadyExists(EventsError, ValueError):
+    """An account or list of this name or id exists already."""

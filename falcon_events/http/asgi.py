@@ -1,0 +1,153 @@
+"""The ASGI door: reads the request, awaits, sends the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import falcon
+import falcon.asgi
+
+from falcon_events.http.endpoints import ACTIONS, HEALTH, PATHS, Incoming, answer, health_reply, not_allowed, status_reply
+from falcon_events.http.replies import send, serialize_error
+from falcon_events.tracking import EventTracking
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Resource:
+    """A Falcon resource that answers one endpoint."""
+
+    def __init__(self, tracking: EventTracking, endpoint: str) -> None:
+        self._tracking = tracking
+        self._endpoint = endpoint
+        for method in set(falcon.HTTP_METHODS) - {"OPTIONS"}:
+            setattr(self, f"on_{method.lower()}", self._answer if method in ACTIONS[endpoint] else self._refuse)
+
+    async def _answer(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        body = await _read(req, self._tracking.settings.max_body_bytes)
+        incoming = Incoming(req.method, req.path, body, req.get_header("Authorization"), req.params)
+        send(resp, await self._tracking.waiter.arun(answer(self._tracking, self._endpoint, incoming)))
+
+    async def _refuse(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        send(resp, not_allowed(self._endpoint))
+
+
+class _Health:
+    def __init__(self, tracking: EventTracking) -> None:
+        self._tracking = tracking
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        send(resp, await asyncio.to_thread(health_reply, self._tracking))
+
+
+class Lifespan:
+    """A Falcon middleware that closes the tracker when the server shuts down, and may open it when it starts."""
+
+    def __init__(self, tracking: EventTracking, *, opens: bool) -> None:
+        self._tracking = tracking
+        self._opens = opens
+
+    async def process_startup(self, scope: Scope, event: Message) -> None:
+        """Opens the store, so that a server that cannot have it does not start."""
+        if self._opens:
+            await asyncio.to_thread(self._tracking.open)
+
+    async def process_shutdown(self, scope: Scope, event: Message) -> None:
+        """Closes the tracker; every request has been answered by now."""
+        await asyncio.to_thread(self._tracking.close)
+
+
+class ASGIMiddleware:
+    """Answers the documented paths and passes everything else, lifespan included, to the wrapped application.
+
+    Args:
+        app: the wrapped ASGI application.
+        tracking: the tracker; it is closed when the wrapped application has shut down.
+        prefix: what stands before /api/v1, such as "/tracking".
+    """
+
+    def __init__(self, app: ASGIApplication, tracking: EventTracking, prefix: str = "") -> None:
+        self._app = app
+        self._tracking = tracking
+        self._paths = frozenset(prefix + path for path in PATHS)
+        self._own: falcon.asgi.App[Any, Any] = falcon.asgi.App()
+        mount_asgi(self._own, tracking, prefix)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _path(scope) in self._paths:
+            await self._own({**scope, "path": _path(scope)}, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._app(scope, receive, self._closing(send))
+        else:
+            await self._app(scope, receive, send)
+
+    def _closing(self, send: Send) -> Send:
+        async def send_and_close(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown."):
+                await asyncio.to_thread(self._tracking.close)
+            await send(message)
+
+        return send_and_close
+
+
+class _Mountable:
+    """An ASGI application that a framework may mount below a path, which it then leaves in front of `path`."""
+
+    def __init__(self, app: falcon.asgi.App[Any, Any]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("root_path"):
+            scope = {**scope, "path": _path(scope)}
+        await self._app(scope, receive, send)
+
+
+def mount_asgi(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str) -> None:
+    """Adds the documented endpoints to a falcon.asgi.App."""
+    for path in PATHS:
+        app.add_route(prefix + path, Resource(tracking, path))
+
+
+def asgi_app(tracking: EventTracking) -> ASGIApplication:
+    """An ASGI application of its own: the documented endpoints and /healthz; every failure has the documented shape.
+
+    It opens the tracker when the server starts it and closes it when the server shuts down (lifespan).
+
+    Args:
+        tracking: the tracker.
+    """
+    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[Lifespan(tracking, opens=True)])
+    mount_asgi(app, tracking, "")
+    app.add_route(HEALTH, _Health(tracking))
+    app.set_error_serializer(serialize_error)
+    app.add_error_handler(Exception, _unforeseen)
+    return _Mountable(app)
+
+
+async def _read(req: falcon.asgi.Request, limit: int) -> bytes | None:
+    """The body, or None where it is over the limit; one that ends before its announced length counts as empty."""
+    length = req.content_length
+    if length is not None and length > limit:
+        return None
+    body: bytes = await req.stream.read(limit + 1)
+    if len(body) > limit:
+        return None
+    return b"" if length is not None and len(body) < length else body
+
+
+def _path(scope: Scope) -> str:
+    """The path below the one that the application is mounted at (ASGI: `path` includes `root_path`)."""
+    path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
+    return path[len(root) :] if root and path.startswith(root + "/") else path
+
+
+async def _unforeseen(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]) -> None:
+    if isinstance(error, (falcon.HTTPError, falcon.HTTPStatus)):
+        raise error
+    send(resp, status_reply(500, ""))

@@ -1,0 +1,101 @@
+"""The endpoints: which path and method is answered by what; shared by every door."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from falcon_events.contract.answers import Reply, common_reply, errors_reply, refusal_reply
+from falcon_events.contract.body import unreadable
+from falcon_events.errors import Failure
+from falcon_events.tracking import EventTracking
+from falcon_events.waiting import Steps
+
+logger = logging.getLogger("falcon_events.requests")
+
+EVENT = "/api/v1/event"
+PROPERTIES = "/api/v1/website_events.properties"
+HEALTH = "/healthz"
+PATHS = (EVENT, PROPERTIES)
+"""What a mounted or wrapping tracker answers; /healthz belongs to the standalone application."""
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """What a door has read of a request.
+
+    `body` is None where it is larger than the limit; `query` holds the query string's parameters.
+    """
+
+    method: str
+    path: str
+    body: bytes | None
+    authorization: str | None
+    query: Mapping[str, str | list[str]]
+
+
+Action = Callable[[EventTracking, Incoming], Steps[Reply]]
+
+
+def _event(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
+    return tracking.pipeline.event_reply(incoming.body or b"", _bearer(incoming))
+
+
+def _properties(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
+    return tracking.pipeline.properties_reply(incoming.body or b"", _bearer(incoming))
+
+
+def _properties_query(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
+    given = [value for name, value in incoming.query.items() if name.lower() == "listid"]
+    last = given[-1] if given else None
+    return tracking.pipeline.properties_query_reply(last[-1] if isinstance(last, list) else last, _bearer(incoming))
+
+
+ACTIONS: dict[str, dict[str, Action]] = {
+    EVENT: {"POST": _event},
+    PROPERTIES: {"GET": _properties_query, "POST": _properties},
+}
+
+
+def answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[Reply]:
+    """The answer of an endpoint to what a door has read."""
+    began = time.perf_counter()
+    if incoming.body is None:
+        reply = common_reply(413)
+    else:
+        reply = yield from ACTIONS[endpoint][incoming.method](tracking, incoming)
+    if tracking.settings.log_requests:
+        logger.info("%s %s %d %.1f ms", incoming.method, incoming.path, reply.status, (time.perf_counter() - began) * 1e3)
+    return reply
+
+
+def not_allowed(endpoint: str) -> Reply:
+    """The answer to a method that an endpoint does not have."""
+    return common_reply(405, (("Allow", ", ".join(ACTIONS.get(endpoint, ("GET",)))),))
+
+
+def health_reply(tracking: EventTracking) -> Reply:
+    """200 while the store takes events, 503 with the reason otherwise."""
+    reason = tracking.health()
+    if reason is None:
+        return Reply(200, b'{"status":"ok"}')
+    return errors_reply(503, [Failure(503, reason)], (("Retry-After", "1"),))
+
+
+def status_reply(status: int, title: str) -> Reply:
+    """The answer for an error that the web framework found, such as a path that does not exist."""
+    if status in (404, 405):
+        return common_reply(status)
+    if status == 400:
+        return refusal_reply(unreadable())
+    if status == 500:
+        return common_reply(100005)
+    return errors_reply(status, [Failure(status, title)])
+
+
+def _bearer(incoming: Incoming) -> str | None:
+    """The key of `Authorization: Bearer KEY` (RFC 6750, 2.1), if there is one."""
+    scheme, _, key = (incoming.authorization or "").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None

@@ -1,0 +1,107 @@
+"""The WSGI door: reads the request, waits in its thread, sends the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import falcon
+
+from falcon_events.http.endpoints import ACTIONS, HEALTH, PATHS, Incoming, answer, health_reply, not_allowed, status_reply
+from falcon_events.http.replies import send, serialize_error
+from falcon_events.tracking import EventTracking
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class Resource:
+    """A Falcon resource that answers one endpoint."""
+
+    def __init__(self, tracking: EventTracking, endpoint: str) -> None:
+        self._tracking = tracking
+        self._endpoint = endpoint
+        for method in set(falcon.HTTP_METHODS) - {"OPTIONS"}:
+            setattr(self, f"on_{method.lower()}", self._answer if method in ACTIONS[endpoint] else self._refuse)
+
+    def _answer(self, req: falcon.Request, resp: falcon.Response) -> None:
+        body = _read(req, self._tracking.settings.max_body_bytes)
+        incoming = Incoming(req.method, req.path, body, req.get_header("Authorization"), req.params)
+        send(resp, self._tracking.waiter.run(answer(self._tracking, self._endpoint, incoming)))
+
+    def _refuse(self, req: falcon.Request, resp: falcon.Response) -> None:
+        send(resp, not_allowed(self._endpoint))
+
+
+class _Health:
+    def __init__(self, tracking: EventTracking) -> None:
+        self._tracking = tracking
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        send(resp, health_reply(self._tracking))
+
+
+class WSGIMiddleware:
+    """Answers the documented paths and passes every other request to the wrapped application, untouched.
+
+    Args:
+        app: the wrapped WSGI application.
+        tracking: the tracker.
+        prefix: what stands before /api/v1, such as "/tracking".
+    """
+
+    def __init__(self, app: WSGIApplication, tracking: EventTracking, prefix: str = "") -> None:
+        self._app = app
+        self._paths = frozenset(prefix + path for path in PATHS)
+        self._own: falcon.App[Any, Any] = falcon.App()
+        mount_wsgi(self._own, tracking, prefix)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") in self._paths:
+            return self._own(environ, start_response)
+        return self._app(environ, start_response)
+
+
+def mount_wsgi(app: falcon.App[Any, Any], tracking: EventTracking, prefix: str) -> None:
+    """Adds the documented endpoints to a falcon.App."""
+    for path in PATHS:
+        app.add_route(prefix + path, Resource(tracking, path))
+
+
+def wsgi_app(tracking: EventTracking) -> falcon.App[Any, Any]:
+    """A WSGI application of its own: the documented endpoints and /healthz; every failure has the documented shape.
+
+    Args:
+        tracking: the tracker; closing it stays the caller's business.
+    """
+    app: falcon.App[Any, Any] = falcon.App()
+    mount_wsgi(app, tracking, "")
+    app.add_route(HEALTH, _Health(tracking))
+    app.set_error_serializer(serialize_error)
+    app.add_error_handler(Exception, _unforeseen)
+    return app
+
+
+def _read(req: falcon.Request, limit: int) -> bytes | None:
+    """The body, or None where it is over the limit; one that ends before its announced length counts as empty."""
+    length = req.content_length
+    if length is not None and length > limit:
+        return None
+    # Without a length there is a body only if it is chunked, and the server marks its end.
+    stream = req.stream if length is None and _is_chunked(req) else req.bounded_stream
+    body: bytes = stream.read(limit + 1)
+    if len(body) > limit:
+        return None
+    return b"" if length is not None and len(body) < length else body
+
+
+def _is_chunked(req: falcon.Request) -> bool:
+    return bool(req.env.get("wsgi.input_terminated")) or "chunked" in req.env.get("HTTP_TRANSFER_ENCODING", "").lower()
+
+
+def _unforeseen(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
+    if isinstance(error, falcon.HTTPError):
+        raise error
+    if isinstance(error, falcon.HTTPStatus):
+        raise error
+    send(resp, status_reply(500, ""))

@@ -1,0 +1,150 @@
+"""Rows of accounts, lists, API keys and sessions; each function is one task for the store's writer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import duckdb
+import msgspec
+
+from falcon_events.errors import AlreadyExists, NotFound
+
+LISTS = """
+select lists.list_id, accounts.name, lists.name, lists.created_at
+from lists join accounts on accounts.account_id = lists.account_id
+order by lists.list_id
+"""
+KEYS = """
+select api_keys.key_id, accounts.name, api_keys.scope, api_keys.created_at, api_keys.revoked_at
+from api_keys join accounts on accounts.account_id = api_keys.account_id
+order by api_keys.created_at, api_keys.key_id
+"""
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An account: the owner of lists, API keys and sessions."""
+
+    account_id: str
+    name: str
+    created_at: datetime
+
+
+class EventList(msgspec.Struct, frozen=True):
+    """A subscriber list and the name of the account that owns it."""
+
+    list_id: int
+    account: str
+    name: str
+    created_at: datetime
+
+
+class Key(msgspec.Struct, frozen=True):
+    """An API key without the key itself, which nobody can read again."""
+
+    key_id: str
+    account: str
+    scope: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All that answering "who is this, and is the list theirs" takes."""
+
+    keys: list[tuple[bytes, str, str]]
+    """Hash, account id and scope of every key that is not revoked."""
+    sessions: list[tuple[bytes, str, datetime]]
+    """Hash, account id and expiry of every session that is not revoked."""
+    lists: list[tuple[int, str]]
+    """Id and account id of every list."""
+
+
+def load(connection: duckdb.DuckDBPyConnection) -> Snapshot:
+    """Every valid credential and every list."""
+    keys = connection.execute("select key_hash, account_id, scope from api_keys where revoked_at is null").fetchall()
+    sessions = connection.execute("select session_hash, account_id, expires_at from sessions where revoked_at is null").fetchall()
+    lists = connection.execute("select list_id, account_id from lists").fetchall()
+    return Snapshot(keys, [(h, a, _utc(at)) for h, a, at in sessions], lists)
+
+
+def add_account(connection: duckdb.DuckDBPyConnection, account: Account) -> None:
+    """Raises AlreadyExists where the name is taken."""
+    if connection.execute("select 1 from accounts where name = ?", [account.name]).fetchone():
+        raise AlreadyExists(f"There is an account {account.name!r} already.")
+    connection.execute("insert into accounts values (?, ?, ?)", [account.account_id, account.name, _plain(account.created_at)])
+
+
+def accounts(connection: duckdb.DuckDBPyConnection) -> list[Account]:
+    """Every account, by name."""
+    rows = connection.execute("select account_id, name, created_at from accounts order by name").fetchall()
+    return [Account(account_id, name, _utc(at)) for account_id, name, at in rows]
+
+
+def account_id(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    """The id of the account of this name; raises NotFound."""
+    row = connection.execute("select account_id from accounts where name = ?", [name]).fetchone()
+    if row is None:
+        raise NotFound(f"There is no account {name!r}.")
+    return str(row[0])
+
+
+def add_list(connection: duckdb.DuckDBPyConnection, list_id: int | None, owner: str, name: str, now: datetime) -> int:
+    """Adds a list under this id, or under the next free one; raises AlreadyExists where the id is taken."""
+    if list_id is None:
+        ((list_id,),) = connection.execute("select coalesce(max(list_id), 0) + 1 from lists").fetchall()
+    elif connection.execute("select 1 from lists where list_id = ?", [list_id]).fetchone():
+        raise AlreadyExists(f"There is a list {list_id} already.")
+    connection.execute("insert into lists values (?, ?, ?, ?)", [list_id, owner, name, _plain(now)])
+    return list_id
+
+
+def lists(connection: duckdb.DuckDBPyConnection) -> list[EventList]:
+    """Every list, by id."""
+    return [EventList(i, account, name, _utc(at)) for i, account, name, at in connection.execute(LISTS).fetchall()]
+
+
+def rename_list(connection: duckdb.DuckDBPyConnection, list_id: int, name: str) -> None:
+    """Raises NotFound where there is no such list."""
+    if not connection.execute("update lists set name = ? where list_id = ? returning 1", [name, list_id]).fetchall():
+        raise NotFound(f"There is no list {list_id}.")
+
+
+def add_key(connection: duckdb.DuckDBPyConnection, key_id: str, owner: str, scope: str, key_hash: bytes, now: datetime) -> None:
+    """Adds a key by its hash."""
+    connection.execute("insert into api_keys values (?, ?, ?, ?, ?, null)", [key_id, owner, scope, key_hash, _plain(now)])
+
+
+def keys(connection: duckdb.DuckDBPyConnection) -> list[Key]:
+    """Every key, revoked ones too, by age."""
+    rows = connection.execute(KEYS).fetchall()
+    return [Key(i, account, scope, _utc(made), _utc(gone) if gone else None) for i, account, scope, made, gone in rows]
+
+
+def revoke_key(connection: duckdb.DuckDBPyConnection, key_id: str, key_hash: bytes, now: datetime) -> bytes:
+    """Revokes the key of this id or hash and gives its hash; raises NotFound."""
+    sql = "update api_keys set revoked_at = coalesce(revoked_at, ?) where key_id = ? or key_hash = ? returning key_hash"
+    rows = connection.execute(sql, [_plain(now), key_id, key_hash]).fetchall()
+    if not rows:
+        raise NotFound("There is no such key; `falcon-events keys list` shows the ids.")
+    return bytes(rows[0][0])
+
+
+def add_session(connection: duckdb.DuckDBPyConnection, session_hash: bytes, owner: str, now: datetime, expires: datetime) -> None:
+    """Adds a session by its hash, and forgets those that expired."""
+    connection.execute("delete from sessions where expires_at < ?", [_plain(now)])
+    connection.execute("insert into sessions values (?, ?, ?, ?, null)", [session_hash, owner, _plain(now), _plain(expires)])
+
+
+def revoke_session(connection: duckdb.DuckDBPyConnection, session_hash: bytes, now: datetime) -> None:
+    """Raises NotFound where there is no such session."""
+    sql = "update sessions set revoked_at = coalesce(revoked_at, ?) where session_hash = ? returning 1"
+    if not connection.execute(sql, [_plain(now), session_hash]).fetchall():
+        raise NotFound("There is no such session, or it has expired.")
+
+
+def _plain(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)

@@ -1,0 +1,132 @@
+"""The database's schema, as numbered steps from an empty file to today's; docs/database.md describes it."""
+
+from __future__ import annotations
+
+import uuid
+
+import duckdb
+
+from falcon_events.errors import StoreError
+
+_FIRST = """
+create table meta (
+    schema_version integer not null,
+    uuid_namespace uuid not null,
+    folded_seq bigint not null,
+    created_at timestamp not null
+);
+create table accounts (
+    account_id varchar primary key,
+    name varchar not null unique,
+    created_at timestamp not null
+);
+create table lists (
+    list_id bigint primary key,
+    account_id varchar not null,
+    name varchar not null,
+    created_at timestamp not null
+);
+create table api_keys (
+    key_id varchar primary key,
+    account_id varchar not null,
+    scope varchar not null,
+    key_hash blob not null unique,
+    created_at timestamp not null,
+    revoked_at timestamp
+);
+create table sessions (
+    session_hash blob primary key,
+    account_id varchar not null,
+    created_at timestamp not null,
+    expires_at timestamp not null,
+    revoked_at timestamp
+);
+create table events (
+    seq bigint not null,
+    event_id uuid not null,
+    account_id varchar not null,
+    list_id bigint not null,
+    event varchar not null,
+    visitor uuid not null,
+    external_id varchar not null,
+    email varchar,
+    occurred_at timestamp not null,
+    received_at timestamp not null,
+    properties json not null
+);
+create table bindings (
+    list_id bigint not null,
+    visitor uuid not null,
+    email varchar not null,
+    traits json,
+    bound_at timestamp not null,
+    primary key (list_id, visitor, email)
+);
+create table event_ids (
+    account_id varchar not null,
+    event_id uuid not null,
+    visitor uuid not null,
+    external_id varchar not null,
+    identify_event_sent boolean not null,
+    stored_at timestamp not null,
+    primary key (account_id, event_id)
+);
+create table event_types (
+    list_id bigint not null,
+    event varchar not null,
+    events bigint not null,
+    first_seen timestamp not null,
+    last_seen timestamp not null
+);
+create table event_properties (
+    list_id bigint not null,
+    event varchar not null,
+    name varchar not null,
+    value_type varchar not null,
+    events bigint not null,
+    first_seen timestamp not null,
+    last_seen timestamp not null
+);
+insert into meta values (0, '{namespace}', 0, now() at time zone 'utc');
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
+"""Step n leads from schema version n to n + 1; a step, once released, never changes."""
+
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def migrate(connection: duckdb.DuckDBPyConnection, path: str) -> None:
+    """Brings the file to today's schema, all steps in one transaction.
+
+    Raises:
+        StoreError: the file is from a newer release, or is a database of something else.
+    """
+    version = _version(connection, path)
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} has schema version {version}; this release knows up to {SCHEMA_VERSION}. Use a newer falcon-events to open it."
+        )
+    if version == SCHEMA_VERSION:
+        return
+    connection.begin()
+    try:
+        for step in MIGRATIONS[version:]:
+            connection.execute(step.replace("{namespace}", str(uuid.uuid4())))
+        connection.execute("update meta set schema_version = ?", [SCHEMA_VERSION])
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _version(connection: duckdb.DuckDBPyConnection, path: str) -> int:
+    tables = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    if not tables:
+        return 0
+    if not {"meta", "events", "event_properties"} <= tables:
+        raise StoreError(f"{path} is a DuckDB database, but not one of falcon-events. Give another path.")
+    row = connection.execute("select schema_version from meta").fetchone()
+    if row is None:
+        raise StoreError(f"{path} is damaged: its table meta is empty. Restore it from a backup.")
+    return int(row[0])

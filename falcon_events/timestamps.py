@@ -1,0 +1,37 @@
+"""RFC 3339 date-times, read into microseconds since 1970."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_RFC3339 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:)([0-9]{2})(?:\.([0-9]+))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def parse_timestamp(text: str) -> int | None:
+    """Microseconds since 1970 in UTC of an RFC 3339 date-time (section 5.6), or None where it is none.
+
+    Digits of a second beyond the sixth are cut off; a leap second (:60) counts as the second after it.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        return None
+    date, minutes, second, fraction, offset = match.groups()
+    leap = second == "60"
+    try:
+        moment = datetime.fromisoformat(
+            f"{date}T{minutes}{'59' if leap else second}.{(fraction or '0')[:6]:0<6}{'+00:00' if offset in 'Zz' else offset}"
+        )
+        # Away from year 1 and 9999 by a day, so that no offset leads out of what a timestamp can hold.
+        return (moment - _EPOCH + timedelta(seconds=leap)) // _MICROSECOND
+    except (ValueError, OverflowError):
+        return None
+
+
+def format_timestamp(microseconds: int) -> str:
+    """Microseconds since 1970 as an RFC 3339 date-time in UTC."""
+    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds")

@@ -1,0 +1,268 @@
+"""EventTracking: puts the parts together; the Python API; open and close."""
+
+from __future__ import annotations
+
+import atexit
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from falcon_events.access.directory import Directory
+from falcon_events.access.protocol import Access
+from falcon_events.contract.answers import Tracked
+from falcon_events.contract.body import unreadable
+from falcon_events.errors import RequestRefused, StoreUnavailable
+from falcon_events.pipeline import Pipeline
+from falcon_events.settings import Settings
+from falcon_events.store.records import Recount, Stats
+from falcon_events.store.store import Store
+from falcon_events.waiting import Call, Steps, Wait, Waiter
+
+DEFAULT_DB = "events.duckdb"
+
+
+class EventTracking:
+    """An event store with the documented API, to mount into a web application or to call directly.
+
+    Constructing it touches nothing: the file is opened and its threads start with the first use, so it may be made
+    before a server forks. Used as a context manager it is closed at the end.
+
+    Args:
+        db: the path of the database file; it is made where there is none.
+        access: the host application's own accounts, keys, sessions and lists; None for those of the store.
+        store: another store than the one at `db`.
+        clock: the current time in seconds since 1970.
+        settings: every field of Settings can be given by name; what is not given comes from FALCON_EVENTS_*
+            variables of the environment, and else is the default.
+
+    Raises:
+        SettingError: a setting is unknown or has a value that it cannot have.
+    """
+
+    def __init__(
+        self,
+        db: str | Path = DEFAULT_DB,
+        *,
+        access: Access | None = None,
+        store: Store | None = None,
+        clock: Callable[[], float] = time.time,
+        **settings: Any,
+    ) -> None:
+        self.settings = Settings.from_environment(**settings)
+        self.store = store or Store(db, self.settings, clock=clock)
+        self.directory = Directory(self.store, clock)
+        self.pipeline = Pipeline(self.store, self.directory, access, self.settings, clock)
+        self.waiter = Waiter()
+
+    def open(self) -> Self:
+        """Opens the store now instead of on first use; does nothing where that is done.
+
+        Raises:
+            StoreError: the file cannot be opened; the message says why.
+            StoreClosed: close() was called.
+        """
+        self.pipeline.prepare()
+        atexit.register(_close, weakref.ref(self))
+        return self
+
+    def close(self) -> None:
+        """Commits what was accepted, checkpoints and lets go of the file; does nothing the second time."""
+        self.store.close()
+        self.waiter.close()
+
+    def health(self) -> str | None:
+        """Why the store takes no events at present, or None while it does."""
+        return self.store.health()
+
+    def track(
+        self,
+        list_id: int | str,
+        event: str,
+        *,
+        email: str | None = None,
+        id: str | int | None = None,
+        properties: Mapping[str, Any] | None = None,
+        uuid: str | None = None,
+        timestamp: str | None = None,
+        event_id: str | None = None,
+        identify_properties: Mapping[str, Any] | None = None,
+        api_key: str | None = None,
+        session_id: str | None = None,
+    ) -> Tracked:
+        """Stores an event, as POST /api/v1/event does; returns once it is committed and synced to disk.
+
+        Args:
+            list_id: the list (`ListID`).
+            event: the event type (`Event`), at most 200 characters.
+            email: the visitor's address (`Email`); required, except for a visitor known by `uuid`.
+            id: the owner's id in the sender's system (`ID`), at most 255 characters.
+            properties: what JSON can hold, at most 1,000 names (`Properties`).
+            uuid: the visitor's uuid, as an earlier answer gave it (`UUID`).
+            timestamp: when it happened (`Timestamp`): RFC 3339 with an offset; None for now.
+            event_id: the sender's own UUID for this event (`EventID`), so that a repeat is stored once.
+            identify_properties: traits of the visitor (`IdentifyProperties`).
+            api_key: a key to check; with neither key nor session, the caller is trusted.
+            session_id: a session to check.
+
+        Raises:
+            InvalidRequest: a parameter is not as documented.
+            NotAuthenticated: the key or session is unknown, revoked or expired.
+            NotAllowed: the key's scope does not allow tracking.
+            StoreUnavailable: the store cannot take the event now; nothing of it was kept.
+        """
+        return self.waiter.run(self._track(locals()))
+
+    async def atrack(
+        self,
+        list_id: int | str,
+        event: str,
+        *,
+        email: str | None = None,
+        id: str | int | None = None,
+        properties: Mapping[str, Any] | None = None,
+        uuid: str | None = None,
+        timestamp: str | None = None,
+        event_id: str | None = None,
+        identify_properties: Mapping[str, Any] | None = None,
+        api_key: str | None = None,
+        session_id: str | None = None,
+    ) -> Tracked:
+        """The same as track(), for coroutines: the event loop goes on while the commit is under way."""
+        return await self.waiter.arun(self._track(locals()))
+
+    def properties(
+        self, list_id: int | str, *, api_key: str | None = None, session_id: str | None = None
+    ) -> dict[str, list[str]]:
+        """The names of the properties ever seen on a list, by event type, both in ascending code-point order.
+
+        Args:
+            list_id: the list (`ListID`).
+            api_key: a key to check; with neither key nor session, the caller is trusted.
+            session_id: a session to check.
+
+        Raises:
+            InvalidRequest: the list is not to be found.
+            NotAuthenticated, NotAllowed, StoreUnavailable: as with track().
+        """
+        return self.waiter.run(self._properties(list_id, api_key, session_id))
+
+    async def aproperties(
+        self, list_id: int | str, *, api_key: str | None = None, session_id: str | None = None
+    ) -> dict[str, list[str]]:
+        """The same as properties(), for coroutines."""
+        return await self.waiter.arun(self._properties(list_id, api_key, session_id))
+
+    def track_many(self, bodies: Iterable[bytes]) -> Iterator[Tracked | RequestRefused]:
+        """Stores many events, each given as the body of a request; commits run while further bodies are read.
+
+        Args:
+            bodies: request bodies in JSON; credentials in them are not looked at.
+
+        Yields:
+            For each body, in order, its answer once it is committed, or why it was refused.
+        """
+        waiting: deque[_Sent] = deque()
+        for body in bodies:
+            sent = _Sent(self.pipeline, self.waiter, body)
+            while isinstance(sent.outcome, StoreUnavailable) and waiting:  # the queue is full of what went before
+                yield waiting.popleft().result()
+                sent = _Sent(self.pipeline, self.waiter, body)
+            waiting.append(sent)
+            if len(waiting) > self.settings.batch_events * 2:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def recount(self, list_id: int) -> Recount:
+        """Counts the properties of a list afresh from all its events, and says whether the catalogue differs."""
+        return self.store.recount(list_id).result()
+
+    def stats(self) -> Stats:
+        """What the store holds."""
+        return self.store.stats().result()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _track(self, arguments: dict[str, Any]) -> Steps[Tracked]:
+        given = {name: arguments[argument] for argument, name in _PARAMETERS.items() if arguments[argument] is not None}
+        try:
+            body = msgspec.json.encode(given)
+        except (TypeError, ValueError, RecursionError) as error:  # what JSON cannot hold
+            raise unreadable() from error
+        return (yield from self.pipeline.track(body, trusted=not _shows_credential(arguments)))
+
+    def _properties(self, list_id: int | str, api_key: str | None, session_id: str | None) -> Steps[dict[str, list[str]]]:
+        params = {"ListID": list_id, "APIKey": api_key, "SessionID": session_id}
+        _, names = yield from self.pipeline.properties(params, trusted=api_key is None and session_id is None)
+        return names
+
+
+_PARAMETERS = {
+    "list_id": "ListID",
+    "event": "event",
+    "email": "email",
+    "id": "id",
+    "properties": "properties",
+    "uuid": "UUID",
+    "timestamp": "Timestamp",
+    "event_id": "EventID",
+    "identify_properties": "IdentifyProperties",
+    "api_key": "APIKey",
+    "session_id": "SessionID",
+}
+
+
+class _Sent:
+    """A body on its way: its steps, stopped at the future of its commit, or its outcome."""
+
+    def __init__(self, pipeline: Pipeline, waiter: Waiter, body: bytes) -> None:
+        self.outcome: Tracked | RequestRefused | None = None
+        self._waiter = waiter
+        self._steps = pipeline.track(body, trusted=True)
+        self._future: Future[Any] | None = None
+        self._advance(lambda: next(self._steps))
+
+    def result(self) -> Tracked | RequestRefused:
+        """The answer, once the event is committed, or why it was refused."""
+        while self.outcome is None:
+            assert self._future is not None
+            try:
+                value = self._future.result()
+            except Exception as error:
+                failed = error
+                self._advance(lambda: self._steps.throw(failed))
+            else:
+                self._advance(lambda: self._steps.send(value))
+        return self.outcome
+
+    def _advance(self, step: Callable[[], Wait]) -> None:
+        try:
+            wait = step()
+            while isinstance(wait, Call):
+                wait = self._steps.send(self._waiter.call(wait))
+            self._future = wait
+        except StopIteration as stop:
+            self.outcome = stop.value
+        except RequestRefused as refused:
+            self.outcome = refused
+
+
+def _shows_credential(arguments: Mapping[str, Any]) -> bool:
+    return arguments["api_key"] is not None or arguments["session_id"] is not None
+
+
+def _close(tracking: weakref.ref[EventTracking]) -> None:
+    """Closes at exit what nobody closed before."""
+    if (left := tracking()) is not None:
+        left.close()

@@ -1,0 +1,155 @@
+"""Waiting, for threads and for coroutines: the only thing in which the two flavours of the core differ.
+
+The core is written as generators that yield what they wait for: a future of the store, or a Call that may block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+T = TypeVar("T")
+
+
+class Call:
+    """A function of the host's, or one that may block: plain or async."""
+
+    __slots__ = ("arguments", "function")
+
+    def __init__(self, function: Callable[..., Any], *arguments: object) -> None:
+        self.function = function
+        self.arguments = arguments
+
+
+Wait = Future[Any] | Call
+Steps = Generator[Wait, Any, T]
+
+
+class Waiter:
+    """Runs the core's steps, in a thread or in a coroutine."""
+
+    def __init__(self) -> None:
+        self._bridges: WeakKeyDictionary[asyncio.AbstractEventLoop, _Bridge] = WeakKeyDictionary()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting = threading.Lock()
+
+    def run(self, steps: Steps[T]) -> T:
+        """Runs the steps to their end in this thread, which waits."""
+        try:
+            wait = next(steps)
+            while True:
+                try:
+                    value = wait.result() if isinstance(wait, Future) else self.call(wait)
+                except Exception as error:
+                    wait = steps.throw(error)
+                else:
+                    wait = steps.send(value)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def arun(self, steps: Steps[T]) -> T:
+        """Runs the steps to their end in a coroutine; its event loop goes on meanwhile."""
+        try:
+            wait = next(steps)
+            while True:
+                try:
+                    value = await self._future(wait) if isinstance(wait, Future) else await _acall(wait)
+                except Exception as error:
+                    wait = steps.throw(error)
+                else:
+                    wait = steps.send(value)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def close(self) -> None:
+        """Ends the event loop that runs a host's async methods for waiting threads, if one was needed."""
+        with self._starting:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._loop = None
+
+    async def _future(self, future: Future[Any]) -> Any:
+        if future.done():
+            return future.result()
+        loop = asyncio.get_running_loop()
+        bridge = self._bridges.get(loop)
+        if bridge is None:
+            bridge = self._bridges[loop] = _Bridge(loop)
+        return await bridge.wait(future)
+
+    def call(self, call: Call) -> Any:
+        """What the function returns; of an async one, once it is done, in an event loop of its own."""
+        value = call.function(*call.arguments)
+        if inspect.isawaitable(value):
+            return asyncio.run_coroutine_threadsafe(_awaited(value), self._background_loop()).result()
+        return value
+
+    def _background_loop(self) -> asyncio.AbstractEventLoop:
+        with self._starting:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=_run_loop, args=(self._loop,), name="falcon-events-host", daemon=True).start()
+            return self._loop
+
+
+class _Bridge:
+    """Brings results of futures that other threads finish into one event loop, waking it once for many."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Weakly: a loop is the key under which its bridge is kept, and must not be kept alive by it.
+        self._call_soon = loop.call_soon_threadsafe
+        self._create_future = loop.create_future
+        self._finished: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
+        self._woken = False
+
+    def wait(self, future: Future[Any]) -> asyncio.Future[Any]:
+        waiter = self._create_future()
+        future.add_done_callback(partial(self._finish, waiter))
+        return waiter
+
+    def _finish(self, waiter: asyncio.Future[Any], future: Future[Any]) -> None:
+        self._finished.append((waiter, future))
+        if not self._woken:
+            self._woken = True
+            try:
+                self._call_soon(self._deliver)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                self._finished.clear()
+
+    def _deliver(self) -> None:
+        self._woken = False  # first: whatever is appended from here on wakes the loop again
+        while self._finished:
+            waiter, future = self._finished.popleft()
+            if waiter.done():  # the request was cancelled; its event is stored or not all the same
+                continue
+            error = future.exception()
+            if error is None:
+                waiter.set_result(future.result())
+            else:
+                waiter.set_exception(error)
+
+
+async def _acall(call: Call) -> Any:
+    if inspect.iscoroutinefunction(call.function):
+        return await call.function(*call.arguments)
+    value = await asyncio.to_thread(call.function, *call.arguments)
+    return await value if inspect.isawaitable(value) else value
+
+
+async def _awaited(value: Any) -> Any:
+    return await value
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+    loop.close()

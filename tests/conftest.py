@@ -1,0 +1,60 @@
+"""Fixtures: a store, a tracker, and one server per flavour for the tests that only need its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from falcon_events import EventTracking
+from tests.harness import FLAVOURS, Client, Credentials, Served, fill_store, make_store, serving
+
+
+@pytest.fixture(params=FLAVOURS, scope="session")
+def flavour(request: pytest.FixtureRequest) -> str:
+    """Each test that asks for it runs once per flavour."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    """The path of a store that does not exist yet."""
+    return tmp_path / "events.duckdb"
+
+
+@pytest.fixture
+def tracking(db: Path) -> Iterator[EventTracking]:
+    """An open, empty tracker."""
+    with EventTracking(db) as tracking:
+        yield tracking
+
+
+@pytest.fixture
+def credentials(tracking: EventTracking) -> Credentials:
+    """Accounts, lists and keys in `tracking`."""
+    return fill_store(tracking)
+
+
+class Api:
+    """A running server of one flavour, shared by tests: they use names of their own."""
+
+    def __init__(self, served: Served, credentials: Credentials) -> None:
+        self.served = served
+        self.credentials = credentials
+        self.client: Client = served.client
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self.served.url
+
+
+@pytest.fixture(scope="session")
+def api(flavour: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The standalone server with fill_store's contents."""
+    db = tmp_path_factory.mktemp(flavour) / "events.duckdb"
+    credentials = make_store(db)
+    with serving(db, flavour) as served:
+        yield Api(served, credentials)

@@ -1,0 +1,198 @@
+"""What the tests share: a client that validates every answer it receives, and servers in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from jsonschema import Draft202012Validator
+
+from falcon_events import EventTracking
+from falcon_events.contract.schemas import load_schema
+
+EVENT = "/api/v1/event"
+PROPERTIES = "/api/v1/website_events.properties"
+FLAVOURS = ("asgi", "wsgi")
+
+_ANSWERS = {
+    EVENT: Draft202012Validator(load_schema("event.response")),
+    PROPERTIES: Draft202012Validator(load_schema("properties.response")),
+}
+_ERRORS = Draft202012Validator(load_schema("errors"))
+
+
+def assert_valid_answer(response: httpx.Response) -> None:
+    """No answer that a test receives may break its schema: 200 of an endpoint, or the one shape of failures."""
+    assert response.headers["Content-Type"] == "application/json"
+    body = response.json()
+    if response.status_code != 200:
+        _ERRORS.validate(body)
+        codes = [error["Code"] for error in body["Errors"]]
+        assert codes == sorted(codes)
+        return
+    for path, schema in _ANSWERS.items():
+        if response.request.url.path.endswith(path):
+            schema.validate(body)
+
+
+class Client(httpx.Client):
+    """An HTTP client for the documented API."""
+
+    def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
+        response = super().send(*args, **kwargs)
+        response.read()
+        if response.request.method != "HEAD":
+            assert_valid_answer(response)
+        return response
+
+    def track(self, **body: Any) -> httpx.Response:
+        """POST /api/v1/event."""
+        return self.post(EVENT, json=body)
+
+    def properties(self, **body: Any) -> httpx.Response:
+        """POST /api/v1/website_events.properties."""
+        return self.post(PROPERTIES, json=body)
+
+
+@dataclass
+class Credentials:
+    """What fill_store made: lists 94 and 95 of one account, 96 of another, and the first one's credentials."""
+
+    full: str
+    ingest: str
+    read: str
+    session: str
+    list_id: int = 94
+    empty_list: int = 95
+    foreign_list: int = 96
+
+    def event(self, **changes: Any) -> dict[str, Any]:
+        """The documented example's body, changed; a value of ... takes a parameter out."""
+        body = {
+            "APIKey": self.full,
+            "ListID": self.list_id,
+            "id": "user-id-2006",
+            "event": "test",
+            "email": "2006@test.com",
+            "properties": {"number-of-subscribers-imported": 100},
+            **changes,
+        }
+        return {name: value for name, value in body.items() if value is not ...}
+
+
+def fill_store(tracking: EventTracking) -> Credentials:
+    """Two accounts with lists, keys and a session."""
+    directory = tracking.directory
+    directory.create_account("alice")
+    directory.create_account("bob")
+    directory.create_list("alice", "main", 94)
+    directory.create_list("alice", "empty", 95)
+    directory.create_list("bob", "foreign", 96)
+    keys = (directory.create_key("alice", scope).key for scope in ("full", "ingest", "read"))
+    return Credentials(*keys, directory.create_session("alice", 3600))
+
+
+def make_store(path: Path) -> Credentials:
+    """A new store with fill_store's contents, closed."""
+    with EventTracking(path) as tracking:
+        return fill_store(tracking)
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Served:
+    """A server in a process of its own."""
+
+    process: subprocess.Popen[str]
+    port: int
+    output: Path
+    db: Path | None = None
+    client: Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = Client(base_url=self.url, timeout=30)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
+        """Sends a signal and waits for the end; the exit code."""
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(sign)
+        return self.process.wait(30)
+
+    def log(self) -> str:
+        """What it has written to standard output and standard error."""
+        return self.output.read_text()
+
+
+@contextlib.contextmanager
+def running(command: list[str], output: Path, *, port: int, ready: str = "/healthz", env: dict[str, str] | None = None) -> Iterator[Served]:
+    """A server process, from its first answer on `ready` until the end of the block."""
+    with output.open("w") as stream:
+        process = subprocess.Popen(
+            command, stdout=stream, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(env or {})}, start_new_session=True
+        )
+    served = Served(process, port, output)
+    try:
+        wait_until(lambda: _answers(served, ready), f"{command} does not answer", served)
+        yield served
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        served.client.close()
+
+
+@contextlib.contextmanager
+def serving(db: Path, flavour: str = "asgi", *options: str, env: dict[str, str] | None = None, port: int | None = None) -> Iterator[Served]:
+    """`falcon-events serve` on a store."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "falcon_events", "serve", "--db", str(db), "--port", str(port), "--interface", flavour, *options]
+    with running(command, db.with_name(f"{db.name}.{flavour}.log"), port=port, env=env) as served:
+        served.db = db
+        yield served
+
+
+def command(*arguments: str, stdin: bytes | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Runs falcon-events to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "falcon_events", *arguments], input=stdin, capture_output=True, env={**os.environ, **(env or {})}, check=False
+    )
+
+
+def wait_until(condition: Any, message: str, served: Served | None = None, seconds: float = 60) -> None:
+    """Waits for a condition; the limit only ends a run that would otherwise hang."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if served is not None and served.process.poll() is not None:
+            raise AssertionError(f"{message}: it has ended\n{served.log()}")
+        if time.monotonic() > deadline:
+            raise AssertionError(message + ("" if served is None else "\n" + served.log()))
+        time.sleep(0.02)
+
+
+def _answers(served: Served, path: str) -> bool:
+    try:
+        return httpx.get(served.url + path, timeout=5).status_code < 500
+    except httpx.TransportError:
+        return False
