@@ -16,7 +16,15 @@ from falcon_events.contract.event import EventContract, EventRequest
 from falcon_events.contract.lists import MAX_LIST_ID
 from falcon_events.contract.properties import check_properties_request, list_not_found
 from falcon_events.contract.schemas import common_error
-from falcon_events.errors import Failure, InvalidRequest, NotAllowed, NotAuthenticated, RequestRefused, StoreError, StoreUnavailable
+from falcon_events.errors import (
+    Failure,
+    InvalidRequest,
+    NotAllowed,
+    NotAuthenticated,
+    RequestRefused,
+    StoreError,
+    StoreUnavailable,
+)
 from falcon_events.settings import Settings
 from falcon_events.store.records import NewEvent
 from falcon_events.store.store import Store
@@ -108,7 +116,9 @@ class Pipeline:
             raise InvalidRequest(422, failures)
         return (yield from self._store_event(request, account, len(body)))
 
-    def properties(self, params: Params, bearer: str | None = None, *, trusted: bool = False) -> Steps[tuple[int, dict[str, list[str]]]]:
+    def properties(
+        self, params: Params, bearer: str | None = None, *, trusted: bool = False
+    ) -> Steps[tuple[int, dict[str, list[str]]]]:
         """A list's id and its property names by event type.
 
         Raises:

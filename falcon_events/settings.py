@@ -35,17 +35,18 @@ class Settings:
     event_id_window_s: int = _setting(
         48 * 3600, "seconds", "how long a sender's EventID is remembered, so that a repeat is stored once", 1
     )
-    queue_events: int = _setting(
-        10_000, "events", "how many events may wait for a commit; past it the answer is 503 at once", 1
-    )
+    queue_events: int = _setting(10_000, "events", "how many events may wait for a commit; past it the answer is 503 at once", 1)
     queue_bytes: int = _setting(
-        64 << 20, "bytes", "how many bytes of request bodies may wait for a commit, so that large events cannot fill the memory", 1
+        64 << 20,
+        "bytes",
+        "how many bytes of request bodies may wait for a commit, so that large events cannot fill the memory",
+        1,
     )
     batch_events: int = _setting(1_000, "events", "the most events that one transaction takes", 1)
     fold_events: int = _setting(
         5_000,
         "events",
-        "how many events the catalogue may lag behind; a property query reads at most about this many, a fold takes about 3 ms per 1,000",
+        "how many events the catalogue may lag behind: a property query reads about as many, a fold takes 3 ms per 1,000",
         1,
     )
     binding_cache: int = _setting(
@@ -58,7 +59,7 @@ class Settings:
     checkpoint_wal_mb: int = _setting(
         256,
         "megabytes",
-        "the size of the write-ahead log at which a checkpoint is forced under load; smaller logs are taken in when the store is idle",
+        "the log's size at which a checkpoint is forced under load; smaller logs are taken in when the store is idle",
         1,
     )
     lock_wait_s: float = _setting(

@@ -231,7 +231,7 @@ class _Sent:
         self._waiter = waiter
         self._steps = pipeline.track(body, trusted=True)
         self._future: Future[Any] | None = None
-        self._advance(lambda: next(self._steps))
+        self._advance(self._steps.send, None)
 
     def result(self) -> Tracked | RequestRefused:
         """The answer, once the event is committed, or why it was refused."""
@@ -240,15 +240,14 @@ class _Sent:
             try:
                 value = self._future.result()
             except Exception as error:
-                failed = error
-                self._advance(lambda: self._steps.throw(failed))
+                self._advance(self._steps.throw, error)
             else:
-                self._advance(lambda: self._steps.send(value))
+                self._advance(self._steps.send, value)
         return self.outcome
 
-    def _advance(self, step: Callable[[], Wait]) -> None:
+    def _advance(self, step: Callable[[Any], Wait], value: object) -> None:
         try:
-            wait = step()
+            wait = step(value)
             while isinstance(wait, Call):
                 wait = self._steps.send(self._waiter.call(wait))
             self._future = wait

@@ -49,6 +49,7 @@ class Client(httpx.Client):
     """An HTTP client for the documented API."""
 
     def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
+        """Sends a request; the answer is held to its schema."""
         response = super().send(*args, **kwargs)
         response.read()
         if response.request.method != "HEAD":
@@ -146,7 +147,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def running(command: list[str], output: Path, *, port: int, ready: str = "/healthz", env: dict[str, str] | None = None) -> Iterator[Served]:
+def running(
+    command: list[str], output: Path, *, port: int, ready: str = "/healthz", env: dict[str, str] | None = None
+) -> Iterator[Served]:
     """A server process, from its first answer on `ready` until the end of the block."""
     with output.open("w") as stream:
         process = subprocess.Popen(
@@ -164,10 +167,24 @@ def running(command: list[str], output: Path, *, port: int, ready: str = "/healt
 
 
 @contextlib.contextmanager
-def serving(db: Path, flavour: str = "asgi", *options: str, env: dict[str, str] | None = None, port: int | None = None) -> Iterator[Served]:
+def serving(
+    db: Path, flavour: str = "asgi", *options: str, env: dict[str, str] | None = None, port: int | None = None
+) -> Iterator[Served]:
     """`falcon-events serve` on a store."""
     port = port or free_port()
-    command = [sys.executable, "-m", "falcon_events", "serve", "--db", str(db), "--port", str(port), "--interface", flavour, *options]
+    command = [
+        sys.executable,
+        "-m",
+        "falcon_events",
+        "serve",
+        "--db",
+        str(db),
+        "--port",
+        str(port),
+        "--interface",
+        flavour,
+        *options,
+    ]
     with running(command, db.with_name(f"{db.name}.{flavour}.log"), port=port, env=env) as served:
         served.db = db
         yield served
@@ -176,7 +193,11 @@ def serving(db: Path, flavour: str = "asgi", *options: str, env: dict[str, str] 
 def command(*arguments: str, stdin: bytes | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
     """Runs falcon-events to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "falcon_events", *arguments], input=stdin, capture_output=True, env={**os.environ, **(env or {})}, check=False
+        [sys.executable, "-m", "falcon_events", *arguments],
+        input=stdin,
+        capture_output=True,
+        env={**os.environ, **(env or {})},
+        check=False,
     )
 
 

@@ -50,7 +50,7 @@ class Access(Protocol):
     Both methods may be plain or `async`; under ASGI plain ones run in a thread, so they may block.
     """
 
-    def identify(self, credential: Credential) -> Principal | str | None | Awaitable[Principal | str | None]:
+    def identify(self, credential: Credential) -> Principal | str | Awaitable[Principal | str | None] | None:
         """The account that the credential belongs to (as a str: with full scope), or None."""
 
     def owns_list(self, account: str, list_id: int) -> bool | Awaitable[bool]:

@@ -23,7 +23,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 def db_option(command: F) -> F:
     """Adds --db."""
     return click.option(
-        "--db", default=DEFAULT_DB, envvar="FALCON_EVENTS_DB", show_default=True, show_envvar=True, metavar="PATH", help="The store's file."
+        "--db",
+        default=DEFAULT_DB,
+        envvar="FALCON_EVENTS_DB",
+        show_default=True,
+        show_envvar=True,
+        metavar="PATH",
+        help="The store's file.",
     )(command)
 
 

@@ -99,7 +99,9 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--account", required=True, help="The name of the account it belongs to.")
-@click.option("--scope", type=click.Choice([str(scope) for scope in Scope]), default="full", show_default=True, help="What it allows.")
+@click.option(
+    "--scope", type=click.Choice([str(scope) for scope in Scope]), default="full", show_default=True, help="What it allows."
+)
 @db_option
 @json_option
 def create_key(account: str, scope: str, db: str, as_json: bool) -> None:
@@ -120,7 +122,13 @@ def list_keys(db: str, as_json: bool) -> None:
     """List the keys, never the keys themselves."""
     with tracking_of(db) as tracking:
         rows = tracking.directory.keys()
-    columns = {"key_id": "key", "account": "account", "scope": "scope", "created_at": "created (UTC)", "revoked_at": "revoked (UTC)"}
+    columns = {
+        "key_id": "key",
+        "account": "account",
+        "scope": "scope",
+        "created_at": "created (UTC)",
+        "revoked_at": "revoked (UTC)",
+    }
     print_rows(rows, as_json, columns)
 
 

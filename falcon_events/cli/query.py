@@ -48,7 +48,9 @@ def stats(db: str, as_json: bool) -> None:
         print_json(held)
         return
     click.echo(f"{held.events} events from {held.oldest or '-'} to {held.newest or '-'}, {held.unfolded_events} not yet folded")
-    click.echo(f"{held.file_bytes} bytes in the file, {held.wal_bytes} in its log; schema {held.schema_version}, DuckDB {held.database_version}")
+    click.echo(
+        f"{held.file_bytes} bytes in the file, {held.wal_bytes} in its log; schema {held.schema_version}, DuckDB {held.database_version}"
+    )
     if held.by_type:
         columns = {"list_id": "list", "event": "event", "events": "events", "first_seen": "first seen", "last_seen": "last seen"}
         print_rows(held.by_type, False, columns)

@@ -17,7 +17,13 @@ FIRST_ACCOUNT, FIRST_LIST = "default", 1
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="The port to listen on.")
-@click.option("--interface", type=click.Choice(["asgi", "wsgi"]), default="asgi", show_default=True, help="Which flavour of the application answers.")
+@click.option(
+    "--interface",
+    type=click.Choice(["asgi", "wsgi"]),
+    default="asgi",
+    show_default=True,
+    help="Which flavour of the application answers.",
+)
 @click.option("--log-requests", is_flag=True, help="Log each request in one line, without its contents.")
 @db_option
 def serve(host: str, port: int, interface: str, log_requests: bool, db: str) -> None:

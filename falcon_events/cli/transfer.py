@@ -35,7 +35,13 @@ class Line(msgspec.Struct, frozen=True):
 
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--rejects", metavar="PATH", default="rejects.ndjson", show_default=True, help="Where refused lines go, with file, line number and codes.")
+@click.option(
+    "--rejects",
+    metavar="PATH",
+    default="rejects.ndjson",
+    show_default=True,
+    help="Where refused lines go, with file, line number and codes.",
+)
 @db_option
 @json_option
 def import_(files: Sequence[str], rejects: str, db: str, as_json: bool) -> None:
@@ -75,11 +81,19 @@ def import_(files: Sequence[str], rejects: str, db: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(["parquet", "ndjson"]), required=True, help="Columns of the table, or request bodies that `import` takes.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "ndjson"]),
+    required=True,
+    help="Columns of the table, or request bodies that `import` takes.",
+)
 @click.option("--since", metavar="TIME", help="Only events that happened then or later (RFC 3339, or a date in UTC).")
 @click.option("--until", metavar="TIME", help="Only events that happened before then.")
 @click.option("--list", "list_id", type=click.IntRange(1), help="Only events of this list.")
-@click.option("--output", "-o", metavar="FILE", default="-", help="Where to write, gzip for a name in .gz; standard output by default.")
+@click.option(
+    "--output", "-o", metavar="FILE", default="-", help="Where to write, gzip for a name in .gz; standard output by default."
+)
 @db_option
 @json_option
 def export(form: str, since: str | None, until: str | None, list_id: int | None, output: str, db: str, as_json: bool) -> None:

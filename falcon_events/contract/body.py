@@ -69,5 +69,5 @@ def _depth(value: object) -> int:
     depth, level = 0, [value]
     while level := [item for item in level if type(item) is dict or type(item) is list]:
         depth += 1
-        level = [inner for item in level for inner in (item.values() if type(item) is dict else item)]  # type: ignore[attr-defined]
+        level = [inner for item in level for inner in (item.values() if type(item) is dict else item)]
     return depth

@@ -12,19 +12,20 @@ import msgspec
 from falcon_events.contract.body import Params
 from falcon_events.contract.lists import list_id_of
 from falcon_events.contract.schemas import RequestSchema, load_schema
-from falcon_events.timestamps import parse_timestamp
 from falcon_events.errors import EventsError, Failure, InvalidRequest
+from falcon_events.timestamps import parse_timestamp
 
-WHITE_SPACE = (
-    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
-)
+WHITE_SPACE = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
+"""What counts as white space: ECMAScript's, as in the schemas' patterns."""
 IDENTIFY, CONVERSION = "identify", "conversion"
 
 _SCHEMA = load_schema("event.request")
 _RULES = _SCHEMA["properties"]
 _email = re.compile(_RULES["email"]["pattern"]).search
 _uuid = re.compile(_RULES["UUID"]["pattern"]).search
-_json_number = re.compile(_SCHEMA["allOf"][-1]["then"]["properties"]["properties"]["properties"]["conversion-value"]["pattern"]).search
+_json_number = re.compile(
+    _SCHEMA["allOf"][-1]["then"]["properties"]["properties"]["properties"]["conversion-value"]["pattern"]
+).search
 _MAX_EVENT = _RULES["event"]["maxLength"]
 _MAX_ID = _RULES["id"]["maxLength"]
 _LEAST_ID, _MOST_ID = _RULES["id"]["exclusiveMinimum"], _RULES["id"]["exclusiveMaximum"]
@@ -144,7 +145,7 @@ def _external_id_of(value: object) -> str | None:
         return None
     if type(value) is str and len(value) <= _MAX_ID:
         return value
-    if type(value) in (int, float) and _LEAST_ID < value < _MOST_ID and value == int(value):  # type: ignore[operator,call-overload]
+    if type(value) in (int, float) and _LEAST_ID < value < _MOST_ID and value == int(value):  # type: ignore[call-overload]
         return str(int(value))  # type: ignore[call-overload]
     raise _Doubt
 

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 
-from falcon_events.timestamps import parse_timestamp
 from falcon_events.errors import Failure
+from falcon_events.timestamps import parse_timestamp
 
 NAMES = ("event.request", "event.response", "properties.request", "properties.response", "errors")
 
@@ -47,9 +47,11 @@ _COMMON = listed_errors(load_schema("errors"))
 _formats = FormatChecker(formats=())
 
 
-@_formats.checks("date-time")
 def _is_date_time(value: object) -> bool:
     return not isinstance(value, str) or parse_timestamp(value) is not None
+
+
+_formats.checks("date-time")(_is_date_time)
 
 
 class RequestSchema:
@@ -70,7 +72,9 @@ class RequestSchema:
             if moment is not None and moment > (clock() + limit_s) * 1e6:
                 yield ValidationError(f"{value!r} lies more than {limit_s} s ahead")
 
-        judge = validators.extend(Draft202012Validator, {"x-max-ahead-s": max_ahead})
+        judge = validators.extend(  # type: ignore[no-untyped-call]
+            Draft202012Validator, {"x-max-ahead-s": max_ahead}
+        )
         self._validator = judge(self._schema, format_checker=_formats)
 
     def failures(self, params: object, status: int = 422) -> list[Failure]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import falcon
@@ -13,7 +13,7 @@ from falcon_events.http.endpoints import ACTIONS, HEALTH, PATHS, Incoming, answe
 from falcon_events.http.replies import send, serialize_error
 from falcon_events.tracking import EventTracking
 
-Scope = MutableMapping[str, Any]
+Scope = dict[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -53,12 +53,12 @@ class Lifespan:
         self._tracking = tracking
         self._opens = opens
 
-    async def process_startup(self, scope: Scope, event: Message) -> None:
+    async def process_startup(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         """Opens the store, so that a server that cannot have it does not start."""
         if self._opens:
             await asyncio.to_thread(self._tracking.open)
 
-    async def process_shutdown(self, scope: Scope, event: Message) -> None:
+    async def process_shutdown(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         """Closes the tracker; every request has been answered by now."""
         await asyncio.to_thread(self._tracking.close)
 

@@ -22,4 +22,4 @@ def serialize_error(req: falcon.Request, resp: falcon.Response, error: falcon.HT
     if req.method not in falcon.HTTP_METHODS:
         send(resp, not_allowed(req.path))
     else:
-        send(resp, status_reply(error.status_code, error.title or error.status))
+        send(resp, status_reply(error.status_code, error.title or str(error.status)))

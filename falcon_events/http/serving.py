@@ -69,7 +69,8 @@ def load_app(db: str, interface: Interface, log_requests: bool) -> Any:
     prepare_worker()
     if log_requests:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    tracking = EventTracking(db, **({"log_requests": True} if log_requests else {}))
+    overrides: dict[str, Any] = {"log_requests": True} if log_requests else {}
+    tracking = EventTracking(db, **overrides)
     if interface == "asgi":
         return asgi_app(tracking)
     tracking.open()
@@ -100,7 +101,9 @@ def check_address(host: str, port: int, wait_s: float = 2.0) -> None:
             return
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
-                raise EventsError(f"{host}:{port} cannot be listened on: {error.strerror or error}. Give another --port.") from None
+                raise EventsError(
+                    f"{host}:{port} cannot be listened on: {error.strerror or error}. Give another --port."
+                ) from None
         time.sleep(0.05)
 
 

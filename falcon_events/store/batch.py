@@ -103,7 +103,9 @@ class _BindingRow(msgspec.Struct, gc=False):
 class _Plan:
     """What one transaction is to write, worked out event by event, in their order."""
 
-    def __init__(self, last_seq: int, repeats: dict[tuple[str, str], Receipt], bindings: dict[Binding, _BindingRow | None]) -> None:
+    def __init__(
+        self, last_seq: int, repeats: dict[tuple[str, str], Receipt], bindings: dict[Binding, _BindingRow | None]
+    ) -> None:
         self.last_seq = last_seq
         self.receipts: list[Receipt] = []
         self.rows: list[_Row] = []
@@ -156,10 +158,20 @@ class _Plan:
 
     def _add_row(self, event: NewEvent, event_id: str, name: str, properties: dict[str, Any]) -> None:
         self.last_seq += 1
-        owner = (event.account_id, event.list_id)
-        visitor = (event.visitor, event.external_id, event.email)
         self.rows.append(
-            _Row(self.last_seq, event_id, *owner, name, *visitor, event.occurred_at, event.received_at, properties)
+            _Row(
+                seq=self.last_seq,
+                event_id=event_id,
+                account_id=event.account_id,
+                list_id=event.list_id,
+                event=name,
+                visitor=event.visitor,
+                external_id=event.external_id,
+                email=event.email,
+                occurred_at=event.occurred_at,
+                received_at=event.received_at,
+                properties=properties,
+            )
         )
 
 
@@ -230,7 +242,10 @@ class BatchCommitter:
         keys = [{"account_id": event.account_id, "event_id": event.event_id} for event in asked]
         since = min(event.received_at for event in asked) - self._window_us
         known = self._run(FIND_REPEATS, rows=_json(keys), since=since).fetchall()
-        return {(account, event_id): Receipt(event_id, *answer, duplicate=True) for account, event_id, *answer in known}
+        return {
+            (account, event_id): Receipt(event_id, visitor, external_id, sent, duplicate=True)
+            for account, event_id, visitor, external_id, sent in known
+        }
 
     def _find_bindings(self, events: Sequence[NewEvent]) -> dict[Binding, _BindingRow | None]:
         """The bindings whose row this batch may write: those that memory does not know, and those that get traits."""
@@ -241,9 +256,9 @@ class BatchCommitter:
                 asked[binding] = None
         if asked:
             keys = [{"list_id": list_id, "visitor": visitor, "email": email} for list_id, visitor, email in asked]
-            for *key, traits in self._run(FIND_BINDINGS, rows=_json(keys)).fetchall():
-                row = _BindingRow(*key, None if traits is None else msgspec.json.decode(traits), 0)
-                asked[(row.list_id, row.visitor, row.email)] = row
+            for list_id, visitor, email, traits in self._run(FIND_BINDINGS, rows=_json(keys)).fetchall():
+                known = None if traits is None else msgspec.json.decode(traits)
+                asked[(list_id, visitor, email)] = _BindingRow(list_id, visitor, email, known, 0)
         return asked
 
     def _write(self, plan: _Plan) -> None:

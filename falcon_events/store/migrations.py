@@ -105,7 +105,7 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: str) -> None:
     version = _version(connection, path)
     if version > SCHEMA_VERSION:
         raise StoreError(
-            f"{path} has schema version {version}; this release knows up to {SCHEMA_VERSION}. Use a newer falcon-events to open it."
+            f"{path} has schema version {version}; this release knows {SCHEMA_VERSION}. Use a newer falcon-events for it."
         )
     if version == SCHEMA_VERSION:
         return
