@@ -148,6 +148,7 @@ class Writer:
         if self.failure is None:
             self._fold(1)
             self._checkpoint(1)
+            self._committer.close()
             self.connection.close()
 
     def _next(self) -> tuple[list[Waiting], tuple[Task, Future[Any]] | None]:
@@ -217,6 +218,7 @@ class Writer:
     def _reopen(self) -> None:
         """Opens the failed database anew; where that fails too, `failure` says why, and it is tried again when idle."""
         try:
+            self._committer.close()
             self.connection.close()
             self._open(self._connect())
             self.failure = None

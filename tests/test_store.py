@@ -1,0 +1,406 @@
+"""The store: group commit, the culprit of a batch, the bounded queue, bindings, the catalogue, opening and closing."""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from concurrent.futures import wait
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from falcon_events import EventsError, EventTracking, StoreClosed, StoreError, StoreLocked, StoreMissing, StoreUnavailable
+from falcon_events.settings import Settings
+from falcon_events.store import catalogue
+from falcon_events.store.migrations import SCHEMA_VERSION
+from falcon_events.store.opening import open_database
+from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.store.store import Store
+from tests.harness import Credentials, make_store
+
+
+def new_event(**changes: Any) -> NewEvent:
+    """An event of a visitor of its own."""
+    values: dict[str, Any] = {
+        "event_id": str(uuid.uuid4()),
+        "repeatable": False,
+        "account_id": "account",
+        "list_id": 1,
+        "event": "test",
+        "visitor": str(uuid.uuid4()),
+        "external_id": "owner",
+        "email": None,
+        "occurred_at": 1_700_000_000_000_000,
+        "received_at": 1_700_000_000_000_000,
+        "properties": {"a": 1},
+        "traits": None,
+        "size": 100,
+    }
+    return NewEvent(**{**values, **changes})
+
+
+def rows(db: Path, sql: str) -> list[tuple[Any, ...]]:
+    """What plain DuckDB reads from a closed store."""
+    with duckdb.connect(str(db), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+@pytest.fixture
+def store(db: Path) -> Any:
+    """An open store with a small queue."""
+    store = Store(db, Settings(queue_events=50, queue_bytes=100_000, batch_events=20))
+    store.open()
+    yield store
+    store.close()
+
+
+def hold_writer(store: Store) -> threading.Event:
+    """Keeps the writer busy until the event is set."""
+    held, go = threading.Event(), threading.Event()
+
+    def task(_: object) -> None:
+        held.set()
+        go.wait(60)
+
+    store.run(task)
+    held.wait(60)
+    return go
+
+
+def test_events_that_wait_together_are_committed_together(store: Store, db: Path) -> None:
+    """Group commit: what has gathered while the writer was busy goes into as few transactions as fit."""
+    go = hold_writer(store)
+    futures = [store.submit(new_event()) for _ in range(40)]
+    assert not any(future.done() for future in futures)
+    go.set()
+    wait(futures, 60)
+    assert all(isinstance(future.result(), Receipt) for future in futures)
+    store.close()
+    assert rows(db, "select count(*), count(distinct seq), max(seq) from events") == [(40, 40, 40)]
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        {"visitor": "no uuid"},
+        {"event_id": "no uuid"},
+        {"occurred_at": 2**65},
+        {"list_id": 2**70},
+        {"properties": {"a": float("inf"), "b": "\ud800"}},
+        {"email": "\ud800"},
+    ],
+    ids=str,
+)
+def test_an_event_that_the_database_refuses_hurts_no_other(store: Store, db: Path, poison: dict[str, Any]) -> None:
+    """A refused batch is halved until the culprit stands alone: it gets an error, all others are stored."""
+    go = hold_writer(store)
+    futures = [store.submit(new_event(**(poison if number == 7 else {}))) for number in range(15)]
+    go.set()
+    wait(futures, 60)
+    errors = [future.exception() for future in futures]
+    assert [number for number, error in enumerate(errors) if error] == [7]
+    assert type(errors[7]) is EventsError
+    assert store.health() is None
+    store.close()
+    assert rows(db, "select count(*) from events") == [(14,)]
+
+
+def test_a_full_queue_refuses_at_once_and_keeps_what_it_has(store: Store, db: Path) -> None:
+    """Past the limit of events the answer is StoreUnavailable with a time to retry; what waits is stored."""
+    go = hold_writer(store)
+    futures = [store.submit(new_event()) for _ in range(50)]
+    with pytest.raises(StoreUnavailable) as refused:
+        store.submit(new_event())
+    assert refused.value.status == 503
+    assert refused.value.retry_after_s >= 1
+    assert "queue is full" in str(store.health())
+    go.set()
+    wait(futures, 60)
+    assert store.health() is None
+    store.submit(new_event()).result(60)
+    store.close()
+    assert rows(db, "select count(*) from events") == [(51,)]
+
+
+def test_the_queue_is_bounded_in_bytes_too(store: Store) -> None:
+    """A few large events fill the queue as many small ones do."""
+    go = hold_writer(store)
+    futures = [store.submit(new_event(size=60_000)) for _ in range(2)]
+    with pytest.raises(StoreUnavailable):
+        store.submit(new_event())
+    go.set()
+    wait(futures, 60)
+    store.submit(new_event()).result(60)
+
+
+def test_a_task_that_fails_tells_its_caller_and_nobody_else(store: Store) -> None:
+    """What raises in a task comes out of its future; the writer lives on."""
+
+    def task(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("select no_such_function()")
+
+    with pytest.raises(duckdb.Error):
+        store.run(task).result(60)
+    store.submit(new_event()).result(60)
+
+
+def test_of_two_events_with_a_new_binding_in_one_batch_one_sends_identify(store: Store, db: Path) -> None:
+    """Of simultaneous requests with one new binding one gets true, whatever the address's case."""
+    visitor = str(uuid.uuid4())
+    go = hold_writer(store)
+    futures = [
+        store.submit(new_event(visitor=visitor, email=email)) for email in ("A@example.com", "a@Example.com", "b@example.com")
+    ]
+    go.set()
+    assert [future.result(60).identify_event_sent for future in futures] == [True, False, True]
+    store.close()
+    assert rows(db, "select event, properties from events order by seq") == [
+        ("identify", '{"a":1,"emailAddress":"A@example.com"}'),
+        ("test", '{"a":1}'),
+        ("test", '{"a":1}'),
+        ("identify", '{"a":1,"emailAddress":"b@example.com"}'),
+        ("test", '{"a":1}'),
+    ]
+
+
+def test_a_repeat_in_the_same_batch_is_stored_once(store: Store, db: Path) -> None:
+    """Two events of one EventID that wait together are one event, and get one answer."""
+    event = new_event(repeatable=True, email="a@example.com")
+    go = hold_writer(store)
+    first, second = store.submit(event), store.submit(event)
+    go.set()
+    assert not first.result(60).duplicate
+    assert second.result(60).duplicate
+    assert second.result(60).identify_event_sent is first.result(60).identify_event_sent is True
+    store.close()
+    assert rows(db, "select count(*) from events where event = 'test'") == [(1,)]
+
+
+def test_a_repeat_binds_nothing(store: Store, db: Path) -> None:
+    """A repeat that comes with another address than the first leaves no binding, in the table or in memory."""
+    event = new_event(repeatable=True, email="a@example.com")
+    store.submit(event).result(60)
+    other = new_event(event_id=event.event_id, visitor=event.visitor, repeatable=True, email="b@example.com")
+    assert store.submit(other).result(60).duplicate
+    assert store.submit(new_event(visitor=event.visitor, email="b@example.com")).result(60).identify_event_sent
+
+
+def test_an_event_id_counts_as_new_when_its_window_is_over(db: Path) -> None:
+    """After event_id_window_s a repeat is an event of its own, and is remembered anew."""
+    store = Store(db, Settings(event_id_window_s=10))
+    event = new_event(repeatable=True)
+
+    def later(seconds: int) -> Receipt:
+        return store.submit(
+            new_event(event_id=event.event_id, repeatable=True, received_at=event.received_at + seconds * 1_000_000)
+        ).result(60)
+
+    assert [later(seconds).duplicate for seconds in (0, 9, 11, 20, 22)] == [False, True, False, True, False]
+    store.close()
+    assert rows(db, "select count(*), (select count(*) from event_ids) from events") == [(3, 1)]
+
+
+def test_bindings_are_known_beyond_the_cache_and_across_openings(db: Path) -> None:
+    """A binding that memory has forgotten is found in the table."""
+    visitors = [str(uuid.uuid4()) for _ in range(30)]
+
+    def track(store: Store) -> list[bool]:
+        events = [new_event(visitor=visitor, email="a@example.com") for visitor in visitors]
+        return [store.submit(event).result(60).identify_event_sent for event in events]
+
+    store = Store(db, Settings(binding_cache=5))
+    assert all(track(store))
+    assert not any(track(store))
+    store.close()
+    again = Store(db, Settings())
+    assert not any(track(again))
+    again.close()
+
+
+def test_traits_are_merged_name_by_name(store: Store, db: Path) -> None:
+    """Later traits win, within a batch and across batches; a null is a value like any other."""
+    visitor = str(uuid.uuid4())
+    go = hold_writer(store)
+    waiting = [
+        store.submit(new_event(visitor=visitor, email="a@example.com", traits=traits)) for traits in ({"a": 1, "b": 1}, {"b": 2})
+    ]
+    go.set()
+    wait(waiting, 60)
+    store.submit(new_event(visitor=visitor, email="A@example.com", traits={"c": None, "a": {"x": [1]}})).result(60)
+    store.submit(new_event(visitor=visitor, email="a@example.com")).result(60)
+    store.close()
+    assert rows(db, "select traits from bindings") == [('{"a":{"x":[1]},"b":2,"c":null}',)]
+
+
+def test_the_catalogue_is_exact_whatever_is_folded(db: Path) -> None:
+    """Names are complete after every event, whether it is folded or not, and the kept counts equal a recount."""
+    chance = random.Random(7)
+    store = Store(db, Settings(fold_events=10))
+    expected: dict[int, dict[str, set[str]]] = {1: {}, 2: {}}
+    values: list[Any] = [1, -1, 1.5, True, None, "x", [], {}]
+    for _ in range(120):
+        list_id, event = chance.choice((1, 2)), chance.choice(("pageView", "test", "Ünï"))
+        names = chance.sample(["", "$browser", "a/b", "~", 'quo"te', "nul\0l", "Ä", "😀", "a.b", "*"], chance.randrange(4))
+        store.submit(new_event(list_id=list_id, event=event, properties={n: chance.choice(values) for n in names})).result(60)
+        expected[list_id].setdefault(event, set()).update(names)
+        assert store.properties(list_id).result(60) == {e: sorted(n) for e, n in sorted(expected[list_id].items())}
+    for list_id in (1, 2):
+        recount = store.recount(list_id).result(60)
+        assert not recount.differs
+        assert recount.properties == store.properties(list_id).result(60)
+    assert sum(count.events for count in store.stats().result(60).by_type) == 120
+    store.close()
+    assert rows(db, "select sum(events) from event_types") == [(120,)]
+    assert {kind for (kind,) in rows(db, "select distinct value_type from event_properties")} == {
+        "UBIGINT", "BIGINT", "DOUBLE", "BOOLEAN", "NULL", "VARCHAR", "ARRAY", "OBJECT"
+    }  # fmt: skip
+
+
+def test_a_recount_tells_when_the_catalogue_is_wrong(store: Store) -> None:
+    """What somebody changed in the catalogue by hand shows."""
+    store.submit(new_event()).result(60)
+    store.run(lambda connection: catalogue.fold(connection, 1)).result(60)
+    assert not store.recount(1).result(60).differs
+    store.run(lambda connection: connection.execute("update event_properties set name = 'other'").fetchall()).result(60)
+    recount = store.recount(1).result(60)
+    assert recount.differs
+    assert recount.properties == {"test": ["a"]}
+
+
+def test_a_deleted_list_leaves_nothing_and_its_seqs_are_not_given_again(db: Path) -> None:
+    """Events that come after a deletion and a reopening are folded like all others."""
+    credentials = make_store(db)
+    with EventTracking(db, fold_events=1) as tracking:
+        for _ in range(5):
+            tracking.track(credentials.list_id, "test", email="a@example.com", properties={"old": 1})
+        tracking.directory.delete_list(credentials.list_id)
+        assert tracking.stats().events == 0
+    with EventTracking(db) as tracking:
+        tracking.track(credentials.empty_list, "test", email="a@example.com", properties={"new": 1})
+        assert tracking.properties(credentials.empty_list) == {"identify": ["emailAddress", "new"], "test": ["new"]}
+        assert not tracking.recount(credentials.empty_list).differs
+    assert rows(db, "select count(*) from events where seq <= (select folded_seq from meta)") == [(2,)]
+
+
+def test_constructing_a_store_touches_nothing(db: Path) -> None:
+    """No file and no thread before the first use."""
+    before = threading.active_count()
+    Store(db, Settings())
+    EventTracking(db)
+    assert threading.active_count() == before
+    assert list(db.parent.iterdir()) == []
+
+
+def test_a_closed_store_says_so_and_closes_twice(db: Path) -> None:
+    """close() is idempotent, and what comes after it gets a named error."""
+    store = Store(db, Settings())
+    store.open()
+    store.close()
+    store.close()
+    for use in (lambda: store.submit(new_event()), lambda: store.properties(1), store.open):
+        with pytest.raises(StoreClosed):
+            use()
+    assert store.health() is not None
+    never_opened = Store(db, Settings())
+    never_opened.close()
+    with pytest.raises(StoreClosed):
+        never_opened.submit(new_event())
+
+
+def test_closing_commits_what_was_accepted_and_leaves_no_log(store: Store, db: Path) -> None:
+    """Events that wait when close() is called are stored, folded and checkpointed."""
+    go = hold_writer(store)
+    futures = [store.submit(new_event()) for _ in range(30)]
+    closer = threading.Thread(target=store.close)
+    closer.start()
+    go.set()
+    closer.join(60)
+    assert all(isinstance(future.result(0), Receipt) for future in futures)
+    assert not db.with_name(db.name + ".wal").exists()
+    assert rows(db, "select count(*) from events where seq <= (select folded_seq from meta)") == [(30,)]
+
+
+def test_one_tracker_at_a_time_holds_a_file_also_within_a_process(store: Store, db: Path) -> None:
+    """Two trackers in one process would give out the same seqs."""
+    with pytest.raises(StoreLocked) as locked:
+        Store(db, Settings(lock_wait_s=0.0)).open()
+    assert locked.value.pid is not None
+
+
+def test_the_database_is_a_modest_guest(store: Store) -> None:
+    """Memory and threads are limited as the settings say."""
+    sql = "select current_setting('memory_limit'), current_setting('threads')"
+    limit, threads = store.run(lambda connection: connection.execute(sql).fetchone()).result(60)  # type: ignore[misc]
+    assert limit == "488.2 MiB"
+    assert threads == 2
+
+
+def test_the_stores_files_can_be_read_by_their_owner_only(store: Store, db: Path) -> None:
+    """The database and its lock are made with mode 0600."""
+    for path in (db, db.with_name(db.name + ".lock")):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_missing_store_is_made_only_where_that_is_wanted(db: Path) -> None:
+    """A command that looks at a store does not leave one behind."""
+    with pytest.raises(StoreMissing, match=str(db)):
+        Store(db, Settings(), create=False).open()
+    assert list(db.parent.iterdir()) == []
+
+
+def test_what_is_no_store_is_refused_untouched(db: Path) -> None:
+    """A file that is no database, or somebody else's database, stays as it is."""
+    db.write_bytes(b"something else" * 1000)
+    with pytest.raises(StoreError, match="not a DuckDB database"):
+        Store(db, Settings()).open()
+    assert db.read_bytes() == b"something else" * 1000
+    db.unlink()
+    with duckdb.connect(str(db)) as connection:
+        connection.execute("create table mine as select 1 as x")
+    with pytest.raises(StoreError, match="not one of falcon-events"):
+        Store(db, Settings()).open()
+    assert rows(db, "select table_name from duckdb_tables()") == [("mine",)]
+
+
+def test_a_store_of_a_newer_release_is_refused(db: Path, credentials: Credentials, tracking: EventTracking) -> None:
+    """The message says which version the file has and which this release knows."""
+    tracking.store.run(lambda connection: connection.execute("update meta set schema_version = 99").fetchall()).result(60)
+    tracking.close()
+    with pytest.raises(StoreError, match=f"version 99.*{SCHEMA_VERSION}"):
+        EventTracking(db).open()
+
+
+def test_an_interrupted_making_leaves_no_half_store(db: Path) -> None:
+    """What a crash left of a store that was being made is made anew."""
+    unfinished = db.with_name(db.name + ".new")
+    unfinished.write_bytes(b"half")
+    with EventTracking(db):
+        pass
+    assert not unfinished.exists()
+    assert rows(db, "select schema_version from meta") == [(SCHEMA_VERSION,)]
+
+
+def test_the_file_is_written_for_every_supported_duckdb(db: Path) -> None:
+    """The storage version is that of the oldest supported DuckDB, whatever the installed one would choose."""
+    connection = open_database(db, Settings())
+    ((tags,),) = connection.execute(
+        "select tags['storage_version'] from duckdb_databases() where database_name = 'events'"
+    ).fetchall()
+    connection.close()
+    assert tags.startswith("v1.5.0")
+
+
+def test_a_failed_database_is_opened_anew(store: Store, db: Path) -> None:
+    """After a fatal error the writer opens the file again; events are taken, and nothing is doubled."""
+    store.submit(new_event()).result(60)
+    store.properties(1).result(60)
+    writer = store._writer
+    assert writer is not None
+    store.run(lambda _: writer._recover(duckdb.FatalException("database has been invalidated"))).result(60)
+    store.submit(new_event()).result(60)
+    assert store.properties(1).result(60) == {"test": ["a"]}
+    store.close()
+    assert rows(db, "select count(*), max(seq) from events") == [(2, 2)]
