@@ -1,0 +1,62 @@
+"""The house rules that a reader relies on: who imports whom, and how long a module may be."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "falcon_events"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+DATABASE = "duckdb"
+FRAMEWORKS = {"falcon", "granian"}
+
+
+def room(path: Path) -> str:
+    """The folder of the package that a module is in, or its own name at the top."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a module imports, wherever in its text."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_keeps_to_its_room(path: Path) -> None:
+    """Only store imports the database, only http the framework; no room calls back toward the door."""
+    roots = {name.split(".")[0] for name in imports(path)}
+    inner = {name.split(".")[1] for name in imports(path) if name.startswith("falcon_events.")}
+    here = room(path)
+    assert here == "store" or DATABASE not in roots
+    assert here == "http" or not FRAMEWORKS & roots
+    assert here in ("http", "cli") or "http" not in inner
+    assert here in ("cli", "__main__") or "cli" not in inner
+    allowed = {
+        "contract": {"contract", "errors", "timestamps"},
+        "store": {"store", "errors", "settings", "timestamps"},
+        "access": {"access", "store", "errors"},
+    }
+    assert inner <= allowed.get(here, inner)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_has_one_subject_and_says_it(path: Path) -> None:
+    """At most 300 lines, and a first line that says what the module is for."""
+    assert len(path.read_text().splitlines()) <= 300
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_importing_the_package_loads_no_framework() -> None:
+    """A host application that only calls track() pays for neither falcon nor a server."""
+    code = "import falcon_events, sys; print(sorted({'falcon', 'granian', 'click', 'rich'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

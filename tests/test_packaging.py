@@ -1,0 +1,72 @@
+"""The package as users get it: wheel and sdist have what they need, and nothing of the checkout is used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from falcon_events.contract.schemas import NAMES
+
+ROOT = Path(__file__).parents[1]
+USE = """
+import falcon_events, pathlib
+from falcon_events.contract.schemas import NAMES, load_schema
+assert pathlib.Path(falcon_events.__file__).is_relative_to({place!r}), falcon_events.__file__
+for name in NAMES:
+    assert load_schema(name)["title"]
+with falcon_events.EventTracking("events.duckdb") as tracking:
+    tracking.directory.create_account("acme")
+    tracking.directory.create_list("acme", "first")
+    tracking.track(1, "test", email="a@example.com")
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a wheel and an sdist of this checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    code = "import sys; from hatchling.build import build_sdist, build_wheel; build_wheel(sys.argv[1]); build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, check=True, capture_output=True)
+    return folder
+
+
+def use(place: Path, folder: Path) -> None:
+    """Imports and uses the package from a place, away from the checkout."""
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(place)}
+    done = subprocess.run(
+        [sys.executable, "-c", USE.format(place=str(place))],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_wheel_works_without_the_checkout(built: Path, tmp_path: Path) -> None:
+    """Unpacked, the wheel has schemas and type marker, and stores an event."""
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    assert (tmp_path / "site/falcon_events/py.typed").exists()
+    assert {path.stem for path in (tmp_path / "site/falcon_events/jsonschemas").iterdir()} == set(NAMES)
+    use(tmp_path / "site", tmp_path / "work")
+
+
+def test_the_sdist_works_and_holds_the_tests(built: Path, tmp_path: Path) -> None:
+    """Unpacked, the sdist runs as a checkout does, and has what a packager needs."""
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (folder,) = tmp_path.glob("falcon_events-*")
+    for name in ("tests/test_store.py", "benchmarks/ingest.py", "LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml"):
+        assert (folder / name).exists(), name
+    use(folder, tmp_path / "work")
