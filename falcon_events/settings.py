@@ -14,8 +14,12 @@ PREFIX = "FALCON_EVENTS_"
 _TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
-def _setting(default: Any, unit: str, reason: str, least: int = 0) -> Any:
-    return dataclasses.field(default=default, metadata={"unit": unit, "reason": reason, "least": least})
+_MOST = 2**40
+"""Beyond any use, and small enough for everything that a setting is handed to."""
+
+
+def _setting(default: Any, unit: str, reason: str, least: int = 0, most: int = _MOST) -> Any:
+    return dataclasses.field(default=default, metadata={"unit": unit, "reason": reason, "least": least, "most": most})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,15 +59,20 @@ class Settings:
     memory_limit_mb: int = _setting(
         512, "megabytes", "how much memory the database may take from its host; larger queries spill to disk and finish", 64
     )
-    threads: int = _setting(2, "threads", "how many of its host's cores the database may use at once", 1)
+    threads: int = _setting(2, "threads", "how many of its host's cores the database may use at once", 1, 256)
     checkpoint_wal_mb: int = _setting(
         256,
         "megabytes",
         "the log's size at which a checkpoint is forced under load; smaller logs are taken in when the store is idle",
         1,
+        1 << 24,
     )
     lock_wait_s: float = _setting(
-        2.0, "seconds", "how long opening waits for another process to let go of the file, as a restart overlaps its predecessor"
+        2.0,
+        "seconds",
+        "how long opening waits for another process to let go of the file, as a restart overlaps its predecessor",
+        0,
+        86_400,
     )
     log_requests: bool = _setting(False, "yes or no", "whether each request is logged in one line, without its contents")
 
@@ -73,8 +82,9 @@ class Settings:
             kinds: tuple[type, ...] = {"bool": (bool,), "int": (int,), "float": (int, float)}[str(field.type)]
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 raise SettingError(f"{field.name}={value!r}: {field.type} needed ({field.metadata['unit']}).")
-            if value < field.metadata["least"]:
-                raise SettingError(f"{field.name}={value!r}: at least {field.metadata['least']} {field.metadata['unit']} needed.")
+            least, most = field.metadata["least"], field.metadata["most"]
+            if not least <= value <= most:  # also false for "not a number"
+                raise SettingError(f"{field.name}={value!r}: from {least} to {most} {field.metadata['unit']} needed.")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:

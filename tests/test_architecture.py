@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "falcon_events"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 DATABASE = "duckdb"
-FRAMEWORKS = {"falcon", "granian"}
+FRAMEWORKS = {"falcon", "granian", "uvicorn"}
 
 
 def room(path: Path) -> str:
@@ -57,6 +57,6 @@ def test_a_module_has_one_subject_and_says_it(path: Path) -> None:
 
 def test_importing_the_package_loads_no_framework() -> None:
     """A host application that only calls track() pays for neither falcon nor a server."""
-    code = "import falcon_events, sys; print(sorted({'falcon', 'granian', 'click', 'rich'} & sys.modules.keys()))"
+    code = "import falcon_events, sys; print(sorted({'falcon', 'granian', 'uvicorn', 'click', 'rich'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,7 +1,8 @@
-"""The standalone server: granian for ASGI and for WSGI, in front of one store."""
+"""The standalone server in front of one store: uvicorn for ASGI, granian for WSGI."""
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import logging
@@ -9,15 +10,15 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from multiprocessing import util
+from multiprocessing.connection import Connection, wait
+from types import FrameType
 from typing import Any, Literal
-
-from granian import Granian
-from granian.constants import Interfaces
 
 from falcon_events.errors import EventsError
 from falcon_events.http.asgi import asgi_app
@@ -28,12 +29,12 @@ Interface = Literal["asgi", "wsgi"]
 
 WSGI_THREADS = 128
 """As many requests can wait for one commit; a thread that waits costs little."""
+GRACE_S = 30
+"""How long requests that are under way may take at shutdown, in seconds."""
 ORPHAN_EXIT_S = 5.0
 
 
-def serve(
-    db: str, host: str, port: int, interface: Interface, log_requests: bool, load: Callable[..., Any] | None = None
-) -> None:
+def serve(db: str, host: str, port: int, interface: Interface, log_requests: bool, load: Callable[[], Any] | None = None) -> None:
     """Serves a store until SIGTERM or SIGINT; then answers what was accepted, checkpoints and returns.
 
     Args:
@@ -48,20 +49,54 @@ def serve(
         EventsError: the address cannot be listened on.
     """
     check_address(host, port)
+    load = load or partial(load_app, db, interface, log_requests)
+    if interface == "asgi":
+        _serve_asgi(load, host, port)
+    else:
+        _serve_wsgi(load, host, port)
+
+
+def _serve_asgi(load: Callable[[], Any], host: str, port: int) -> None:
+    """In this process: no second thread competes with the event loop for the interpreter but the writer's."""
+    import uvicorn
+
+    # uvicorn raises the signal again when it has shut down; that shall end the process in an orderly way.
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, _exit)
+    uvicorn.run(
+        load(),
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+def _serve_wsgi(load: Callable[[], Any], host: str, port: int) -> None:
+    """In a process of its own, as granian does it."""
+    from granian import Granian
+    from granian.constants import Interfaces
+
     # A forked child would inherit what the database left behind in this process.
     multiprocessing.set_start_method("spawn", force=True)
     server = Granian(
         "falcon_events",
         address=host,
         port=port,
-        interface=Interfaces.ASGI if interface == "asgi" else Interfaces.WSGI,
+        interface=Interfaces.WSGI,
         workers=1,
-        blocking_threads=WSGI_THREADS if interface == "wsgi" else None,
-        websockets=False,
+        blocking_threads=WSGI_THREADS,
         log_level="warning",  # type: ignore[arg-type]
         respawn_failed_workers=True,
     )
-    server.serve(target_loader=load or partial(load_app, db, interface, log_requests), wrap_loader=False)
+    server.serve(target_loader=load, wrap_loader=False)
 
 
 def load_app(db: str, interface: Interface, log_requests: bool) -> Any:
@@ -80,12 +115,20 @@ def load_app(db: str, interface: Interface, log_requests: bool) -> Any:
 
 
 def prepare_worker() -> None:
-    """Makes the serving process end with its parent, and its garbage collector rest."""
+    """Makes the serving process end with its parent, if it is a child, and its garbage collector rest."""
     os.umask(0o077)
-    if multiprocessing.parent_process() is not None:
-        threading.Thread(target=_end_with_parent, name="falcon-events-parent", daemon=True).start()
+    if (parent := multiprocessing.parent_process()) is not None:
+        ending, at_exit = multiprocessing.Pipe(duplex=False)
+        watch = threading.Thread(
+            target=_end_with_parent, args=(parent.sentinel, ending), name="falcon-events-parent", daemon=True
+        )
+        watch.start()
+        atexit.register(watch.join)
+        atexit.register(at_exit.close)  # runs before the join: the last one registered is the first to run
     gc.collect()
     gc.freeze()
+    # What is frozen or held by a running thread outlives the interpreter, and DuckDB 2.0 reports each object as leaked.
+    atexit.register(gc.unfreeze)
     gc.set_threshold(50_000, 20, 100)
 
 
@@ -107,11 +150,14 @@ def check_address(host: str, port: int, wait_s: float = 2.0) -> None:
         time.sleep(0.05)
 
 
-def _end_with_parent() -> None:
-    """An orphan would keep the port and the store's file from the server's successor."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
+def _exit(sign: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _end_with_parent(parent: int, ending: Connection) -> None:
+    """An orphan would keep the port and the store's file from the server's successor; `ending` closes at this one's exit."""
+    if parent not in wait([parent, ending]):
+        return
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(ORPHAN_EXIT_S)
-    os._exit(1)
+    if not ending.poll(ORPHAN_EXIT_S):
+        os._exit(1)

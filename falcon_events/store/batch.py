@@ -100,15 +100,8 @@ class BatchCommitter:
         plan = Plan(self.last_seq, self._find_repeats(events), self._find_bindings(events))
         for event in events:
             plan.add(event)
-        self._writing.begin()
-        try:
-            self._write(plan)
-            self.unconfirmed = (plan.last_seq, plan.receipts)
-            self._writing.commit()
-        except BaseException:
-            with contextlib.suppress(duckdb.Error):  # a failed commit has ended the transaction already
-                self._writing.rollback()
-            raise
+        self.unconfirmed = (plan.last_seq, plan.receipts)
+        self._write(plan)
         self.unconfirmed = None
         self.last_seq = plan.last_seq
         self._remember(plan.known_bindings())
@@ -150,15 +143,31 @@ class BatchCommitter:
         return asked
 
     def _write(self, plan: Plan) -> None:
-        for statement, rows in (
-            (INSERT_EVENTS, plan.rows),
-            (INSERT_BINDINGS, list(plan.new_bindings.values())),
-            (UPDATE_TRAITS, list(plan.changed_traits.values())),
-            (INSERT_EVENT_IDS, plan.new_event_ids),
-            (REPLACE_EVENT_IDS, plan.expired_event_ids),
-        ):
-            if rows:
-                self._run(self._writing, statement, rows=_json(rows))
+        statements = [
+            (statement, _json(rows))
+            for statement, rows in (
+                (INSERT_EVENTS, plan.rows),
+                (INSERT_BINDINGS, list(plan.new_bindings.values())),
+                (UPDATE_TRAITS, list(plan.changed_traits.values())),
+                (INSERT_EVENT_IDS, plan.new_event_ids),
+                (REPLACE_EVENT_IDS, plan.expired_event_ids),
+            )
+            if rows
+        ]
+        # A lone statement is a transaction by itself; each call less is a wait less for the interpreter's lock.
+        if len(statements) == 1:
+            ((statement, rows),) = statements
+            self._run(self._writing, statement, rows=rows)
+        elif statements:
+            self._writing.begin()
+            try:
+                for statement, rows in statements:
+                    self._run(self._writing, statement, rows=rows)
+                self._writing.commit()
+            except BaseException:
+                with contextlib.suppress(duckdb.Error):  # a failed commit has ended the transaction already
+                    self._writing.rollback()
+                raise
 
     def _run(self, connection: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> duckdb.DuckDBPyConnection:
         statement = self._statements.get(sql)
