@@ -13,7 +13,6 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
@@ -36,7 +35,7 @@ class Waiter:
     """Runs the core's steps, in a thread or in a coroutine."""
 
     def __init__(self) -> None:
-        self._bridges: WeakKeyDictionary[asyncio.AbstractEventLoop, _Bridge] = WeakKeyDictionary()
+        self._bridges: dict[asyncio.AbstractEventLoop, _Bridge] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = threading.Lock()
 
@@ -81,10 +80,16 @@ class Waiter:
         if future.done():
             return future.result()
         loop = asyncio.get_running_loop()
-        bridge = self._bridges.get(loop)
-        if bridge is None:
-            bridge = self._bridges[loop] = _Bridge(loop)
+        bridge = self._bridges.get(loop) or self._new_bridge(loop)
         return await bridge.wait(future)
+
+    def _new_bridge(self, loop: asyncio.AbstractEventLoop) -> _Bridge:
+        with self._starting:
+            # A program that starts one loop after the other shall not collect them here.
+            for closed in [known for known in self._bridges if known.is_closed()]:
+                del self._bridges[closed]
+            bridge = self._bridges[loop] = _Bridge(loop)
+            return bridge
 
     def call(self, call: Call) -> Any:
         """What the function returns; of an async one, once it is done, in an event loop of its own."""
@@ -105,7 +110,6 @@ class _Bridge:
     """Brings results of futures that other threads finish into one event loop, waking it once for many."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Weakly: a loop is the key under which its bridge is kept, and must not be kept alive by it.
         self._call_soon = loop.call_soon_threadsafe
         self._create_future = loop.create_future
         self._finished: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
@@ -141,8 +145,15 @@ class _Bridge:
 async def _acall(call: Call) -> Any:
     if inspect.iscoroutinefunction(call.function):
         return await call.function(*call.arguments)
-    value = await asyncio.to_thread(call.function, *call.arguments)
+    value = await asyncio.to_thread(_plainly, call)
     return await value if inspect.isawaitable(value) else value
+
+
+def _plainly(call: Call) -> Any:
+    try:
+        return call.function(*call.arguments)
+    except StopIteration as error:  # no asyncio future takes one: its coroutine would wait for ever (Python 3.11)
+        raise RuntimeError("a host's function raised StopIteration") from error
 
 
 async def _awaited(value: Any) -> Any:
@@ -152,4 +163,8 @@ async def _awaited(value: Any) -> Any:
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     loop.run_forever()
+    left = asyncio.all_tasks(loop)
+    for task in left:  # whoever waits for one would wait for ever
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
     loop.close()

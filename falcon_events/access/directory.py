@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -46,6 +47,8 @@ class Directory:
         self._sessions: dict[bytes, tuple[Principal, float]] = {}
         self._lists: dict[int, str] = {}
         self._loaded = False
+        # Held while the store and what memory knows of it change together.
+        self._changing = threading.RLock()
 
     def load(self) -> None:
         """Reads everything from the store; does nothing where that is done.
@@ -53,13 +56,14 @@ class Directory:
         Raises:
             StoreError: the store cannot be opened.
         """
-        if self._loaded:
-            return
-        snapshot: rows.Snapshot = self._run(rows.load)
-        self._keys = {key: Principal(account, Scope(scope)) for key, account, scope in snapshot.keys}
-        self._sessions = {key: (Principal(account), at.timestamp()) for key, account, at in snapshot.sessions}
-        self._lists = dict(snapshot.lists)
-        self._loaded = True
+        with self._changing:
+            if self._loaded:
+                return
+            snapshot: rows.Snapshot = self._run(rows.load)
+            self._keys = {key: Principal(account, Scope(scope)) for key, account, scope in snapshot.keys}
+            self._sessions = {key: (Principal(account), at.timestamp()) for key, account, at in snapshot.sessions}
+            self._lists = dict(snapshot.lists)
+            self._loaded = True
 
     def identify(self, credential: Credential) -> Principal | None:
         """The account that a key or a session belongs to, or None where it is unknown, revoked or expired."""
@@ -100,8 +104,9 @@ class Directory:
         self.load()
         owner = self._run(rows.account_id, account)
         now = self._now()
-        made = self._run(rows.add_list, list_id, owner, _name(name), now)
-        self._lists[made] = owner
+        with self._changing:
+            made = self._run(rows.add_list, list_id, owner, _name(name), now)
+            self._lists[made] = owner
         return EventList(made, account, name, now)
 
     def lists(self) -> list[EventList]:
@@ -116,22 +121,26 @@ class Directory:
     def delete_list(self, list_id: int) -> None:
         """Deletes a list with all its events, bindings and catalogue; raises NotFound."""
         self.load()
-        owner = self._lists.pop(list_id, None)  # first: no event may come in behind the deletion
-        try:
-            self._store.delete_list(list_id).result()
-        except BaseException:
-            if owner is not None:
-                self._lists[list_id] = owner
-            raise
+        with self._changing:
+            owner = self._lists.pop(list_id, None)  # first: no event may come in behind the deletion
+            try:
+                self._store.delete_list(list_id).result()
+            except BaseException:
+                if owner is not None:
+                    self._lists[list_id] = owner
+                raise
 
     def create_key(self, account: str, scope: Scope | str = Scope.FULL) -> NewKey:
         """Makes an API key of this scope; raises NotFound where there is no such account."""
+        if scope not in list(Scope):
+            raise EventsError(f"scope {scope!r}: one of {', '.join(Scope)} is needed.")
         scope = Scope(scope)
         self.load()
         owner = self._run(rows.account_id, account)
         made = NewKey(f"key_{secrets.token_hex(6)}", f"fe_{scope}_{secrets.token_urlsafe(32)}")
-        self._run(rows.add_key, made.key_id, owner, str(scope), _hash(made.key), self._now())
-        self._keys[_hash(made.key)] = Principal(owner, scope)
+        with self._changing:
+            self._run(rows.add_key, made.key_id, owner, str(scope), _hash(made.key), self._now())
+            self._keys[_hash(made.key)] = Principal(owner, scope)
         return made
 
     def keys(self) -> list[Key]:
@@ -142,7 +151,8 @@ class Directory:
     def revoke_key(self, key: str) -> None:
         """Revokes a key, given by its id or as the key itself, at once; raises NotFound."""
         self.load()
-        self._keys.pop(self._run(rows.revoke_key, key, _hash(key), self._now()), None)
+        with self._changing:
+            self._keys.pop(self._run(rows.revoke_key, key, _hash(key), self._now()), None)
 
     def create_session(self, account: str, ttl_s: int) -> str:
         """Makes a session that ends after so many seconds and gives its id; raises NotFound."""
@@ -153,16 +163,18 @@ class Directory:
         session_id = f"fs_{secrets.token_urlsafe(32)}"
         now = self._now()
         expires = now + timedelta(seconds=ttl_s)
-        self._run(rows.add_session, _hash(session_id), owner, now, expires)
-        self._sessions = {key: known for key, known in self._sessions.items() if known[1] > now.timestamp()}
-        self._sessions[_hash(session_id)] = (Principal(owner), expires.timestamp())
+        with self._changing:
+            self._run(rows.add_session, _hash(session_id), owner, now, expires)
+            self._sessions = {key: known for key, known in self._sessions.items() if known[1] > now.timestamp()}
+            self._sessions[_hash(session_id)] = (Principal(owner), expires.timestamp())
         return session_id
 
     def revoke_session(self, session_id: str) -> None:
         """Ends a session at once; raises NotFound."""
         self.load()
-        self._run(rows.revoke_session, _hash(session_id), self._now())
-        self._sessions.pop(_hash(session_id), None)
+        with self._changing:
+            self._run(rows.revoke_session, _hash(session_id), self._now())
+            self._sessions.pop(_hash(session_id), None)
 
     def _run(self, task: Callable[..., Any], *arguments: object) -> Any:
         return self._store.run(lambda connection: task(connection, *arguments)).result()

@@ -13,11 +13,33 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from falcon_events.errors import SettingError
+from falcon_events.contract.lists import MAX_LIST_ID
+from falcon_events.errors import StoreError
+from falcon_events.settings import Settings
 from falcon_events.store.store import Store
 from falcon_events.tracking import DEFAULT_DB, EventTracking
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class WholeNumber(click.IntRange):
+    """click's IntRange under a name that its messages can say."""
+
+    name = "whole number"
+
+
+LIST_ID = WholeNumber(1, MAX_LIST_ID)
+TABLE_WIDTH = 10_000
+"""A terminal wraps what is wider than itself; a table that were cut to fit would hide the end of an id."""
+
+
+def checked_text(ctx: click.Context, param: click.Parameter, text: str) -> str:
+    """A callback for names: valid Unicode without control characters, and not empty."""
+    if not text.strip():
+        raise click.BadParameter("it is empty; at least one character is needed.", ctx, param)
+    if not text.isprintable():
+        raise click.BadParameter(f"{visible(text)} has characters that cannot be shown, such as a line break.", ctx, param)
+    return text
 
 
 def db_option(command: F) -> F:
@@ -29,6 +51,7 @@ def db_option(command: F) -> F:
         show_default=True,
         show_envvar=True,
         metavar="PATH",
+        callback=_checked_path,
         help="The store's file.",
     )(command)
 
@@ -40,17 +63,14 @@ def json_option(command: F) -> F:
 
 def tracking_of(db: str, *, create: bool = False) -> EventTracking:
     """The tracker of a store; a command that only looks makes no file."""
-    from falcon_events.settings import Settings
-
-    try:
-        return EventTracking(db, store=Store(Path(db), Settings.from_environment(), create=create))
-    except SettingError as error:
-        raise click.ClickException(str(error)) from None
+    if create and not Path(db).parent.is_dir():
+        raise StoreError(f"--db {db}: there is no folder {Path(db).parent}.")
+    return EventTracking(db, store=Store(Path(db), Settings.from_environment(), create=create))
 
 
 def print_json(value: object) -> None:
     """Prints a value as JSON on one line."""
-    click.echo(msgspec.json.encode(value).decode())
+    click.echo(msgspec.json.encode(value))
 
 
 def print_rows(rows: Sequence[msgspec.Struct], as_json: bool, columns: Mapping[str, str]) -> None:
@@ -63,10 +83,27 @@ def print_rows(rows: Sequence[msgspec.Struct], as_json: bool, columns: Mapping[s
         table.add_column(heading, no_wrap=True)
     for row in rows:
         table.add_row(*(_cell(getattr(row, field)) for field in columns))
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 1000, highlight=False, markup=False).print(table)
+    console = Console(file=sys.stdout, width=TABLE_WIDTH, highlight=False, markup=False, emoji=False)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def visible(text: str) -> str:
+    """The text with whatever a terminal would obey instead of show as an escape: names come from strangers."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _checked_path(ctx: click.Context, param: click.Parameter, path: str) -> str:
+    if not path.strip():
+        raise click.BadParameter("it is empty; the path of the store's file is needed.", ctx, param)
+    if Path(path).is_dir():
+        raise click.BadParameter(f"{path} is a folder; the path of a file is needed.", ctx, param)
+    return path
 
 
 def _cell(value: object) -> str:
     if isinstance(value, datetime):
-        return value.isoformat(sep=" ", timespec="seconds")
-    return "" if value is None else str(value)
+        return value.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+    return "" if value is None else visible(str(value))

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import NoReturn
 
 import click
 
 import falcon_events
+from falcon_events.cli.common import visible
+from falcon_events.cli.exporting import export
+from falcon_events.cli.importing import import_
 from falcon_events.cli.manage import accounts, keys, lists, sessions
 from falcon_events.cli.query import properties, stats
 from falcon_events.cli.serve import serve
-from falcon_events.cli.transfer import export, import_
 from falcon_events.errors import EventsError
 
+INTERRUPTED = 130
+"""128 + SIGINT, as shells count."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(falcon_events.__version__, prog_name="falcon-events")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Event tracking with a database in a file: serve it, manage who may use it, move events in and out."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 for command in (serve, accounts, lists, keys, sessions, properties, stats, import_, export):
@@ -26,20 +36,32 @@ for command in (serve, accounts, lists, keys, sessions, properties, stats, impor
 
 def main() -> None:
     """Runs the command; errors are one line on standard error, and exit code 2."""
+    os.umask(0o077)  # stores, their logs, exports and reject files hold personal data
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        code = cli.main(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        sys.exit(code or 0)
     except click.exceptions.Abort:
-        _fail("aborted")
-    except click.ClickException as error:
-        hint = f" See '{error.ctx.command_path} --help'." if isinstance(error, click.UsageError) and error.ctx else ""
+        _fail("stopped", INTERRUPTED)
+    except click.UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # a command group by itself; since click 8.2
+            click.echo(error.format_message(), err=True)
+            sys.exit(2)
+        hint = f" See '{error.ctx.command_path} --help'." if error.ctx else ""
         _fail(error.format_message() + hint)
+    except click.ClickException as error:
+        _fail(error.format_message())
     except EventsError as error:
         _fail(str(error))
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone: nothing to tell, and nobody to tell it to
+        # Whoever read our output has gone; what is left in the buffer must not be tried once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
 
 
-def _fail(message: str) -> None:
-    click.echo(f"falcon-events: {' '.join(message.split())}", err=True)
-    sys.exit(2)
+def _fail(message: str, code: int = 2) -> NoReturn:
+    click.echo(visible(f"falcon-events: {' '.join(message.split())}"), err=True)
+    sys.exit(code)

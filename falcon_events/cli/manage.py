@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from falcon_events.access.protocol import Scope
-from falcon_events.cli.common import db_option, json_option, print_json, print_rows, tracking_of
+from falcon_events.cli.common import (
+    LIST_ID,
+    WholeNumber,
+    checked_text,
+    db_option,
+    json_option,
+    print_json,
+    print_rows,
+    tracking_of,
+)
+from falcon_events.errors import NotFound
+
+MAX_TTL_S = 100 * 366 * 86400
 
 
 @click.group()
@@ -14,7 +28,7 @@ def accounts() -> None:
 
 
 @accounts.command("create")
-@click.argument("name")
+@click.argument("name", callback=checked_text)
 @db_option
 @json_option
 def create_account(name: str, db: str, as_json: bool) -> None:
@@ -43,9 +57,9 @@ def lists() -> None:
 
 
 @lists.command("create")
-@click.option("--id", "list_id", type=click.IntRange(1), help="The list's id; the next free one where it is left out.")
-@click.option("--account", required=True, help="The name of the account that owns it.")
-@click.option("--name", required=True, help="What the list is called.")
+@click.option("--id", "list_id", type=LIST_ID, metavar="N", help="The list's id; the next free one where it is left out.")
+@click.option("--account", callback=checked_text, required=True, help="The name of the account that owns it.")
+@click.option("--name", callback=checked_text, required=True, help="What the list is called.")
 @db_option
 @json_option
 def create_list(list_id: int | None, account: str, name: str, db: str, as_json: bool) -> None:
@@ -69,8 +83,8 @@ def list_lists(db: str, as_json: bool) -> None:
 
 
 @lists.command("rename")
-@click.argument("list_id", type=click.IntRange(1))
-@click.argument("name")
+@click.argument("list_id", type=LIST_ID)
+@click.argument("name", callback=checked_text)
 @db_option
 def rename_list(list_id: int, name: str, db: str) -> None:
     """Give a list another name."""
@@ -80,16 +94,28 @@ def rename_list(list_id: int, name: str, db: str) -> None:
 
 
 @lists.command("delete")
-@click.argument("list_id", type=click.IntRange(1))
+@click.argument("list_id", type=LIST_ID)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @db_option
 def delete_list(list_id: int, yes: bool, db: str) -> None:
     """Delete a list with all its events."""
-    if not yes:
-        click.confirm(f"Delete list {list_id} with all its events? This cannot be undone.", abort=True)
     with tracking_of(db) as tracking:
+        if tracking.directory.owner_of(list_id) is None:
+            raise NotFound(f"There is no list {list_id}.")
+        if not yes and not _confirmed(f"Delete list {list_id} with all its events? This cannot be undone."):
+            click.echo("nothing deleted", err=True)
+            raise click.exceptions.Exit(1)
         tracking.directory.delete_list(list_id)
     click.echo(f"list {list_id} deleted")
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise
+        raise click.UsageError("--yes is needed where nobody can answer.") from None
 
 
 @click.group()
@@ -98,7 +124,7 @@ def keys() -> None:
 
 
 @keys.command("create")
-@click.option("--account", required=True, help="The name of the account it belongs to.")
+@click.option("--account", callback=checked_text, required=True, help="The name of the account it belongs to.")
 @click.option(
     "--scope", type=click.Choice([str(scope) for scope in Scope]), default="full", show_default=True, help="What it allows."
 )
@@ -148,8 +174,8 @@ def sessions() -> None:
 
 
 @sessions.command("create")
-@click.option("--account", required=True, help="The name of the account it is for.")
-@click.option("--ttl-s", type=click.IntRange(1), required=True, help="After how many seconds it ends.")
+@click.option("--account", callback=checked_text, required=True, help="The name of the account it is for.")
+@click.option("--ttl-s", type=WholeNumber(1, MAX_TTL_S), metavar="N", required=True, help="After how many seconds it ends.")
 @db_option
 @json_option
 def create_session(account: str, ttl_s: int, db: str, as_json: bool) -> None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import cast
 
 import click
 import msgspec
 
-from falcon_events.cli.common import db_option, tracking_of
+from falcon_events.cli.common import WholeNumber, db_option, tracking_of
 
 FIRST_ACCOUNT, FIRST_LIST = "default", 1
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="The port to listen on.")
+@click.option("--port", default=8080, show_default=True, type=WholeNumber(1, 65535), metavar="N", help="The port to listen on.")
 @click.option(
     "--interface",
     type=click.Choice(["asgi", "wsgi"]),
@@ -29,19 +28,26 @@ FIRST_ACCOUNT, FIRST_LIST = "default", 1
 def serve(host: str, port: int, interface: str, log_requests: bool, db: str) -> None:
     """Serve the documented API; on a path without a store, make one with an account, a list and a key."""
     # The server and its libraries are not loaded for commands that do not serve.
-    from falcon_events.http.serving import Interface, check_address
+    from falcon_events.http.serving import Interface
     from falcon_events.http.serving import serve as run
 
-    os.umask(0o077)
-    fresh = not Path(db).exists()
+    _prepare(db, host, port)
+    click.echo(f"Serving {db} on http://{_in_url(host)}:{port} ({interface}). Stop with Ctrl-C.")
+    run(db, host, port, cast(Interface, interface), log_requests)
+
+
+def _prepare(db: str, host: str, port: int) -> None:
+    """Finds out what would keep the server from starting; a new store gets an account, a list and a key."""
+    from falcon_events.http.serving import check_address
+
+    if not Path(db).exists():
+        check_address(host, port)  # before a store is made for a server that then does not start
     with tracking_of(db, create=True) as tracking:
-        check_address(host, port)  # before a key is made and shown for a server that then does not start
-        if fresh:
+        check_address(host, port)
+        if not tracking.directory.accounts():
             tracking.directory.create_account(FIRST_ACCOUNT)
             tracking.directory.create_list(FIRST_ACCOUNT, "First list", FIRST_LIST)
             _welcome(tracking.directory.create_key(FIRST_ACCOUNT).key, db, host, port)
-    click.echo(f"Serving {db} on http://{_in_url(host)}:{port} ({interface}). Stop with Ctrl-C.")
-    run(db, host, port, cast(Interface, interface), log_requests)
 
 
 def _welcome(key: str, db: str, host: str, port: int) -> None:

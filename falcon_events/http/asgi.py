@@ -9,7 +9,7 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from falcon_events.http.endpoints import ACTIONS, HEALTH, PATHS, Incoming, answer, health_reply, not_allowed, status_reply
+from falcon_events.http.endpoints import ACTIONS, HEALTH, PATHS, Incoming, answer, health_reply, not_allowed, unforeseen_reply
 from falcon_events.http.replies import send, serialize_error
 from falcon_events.tracking import EventTracking
 
@@ -26,7 +26,7 @@ class Resource:
     def __init__(self, tracking: EventTracking, endpoint: str) -> None:
         self._tracking = tracking
         self._endpoint = endpoint
-        for method in set(falcon.HTTP_METHODS) - {"OPTIONS"}:
+        for method in set(falcon.COMBINED_METHODS) - {"WEBSOCKET"}:
             setattr(self, f"on_{method.lower()}", self._answer if method in ACTIONS[endpoint] else self._refuse)
 
     async def _answer(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
@@ -76,10 +76,10 @@ class ASGIMiddleware:
         self._app = app
         self._tracking = tracking
         self._paths = frozenset(prefix + path for path in PATHS)
-        self._own: falcon.asgi.App[Any, Any] = falcon.asgi.App()
-        mount_asgi(self._own, tracking, prefix)
+        self._own = _documented(falcon.asgi.App(), tracking, prefix)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers, or passes on."""
         if scope["type"] == "http" and _path(scope) in self._paths:
             await self._own({**scope, "path": _path(scope)}, receive, send)
         elif scope["type"] == "lifespan":
@@ -122,20 +122,28 @@ def asgi_app(tracking: EventTracking) -> ASGIApplication:
     Args:
         tracking: the tracker.
     """
-    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[Lifespan(tracking, opens=True)])
-    mount_asgi(app, tracking, "")
+    app = _documented(falcon.asgi.App(middleware=[Lifespan(tracking, opens=True)]), tracking, "")
     app.add_route(HEALTH, _Health(tracking))
-    app.set_error_serializer(serialize_error)
-    app.add_error_handler(Exception, _unforeseen)
     return _Mountable(app)
 
 
+def _documented(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str) -> falcon.asgi.App[Any, Any]:
+    """The application with the documented endpoints; whatever fails in it has the documented shape."""
+    mount_asgi(app, tracking, prefix)
+    app.set_error_serializer(serialize_error)
+    app.add_error_handler(Exception, _unforeseen)
+    return app
+
+
 async def _read(req: falcon.asgi.Request, limit: int) -> bytes | None:
-    """The body, or None where it is over the limit; one that ends before its announced length counts as empty."""
-    length = req.content_length
-    if length is not None and length > limit:
-        return None
-    body: bytes = await req.stream.read(limit + 1)
+    """The body, or None where it is over the limit; one that cannot be read to its announced end counts as empty."""
+    try:
+        length = req.content_length
+        if length is not None and length > limit:
+            return None
+        body: bytes = await req.stream.read(limit + 1)
+    except Exception:  # the length is no number, or what the server says of a client that is gone
+        return b""
     if len(body) > limit:
         return None
     return b"" if length is not None and len(body) < length else body
@@ -148,6 +156,4 @@ def _path(scope: Scope) -> str:
 
 
 async def _unforeseen(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]) -> None:
-    if isinstance(error, (falcon.HTTPError, falcon.HTTPStatus)):
-        raise error
-    send(resp, status_reply(500, ""))
+    send(resp, unforeseen_reply())

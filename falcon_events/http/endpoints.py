@@ -71,9 +71,10 @@ def answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[
     return reply
 
 
-def not_allowed(endpoint: str) -> Reply:
-    """The answer to a method that an endpoint does not have."""
-    return common_reply(405, (("Allow", ", ".join(ACTIONS.get(endpoint, ("GET",)))),))
+def not_allowed(path: str) -> Reply:
+    """The answer to a method that the endpoint at this path, below whatever prefix, does not have."""
+    allowed = next((actions for endpoint, actions in ACTIONS.items() if path.endswith(endpoint)), ("GET",))
+    return common_reply(405, (("Allow", ", ".join(allowed)),))
 
 
 def health_reply(tracking: EventTracking) -> Reply:
@@ -90,9 +91,13 @@ def status_reply(status: int, title: str) -> Reply:
         return common_reply(status)
     if status == 400:
         return refusal_reply(unreadable())
-    if status == 500:
-        return common_reply(100005)
     return errors_reply(status, [Failure(status, title)])
+
+
+def unforeseen_reply() -> Reply:
+    """The answer to an exception that nobody expected; its traceback goes to the log."""
+    logger.exception("a request failed")
+    return common_reply(100005)
 
 
 def _bearer(incoming: Incoming) -> str | None:

@@ -19,7 +19,7 @@ def send(resp: falcon.Response, reply: Reply) -> None:
 
 def serialize_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError) -> None:
     """Falcon's own errors (no such path, ...) in the documented shape; a method that nobody knows is not allowed."""
-    if req.method not in falcon.HTTP_METHODS:
+    if error.status_code == 400 and req.method not in falcon.HTTP_METHODS:
         send(resp, not_allowed(req.path))
     else:
         send(resp, status_reply(error.status_code, error.title or str(error.status)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import falcon
 
-from falcon_events.http.endpoints import ACTIONS, HEALTH, PATHS, Incoming, answer, health_reply, not_allowed, status_reply
+from falcon_events.http.endpoints import ACTIONS, HEALTH, PATHS, Incoming, answer, health_reply, not_allowed, unforeseen_reply
 from falcon_events.http.replies import send, serialize_error
 from falcon_events.tracking import EventTracking
 
@@ -21,7 +21,7 @@ class Resource:
     def __init__(self, tracking: EventTracking, endpoint: str) -> None:
         self._tracking = tracking
         self._endpoint = endpoint
-        for method in set(falcon.HTTP_METHODS) - {"OPTIONS"}:
+        for method in set(falcon.COMBINED_METHODS) - {"WEBSOCKET"}:
             setattr(self, f"on_{method.lower()}", self._answer if method in ACTIONS[endpoint] else self._refuse)
 
     def _answer(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -53,10 +53,10 @@ class WSGIMiddleware:
     def __init__(self, app: WSGIApplication, tracking: EventTracking, prefix: str = "") -> None:
         self._app = app
         self._paths = frozenset(prefix + path for path in PATHS)
-        self._own: falcon.App[Any, Any] = falcon.App()
-        mount_wsgi(self._own, tracking, prefix)
+        self._own = _documented(falcon.App(), tracking, prefix)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answers, or passes on."""
         if environ.get("PATH_INFO") in self._paths:
             return self._own(environ, start_response)
         return self._app(environ, start_response)
@@ -74,22 +74,30 @@ def wsgi_app(tracking: EventTracking) -> falcon.App[Any, Any]:
     Args:
         tracking: the tracker; closing it stays the caller's business.
     """
-    app: falcon.App[Any, Any] = falcon.App()
-    mount_wsgi(app, tracking, "")
+    app = _documented(falcon.App(), tracking, "")
     app.add_route(HEALTH, _Health(tracking))
+    return app
+
+
+def _documented(app: falcon.App[Any, Any], tracking: EventTracking, prefix: str) -> falcon.App[Any, Any]:
+    """The application with the documented endpoints; whatever fails in it has the documented shape."""
+    mount_wsgi(app, tracking, prefix)
     app.set_error_serializer(serialize_error)
     app.add_error_handler(Exception, _unforeseen)
     return app
 
 
 def _read(req: falcon.Request, limit: int) -> bytes | None:
-    """The body, or None where it is over the limit; one that ends before its announced length counts as empty."""
-    length = req.content_length
-    if length is not None and length > limit:
-        return None
-    # Without a length there is a body only if it is chunked, and the server marks its end.
-    stream = req.stream if length is None and _is_chunked(req) else req.bounded_stream
-    body: bytes = stream.read(limit + 1)
+    """The body, or None where it is over the limit; one that cannot be read to its announced end counts as empty."""
+    try:
+        length = req.content_length
+        if length is not None and length > limit:
+            return None
+        # Without a length there is a body only if it is chunked, and the server marks its end.
+        stream = req.stream if length is None and _is_chunked(req) else req.bounded_stream
+        body: bytes = stream.read(limit + 1)
+    except Exception:  # the length is no number, or what the server says of a client that is gone
+        return b""
     if len(body) > limit:
         return None
     return b"" if length is not None and len(body) < length else body
@@ -100,8 +108,4 @@ def _is_chunked(req: falcon.Request) -> bool:
 
 
 def _unforeseen(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
-    if isinstance(error, falcon.HTTPError):
-        raise error
-    if isinstance(error, falcon.HTTPStatus):
-        raise error
-    send(resp, status_reply(500, ""))
+    send(resp, unforeseen_reply())

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import duckdb
 
-from falcon_events.errors import StoreClosed, StoreUnavailable
+from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue, reads
 from falcon_events.store.opening import FileLock, open_database
@@ -145,8 +145,8 @@ class Store:
         """Why the store takes no events at present, or None while it does."""
         try:
             writer = self._open_writer()
-        except StoreUnavailable as unavailable:
-            return unavailable.failures[0].message
+        except (StoreUnavailable, StoreError) as error:
+            return str(error)
         if writer.failure is None and writer.waiting() >= self._settings.queue_events:
             return "The event store's queue is full."
         return writer.failure

@@ -21,6 +21,7 @@ from falcon_events.store.records import NewEvent, Receipt
 
 logger = logging.getLogger(__name__)
 
+CANNOT_NOW = "The event store cannot take the event now. Try again later."
 IDLE_S = 1.0
 """How long nothing must come before the writer folds and checkpoints."""
 IDLE_FOLD_EVENTS = 500
@@ -93,7 +94,7 @@ class Writer:
             if self._closing:
                 raise StoreClosed
             if self.failure is not None:
-                raise StoreUnavailable(self.failure)
+                raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
             if len(self._queue) >= self._settings.queue_events or self._queued_bytes >= self._settings.queue_bytes:
                 raise StoreUnavailable("The event store's queue is full. Try again later.")
             self._queued_bytes += event.size
@@ -195,7 +196,7 @@ class Writer:
         passing = self.failure is not None or isinstance(error, _PASSING)
         for waiting in batch:
             waiting.future.set_exception(
-                StoreUnavailable("The event store cannot take the event now. Try again later.")
+                StoreUnavailable(CANNOT_NOW)
                 if passing
                 else EventsError("The database refuses this event; the log has the details.")
             )

@@ -1,0 +1,230 @@
+"""What the benchmarks share: where they run, servers to measure, and how figures are shown."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import importlib.metadata
+import json
+import os
+import platform
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from falcon_events import EventTracking
+from falcon_events.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+START_S = 60.0
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Ends the benchmark: figures that hide an error are worth nothing."""
+    print(f"benchmark ended: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def filesystem(folder: Path) -> str:
+    """The type of the file system that a folder lies on, as the kernel says it; Linux only."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():
+        return "unknown"
+    kinds = {mount.split()[1]: mount.split()[2] for mount in mounts.read_text().splitlines()}
+    resolved = folder.resolve()
+    return next((kinds[str(path)] for path in (resolved, *resolved.parents) if str(path) in kinds), "unknown")
+
+
+@contextlib.contextmanager
+def workplace(folder: Path | None) -> Iterator[Path]:
+    """A new folder on a disk, which is gone at the end.
+
+    Args:
+        folder: where to make it; None for the first usual place that is not in memory.
+    """
+    places = [folder] if folder else [Path(tempfile.gettempdir()), Path("/var/tmp"), Path.cwd()]
+    on_disk = [place for place in places if place.is_dir() and filesystem(place) not in ("tmpfs", "ramfs")]
+    if not on_disk:
+        fail(f"{', '.join(map(str, places))}: no folder on a disk. Give one with --folder.", 2)
+    with tempfile.TemporaryDirectory(prefix="falcon-events-benchmark-", dir=on_disk[0]) as made:
+        yield Path(made)
+
+
+def describe(folder: Path, *, tools: dict[str, str] | None = None, **options: Any) -> dict[str, Any]:
+    """The machine, the versions and the settings, which figures mean nothing without.
+
+    Args:
+        folder: where the databases lie.
+        tools: versions of what is not a Python package.
+        options: the benchmark's own options.
+    """
+    packages = ("falcon-events", "duckdb", "falcon", "granian", "uvicorn", "msgspec")
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB",
+        "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "disk": f"{filesystem(folder)}, a 4 KiB write with fsync takes {_sync_ms(folder):.2f} ms (median)",
+        "python": platform.python_version(),
+        **{package: importlib.metadata.version(package) for package in packages},
+        **(tools or {}),
+        "settings": ", ".join(f"{name}={value}" for name, value in dataclasses.asdict(Settings.from_environment()).items()),
+        **options,
+    }
+
+
+def _cpu() -> str:
+    if sys.platform == "darwin":
+        return subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True).stdout.strip()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _sync_ms(folder: Path) -> float:
+    taken = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(50):
+            began = time.perf_counter()
+            os.write(file.fileno(), bytes(4096))
+            os.fsync(file.fileno())
+            taken.append(time.perf_counter() - began)
+    return statistics.median(taken) * 1e3
+
+
+def make_store(path: Path, *list_ids: int) -> str:
+    """Makes a store with an account that has these lists, and gives a key to it."""
+    with EventTracking(path) as tracking:
+        tracking.directory.create_account("benchmark")
+        for list_id in list_ids:
+            tracking.directory.create_list("benchmark", f"list {list_id}", list_id)
+        return tracking.directory.create_key("benchmark").key
+
+
+class Contender:
+    """A server in a process group of its own.
+
+    Args:
+        kind: which one of benchmarks.contender.
+        db: the store that it serves.
+        interface: asgi or wsgi.
+    """
+
+    def __init__(self, kind: str, db: Path, interface: str) -> None:
+        self.kind = kind
+        self.db = db
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._log = db.with_name(f"{db.name}.log")
+        command = [sys.executable, "-m", "benchmarks.contender", kind, "--db", str(db), "--port", str(self.port)]
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [*command, "--interface", interface],
+                env={**os.environ, "PYTHONPATH": path},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Contender:
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._kill()
+                fail(f"the {self.kind} server does not start\n{self.log()}")
+            time.sleep(0.02)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kill()
+
+    def hold(self) -> None:
+        """Takes the server's processes off the machine's cores."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets them go on."""
+        os.killpg(self._process.pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Ends the server in an orderly way, which folds and checkpoints."""
+        self.resume()
+        self._process.terminate()
+        if self._process.wait(60) != 0:
+            fail(f"the {self.kind} server ended with {self._process.returncode}\n{self.log()}")
+
+    def log(self) -> str:
+        """The end of what it has written."""
+        return self._log.read_text()[-2000:]
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        return False
+
+
+class Report:
+    """Shows the figures: a table for people, or one JSON object a line.
+
+    Args:
+        as_json: which of the two.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+        self._console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+
+    def settings(self, described: dict[str, Any]) -> None:
+        """What figures mean nothing without, first."""
+        if self._json:
+            print(json.dumps({"settings": described}), flush=True)
+            return
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        for name, value in described.items():
+            table.add_row(name, str(value))
+        self._console.print(table)
+
+    def progress(self, text: str) -> None:
+        """A line for whoever waits; not part of the output."""
+        print(text, file=sys.stderr, flush=True)
+
+    def figures(self, columns: Sequence[str], rows: Sequence[tuple[dict[str, Any], Sequence[str]]]) -> None:
+        """The figures; of each row as they are, and as a person reads them."""
+        if self._json:
+            for record, _ in rows:
+                print(json.dumps(record), flush=True)
+            return
+        table = Table(box=box.SIMPLE_HEAD)
+        for column in columns:
+            table.add_column(column, justify="right")
+        for _, cells in rows:
+            table.add_row(*cells)
+        self._console.print(table)
+
+    def note(self, text: str) -> None:
+        """A sentence below the table."""
+        if not self._json:
+            self._console.print(text)

@@ -1,0 +1,64 @@
+"""The servers that the benchmarks measure, each in a process of its own: python -m benchmarks.contender KIND ..."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import Future
+from functools import partial
+from multiprocessing import util
+from typing import Any
+
+from falcon_events import EventTracking
+from falcon_events.http import asgi_app, wsgi_app
+from falcon_events.http.serving import Interface, load_app, prepare_worker, serve
+from falcon_events.settings import Settings
+from falcon_events.store import writer
+from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.store.store import Store
+
+KINDS = ("durable", "no-store", "unfolded")
+
+
+class NoStore(Store):
+    """Knows accounts, lists and keys as the store does, and acknowledges events without keeping them."""
+
+    def submit(self, event: NewEvent) -> Future[Receipt]:
+        """A future that is done already."""
+        future: Future[Receipt] = Future()
+        future.set_result(Receipt(event.event_id, event.visitor, event.external_id, identify_event_sent=False))
+        return future
+
+
+def load_no_store(db: str, interface: Interface) -> Any:
+    """What serving.load_app does, with NoStore for the store: every check on, nothing written."""
+    prepare_worker()
+    tracking = EventTracking(db, store=NoStore(db, Settings.from_environment()))
+    if interface == "asgi":
+        return asgi_app(tracking)
+    tracking.open()
+    util.Finalize(None, tracking.close, exitpriority=0)
+    return wsgi_app(tracking)
+
+
+def load_unfolded(db: str, interface: Interface) -> Any:
+    """The package's own application, which leaves the catalogue's unfolded tail alone however long it is idle."""
+    writer.IDLE_FOLD_EVENTS = sys.maxsize
+    return load_app(db, interface, False)
+
+
+def main() -> None:
+    """Serves until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="benchmarks.contender", description=__doc__)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--db", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--interface", choices=("asgi", "wsgi"), required=True)
+    given = parser.parse_args()
+    load = {"durable": None, "no-store": load_no_store, "unfolded": load_unfolded}[given.kind]
+    made = None if load is None else partial(load, given.db, given.interface)
+    serve(given.db, "127.0.0.1", given.port, given.interface, False, load=made)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""export: events as request bodies that `import` takes, or as Parquet."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from falcon_events.cli.common import LIST_ID, db_option, json_option, print_json, tracking_of
+from falcon_events.errors import EventsError, NotFound
+from falcon_events.store.reads import Selection
+from falcon_events.timestamps import parse_timestamp
+
+STDOUT = "-"
+
+
+@click.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "ndjson"]),
+    required=True,
+    help="Columns of the table, or request bodies that `import` takes.",
+)
+@click.option("--since", metavar="TIME", help="Only events that happened then or later (RFC 3339, or a date in UTC).")
+@click.option("--until", metavar="TIME", help="Only events that happened before then.")
+@click.option("--list", "list_id", type=LIST_ID, metavar="N", help="Only events of this list.")
+@click.option(
+    "--output",
+    "-o",
+    metavar="FILE",
+    default=STDOUT,
+    help="Where to write, gzip for a name in .gz; - and the default are standard output.",
+)
+@db_option
+@json_option
+def export(form: str, since: str | None, until: str | None, list_id: int | None, output: str, db: str, as_json: bool) -> None:
+    """Write events to a file, or to standard output."""
+    if output == STDOUT and as_json:
+        raise click.UsageError("--json needs --output FILE: standard output has the events.")
+    if output == STDOUT and sys.stdout is None:
+        raise click.UsageError("--output FILE is needed: standard output is closed.")
+    if output == STDOUT and form == "parquet" and sys.stdout.isatty():
+        raise click.UsageError("--format parquet needs --output FILE: a terminal cannot show it.")
+    selection = Selection(list_id, _moment("--since", since), _moment("--until", until))
+    folder = _folder_of(output)
+    with tracking_of(db) as tracking:
+        if list_id is not None and tracking.directory.owner_of(list_id) is None:
+            raise NotFound(f"--list {list_id}: there is no such list.")
+        try:
+            with tempfile.TemporaryDirectory(prefix=".falcon-events-export-", dir=folder) as aside:
+                written = Path(aside) / "events"
+                count = tracking.store.export(selection, written, form).result()
+                _deliver(written, output)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise EventsError(f"--output {output} cannot be written: {error.strerror}.") from None
+    if as_json:
+        print_json({"events": count, "file": output})
+    elif output != STDOUT:
+        click.echo(f"{count} events written to {output}")
+
+
+def _deliver(written: Path, output: str) -> None:
+    """Puts the finished file where it belongs: under its name it is there whole, or not at all."""
+    if output == STDOUT:
+        with written.open("rb") as source:
+            shutil.copyfileobj(source, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    if output.endswith(".gz"):
+        zipped = written.with_suffix(".gz")
+        with written.open("rb") as source, gzip.open(zipped, "wb", compresslevel=6) as target:
+            shutil.copyfileobj(source, target)
+        written = zipped
+    if Path(output).exists() and not Path(output).is_file():  # a device or a pipe is written to, not replaced
+        with written.open("rb") as source, Path(output).open("wb") as target:
+            shutil.copyfileobj(source, target)
+        return
+    written.replace(output)
+
+
+def _moment(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    moment = parse_timestamp(text if len(text) > 10 else f"{text}T00:00:00Z")
+    if moment is None:
+        raise click.UsageError(f"{option} {text}: a date (2026-01-31) or an RFC 3339 time with an offset is needed.")
+    return moment
+
+
+def _folder_of(output: str) -> Path | None:
+    """Where the file is made: beside the output, so that it can be moved there in one step."""
+    if output == STDOUT:
+        return None
+    path = Path(output)
+    if not output or path.is_dir():
+        raise EventsError(f"--output {output or repr(output)}: the path of a file is needed.")
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise EventsError(f"--output {output}: there is no folder {folder}.")
+    return None if path.exists() and not path.is_file() else folder

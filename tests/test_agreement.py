@@ -1,0 +1,337 @@
+"""The plain checks against the schemas, and read_body against a strict JSON reader: for any input, they agree."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from falcon_events import InvalidRequest
+from falcon_events.contract.body import MAX_DEPTH, PARAMETERS, read_body
+from falcon_events.contract.event import WHITE_SPACE, EventContract
+from falcon_events.contract.properties import check_properties_request
+from falcon_events.contract.schemas import RequestSchema, load_schema
+
+T = TypeVar("T")
+
+BEYOND = 2**63
+"""No list has an id of so much or more, so nobody needs to tell one from another."""
+
+NOW = 1_767_225_600.25
+CONTRACTS = {lifted: EventContract(anonymous_events=lifted, clock=lambda: NOW) for lifted in (False, True)}
+PROPERTIES_JUDGE = RequestSchema(load_schema("properties.request"))
+
+steady = settings(derandomize=True, deadline=None, database=None, max_examples=400, suppress_health_check=list(HealthCheck))
+
+DIGITS = "0123456789\u0663\u09e9\uff13\U0001d7d7\u00b2"
+BLANKS = WHITE_SPACE + "\u200b\x1c\x85\x00\u180e"
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+blanks = st.text(st.sampled_from(BLANKS), max_size=3)
+numbers = st.one_of(
+    st.integers(-2, 3),
+    st.integers(),
+    st.sampled_from([2**53, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**30, 10**254, -(10**254), 10**255, 10**255 - 1, 1 - 10**254]),
+    st.sampled_from([94.0, 94.5, -0.0, 0.0, 1e16, 1e253, 1e254, 1e255, -1e254, 1.7976931348623157e308, 5e-324]),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+scalars = st.one_of(st.none(), st.booleans(), numbers, text)
+json_values = st.recursive(
+    scalars, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(text, inner, max_size=3)), max_leaves=6
+)
+
+
+def padded(strategy: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Texts with white space, or what is nearly so, around them."""
+    return st.builds(lambda before, inner, after: before + inner + after, blanks, strategy, blanks)
+
+
+def spoiled(strategy: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Texts with one character taken out, put in or replaced."""
+    odd = st.one_of(st.sampled_from(BLANKS + DIGITS + "@.-+:TZtzeE{}\n"), st.characters(exclude_categories=["Cs"]))
+
+    def spoil(inner: str, place: int, character: str, taken: int) -> str:
+        place %= len(inner) + 1
+        return inner[:place] + character + inner[place + taken :]
+
+    return st.builds(spoil, strategy, st.integers(0, 300), st.one_of(st.just(""), odd), st.integers(0, 1))
+
+
+def near(strategy: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    """A parameter's right texts, nearly right ones, and whatever else JSON can hold."""
+    return st.one_of(strategy, strategy, padded(strategy), spoiled(strategy), json_values)
+
+
+list_ids = near(st.one_of(st.text(st.sampled_from(DIGITS), min_size=1, max_size=25), st.integers(0, 10**30).map(str)))
+events = near(
+    st.one_of(
+        st.sampled_from(["identify", "conversion", "test", "Identify", "conversion ", "e" * 200, "é" * 201]),
+        st.text(st.sampled_from(BLANKS), max_size=4),
+        st.integers(198, 202).map(lambda count: " " * count),
+    )
+)
+labels = st.one_of(
+    st.sampled_from(["a", "com", "example", "-a", "a-", "a-b", "1", "", "ä"]),
+    st.sampled_from([62, 63, 64]).map(lambda n: "b" * n),
+)
+domains = st.lists(labels, min_size=1, max_size=5).map(".".join)
+locals_ = st.one_of(
+    st.text(st.sampled_from("aZ09.!#$%&'*+/=?^_`{|}~- @é"), min_size=1, max_size=6), st.integers(62, 66).map(lambda n: "l" * n)
+)
+long_domains = st.integers(185, 192).map(lambda n: ("d" * 60 + ".") * (n // 61) + "d" * (n % 61))
+emails = near(
+    st.one_of(
+        st.just("2006@test.com"),
+        st.builds("{}@{}".format, locals_, domains),
+        st.builds("{}@{}".format, st.integers(60, 65).map(lambda n: "l" * n), long_domains),
+        st.text(st.sampled_from(BLANKS), max_size=4),
+    )
+)
+owners = st.one_of(near(text), st.integers(254, 257).map(lambda n: "é" * n))
+uuids = near(
+    st.one_of(st.uuids().map(str), st.uuids().map(lambda made: str(made).upper()), st.uuids().map(lambda made: made.hex))
+)
+moments = st.one_of(
+    st.datetimes(timezones=st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))),
+    st.integers(-3, 3).map(lambda us: datetime.fromtimestamp(NOW, UTC) + timedelta(days=1, microseconds=us)),
+)
+stamps = near(
+    st.one_of(
+        moments.map(datetime.isoformat),
+        moments.map(lambda moment: moment.isoformat().replace("T", "t").replace("+00:00", "z")),
+        st.builds(
+            "{}-{:02}-{:02}T{:02}:{:02}:{:02}{}".format,
+            st.sampled_from(["0000", "0001", "1969", "2024", "9999"]),
+            st.integers(0, 13),
+            st.integers(0, 32),
+            st.integers(0, 25),
+            st.integers(0, 61),
+            st.integers(58, 62),
+            st.sampled_from(["Z", "z", "", "+24:00", "+23:59", "-23:59", "+00:60", ".5Z", ".Z", "Z\n", "+0000"]),
+        ),
+    )
+)
+values = st.one_of(
+    json_values,
+    st.sampled_from(
+        ["290.50", "-0", "1e5", "1.", ".5", "01", "+1", "0x1", "1e", "NaN", "Infinity", "1\n", " 1 ", "1\u00a0", "٣"]
+    ),
+    numbers.map(str),
+)
+conversion_properties = st.fixed_dictionaries(
+    {},
+    optional={"conversion-id": json_values, "conversion-name": json_values, "conversion-value": values, "isTest": json_values},
+)
+objects = st.one_of(
+    json_values,
+    conversion_properties,
+    conversion_properties,
+    st.integers(999, 1001).map(lambda count: {str(number): number for number in range(count)}),
+    st.integers(199, 201).map(lambda count: {"é" * count: 1}),
+    st.sampled_from([[], [[]], {}, {"": None}, 0, False, ""]),
+)
+event_params = st.fixed_dictionaries(
+    {"ListID": st.one_of(st.just(94), list_ids), "event": st.one_of(st.just("conversion"), events)},
+    optional={
+        "email": emails,
+        "properties": objects,
+        "id": owners,
+        "UUID": uuids,
+        "EventID": uuids,
+        "Timestamp": stamps,
+        "IdentifyProperties": objects,
+        "APIKey": json_values,
+        "SessionID": json_values,
+    },
+)
+any_params = st.dictionaries(st.sampled_from(sorted(set(PARAMETERS.values()))), json_values)
+VALID = {"ListID": 94, "event": "test", "email": "2006@test.com"}
+CONVERSION = {"conversion-id": "my-order-234", "conversion-name": "purchase", "conversion-value": 290.5}
+one_param = st.one_of(
+    *(
+        st.builds(lambda value, name=name: {**VALID, name: value}, strategy)
+        for name, strategy in {
+            "ListID": list_ids,
+            "event": events,
+            "email": emails,
+            "id": owners,
+            "UUID": uuids,
+            "EventID": uuids,
+            "Timestamp": stamps,
+            "properties": objects,
+            "IdentifyProperties": objects,
+        }.items()
+    ),
+    st.builds(lambda changes: {**VALID, "event": "conversion", "properties": {**CONVERSION, **changes}}, conversion_properties),
+)
+
+
+def outcome(call: Callable[[], T]) -> T | InvalidRequest:
+    """What a call returns, or its refusal; any other exception is a failure of the test."""
+    try:
+        return call()
+    except InvalidRequest as refused:
+        return refused
+
+
+@pytest.mark.parametrize("anonymous_events", [False, True])
+@steady
+@given(params=st.one_of(event_params, any_params, one_param, one_param))
+@example(params={})
+@example(params={**VALID, "email": "2006@test.com\n"})
+@example(params={**VALID, "ListID": 94.0, "id": 5.0})
+@example(params={**VALID, "event": "conversion", "properties": CONVERSION})
+def test_plain_checks_and_schema_agree_on_events(anonymous_events: bool, params: dict[str, Any]) -> None:
+    """What the plain checks take the schema takes too, and what they do not take it words."""
+    contract = CONTRACTS[anonymous_events]
+    checked = outcome(lambda: contract.check(params))
+    refused = list(checked.failures) if isinstance(checked, InvalidRequest) else []
+    assert refused == contract.schema.failures(params)
+
+
+@steady
+@given(params=one_param)
+def test_a_taken_request_has_what_was_sent(params: dict[str, Any]) -> None:
+    """Nothing of a request that keeps to the rules is lost or changed on its way into an EventRequest."""
+    request = outcome(lambda: CONTRACTS[False].check(params))
+    if isinstance(request, InvalidRequest):
+        return
+    assert min(request.list_id, BEYOND) == min(int(params["ListID"]), BEYOND) > 0
+    assert request.event == params["event"]
+    assert request.email == params["email"].strip(WHITE_SPACE)
+    assert request.properties == (params.get("properties") or {})
+    assert request.traits == (params.get("IdentifyProperties") if params.get("IdentifyProperties") != [] else None)
+    sent = params.get("id")
+    assert request.external_id == (None if sent in (None, "") else sent if isinstance(sent, str) else str(int(sent)))
+    assert [request.visitor, request.event_id] == [
+        None if params.get(name) is None else params[name].lower() for name in ("UUID", "EventID")
+    ]
+    assert request.occurred_at <= request.received_at + 86_400_000_000
+
+
+@steady
+@given(params=st.one_of(any_params, st.builds(lambda value: {"ListID": value}, list_ids)))
+@example(params={})
+@example(params={"ListID": ""})
+@example(params={"ListID": "\n"})
+def test_plain_checks_and_schema_agree_on_lists(params: dict[str, Any]) -> None:
+    """A list's id is taken or refused alike; a refusal names what is wrong."""
+    checked = outcome(lambda: check_properties_request(params))
+    refused = list(checked.failures) if isinstance(checked, InvalidRequest) else []
+    assert refused == PROPERTIES_JUDGE.failures(params)
+    assert refused or checked > 0
+
+
+class Members(dict[str, Any]):
+    """A JSON object that knows the order of its names, repeated ones included."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.names = [name for name, _ in pairs]
+        json.dumps(pairs, ensure_ascii=False).encode()  # half a surrogate pair is no Unicode text
+
+
+def strict(body: bytes) -> Members | None:
+    """The JSON object that a body is, to a reader that allows nothing beyond RFC 8259; None where it is none."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    def double(number: str) -> float:
+        if math.isinf(float(number)):
+            refuse(number)
+        return float(number)
+
+    try:
+        value = json.loads(body.decode(), parse_constant=refuse, parse_float=double, object_pairs_hook=Members)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, Members) and depth(value) <= MAX_DEPTH else None
+
+
+def depth(value: object) -> int:
+    """How deep arrays and objects are nested."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two JSON values are the same, types of numbers included."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def hold_to_strict_reader(body: bytes) -> None:
+    """Both take the body, with the same parameters, or neither does."""
+    expected, params = strict(body), outcome(lambda: read_body(body))
+    if expected is None or isinstance(params, InvalidRequest):
+        assert (expected is None) == isinstance(params, InvalidRequest), body
+        assert (params.status, params.codes) == (400, (100000,))
+    else:
+        last = {PARAMETERS[name.lower()]: expected[name] for name in expected.names if name.lower() in PARAMETERS}
+        assert same(params, last), body
+
+
+spellings = st.sampled_from(sorted(set(PARAMETERS.values()))).flatmap(
+    lambda name: st.sampled_from([name, name.lower(), name.upper(), name.swapcase(), name.title()])
+)
+readable = st.dictionaries(st.one_of(spellings, spellings, text), json_values, max_size=6)
+written = st.builds(
+    lambda value, ascii_only, indent: json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode(),
+    readable,
+    st.booleans(),
+    st.sampled_from([None, 1, "\t"]),
+)
+flat = st.lists(st.tuples(spellings, scalars), max_size=8).map(
+    lambda pairs: ("{" + ",".join(f"{json.dumps(name)}:{json.dumps(value)}" for name, value in pairs) + "}").encode()
+)
+PIECES = [
+    *rb"""{ } [ ] , : " ' \ / \u \x \ud800 \udc00 \ud83d\ude00 \u0000 // /**/ 0 - + . e E5 01 1. 0x1""".split(),
+    *rb"""1e400 -1e400 1e-400 NaN Infinity null nul true True "id":1,"ID":2, {"id":1,"ID":2}""".split(),
+    *(bytes([byte]) for byte in (0, 1, 9, 10, 11, 12, 13, 32, 127, 128, 255)),
+    *(character.encode("utf-8", "surrogatepass") for character in "\u00a0ä\u2028\ufeff\ud800\U0001f600"),
+    *(b"\xc0\x80", b"\xc3", b"\xf4\x90\x80\x80", b"", b"9" * 400, b"[" * 65, b'{"a":' * 65, b"[" * 63 + b"]" * 63),
+]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """Valid JSON with a few of its bytes taken out, or replaced by what a lax reader might overlook."""
+    body = draw(st.one_of(written, flat))
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, len(body)))
+        piece = draw(st.one_of(st.sampled_from(PIECES), st.binary(max_size=2)))
+        body = body[:place] + piece + body[place + draw(st.integers(0, 3)) :]
+    return body
+
+
+@steady
+@given(body=st.one_of(st.binary(max_size=40), st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join)))
+def test_any_bytes_are_read_as_strictly_as_json_is_defined(body: bytes) -> None:
+    """Whatever a sender sends, it is read as JSON or refused as unreadable; nothing else happens."""
+    hold_to_strict_reader(body)
+
+
+@steady
+@given(body=mutated())
+@example(body=b'{"id":1,"ID":2,"id":3}')
+@example(body=b'{"x":' + b"9" * 4300 + b"}")
+@example(body=b'{"id":1,"ID":2,"x":' + b"9" * 5000 + b"}")
+@example(body=b'{"a":' * 64 + b"1" + b"}" * 64)
+@example(body=b'{"a":' * 65 + b"1" + b"}" * 65)
+@example(body=b'{"a":' + b"[" * 100_000)
+def test_nearly_valid_json_is_read_as_strictly_as_json_is_defined(body: bytes) -> None:
+    """A byte more or less, and a reader that is lax anywhere would show."""
+    hold_to_strict_reader(body)
+
+
+@steady
+@given(body=st.one_of(written, flat))
+def test_valid_json_is_read(body: bytes) -> None:
+    """Every object in JSON is a readable body, and the last of two spellings of a name counts."""
+    hold_to_strict_reader(body)

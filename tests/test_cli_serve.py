@@ -1,0 +1,227 @@
+"""falcon-events serve: first steps, health, orderly and disorderly ends, and who holds the file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from pathlib import Path
+
+import duckdb
+import httpx
+import pytest
+
+from falcon_events import EventTracking
+from falcon_events.http import asgi_app, wsgi_app
+from tests.harness import Client, Credentials, Served, command, free_port, make_store, serving, wait_until
+
+CLIENTS = 8
+
+
+class Load:
+    """Clients that send events until the server is gone."""
+
+    def __init__(self, served: Served, credentials: Credentials) -> None:
+        self.answered: set[str] = set()
+        self.others: list[int] = []
+        self._served = served
+        self._credentials = credentials
+        self._threads = [threading.Thread(target=self._send, args=(number,)) for number in range(CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+
+    def wait(self) -> None:
+        """Returns when every client has noticed that the server is gone."""
+        for thread in self._threads:
+            thread.join()
+
+    def _send(self, number: int) -> None:
+        with Client(base_url=self._served.url, timeout=60) as client:
+            while True:
+                event_id = str(uuid.uuid4())
+                body = self._credentials.event(EventID=event_id, event="load", id=f"v{number}", email=f"v{number}@example.com")
+                try:
+                    answer = client.post("/api/v1/event", json=body)
+                except httpx.TransportError:
+                    return
+                if answer.status_code == 200:
+                    self.answered.add(event_id)
+                else:
+                    self.others.append(answer.status_code)
+
+
+def stored(db: Path) -> set[str]:
+    """The events of the load that are in the file, read by plain DuckDB."""
+    with duckdb.connect(str(db)) as connection:
+        return {
+            str(event_id) for (event_id,) in connection.execute("select event_id from events where event = 'load'").fetchall()
+        }
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def holder(db: Path) -> int:
+    """The process that holds a store, as its lock file says."""
+    return int(db.with_name(db.name + ".lock").read_text())
+
+
+def test_a_fresh_store_greets_with_a_key_and_a_line_that_works(flavour: str, db: Path) -> None:
+    """Serve on a path without a store makes account, list 1 and a full key; the printed request is answered as documented."""
+    with serving(db, flavour) as served:
+        (line,) = (line.strip() for line in served.log().splitlines() if line.strip().startswith("curl "))
+        words = shlex.split(line)
+        (url,) = (word for word in words if word.startswith("http"))
+        assert url == f"{served.url}/api/v1/event"
+        body = words[words.index("-d") + 1]
+        answer = served.client.post(url, content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 200
+        assert answer.json()["identify_event_sent"] is True
+        key = json.loads(body)["APIKey"]
+        assert served.client.properties(APIKey=key, ListID=1).json()["Properties"]["test"] == ["number-of-subscribers-imported"]
+        assert len(re.findall(rf"^\s*{re.escape(key)}$", served.log(), re.MULTILINE)) == 1
+        assert served.stop() == 0
+    with serving(db, flavour) as served:
+        assert "fe_full_" not in served.log()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_greeting_can_be_pasted_into_a_shell(flavour: str, db: Path) -> None:
+    """The printed line, given to sh as it stands, tracks an event."""
+    with serving(db, flavour) as served:
+        (line,) = (line for line in served.log().splitlines() if "curl " in line)
+        done = subprocess.run(["sh", "-c", line], capture_output=True, check=True)
+        assert json.loads(done.stdout)["status"] == "success"
+
+
+def test_a_store_without_accounts_counts_as_new(db: Path) -> None:
+    """A first start that was cut off before its key was made does not leave a store that nobody can use."""
+    with EventTracking(db):
+        pass
+    with serving(db) as served:
+        assert "fe_full_" in served.log()
+
+
+def test_healthz_is_200_while_the_store_takes_events(flavour: str, db: Path) -> None:
+    """GET /healthz answers 200 on a running server."""
+    with serving(db, flavour) as served:
+        assert served.client.get("/healthz").status_code == 200
+
+
+def test_healthz_is_503_with_the_reason_when_it_does_not(flavour: str, db: Path) -> None:
+    """GET /healthz of a store that is closed answers 503, and says why in the documented shape."""
+    tracking = EventTracking(db).open()
+    if flavour == "wsgi":
+        app = wsgi_app(tracking)
+        tracking.close()
+        with httpx.Client(transport=httpx.WSGITransport(app), base_url="http://test") as client:
+            answer = client.get("/healthz")
+    else:
+        answer = asyncio.run(_health_when_closed(tracking))
+    assert answer.status_code == 503
+    assert answer.json() == {"Errors": [{"Code": 503, "Message": "The event store is closed."}]}
+    assert answer.headers["Retry-After"]
+
+
+async def _health_when_closed(tracking: EventTracking) -> httpx.Response:
+    app = asgi_app(tracking)
+    await asyncio.to_thread(tracking.close)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        return await client.get("/healthz")
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT], ids=lambda sign: sign.name)
+def test_whatever_an_ending_server_stored_was_answered(flavour: str, db: Path, sign: signal.Signals) -> None:
+    """A signal under load, Ctrl-C to the whole process group as a terminal does: what is in the file and what was answered
+    are the same; exit code 0, checkpointed, nothing on the screen but the greeting.
+    """
+    credentials = make_store(db)
+    with serving(db, flavour) as served:
+        load = Load(served, credentials)
+        wait_until(lambda: len(load.answered) > 50, "no load", served)
+        if sign is signal.SIGINT:
+            os.killpg(served.process.pid, sign)
+        else:
+            served.process.send_signal(sign)
+        assert served.process.wait(60) == 0, served.log()
+        load.wait()
+        for noise in ("Traceback", "nanobind", "leaked"):
+            assert noise not in served.log()
+    assert not db.with_name(db.name + ".wal").exists()
+    assert stored(db) == load.answered
+    assert set(load.others) <= {503}
+
+
+def test_a_server_whose_parent_is_killed_ends_and_makes_room(flavour: str, db: Path) -> None:
+    """Kill -9 of the process that was started: no orphan keeps port and file, and a new serve starts on both."""
+    credentials = make_store(db)
+    with serving(db, flavour) as served:
+        answer = served.client.track(**credentials.event())
+        assert answer.status_code == 200
+        serving_process = holder(db)
+        served.process.kill()
+        served.process.wait()
+        with serving(db, flavour, port=served.port) as successor:
+            assert successor.client.track(**credentials.event()).json()["identify_event_sent"] is False
+            wait_until(lambda: ended(serving_process), "the orphan lives on")
+            assert successor.stop() == 0
+
+
+def test_a_second_server_on_a_held_file_names_the_holder(flavour: str, db: Path) -> None:
+    """One line with the process id of the server that has the file, exit code 2; the first one serves on."""
+    credentials = make_store(db)
+    with serving(db, flavour) as served:
+        for arguments in (("serve", "--port", str(free_port())), ("stats",), ("import", "-"), ("keys", "list")):
+            done = command(*arguments, "--db", str(db), env={"FALCON_EVENTS_LOCK_WAIT_S": "0.1"}, stdin=b"")
+            assert done.returncode == 2
+            assert done.stderr.count(b"\n") == 1
+            assert f"process {holder(db)};".encode() in done.stderr
+        assert not ended(holder(db))
+        assert served.client.track(**credentials.event()).status_code == 200
+
+
+def test_a_port_in_use_is_told_and_no_store_is_made(db: Path) -> None:
+    """One line that names the address; neither file nor key, so that the next start greets with one."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = command("serve", "--db", str(db), "--port", port)
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert done.stderr.count(b"\n") == 1
+    assert f"127.0.0.1:{port}".encode() in done.stderr
+    assert not db.exists()
+
+
+def test_a_request_log_has_a_line_per_request_without_its_contents(flavour: str, db: Path) -> None:
+    """--log-requests shows method, path and status; neither keys nor addresses."""
+    credentials = make_store(db)
+    with serving(db, flavour, "--log-requests") as served:
+        served.client.track(**credentials.event())
+        wait_until(lambda: "POST /api/v1/event 200" in served.log(), "no line", served)
+        assert credentials.full not in served.log()
+        assert "2006@test.com" not in served.log()
+
+
+def test_the_installed_command_is_the_same_as_the_module() -> None:
+    """falcon-events and python -m falcon_events print one version."""
+    script = Path(sys.executable).with_name("falcon-events")
+    if not script.exists():
+        pytest.skip("the command is not installed beside this interpreter")
+    done = subprocess.run([script, "--version"], capture_output=True, check=True)
+    assert done.stdout == command("--version").stdout
