@@ -37,6 +37,13 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise SystemExit(code)
 
 
+def positive(text: str) -> int:
+    """A whole number from 1, for argparse."""
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
+
+
 def filesystem(folder: Path) -> str:
     """The type of the file system that a folder lies on, as the kernel says it; Linux only."""
     mounts = Path("/proc/self/mounts")

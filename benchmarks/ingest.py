@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import msgspec
 
-from benchmarks.common import Contender, Report, describe, fail, make_store, workplace
+from benchmarks.common import Contender, Report, describe, fail, make_store, positive, workplace
 from benchmarks.workload import LIST_ID, NEW_VISITOR, bodies
 from falcon_events import EventTracking
 from falcon_events.http.endpoints import EVENT
@@ -177,13 +177,6 @@ def rows(measured: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
     return made
 
 
-def positive(text: str) -> int:
-    """A whole number from 1, for argparse."""
-    if (number := int(text)) < 1:
-        raise ValueError
-    return number
-
-
 def arguments() -> argparse.Namespace:
     """The options given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -211,7 +204,7 @@ def main() -> None:
         options = {
             name: getattr(given, name) for name in ("seconds", "rounds", "connections", "body", "visitors", "new_visitors")
         }
-        report.settings(describe(folder, tools={"wrk": version.strip()}, **options, bodies=BODIES))
+        report.settings(describe(folder, tools={"wrk": version.split()[1]}, **options, bodies=BODIES))
         template = folder / "template.duckdb"
         load = Load(folder, given.body, given.visitors, given.new_visitors, template)
         made = []

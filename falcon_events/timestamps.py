@@ -6,7 +6,8 @@ import re
 from datetime import UTC, datetime, timedelta
 
 _RFC3339 = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:)([0-9]{2})(?:\.([0-9]+))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]((?:[01][0-9]|2[0-3]):[0-5][0-9]:)([0-9]{2})(?:\.([0-9]+))?"
+    r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -26,8 +27,8 @@ def parse_timestamp(text: str) -> int | None:
         moment = datetime.fromisoformat(
             f"{date}T{minutes}{'59' if leap else second}.{(fraction or '0')[:6]:0<6}{'+00:00' if offset in 'Zz' else offset}"
         )
-        # Away from year 1 and 9999 by a day, so that no offset leads out of what a timestamp can hold.
-        return (moment - _EPOCH + timedelta(seconds=leap)) // _MICROSECOND
+        # astimezone raises where the offset leads out of the years 1 to 9999, which no calendar of Python has.
+        return (moment.astimezone(UTC) + timedelta(seconds=leap) - _EPOCH) // _MICROSECOND
     except (ValueError, OverflowError):
         return None
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
+import json
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import msgspec
 
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access
@@ -69,7 +66,6 @@ class EventTracking:
             StoreClosed: close() was called.
         """
         self.pipeline.prepare()
-        atexit.register(_close, weakref.ref(self))
         return self
 
     def close(self) -> None:
@@ -169,13 +165,17 @@ class EventTracking:
             For each body, in order, its answer once it is committed, or why it was refused.
         """
         waiting: deque[_Sent] = deque()
+        held_bytes = 0
         for body in bodies:
             sent = _Sent(self.pipeline, self.waiter, body)
             while isinstance(sent.outcome, StoreUnavailable) and waiting:  # the queue is full of what went before
+                held_bytes -= waiting[0].size
                 yield waiting.popleft().result()
                 sent = _Sent(self.pipeline, self.waiter, body)
             waiting.append(sent)
-            if len(waiting) > self.settings.batch_events * 2:
+            held_bytes += sent.size
+            while len(waiting) > self.settings.batch_events * 2 or (held_bytes > self.settings.queue_bytes and len(waiting) > 1):
+                held_bytes -= waiting[0].size
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -197,7 +197,7 @@ class EventTracking:
     def _track(self, arguments: dict[str, Any]) -> Steps[Tracked]:
         given = {name: arguments[argument] for argument, name in _PARAMETERS.items() if arguments[argument] is not None}
         try:
-            body = msgspec.json.encode(given)
+            body = json.dumps(given, allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError, RecursionError) as error:  # what JSON cannot hold
             raise unreadable() from error
         return (yield from self.pipeline.track(body, trusted=not _shows_credential(arguments)))
@@ -227,6 +227,7 @@ class _Sent:
     """A body on its way: its steps, stopped at the future of its commit, or its outcome."""
 
     def __init__(self, pipeline: Pipeline, waiter: Waiter, body: bytes) -> None:
+        self.size = len(body)
         self.outcome: Tracked | RequestRefused | None = None
         self._waiter = waiter
         self._steps = pipeline.track(body, trusted=True)
@@ -259,9 +260,3 @@ class _Sent:
 
 def _shows_credential(arguments: Mapping[str, Any]) -> bool:
     return arguments["api_key"] is not None or arguments["session_id"] is not None
-
-
-def _close(tracking: weakref.ref[EventTracking]) -> None:
-    """Closes at exit what nobody closed before."""
-    if (left := tracking()) is not None:
-        left.close()

@@ -35,7 +35,7 @@ def read_body(body: bytes) -> Params:
 
     Raises:
         InvalidRequest: the body is not a JSON object in UTF-8, is nested deeper than 64 levels, or has a
-            number or a string that no IEEE double or Unicode string can hold (status 400).
+            fraction beyond the range of an IEEE double or half a surrogate pair (status 400).
     """
     try:
         members = _decode(body)

@@ -93,7 +93,7 @@ def _serve_wsgi(load: Callable[[], Any], host: str, port: int) -> None:
         interface=Interfaces.WSGI,
         workers=1,
         blocking_threads=WSGI_THREADS,
-        log_level="warning",  # type: ignore[arg-type]
+        log_level="error",  # type: ignore[arg-type]  # its one warning is against many threads, but these only wait
         respawn_failed_workers=True,
     )
     server.serve(target_loader=load, wrap_loader=False)
@@ -118,6 +118,8 @@ def prepare_worker() -> None:
     """Makes the serving process end with its parent, if it is a child, and its garbage collector rest."""
     os.umask(0o077)
     if (parent := multiprocessing.parent_process()) is not None:
+        # A terminal sends Ctrl-C to both; the parent passes it on as SIGTERM, and granian's worker hangs on a second signal.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         ending, at_exit = multiprocessing.Pipe(duplex=False)
         watch = threading.Thread(
             target=_end_with_parent, args=(parent.sentinel, ending), name="falcon-events-parent", daemon=True
@@ -145,7 +147,7 @@ def check_address(host: str, port: int, wait_s: float = 2.0) -> None:
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
                 raise EventsError(
-                    f"{host}:{port} cannot be listened on: {error.strerror or error}. Give another --port."
+                    f"{host}:{port} cannot be listened on: {error.strerror or error}. Give another --host or --port."
                 ) from None
         time.sleep(0.05)
 

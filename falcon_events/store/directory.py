@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import duckdb
 import msgspec
 
-from falcon_events.errors import AlreadyExists, NotFound
+from falcon_events.errors import AlreadyExists, EventsError, NotFound
 
 LISTS = """
 select lists.list_id, accounts.name, lists.name, lists.created_at
@@ -91,7 +91,9 @@ def account_id(connection: duckdb.DuckDBPyConnection, name: str) -> str:
 def add_list(connection: duckdb.DuckDBPyConnection, list_id: int | None, owner: str, name: str, now: datetime) -> int:
     """Adds a list under this id, or under the next free one; raises AlreadyExists where the id is taken."""
     if list_id is None:
-        ((list_id,),) = connection.execute("select coalesce(max(list_id), 0) + 1 from lists").fetchall()
+        ((list_id,),) = connection.execute("select coalesce(max(list_id), 0)::hugeint + 1 from lists").fetchall()
+        if list_id >= 2**63:
+            raise EventsError("There is no list id above the largest one in use; give one.")
     elif connection.execute("select 1 from lists where list_id = ?", [list_id]).fetchone():
         raise AlreadyExists(f"There is a list {list_id} already.")
     connection.execute("insert into lists values (?, ?, ?, ?)", [list_id, owner, name, _plain(now)])

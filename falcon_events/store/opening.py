@@ -18,6 +18,8 @@ from falcon_events.store.migrations import migrate
 STORAGE_VERSION = "v1.5.0"
 """The oldest DuckDB whose files this package writes, whatever the installed one would prefer."""
 
+_WRITABLE = "Make its folder writable for this user, or give another path."
+
 
 class FileLock:
     """Holds `<database>.lock`, so that one tracker at a time uses a file; also within one process.
@@ -54,7 +56,7 @@ class FileLock:
         try:
             return os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StoreError(f"{self._path}.lock cannot be opened: {error.strerror}.") from None
+            raise StoreError(f"{self._path}.lock cannot be opened: {error.strerror}. {_WRITABLE}") from None
 
     def _take(self) -> bool:
         with contextlib.suppress(BlockingIOError):
@@ -85,7 +87,9 @@ def open_database(path: Path, settings: Settings, *, create: bool = True) -> duc
     if path.exists():
         for need, what in ((os.R_OK, "read"), (os.W_OK, "written")):
             if not os.access(path, need):
-                raise StoreError(f"{path} cannot be {what}: permission denied for this user.")
+                raise StoreError(f"{path} cannot be {what}: permission denied for this user. Change its permissions.")
+        if not os.access(path.parent, os.W_OK | os.X_OK):  # where DuckDB keeps the log; else the first event would find out
+            raise StoreError(f"{path} cannot be written: its log would stand beside it. {_WRITABLE}")
     else:
         _make(path, settings)
     return _connect(path, settings)
@@ -126,7 +130,7 @@ def _make(path: Path, settings: Settings) -> None:
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         unfinished.unlink()
     except OSError as error:
-        raise StoreError(f"{path} cannot be made: {error.strerror}.") from None
+        raise StoreError(f"{path} cannot be made: {error.strerror}. {_WRITABLE}") from None
     _connect(unfinished, settings).close()
     unfinished.chmod(0o600)
     unfinished.rename(path)
@@ -141,4 +145,6 @@ def _explained(path: Path, error: duckdb.Error) -> StoreError:
         return StoreError(f"{path} is not a DuckDB database. Give the path of a store, or of a file that does not exist yet.")
     if "newer" in text or "version number" in text:
         return StoreError(f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade with: pip install -U duckdb")
+    if "Could not read enough bytes" in text or isinstance(error, (duckdb.FatalException, duckdb.SerializationException)):
+        return StoreError(f"{path} is damaged: {text} Restore it from a backup.")
     return StoreError(f"{path} cannot be opened: {text}")

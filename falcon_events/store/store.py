@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -44,6 +46,7 @@ class Store:
         self._opening = threading.Lock()
         self._closed = False
         self._lock: FileLock | None = None
+        self._lock_wait_s = settings.lock_wait_s
         self._writer: Writer | None = None
         self._readers: ThreadPoolExecutor | None = None
         self._reader = threading.local()
@@ -69,17 +72,21 @@ class Store:
             if self._writer is not None:
                 return
             if self._create or self.path.exists():
-                self._lock = FileLock(self.path, self._settings.lock_wait_s)
+                # Only the first attempt waits: afterwards every request is one, and none shall stand in the way of others.
+                wait_s, self._lock_wait_s = self._lock_wait_s, 0.0
+                self._lock = FileLock(self.path, wait_s)
             try:
                 writer = Writer(self._connect, self.path, self._settings, self._clock)
             except BaseException:
                 if self._lock is not None:
                     self._lock.release()
+                    self._lock = None
                 raise
             ((namespace,),) = writer.run(lambda c: c.execute("select uuid_namespace from meta").fetchall()).result()
             self.uuid_namespace = namespace.bytes
             self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="falcon-events-reader")
             self._writer = writer
+            atexit.register(_close, weakref.ref(self))
 
     def close(self) -> None:
         """Commits what was accepted, checkpoints and lets go of the file; does nothing the second time."""
@@ -146,7 +153,7 @@ class Store:
         try:
             writer = self._open_writer()
         except (StoreUnavailable, StoreError) as error:
-            return str(error)
+            return error.failures[0].message if isinstance(error, StoreUnavailable) else str(error)
         if writer.failure is None and writer.waiting() >= self._settings.queue_events:
             return "The event store's queue is full."
         return writer.failure
@@ -186,3 +193,9 @@ class Store:
             self._cursors.append(self._reader.cursor)
         cursor: duckdb.DuckDBPyConnection = self._reader.cursor
         return cursor
+
+
+def _close(store: weakref.ref[Store]) -> None:
+    """Closes at exit what nobody closed before, however it was opened."""
+    if (left := store()) is not None:
+        left.close()

@@ -1,0 +1,187 @@
+"""Latency of a property query over HTTP by the size of the store, beside counting the list's properties afresh."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import itertools
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import duckdb
+
+from benchmarks.common import Contender, Report, describe, fail, make_store, positive, workplace
+from benchmarks.workload import LIST_ID, SEED, page_view, zipf
+from falcon_events.http.endpoints import PROPERTIES
+from falcon_events.settings import Settings
+from falcon_events.store import catalogue
+from falcon_events.store.opening import open_database
+
+LISTS = range(LIST_ID, LIST_ID + 8)
+TYPES = ("pageView", "identify", "test", "signup", "conversion", "download", "unsubscribe", "searched")
+PATTERNS = 20_000
+"""How many different events are made in Python; the database repeats them, each time with another visitor's uuid."""
+VISITOR = "visitor's uuid"
+WARM_UP = 20
+FOLD_AT_ONCE = 100_000
+FRESH_RUNS = 3
+
+FILL = f"""
+insert into events
+select $first + i, md5('event ' || ($first + i))::uuid, 'benchmark', list_id, event, visitor, 'user-id-' || i, i || '@test.com',
+       timestamp '2025-06-01' + to_milliseconds(i), timestamp '2025-06-01' + to_milliseconds(i),
+       replace(properties, '{VISITOR.replace("'", "''")}', visitor::varchar)
+from (select i, md5('visitor ' || i // 20)::uuid as visitor from range($events) as numbers(i))
+join patterns on patterns.number = hash(i) % {PATTERNS}
+order by i
+"""
+
+
+def fill(connection: duckdb.DuckDBPyConnection, events: int) -> None:
+    """Adds rows as the writer makes them, unfolded."""
+    chance = random.Random(SEED)
+    lists, types = zipf(chance, len(LISTS)), zipf(chance, len(TYPES))
+    made: list[dict[str, Any]] = []
+    for number, list_rank, type_rank in zip(range(PATTERNS), lists, types, strict=False):
+        properties = page_view(chance, VISITOR) | {"$list_id": LISTS[list_rank - 1]}
+        own = {} if type_rank == 1 else {f"{TYPES[type_rank - 1]}-{name}": chance.randrange(100) for name in ("count", "value")}
+        made.append({"number": number, "list_id": LISTS[list_rank - 1], "event": TYPES[type_rank - 1]})
+        made[-1]["properties"] = json.dumps(properties | own)
+    form = '[{"number": "UBIGINT", "list_id": "BIGINT", "event": "VARCHAR", "properties": "VARCHAR"}]'
+    connection.execute(
+        "create or replace temp table patterns as select unnest(from_json_strict($made, $form), recursive := true)",
+        {"made": json.dumps(made), "form": form},
+    )
+    ((last,),) = connection.execute(
+        "select greatest(coalesce(max(seq), 0), any_value(folded_seq)) from meta left join events on true"
+    ).fetchall()
+    connection.execute(FILL, {"first": last + 1, "events": events})
+
+
+def fold(connection: duckdb.DuckDBPyConnection) -> None:
+    """Takes every event into the catalogue, as the writer does."""
+    ((last,),) = connection.execute("select max(seq) from events").fetchall()
+    for seq in (*range(catalogue.folded_seq(connection) + FOLD_AT_ONCE, last, FOLD_AT_ONCE), last):
+        catalogue.fold(connection, seq)
+    connection.execute("checkpoint")
+
+
+def fresh(connection: duckdb.DuckDBPyConnection) -> tuple[float, dict[str, list[str]]]:
+    """How long json_keys over the whole list takes, in milliseconds, and what it finds."""
+    taken = []
+    for _ in range(FRESH_RUNS):
+        began = time.perf_counter()
+        rows = connection.execute(catalogue.PROPERTIES_AFRESH, {"list_id": LIST_ID}).fetchall()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken) * 1e3, {event: names or [] for event, names in rows}
+
+
+def query(contender: Contender, api_key: str, requests: int, expected: dict[str, list[str]]) -> list[float]:
+    """Milliseconds of each of so many queries, one after the other over one connection, sorted."""
+    connection = http.client.HTTPConnection("127.0.0.1", contender.port, timeout=60)
+    body = json.dumps({"APIKey": api_key, "ListID": LIST_ID}).encode()
+    taken = []
+    for _ in range(WARM_UP + requests):
+        began = time.perf_counter()
+        connection.request("POST", PROPERTIES, body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        taken.append((time.perf_counter() - began) * 1e3)
+        if answer.status != 200:
+            fail(f"a query was answered with {answer.status}: {text[:200]!r}\n{contender.log()}")
+    connection.close()
+    if json.loads(text)["Properties"] != expected:
+        fail("the answer differs from the properties counted afresh")
+    return sorted(taken[WARM_UP:])
+
+
+def measure(folder: Path, events: int, given: argparse.Namespace, report: Report) -> list[dict[str, Any]]:
+    """The figures of a store of this size: first with everything folded, then with an unfolded tail."""
+    db = folder / f"{events}.duckdb"
+    api_key = make_store(db, *LISTS)
+    settings = Settings.from_environment()
+    steps: list[tuple[str, int, Callable[[duckdb.DuckDBPyConnection], None]]] = [
+        ("folded", events, fold),
+        (f"and {settings.fold_events} unfolded", settings.fold_events, lambda connection: None),
+    ]
+    found = []
+    for catalogue_state, added, finish in steps:
+        began = time.perf_counter()
+        connection = open_database(db, settings)
+        fill(connection, added)
+        finish(connection)
+        fresh_ms, expected = fresh(connection)
+        ((listed,),) = connection.execute("select count(*) from events where list_id = ?", [LIST_ID]).fetchall()
+        connection.close()
+        report.progress(f"{events:,} events, {catalogue_state}: made in {time.perf_counter() - began:.1f} s")
+        with Contender("unfolded", db, given.interface) as contender:
+            taken = query(contender, api_key, given.requests, expected)
+            contender.stop()
+        found.append(
+            {
+                "events": events,
+                "catalogue": catalogue_state,
+                "of_the_list": listed,
+                "p50_ms": round(statistics.median(taken), 3),
+                "p99_ms": round(taken[min(len(taken) - 1, len(taken) * 99 // 100)], 3),
+                "fresh_ms": round(fresh_ms, 3),
+            }
+        )
+    return found
+
+
+COLUMNS = ("events", "catalogue", "of the list", "p50 ms", "p99 ms", "to the smallest", "afresh ms", "to afresh")
+
+
+def rows(found: list[dict[str, Any]]) -> list[tuple[dict[str, Any], list[str]]]:
+    """A row for each store and state, with its ratios to the smallest store and to counting afresh."""
+    made = []
+    for one in sorted(found, key=lambda one: (one["catalogue"] != "folded", one["events"])):
+        least = min((other for other in found if other["catalogue"] == one["catalogue"]), key=lambda other: other["events"])
+        growth, share = one["p50_ms"] / least["p50_ms"], one["p50_ms"] / one["fresh_ms"]
+        cells = [
+            f"{one['events']:,}",
+            one["catalogue"],
+            f"{one['of_the_list']:,}",
+            f"{one['p50_ms']:.2f}",
+            f"{one['p99_ms']:.2f}",
+        ]
+        cells += [f"{growth:.2f}", f"{one['fresh_ms']:.1f}", f"{share:.4f}"]
+        made.append(({**one, "to_smallest": round(growth, 4), "to_fresh": round(share, 5)}, cells))
+    return made
+
+
+def arguments() -> argparse.Namespace:
+    """The options given."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--events", type=positive, nargs="+", default=[100_000, 1_000_000], metavar="N", help="sizes of stores")
+    parser.add_argument("--requests", type=positive, default=300, metavar="N", help="queries of each store")
+    parser.add_argument("--interface", choices=("asgi", "wsgi"), default="asgi", help="which flavour answers")
+    parser.add_argument("--folder", type=Path, help="where the databases are put for the time, on a disk")
+    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measures and reports."""
+    given = arguments()
+    report = Report(given.json)
+    with workplace(given.folder) as folder:
+        options = {name: value for name, value in vars(given).items() if name not in ("folder", "json")}
+        report.settings(describe(folder, **options, lists=len(LISTS), event_types=len(TYPES)))
+        found = list(itertools.chain.from_iterable(measure(folder, events, given, report) for events in given.events))
+    report.figures(COLUMNS, rows(found))
+    report.note("to the smallest: p50 divided by that of the smallest store; 1.00 is independent of the size.")
+    report.note("to afresh: p50 divided by the time of json_keys over the whole list, run in DuckDB directly.")
+
+
+if __name__ == "__main__":
+    main()
