@@ -77,7 +77,7 @@ def describe(folder: Path, *, tools: dict[str, str] | None = None, **options: An
         tools: versions of what is not a Python package.
         options: the benchmark's own options.
     """
-    packages = ("falcon-events", "duckdb", "falcon", "granian", "uvicorn", "msgspec")
+    packages = ("falcon-events", "duckdb", "falcon", "granian", "uvicorn", "uvloop", "msgspec")
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

@@ -23,13 +23,14 @@ from benchmarks.workload import LIST_ID, SEED, page_view, zipf
 from falcon_events.http.endpoints import PROPERTIES
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue
+from falcon_events.store.batch import LAST_SEQ
 from falcon_events.store.opening import open_database
 
 LISTS = range(LIST_ID, LIST_ID + 8)
 TYPES = ("pageView", "identify", "test", "signup", "conversion", "download", "unsubscribe", "searched")
 PATTERNS = 20_000
 """How many different events are made in Python; the database repeats them, each time with another visitor's uuid."""
-VISITOR = "visitor's uuid"
+VISITOR = "(visitor)"
 WARM_UP = 20
 FOLD_AT_ONCE = 100_000
 FRESH_RUNS = 3
@@ -38,7 +39,7 @@ FILL = f"""
 insert into events
 select $first + i, md5('event ' || ($first + i))::uuid, 'benchmark', list_id, event, visitor, 'user-id-' || i, i || '@test.com',
        timestamp '2025-06-01' + to_milliseconds(i), timestamp '2025-06-01' + to_milliseconds(i),
-       replace(properties, '{VISITOR.replace("'", "''")}', visitor::varchar)
+       replace(properties, '{VISITOR}', visitor::varchar)
 from (select i, md5('visitor ' || i // 20)::uuid as visitor from range($events) as numbers(i))
 join patterns on patterns.number = hash(i) % {PATTERNS}
 order by i
@@ -60,15 +61,13 @@ def fill(connection: duckdb.DuckDBPyConnection, events: int) -> None:
         "create or replace temp table patterns as select unnest(from_json_strict($made, $form), recursive := true)",
         {"made": json.dumps(made), "form": form},
     )
-    ((last,),) = connection.execute(
-        "select greatest(coalesce(max(seq), 0), any_value(folded_seq)) from meta left join events on true"
-    ).fetchall()
+    ((last,),) = connection.execute(LAST_SEQ).fetchall()
     connection.execute(FILL, {"first": last + 1, "events": events})
 
 
 def fold(connection: duckdb.DuckDBPyConnection) -> None:
     """Takes every event into the catalogue, as the writer does."""
-    ((last,),) = connection.execute("select max(seq) from events").fetchall()
+    ((last,),) = connection.execute(LAST_SEQ).fetchall()
     for seq in (*range(catalogue.folded_seq(connection) + FOLD_AT_ONCE, last, FOLD_AT_ONCE), last):
         catalogue.fold(connection, seq)
     connection.execute("checkpoint")

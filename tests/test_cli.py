@@ -221,16 +221,6 @@ def test_files_that_are_no_store_are_named(tmp_path: Path) -> None:
     assert other.read_bytes() == before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable for root")
-def test_a_store_without_permission_is_named(stored: Path) -> None:
-    """An unreadable file is told in one line."""
-    stored.chmod(0)
-    try:
-        assert "permission denied" in refusal("stats", "--db", str(stored))
-    finally:
-        stored.chmod(0o600)
-
-
 @pytest.mark.parametrize(
     ("name", "value"), [("THREADS", "many"), ("THREADS", "0"), ("MEMORY_LIMIT_MB", "1"), ("ANONYMOUS_EVENTS", "perhaps")]
 )
