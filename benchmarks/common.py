@@ -29,6 +29,7 @@ from falcon_events.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 60.0
+STOP_S = 60.0
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -170,11 +171,15 @@ class Contender:
         os.killpg(self._process.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """Ends the server in an orderly way, which folds and checkpoints."""
+        """Ends the server in an orderly way; it must not fail."""
         self.resume()
         self._process.terminate()
-        if self._process.wait(60) != 0:
-            fail(f"the {self.kind} server ended with {self._process.returncode}\n{self.log()}")
+        try:
+            code = self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            fail(f"the {self.kind} server has not ended after {STOP_S:.0f} s\n{self.log()}")
+        if code != 0:
+            fail(f"the {self.kind} server ended with {code}\n{self.log()}")
 
     def log(self) -> str:
         """The end of what it has written."""

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing import util
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
@@ -31,6 +32,8 @@ WSGI_THREADS = 128
 """As many requests can wait for one commit; a thread that waits costs little."""
 GRACE_S = 30
 """How long requests that are under way may take at shutdown, in seconds."""
+WSGI_GRACE_S = 10
+"""The same for granian, which cannot tell a request under way from a connection that was left."""
 ORPHAN_EXIT_S = 5.0
 
 
@@ -54,6 +57,8 @@ def serve(db: str, host: str, port: int, interface: Interface, log_requests: boo
         _serve_asgi(load, host, port)
     else:
         _serve_wsgi(load, host, port)
+        if Path(f"{db}.wal").exists():  # the worker had to be killed
+            EventTracking(db).open().close()
 
 
 def _serve_asgi(load: Callable[[], Any], host: str, port: int) -> None:
@@ -95,6 +100,8 @@ def _serve_wsgi(load: Callable[[], Any], host: str, port: int) -> None:
         blocking_threads=WSGI_THREADS,
         log_level="error",  # type: ignore[arg-type]  # its one warning is against many threads, but these only wait
         respawn_failed_workers=True,
+        # It may wait for ever for connections that their clients have left; what was acknowledged is on disk.
+        workers_kill_timeout=WSGI_GRACE_S,
     )
     server.serve(target_loader=load, wrap_loader=False)
 
