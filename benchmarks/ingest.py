@@ -23,7 +23,7 @@ from falcon_events import EventTracking
 from falcon_events.http.endpoints import EVENT
 
 BODIES = 50_000
-WARM_UP_S = 1
+WARM_UP_S = 2
 SETTLE_S = 0.3
 """How long a server that was held may look after what it has put off, before it is measured."""
 PAIR = ("durable", "no-store")
@@ -137,7 +137,11 @@ def measure(load: Load, stores: Sequence[Path], interface: str, given: argparse.
         for contender in (durable, no_store):
             contender.hold()
         for contender in (durable, no_store):
-            load.run(contender, max(given.connections), WARM_UP_S)
+            while load.sent.get(contender, 0) < BODIES:  # from here on, memory knows every visitor who comes back
+                last = load.run(contender, max(given.connections), WARM_UP_S)
+            report.progress(
+                f"{interface}, {contender.kind}: warm after {load.sent[contender]:,} events, {last.per_second:,.0f}/s"
+            )
         for number in range(given.rounds):
             for count in given.connections:
                 for contender in (durable, no_store):
@@ -145,6 +149,8 @@ def measure(load: Load, stores: Sequence[Path], interface: str, given: argparse.
                 pair = [runs[count][kind][-1].per_second for kind in PAIR]
                 report.progress(f"{interface}, round {number + 1}, {count} connections: {pair[0]:,.0f} beside {pair[1]:,.0f}")
         for contender in (durable, no_store):
+            contender.resume()
+            time.sleep(SETTLE_S)  # wrk has dropped its connections; granian may hang on such as come down with the signal
             contender.stop()
         acknowledged = load.sent[durable]
     with EventTracking(durable_db) as tracking:

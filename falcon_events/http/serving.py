@@ -13,18 +13,21 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from multiprocessing import util
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from falcon_events.errors import EventsError
 from falcon_events.http.asgi import asgi_app
 from falcon_events.http.wsgi import wsgi_app
 from falcon_events.tracking import EventTracking
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 Interface = Literal["asgi", "wsgi"]
 
@@ -32,8 +35,10 @@ WSGI_THREADS = 128
 """As many requests can wait for one commit; a thread that waits costs little."""
 GRACE_S = 30
 """How long requests that are under way may take at shutdown, in seconds."""
+WSGI_PATIENCE_S = 2.0
+"""How long granian may take to end by itself after SIGTERM."""
 WSGI_GRACE_S = 10
-"""The same for granian, which cannot tell a request under way from a connection that was left."""
+"""How long requests may then still take."""
 ORPHAN_EXIT_S = 5.0
 
 
@@ -100,8 +105,7 @@ def _serve_wsgi(load: Callable[[], Any], host: str, port: int) -> None:
         blocking_threads=WSGI_THREADS,
         log_level="error",  # type: ignore[arg-type]  # its one warning is against many threads, but these only wait
         respawn_failed_workers=True,
-        # It may wait for ever for connections that their clients have left; what was acknowledged is on disk.
-        workers_kill_timeout=WSGI_GRACE_S,
+        workers_kill_timeout=2 * WSGI_GRACE_S,
     )
     server.serve(target_loader=load, wrap_loader=False)
 
@@ -118,7 +122,45 @@ def load_app(db: str, interface: Interface, log_requests: bool) -> Any:
     tracking.open()
     # WSGI knows no shutdown; this runs when the process ends in an orderly way, after the last answer.
     util.Finalize(None, tracking.close, exitpriority=0)
-    return wsgi_app(tracking)
+    return _Ending(wsgi_app(tracking), tracking)
+
+
+class _Ending:
+    """A WSGI application whose process ends after SIGTERM also where clients never stop sending on open connections.
+
+    granian closes none of them by itself. So after a while the tracker is closed, which answers 503 from then on, and
+    the process ends when no request is under way.
+    """
+
+    def __init__(self, app: WSGIApplication, tracking: EventTracking) -> None:
+        self._app = app
+        self._tracking = tracking
+        self._under_way = 0
+        self._counting = threading.Lock()
+        signals, write_end = os.pipe()
+        os.set_blocking(write_end, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        threading.Thread(target=self._end, args=(signals,), name="falcon-events-ending", daemon=True).start()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        with self._counting:
+            self._under_way += 1
+        try:
+            return self._app(environ, start_response)
+        finally:
+            with self._counting:
+                self._under_way -= 1
+
+    def _end(self, signals: int) -> None:
+        while signal.SIGTERM not in os.read(signals, 64):
+            pass
+        time.sleep(WSGI_PATIENCE_S)
+        self._tracking.close()
+        deadline = time.monotonic() + WSGI_GRACE_S
+        while self._under_way and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)  # the last answers are on their way out of the server's own buffers
+        os._exit(0)
 
 
 def prepare_worker() -> None:
