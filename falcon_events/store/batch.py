@@ -46,6 +46,7 @@ from (select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "
 join bindings as known
     on known.list_id = asked.r.list_id and known.visitor = asked.r.visitor and known.email = asked.r.email
 """
+NEWEST_BINDINGS = "select list_id, visitor::varchar, email from bindings order by bound_at desc limit $most"
 INSERT_BINDINGS = """
 insert into bindings
 select r.list_id, r.visitor, r.email, r.traits, make_timestamp(r.bound_at)
@@ -81,6 +82,8 @@ class BatchCommitter:
         self._window_us = event_id_window_s * 1_000_000
         self._cache_size = binding_cache
         self._bound: OrderedDict[Binding, None] = OrderedDict()
+        self._knows_all = False
+        self.load_bindings()
         self._statements: dict[str, duckdb.Statement] = {}
         self.last_seq = self.stored_seq()
         self.unconfirmed: tuple[int, list[Receipt]] | None = None
@@ -101,15 +104,24 @@ class BatchCommitter:
         for event in events:
             plan.add(event)
         self.unconfirmed = (plan.last_seq, plan.receipts)
-        self._write(plan)
+        try:
+            self._write(plan)
+        except BaseException:
+            self._knows_all = False  # perhaps it was written all the same
+            raise
         self.unconfirmed = None
         self.last_seq = plan.last_seq
         self._remember(plan.known_bindings())
         return plan.receipts
 
-    def forget_bindings(self) -> None:
-        """Empties the cache of known bindings, after rows of that table were deleted."""
-        self._bound.clear()
+    def load_bindings(self) -> None:
+        """Fills the cache with the newest bindings: at the start, and after rows of that table were deleted.
+
+        While it holds them all, a binding that it lacks is new, and no look-up is needed to know that.
+        """
+        newest = self._reading.execute(NEWEST_BINDINGS, {"most": self._cache_size + 1}).fetchall()
+        self._knows_all = len(newest) <= self._cache_size
+        self._bound = OrderedDict.fromkeys(reversed(newest[: self._cache_size]))
 
     def forget_expired_event_ids(self, now_us: int) -> None:
         """Deletes the EventIDs that are older than the window."""
@@ -135,8 +147,9 @@ class BatchCommitter:
             binding = binding_of(event)
             if binding is not None and (event.traits or binding not in self._bound):
                 asked[binding] = None
-        if asked:
-            keys = [{"list_id": list_id, "visitor": visitor, "email": email} for list_id, visitor, email in asked]
+        uncertain = [binding for binding in asked if binding in self._bound] if self._knows_all else asked
+        if uncertain:
+            keys = [{"list_id": list_id, "visitor": visitor, "email": email} for list_id, visitor, email in uncertain]
             for list_id, visitor, email, traits in self._run(self._reading, FIND_BINDINGS, rows=_json(keys)).fetchall():
                 known = None if traits is None else msgspec.json.decode(traits)
                 asked[(list_id, visitor, email)] = BindingRow(list_id, visitor, email, known, 0)
@@ -184,6 +197,7 @@ class BatchCommitter:
         self._bound.update(dict.fromkeys(bindings))
         while len(self._bound) > self._cache_size:
             self._bound.popitem(last=False)
+            self._knows_all = False
 
 
 def _json(rows: object) -> str:

@@ -144,7 +144,7 @@ class Store:
 
         def task(connection: duckdb.DuckDBPyConnection) -> None:
             reads.delete_list(connection, list_id)
-            writer.forget_bindings()
+            writer.reload_bindings()
 
         return writer.run(task)
 

@@ -130,9 +130,9 @@ class Writer:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def forget_bindings(self) -> None:
-        """Empties the cache of known bindings; to be called from within a task."""
-        self._committer.forget_bindings()
+    def reload_bindings(self) -> None:
+        """Fills the cache of known bindings anew; to be called from within a task that deleted some."""
+        self._committer.load_bindings()
 
     def _run(self) -> None:
         while True:
