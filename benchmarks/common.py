@@ -145,9 +145,10 @@ class Contender:
             self._process = subprocess.Popen(
                 [*command, "--interface", interface],
                 env={**os.environ, "PYTHONPATH": path},
+                stdin=subprocess.PIPE,  # closes when the benchmark ends, however it ends
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
+                process_group=0,  # of the same session: a held group that nobody can resume any more gets SIGHUP
             )
 
     def __enter__(self) -> Contender:
@@ -188,7 +189,7 @@ class Contender:
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        self._process.communicate()
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)

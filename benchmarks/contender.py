@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
+import threading
 from concurrent.futures import Future
 from functools import partial
 from multiprocessing import util
@@ -47,8 +50,14 @@ def load_unfolded(db: str, interface: Interface) -> Any:
     return load_app(db, interface, False)
 
 
+def end_with_benchmark() -> None:
+    """Waits for the end of standard input, which the benchmark holds open."""
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main() -> None:
-    """Serves until SIGTERM."""
+    """Serves until SIGTERM, or until the benchmark has ended."""
     parser = argparse.ArgumentParser(prog="benchmarks.contender", description=__doc__)
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--db", required=True)
@@ -57,6 +66,7 @@ def main() -> None:
     given = parser.parse_args()
     load = {"durable": None, "no-store": load_no_store, "unfolded": load_unfolded}[given.kind]
     made = None if load is None else partial(load, given.db, given.interface)
+    threading.Thread(target=end_with_benchmark, daemon=True).start()
     serve(given.db, "127.0.0.1", given.port, given.interface, False, load=made)
 
 

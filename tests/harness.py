@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -110,10 +111,17 @@ def make_store(path: Path) -> Credentials:
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on 127.0.0.1 that nobody listens on, nor gets as a client's port before the server that asked has bound it."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)  # below the range from which Linux gives ports to clients
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def unmeasured_environment(**changes: str) -> dict[str, str]:
+    """The environment for a process whose coverage is not the checkout's, or that may not write its figures."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")} | changes
 
 
 @dataclass

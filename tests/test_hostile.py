@@ -25,7 +25,7 @@ import pytest
 from falcon_events import EventTracking
 from falcon_events.http import WSGIMiddleware, mount, wsgi_app
 from tests.conftest import Api
-from tests.harness import EVENT, PROPERTIES, Credentials, command, free_port, make_store, running, serving
+from tests.harness import EVENT, PROPERTIES, Credentials, command, free_port, make_store, running, serving, unmeasured_environment
 from tests.test_mounting import hosting
 
 MIB = 1 << 20
@@ -631,7 +631,8 @@ def test_serve_says_in_one_line_what_it_may_not_touch(folder: Path) -> None:
     db = folder / "events.duckdb"
 
     def serve() -> str:
-        return refused(sys.executable, "-c", UNPRIVILEGED, "serve", "--db", str(db), "--port", str(free_port()))
+        command_line = [sys.executable, "-c", UNPRIVILEGED, "serve", "--db", str(db), "--port", str(free_port())]
+        return refused(*command_line, env=unmeasured_environment())
 
     folder.chmod(0o555)
     assert f"{db}" in (line := serve())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tarfile
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events.contract.schemas import NAMES
+from tests.harness import unmeasured_environment
 
 ROOT = Path(__file__).parents[1]
 USE = """
@@ -39,11 +39,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def use(place: Path, folder: Path) -> None:
     """Imports and uses the package from a place, away from the checkout."""
     folder.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(place)}
     done = subprocess.run(
         [sys.executable, "-c", USE.format(place=str(place))],
         cwd=folder,
-        env=environment,
+        env=unmeasured_environment(PYTHONPATH=str(place)),
         capture_output=True,
         text=True,
         check=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import falcon_events
 from falcon_events import EventTracking
 from falcon_events.contract.schemas import NAMES, RequestSchema, load_schema
 from tests.conftest import Api
-from tests.harness import EVENT, PROPERTIES, Credentials, assert_valid_answer
+from tests.harness import EVENT, PROPERTIES, Credentials, assert_valid_answer, unmeasured_environment
 
 PACKAGE = Path(falcon_events.__file__).parent
 REQUESTS = ("event.request", "properties.request")
@@ -251,7 +250,7 @@ def test_schemas_are_found_where_they_are(place: str, tmp_path: Path) -> None:
         from falcon_events.contract import schemas
         print(json.dumps([schemas.__file__, {name: schemas.load_schema(name) for name in schemas.NAMES}]))
     """
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment = unmeasured_environment(PYTHONPATH=str(tmp_path))
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
