@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-from concurrent.futures import Future
 from functools import partial
 from multiprocessing import util
 from typing import Any
@@ -17,6 +16,7 @@ from falcon_events.http import asgi_app, wsgi_app
 from falcon_events.http.serving import Interface, load_app, prepare_worker, serve
 from falcon_events.settings import Settings
 from falcon_events.store import writer
+from falcon_events.store.pending import Pending
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.store import Store
 
@@ -26,11 +26,11 @@ KINDS = ("durable", "no-store", "unfolded")
 class NoStore(Store):
     """Knows accounts, lists and keys as the store does, and acknowledges events without keeping them."""
 
-    def submit(self, event: NewEvent) -> Future[Receipt]:
-        """A future that is done already."""
-        future: Future[Receipt] = Future()
-        future.set_result(Receipt(event.event_id, event.visitor, event.external_id, identify_event_sent=False))
-        return future
+    def submit(self, event: NewEvent) -> Pending[Receipt]:
+        """A receipt at once."""
+        pending: Pending[Receipt] = Pending()
+        pending.set_result(Receipt(event.event_id, event.visitor, event.external_id, identify_event_sent=False))
+        return pending
 
 
 def load_no_store(db: str, interface: Interface) -> Any:

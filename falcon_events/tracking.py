@@ -18,6 +18,7 @@ from falcon_events.contract.body import unreadable
 from falcon_events.errors import RequestRefused, StoreUnavailable
 from falcon_events.pipeline import Pipeline
 from falcon_events.settings import Settings
+from falcon_events.store.pending import Pending
 from falcon_events.store.records import Recount, Stats
 from falcon_events.store.store import Store
 from falcon_events.waiting import Call, Steps, Wait, Waiter
@@ -224,22 +225,22 @@ _PARAMETERS = {
 
 
 class _Sent:
-    """A body on its way: its steps, stopped at the future of its commit, or its outcome."""
+    """A body on its way: its steps, stopped at its commit, or its outcome."""
 
     def __init__(self, pipeline: Pipeline, waiter: Waiter, body: bytes) -> None:
         self.size = len(body)
         self.outcome: Tracked | RequestRefused | None = None
         self._waiter = waiter
         self._steps = pipeline.track(body, trusted=True)
-        self._future: Future[Any] | None = None
+        self._pending: Future[Any] | Pending[Any] | None = None
         self._advance(self._steps.send, None)
 
     def result(self) -> Tracked | RequestRefused:
         """The answer, once the event is committed, or why it was refused."""
         while self.outcome is None:
-            assert self._future is not None
+            assert self._pending is not None
             try:
-                value = self._future.result()
+                value = self._pending.result()
             except Exception as error:
                 self._advance(self._steps.throw, error)
             else:
@@ -251,7 +252,7 @@ class _Sent:
             wait = step(value)
             while isinstance(wait, Call):
                 wait = self._steps.send(self._waiter.call(wait))
-            self._future = wait
+            self._pending = wait
         except StopIteration as stop:
             self.outcome = stop.value
         except RequestRefused as refused:

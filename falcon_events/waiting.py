@@ -1,6 +1,6 @@
 """Waiting, for threads and for coroutines: the only thing in which the two flavours of the core differ.
 
-The core is written as generators that yield what they wait for: a future of the store, or a Call that may block.
+The core is written as generators that yield what they wait for: a result that the store will give, or a Call that may block.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
+from falcon_events.store.pending import Pending
+
 T = TypeVar("T")
+
+DELIVERED_AT_ONCE = 8
+"""How many results one turn of an event loop takes: between them it reads what has come, which then joins the next batch."""
 
 
 class Call:
@@ -27,7 +32,7 @@ class Call:
         self.arguments = arguments
 
 
-Wait = Future[Any] | Call
+Wait = Future[Any] | Pending[Any] | Call
 Steps = Generator[Wait, Any, T]
 
 
@@ -35,7 +40,7 @@ class Waiter:
     """Runs the core's steps, in a thread or in a coroutine."""
 
     def __init__(self) -> None:
-        self._bridges: dict[asyncio.AbstractEventLoop, _Bridge] = {}
+        self._bridges: dict[int, _Bridge] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = threading.Lock()
 
@@ -45,7 +50,7 @@ class Waiter:
             wait = next(steps)
             while True:
                 try:
-                    value = wait.result() if isinstance(wait, Future) else self.call(wait)
+                    value = self.call(wait) if isinstance(wait, Call) else wait.result()
                 except Exception as error:
                     wait = steps.throw(error)
                 else:
@@ -60,7 +65,7 @@ class Waiter:
             wait = next(steps)
             while True:
                 try:
-                    value = await self._future(wait) if isinstance(wait, Future) else await _acall(wait)
+                    value = await _acall(wait) if isinstance(wait, Call) else await self._future(wait)
                 except Exception as error:
                     wait = steps.throw(error)
                 else:
@@ -76,19 +81,21 @@ class Waiter:
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._loop = None
 
-    async def _future(self, future: Future[Any]) -> Any:
+    async def _future(self, future: Future[Any] | Pending[Any]) -> Any:
         if future.done():
             return future.result()
-        loop = asyncio.get_running_loop()
-        bridge = self._bridges.get(loop) or self._new_bridge(loop)
+        # A thread runs one loop at a time; to ask which costs a system call (Python 3.11: getpid).
+        bridge = self._bridges.get(threading.get_ident())
+        if bridge is None or not bridge.loop.is_running():
+            bridge = self._new_bridge(asyncio.get_running_loop())
         return await bridge.wait(future)
 
     def _new_bridge(self, loop: asyncio.AbstractEventLoop) -> _Bridge:
         with self._starting:
-            # A program that starts one loop after the other shall not collect them here.
-            for closed in [known for known in self._bridges if known.is_closed()]:
-                del self._bridges[closed]
-            bridge = self._bridges[loop] = _Bridge(loop)
+            # A program that starts one loop after the other, in new threads, shall not collect them here.
+            for thread in [thread for thread, known in self._bridges.items() if known.loop.is_closed()]:
+                del self._bridges[thread]
+            bridge = self._bridges[threading.get_ident()] = _Bridge(loop)
             return bridge
 
     def call(self, call: Call) -> Any:
@@ -110,28 +117,27 @@ class _Bridge:
     """Brings results of futures that other threads finish into one event loop, waking it once for many."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._call_soon = loop.call_soon_threadsafe
+        self.loop = loop
         self._create_future = loop.create_future
-        self._finished: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
+        self._finished: deque[tuple[asyncio.Future[Any], Future[Any] | Pending[Any]]] = deque()
         self._woken = False
 
-    def wait(self, future: Future[Any]) -> asyncio.Future[Any]:
+    def wait(self, future: Future[Any] | Pending[Any]) -> asyncio.Future[Any]:
         waiter = self._create_future()
         future.add_done_callback(partial(self._finish, waiter))
         return waiter
 
-    def _finish(self, waiter: asyncio.Future[Any], future: Future[Any]) -> None:
+    def _finish(self, waiter: asyncio.Future[Any], future: Future[Any] | Pending[Any]) -> None:
         self._finished.append((waiter, future))
         if not self._woken:
             self._woken = True
             try:
-                self._call_soon(self._deliver)
+                self.loop.call_soon_threadsafe(self._deliver)
             except RuntimeError:  # the loop is closed: nobody waits any more
                 self._finished.clear()
 
     def _deliver(self) -> None:
-        self._woken = False  # first: whatever is appended from here on wakes the loop again
-        while self._finished:
+        for _ in range(min(DELIVERED_AT_ONCE, len(self._finished))):
             waiter, future = self._finished.popleft()
             if waiter.done():  # the request was cancelled; its event is stored or not all the same
                 continue
@@ -140,6 +146,10 @@ class _Bridge:
                 waiter.set_result(future.result())
             else:
                 waiter.set_exception(error)
+        self._woken = False  # before the look: whatever is appended from here on wakes the loop again
+        if self._finished:
+            self._woken = True
+            self.loop.call_soon(self._deliver)
 
 
 async def _acall(call: Call) -> Any:

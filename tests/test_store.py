@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,16 @@ from falcon_events.settings import Settings
 from falcon_events.store import catalogue
 from falcon_events.store.migrations import SCHEMA_VERSION
 from falcon_events.store.opening import open_database
+from falcon_events.store.pending import Pending
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.store import Store
 from tests.harness import Credentials, make_store
+
+
+def wait(futures: list[Pending[Receipt]], timeout: float) -> None:
+    """Until each has a receipt or an error."""
+    for future in futures:
+        future.exception(timeout)
 
 
 def new_event(**changes: Any) -> NewEvent:
@@ -404,3 +410,29 @@ def test_a_failed_database_is_opened_anew(store: Store, db: Path) -> None:
     assert store.properties(1).result(60) == {"test": ["a"]}
     store.close()
     assert rows(db, "select count(*), max(seq) from events") == [(2, 2)]
+
+
+def test_a_pending_result_wakes_whoever_waits_however_the_threads_meet() -> None:
+    """A callback is called once, whether it comes before the result, after it or at the same moment."""
+    early: Pending[int] = Pending()
+    called: list[int] = []
+    with pytest.raises(TimeoutError):
+        early.result(0.01)
+    early.add_done_callback(lambda pending: called.append(pending.result()))
+    assert called == []
+    early.set_result(1)
+    early.add_done_callback(lambda pending: called.append(pending.result() + 1))
+    assert (called, early.result(), early.done()) == ([1, 2], 1, True)
+    failed: Pending[int] = Pending()
+    failed.set_exception(KeyError("x"))
+    with pytest.raises(KeyError):
+        failed.result()
+    for number in range(2000):
+        pending: Pending[int] = Pending()
+        met: list[int] = []
+        giver = threading.Thread(target=pending.set_result, args=(number,))
+        giver.start()
+        pending.add_done_callback(lambda done, met=met: met.append(done.result()))
+        assert pending.result(60) == number
+        giver.join()
+        assert met == [number]

@@ -17,6 +17,7 @@ from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue, reads
 from falcon_events.store.opening import FileLock, open_database
+from falcon_events.store.pending import Pending
 from falcon_events.store.records import NewEvent, Receipt, Recount, Stats
 from falcon_events.store.writer import Task, Writer
 
@@ -103,8 +104,8 @@ class Store:
             if self._lock is not None:
                 self._lock.release()
 
-    def submit(self, event: NewEvent) -> Future[Receipt]:
-        """Queues an event; the future gets its receipt once it is committed and synced to disk.
+    def submit(self, event: NewEvent) -> Pending[Receipt]:
+        """Queues an event; there is a receipt once it is committed and synced to disk.
 
         Raises:
             StoreUnavailable: the store cannot take it now; nothing was kept.

@@ -17,6 +17,7 @@ from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnav
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue
 from falcon_events.store.batch import BatchCommitter
+from falcon_events.store.pending import Pending
 from falcon_events.store.records import NewEvent, Receipt
 
 logger = logging.getLogger(__name__)
@@ -37,15 +38,14 @@ _NOBODYS_FAULT = (duckdb.IOException, duckdb.TransactionException, duckdb.FatalE
 Task = Callable[[duckdb.DuckDBPyConnection], Any]
 
 
-class Waiting:
-    """An event that waits for its commit, and the future that gets its receipt."""
+class Waiting(Pending[Receipt]):
+    """An event that waits for its commit, and then has its receipt."""
 
-    __slots__ = ("event", "future")
+    __slots__ = ("event",)
 
     def __init__(self, event: NewEvent) -> None:
+        super().__init__()
         self.event = event
-        self.future: Future[Receipt] = Future()
-        self.future.set_running_or_notify_cancel()  # from here on nobody can cancel it under the writer
 
 
 class Writer:
@@ -82,8 +82,8 @@ class Writer:
         self._committer = BatchCommitter(connection, self._settings.event_id_window_s, self._settings.binding_cache)
         self.folded_seq = catalogue.folded_seq(connection)
 
-    def submit(self, event: NewEvent) -> Future[Receipt]:
-        """Queues an event for the next commit; the future gets its receipt once it is synced to disk.
+    def submit(self, event: NewEvent) -> Pending[Receipt]:
+        """Queues an event for the next commit; there is a receipt once it is synced to disk.
 
         Raises:
             StoreUnavailable: the queue is full, or the store has failed.
@@ -101,7 +101,7 @@ class Writer:
             self._queue.append(waiting)
             if self._sleeping:
                 self._changed.notify()
-        return waiting.future
+        return waiting
 
     def run(self, task: Task) -> Future[Any]:
         """Queues a piece of work on the writing connection; the future gets what it returns or raises.
@@ -183,7 +183,7 @@ class Writer:
                 return
             receipts = recovered
         for waiting, receipt in zip(batch, receipts, strict=True):
-            waiting.future.set_result(receipt)
+            waiting.set_result(receipt)
 
     def _refuse(self, batch: list[Waiting], error: Exception) -> None:
         """Nothing of the batch was stored: halves it until the culprit stands alone, unless nobody is to blame."""
@@ -195,7 +195,7 @@ class Writer:
         logger.error("%d events cannot be stored, %s first", len(batch), batch[0].event.event_id, exc_info=error)
         passing = self.failure is not None or isinstance(error, _PASSING)
         for waiting in batch:
-            waiting.future.set_exception(
+            waiting.set_exception(
                 StoreUnavailable(CANNOT_NOW)
                 if passing
                 else EventsError("The database refuses this event; the log has the details.")
