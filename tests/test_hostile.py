@@ -192,6 +192,14 @@ def test_a_body_of_exactly_the_limit_is_read(api: Api, port: int) -> None:
     assert ask(port, whole(full + b" ")).status == 413
 
 
+def test_after_a_body_over_the_limit_a_client_knows_whether_the_connection_is_left(api: Api, port: int) -> None:
+    """Where the server closes it the answer says so: a client's next request does not run into a closed connection."""
+    with httpx.Client(base_url=api.url, timeout=60) as client:
+        for _ in range(10):
+            assert client.post(EVENT, content=b" " * (MIB + 1)).status_code == 413
+            assert client.get("/healthz").status_code == 200
+
+
 @pytest.mark.parametrize(("depth", "status"), [(64, 200), (65, 400), (1000, 400), (100_000, 400)], ids=lambda value: str(value))
 @pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")], ids=["arrays", "objects"])
 def test_nesting_ends_at_64_levels(api: Api, port: int, brackets: tuple[bytes, bytes], depth: int, status: int) -> None:

@@ -122,10 +122,10 @@ def load_app(db: str, interface: Interface, log_requests: bool) -> Any:
     tracking.open()
     # WSGI knows no shutdown; this runs when the process ends in an orderly way, after the last answer.
     util.Finalize(None, tracking.close, exitpriority=0)
-    return _Ending(wsgi_app(tracking), tracking)
+    return _UnderGranian(wsgi_app(tracking), tracking)
 
 
-class _Ending:
+class _UnderGranian:
     """A WSGI application whose process ends after SIGTERM also where clients never stop sending on open connections.
 
     granian closes none of them by itself. So after a while the tracker is closed, which answers 503 from then on, and
@@ -146,7 +146,7 @@ class _Ending:
         with self._counting:
             self._under_way += 1
         try:
-            return self._app(environ, start_response)
+            return self._app(environ, partial(_closing_unread, start_response))
         finally:
             with self._counting:
                 self._under_way -= 1
@@ -161,6 +161,13 @@ class _Ending:
             time.sleep(0.01)
         time.sleep(0.1)  # the last answers are on their way out of the server's own buffers
         os._exit(0)
+
+
+def _closing_unread(start_response: StartResponse, status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+    """Granian closes a connection whose request's body was not read, and does not always say so."""
+    if status.startswith("413"):
+        headers = [*headers, ("Connection", "close")]
+    return start_response(status, headers, *error)
 
 
 def prepare_worker() -> None:
