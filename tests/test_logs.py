@@ -69,8 +69,10 @@ class Sender:
         statuses = set()
         with httpx.Client(base_url=self.url, timeout=60) as client:
             for body in self.bodies():
+                # A WSGI server closes a connection whose request it has not read to its end, and few say so.
+                headers = {"Connection": "close"} if len(body) > MIB else {}
                 for path in (EVENT, PROPERTIES):
-                    statuses.add(client.post(path, content=body).status_code)
+                    statuses.add(client.post(path, content=body, headers=headers).status_code)
             for key in (self.credentials.read, self.credentials.ingest, self.unknown):
                 headers = {"Authorization": f"Bearer {key}", "Cookie": f"session={self.credentials.session}"}
                 for list_id in ("94", "0", "x"):

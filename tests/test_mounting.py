@@ -122,7 +122,8 @@ def test_failures_have_the_documented_shape(
     host: Host, method: str, path: str, content: bytes | None, status: int, codes: list[int]
 ) -> None:
     """No host's error handler or serializer words the tracker's failures; the client checks type and schema."""
-    answer = host.api.request(method, path, content=content)
+    # A WSGI server closes a connection whose request it has not read to its end, and few say so.
+    answer = host.api.request(method, path, content=content, headers={"Connection": "close"} if status == 413 else None)
     assert answer.status_code == status
     assert [error["Code"] for error in answer.json()["Errors"]] == codes
     assert answer.headers.get("Allow") == ({EVENT: "POST", PROPERTIES: "GET, POST"}[path] if status == 405 else None)
