@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import signal
 import sys
 import threading
+import uuid
 from functools import partial
 from multiprocessing import util
 from typing import Any
@@ -29,7 +31,14 @@ class NoStore(Store):
     def submit(self, event: NewEvent) -> Pending[Receipt]:
         """A receipt at once."""
         pending: Pending[Receipt] = Pending()
-        pending.set_result(Receipt(event.event_id, event.visitor, event.external_id, identify_event_sent=False))
+        pending.set_result(
+            Receipt(
+                event.event_id or str(uuid.UUID(int=random.getrandbits(128), version=4)),
+                event.visitor,
+                event.external_id,
+                identify_event_sent=False,
+            )
+        )
         return pending
 
 

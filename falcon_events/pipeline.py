@@ -190,13 +190,12 @@ class Pipeline:
     def _store_event(self, request: EventRequest, account: str, size: int) -> Steps[Tracked]:
         external_id = request.external_id or str(uuid.uuid4())
         visitor = request.visitor or self._visitor(request)
-        event_id = request.event_id or str(uuid.uuid4())
         if request.is_test:
+            event_id = request.event_id or str(uuid.uuid4())
             return Tracked(visitor, external_id, identify_event_sent=False, event_id=event_id)
         receipt = yield self._store.submit(
             NewEvent(
-                event_id,
-                request.event_id is not None,
+                request.event_id,
                 account,
                 request.list_id,
                 request.event,

@@ -1,8 +1,13 @@
-"""Visitors' uuids: derived under a secret, so that one owner has one uuid on every node, without a look-up."""
+"""UUIDs: visitors', derived under a secret, so that one owner has one on every node without a look-up; and random ones."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+
+RANDOM_BLOCK = 256
 
 
 def derived_uuid(namespace: bytes, list_id: int, kind: str, owner: str) -> str:
@@ -20,3 +25,11 @@ def derived_uuid(namespace: bytes, list_id: int, kind: str, owner: str) -> str:
     digest[8] = digest[8] & 0x3F | 0x80
     text = digest.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def random_uuids() -> Iterator[str]:
+    """UUIDv4s (RFC 9562, 5.4) without end; many from one system call, during which another thread may take over."""
+    while True:
+        block = os.urandom(16 * RANDOM_BLOCK)
+        for start in range(0, len(block), 16):
+            yield str(uuid.UUID(bytes=block[start : start + 16], version=4))

@@ -31,8 +31,7 @@ def wait(futures: list[Pending[Receipt]], timeout: float) -> None:
 def new_event(**changes: Any) -> NewEvent:
     """An event of a visitor of its own."""
     values: dict[str, Any] = {
-        "event_id": str(uuid.uuid4()),
-        "repeatable": False,
+        "event_id": None,
         "account_id": "account",
         "list_id": 1,
         "event": "test",
@@ -174,7 +173,7 @@ def test_of_two_events_with_a_new_binding_in_one_batch_one_sends_identify(store:
 
 def test_a_repeat_in_the_same_batch_is_stored_once(store: Store, db: Path) -> None:
     """Two events of one EventID that wait together are one event, and get one answer."""
-    event = new_event(repeatable=True, email="a@example.com")
+    event = new_event(event_id=str(uuid.uuid4()), email="a@example.com")
     go = hold_writer(store)
     first, second = store.submit(event), store.submit(event)
     go.set()
@@ -187,9 +186,9 @@ def test_a_repeat_in_the_same_batch_is_stored_once(store: Store, db: Path) -> No
 
 def test_a_repeat_binds_nothing(store: Store, db: Path) -> None:
     """A repeat that comes with another address than the first leaves no binding, in the table or in memory."""
-    event = new_event(repeatable=True, email="a@example.com")
+    event = new_event(event_id=str(uuid.uuid4()), email="a@example.com")
     store.submit(event).result(60)
-    other = new_event(event_id=event.event_id, visitor=event.visitor, repeatable=True, email="b@example.com")
+    other = new_event(event_id=event.event_id, visitor=event.visitor, email="b@example.com")
     assert store.submit(other).result(60).duplicate
     assert store.submit(new_event(visitor=event.visitor, email="b@example.com")).result(60).identify_event_sent
 
@@ -197,12 +196,10 @@ def test_a_repeat_binds_nothing(store: Store, db: Path) -> None:
 def test_an_event_id_counts_as_new_when_its_window_is_over(db: Path) -> None:
     """After event_id_window_s a repeat is an event of its own, and is remembered anew."""
     store = Store(db, Settings(event_id_window_s=10))
-    event = new_event(repeatable=True)
+    event = new_event(event_id=str(uuid.uuid4()))
 
     def later(seconds: int) -> Receipt:
-        return store.submit(
-            new_event(event_id=event.event_id, repeatable=True, received_at=event.received_at + seconds * 1_000_000)
-        ).result(60)
+        return store.submit(new_event(event_id=event.event_id, received_at=event.received_at + seconds * 1_000_000)).result(60)
 
     assert [later(seconds).duplicate for seconds in (0, 9, 11, 20, 22)] == [False, True, False, True, False]
     store.close()

@@ -135,21 +135,19 @@ class _UnderGranian:
     def __init__(self, app: WSGIApplication, tracking: EventTracking) -> None:
         self._app = app
         self._tracking = tracking
-        self._under_way = 0
-        self._counting = threading.Lock()
+        self._under_way: set[int] = set()  # threads; without a lock, as many of them would wait for it
         signals, write_end = os.pipe()
         os.set_blocking(write_end, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         threading.Thread(target=self._end, args=(signals,), name="falcon-events-ending", daemon=True).start()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        with self._counting:
-            self._under_way += 1
+        thread = threading.get_ident()
+        self._under_way.add(thread)
         try:
             return self._app(environ, partial(_closing_unread, start_response))
         finally:
-            with self._counting:
-                self._under_way -= 1
+            self._under_way.discard(thread)
 
     def _end(self, signals: int) -> None:
         while signal.SIGTERM not in os.read(signals, 64):

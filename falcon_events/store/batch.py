@@ -11,6 +11,7 @@ import msgspec
 
 from falcon_events.store.plan import Binding, BindingRow, EventKey, Plan, binding_of
 from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.visitors import random_uuids
 
 INSERT_EVENTS = """
 insert into events
@@ -84,6 +85,7 @@ class BatchCommitter:
         self._bound: OrderedDict[Binding, None] = OrderedDict()
         self._knows_all = False
         self.load_bindings()
+        self._new_ids = random_uuids()
         self._statements: dict[str, duckdb.Statement] = {}
         self.last_seq = self.stored_seq()
         self.unconfirmed: tuple[int, list[Receipt]] | None = None
@@ -100,7 +102,7 @@ class BatchCommitter:
         Raises:
             duckdb.Error: nothing was stored; or, where `unconfirmed` is set, perhaps all was.
         """
-        plan = Plan(self.last_seq, self._find_repeats(events), self._find_bindings(events))
+        plan = Plan(self.last_seq, self._find_repeats(events), self._find_bindings(events), self._new_ids)
         for event in events:
             plan.add(event)
         self.unconfirmed = (plan.last_seq, plan.receipts)
@@ -129,7 +131,7 @@ class BatchCommitter:
 
     def _find_repeats(self, events: Sequence[NewEvent]) -> dict[EventKey, Receipt | None]:
         """The answers of EventIDs that are known; None for one whose time has run out, but whose row is still there."""
-        asked = [event for event in events if event.repeatable]
+        asked = [event for event in events if event.event_id]
         if not asked:
             return {}
         keys = [{"account_id": event.account_id, "event_id": event.event_id} for event in asked]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -60,10 +59,15 @@ class Plan:
         last_seq: the last seq given out before it.
         repeats: the answers of known EventIDs; None for one whose time has run out, but whose row is still there.
         bindings: the rows of bindings that the batch may write; None for one that is not in the table yet.
+        new_ids: for events without an EventID of their senders'.
     """
 
     def __init__(
-        self, last_seq: int, repeats: dict[EventKey, Receipt | None], bindings: dict[Binding, BindingRow | None]
+        self,
+        last_seq: int,
+        repeats: dict[EventKey, Receipt | None],
+        bindings: dict[Binding, BindingRow | None],
+        new_ids: Iterator[str],
     ) -> None:
         self.last_seq = last_seq
         self.receipts: list[Receipt] = []
@@ -74,11 +78,13 @@ class Plan:
         self.changed_traits: dict[Binding, BindingRow] = {}
         self._repeats = repeats
         self._bindings = bindings
+        self._new_ids = new_ids
 
     def add(self, event: NewEvent) -> None:
         """Works out what the next event leads to."""
-        key = (event.account_id, event.event_id)
-        if event.repeatable and (first := self._repeats.get(key)) is not None:
+        event_id = event.event_id or next(self._new_ids)
+        key = (event.account_id, event_id)
+        if event.event_id and (first := self._repeats.get(key)) is not None:
             self.receipts.append(first)
             return
         newly_bound = self._bind(event)
@@ -89,11 +95,11 @@ class Plan:
             properties = {**properties, "emailAddress": event.email}
         if sent and not is_identify:
             # Before its event: an export that is read in again then finds the visitor bound and makes no second one.
-            self._add_row(event, str(uuid.uuid4()), "identify", properties)
-        self._add_row(event, event.event_id, event.event, properties if is_identify else event.properties)
-        receipt = Receipt(event.event_id, event.visitor, event.external_id, sent)
+            self._add_row(event, next(self._new_ids), "identify", properties)
+        self._add_row(event, event_id, event.event, properties if is_identify else event.properties)
+        receipt = Receipt(event_id, event.visitor, event.external_id, sent)
         self.receipts.append(receipt)
-        if event.repeatable:
+        if event.event_id:
             row = EventIDRow(*key, event.visitor, event.external_id, sent, event.received_at)
             (self.expired_event_ids if key in self._repeats else self.new_event_ids).append(row)
             self._repeats[key] = msgspec.structs.replace(receipt, duplicate=True)

@@ -10,12 +10,11 @@ import msgspec
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """An event to store. Times are microseconds since 1970, UTC; uuids are lower-case text.
 
-    `event_id` is the event's own id; `repeatable` says whether the sender gave it, so that it may come again.
+    `event_id` is the sender's own id, under which the event may come again; without one it gets an id when it is stored.
     `size` is about how many bytes the event takes while it waits.
     """
 
-    event_id: str
-    repeatable: bool
+    event_id: str | None
     account_id: str
     list_id: int
     event: str

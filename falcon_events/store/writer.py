@@ -192,7 +192,9 @@ class Writer:
             self._commit(batch[:middle])
             self._commit(batch[middle:])
             return
-        logger.error("%d events cannot be stored, %s first", len(batch), batch[0].event.event_id, exc_info=error)
+        logger.error(
+            "%d events cannot be stored, %s first", len(batch), batch[0].event.event_id or "one without EventID", exc_info=error
+        )
         passing = self.failure is not None or isinstance(error, _PASSING)
         for waiting in batch:
             waiting.set_exception(
