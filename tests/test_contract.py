@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import httpx
 import pytest
 
@@ -595,11 +596,12 @@ def test_traits_are_stored_with_the_binding_and_later_ones_win(tracking: EventTr
     for traits in ({"firstName": "Ada", "plan": "free"}, {"plan": "paid", "seats": 3}, None):
         tracking.track(94, "test", email="a@example.com", id="o-1", identify_properties=traits)
     tracking.track(94, "test", email="b@example.com", id="o-1")
-    sql = "select email, traits::varchar from bindings order by email"
-    found = dict(tracking.store.run(lambda connection: connection.execute(sql).fetchall()).result())  # type: ignore[call-overload]
+    assert tracking.properties(94) == {"identify": ["emailAddress"], "test": []}
+    tracking.close()
+    with duckdb.connect(str(tracking.store.path)) as connection:
+        found = dict(connection.execute("select email, traits::varchar from bindings").fetchall())
     assert json.loads(found["a@example.com"]) == {"firstName": "Ada", "plan": "paid", "seats": 3}
     assert found["b@example.com"] is None
-    assert tracking.properties(94) == {"identify": ["emailAddress"], "test": []}
 
 
 def test_properties_are_stored_as_they_came(tracking: EventTracking, credentials: Credentials) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import threading
 import uuid
 from pathlib import Path
@@ -17,6 +18,7 @@ from falcon_events.store import catalogue
 from falcon_events.store.migrations import SCHEMA_VERSION
 from falcon_events.store.opening import open_database
 from falcon_events.store.pending import Pending
+from falcon_events.store.plan import Plan
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.store import Store
 from tests.harness import Credentials, make_store
@@ -221,6 +223,45 @@ def test_bindings_are_known_beyond_the_cache_and_across_openings(db: Path) -> No
     again = Store(db, Settings())
     assert not any(track(again))
     again.close()
+
+
+def test_bindings_are_known_before_they_are_in_their_table(db: Path) -> None:
+    """Also where no fold came before a crash, where memory keeps none, and where a commit's outcome was unknown for a while."""
+    store = Store(db, Settings(binding_cache=1))
+    visitors = [str(uuid.uuid4()) for _ in range(5)]
+    events = [new_event(visitor=visitor, email="Ä@example.com".lower()) for visitor in visitors]
+    assert all(store.submit(event).result(60).identify_event_sent for event in events)
+    assert not any(store.submit(event).result(60).identify_event_sent for event in events)
+    committer = store._writer._committer  # type: ignore[union-attr]
+    write = committer._write
+
+    def write_and_fail(plan: Plan) -> None:
+        write(plan)
+        raise duckdb.IOException("the commit's answer was lost")
+
+    committer._write = write_and_fail  # type: ignore[method-assign]
+    late = new_event(visitor=str(uuid.uuid4()), email="late@example.com")
+    assert store.submit(late).result(60).identify_event_sent
+    committer._write = write  # type: ignore[method-assign]
+    assert not store.submit(late).result(60).identify_event_sent
+    shutil.copy(db, db.with_name("copy.duckdb"))
+    shutil.copy(f"{db}.wal", db.with_name("copy.duckdb.wal"))
+    after_crash = Store(db.with_name("copy.duckdb"), Settings())
+    assert not any(after_crash.submit(event).result(60).identify_event_sent for event in [*events, late])
+    for closing in (store, after_crash):
+        closing.close()
+        assert rows(closing.path, "select count(*), count(distinct visitor) from bindings") == [(6, 6)]
+    assert rows(db, "select count(*) from events where event = 'identify'") == [(6,)]
+
+
+def test_traits_are_kept_for_a_binding_that_is_not_in_its_table_yet(store: Store, db: Path) -> None:
+    """The fold leaves the traits that came before it."""
+    event = new_event(visitor=str(uuid.uuid4()), email="a@example.com")
+    store.submit(event).result(60)
+    store.submit(new_event(visitor=event.visitor, email="a@example.com", traits={"a": 1})).result(60)
+    store.submit(new_event(visitor=event.visitor, email="a@example.com", traits={"b": 2})).result(60)
+    store.close()
+    assert rows(db, "select traits, bound_at = make_timestamp(1700000000000000) from bindings") == [('{"a":1,"b":2}', True)]
 
 
 def test_traits_are_merged_name_by_name(store: Store, db: Path) -> None:

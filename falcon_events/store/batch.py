@@ -48,18 +48,20 @@ join bindings as known
     on known.list_id = asked.r.list_id and known.visitor = asked.r.visitor and known.email = asked.r.email
 """
 NEWEST_BINDINGS = "select list_id, visitor::varchar, email from bindings order by bound_at desc limit $most"
-INSERT_BINDINGS = """
+# Every new binding has its identify event, so the events past the catalogue's fold tell which the table lacks.
+UNFOLDED_BINDINGS = """
+select list_id, visitor::varchar, email, epoch_us(received_at) from events
+where seq > (select folded_seq from meta) and event = 'identify' and email is not null
+order by seq desc
+"""
+_INSERT_BINDINGS = """
 insert into bindings
 select r.list_id, r.visitor, r.email, r.traits, make_timestamp(r.bound_at)
 from (select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "UUID", "email": "VARCHAR",
     "traits": "JSON", "bound_at": "BIGINT"}]')) as r)
 """
-UPDATE_TRAITS = """
-update bindings set traits = changed.r.traits
-from (select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "UUID", "email": "VARCHAR",
-    "traits": "JSON", "bound_at": "BIGINT"}]')) as r) as changed
-where bindings.list_id = changed.r.list_id and bindings.visitor = changed.r.visitor and bindings.email = changed.r.email
-"""
+FOLD_BINDINGS = f"{_INSERT_BINDINGS} on conflict do nothing"
+WRITE_TRAITS = f"{_INSERT_BINDINGS} on conflict do update set traits = excluded.traits"
 
 LAST_SEQ = "select greatest(coalesce(max(seq), 0), (select folded_seq from meta)) from events"
 
@@ -83,7 +85,8 @@ class BatchCommitter:
         self._window_us = event_id_window_s * 1_000_000
         self._cache_size = binding_cache
         self._bound: OrderedDict[Binding, None] = OrderedDict()
-        self._knows_all = False
+        self._unfolded: dict[Binding, int] = {}
+        self._knows_all = self._unsure = False
         self.load_bindings()
         self._new_ids = random_uuids()
         self._statements: dict[str, duckdb.Statement] = {}
@@ -102,6 +105,8 @@ class BatchCommitter:
         Raises:
             duckdb.Error: nothing was stored; or, where `unconfirmed` is set, perhaps all was.
         """
+        if self._unsure:
+            self._load_unfolded()
         plan = Plan(self.last_seq, self._find_repeats(events), self._find_bindings(events), self._new_ids)
         for event in events:
             plan.add(event)
@@ -109,10 +114,11 @@ class BatchCommitter:
         try:
             self._write(plan)
         except BaseException:
-            self._knows_all = False  # perhaps it was written all the same
+            self._unsure = True  # perhaps it was written all the same
             raise
         self.unconfirmed = None
         self.last_seq = plan.last_seq
+        self._unfolded.update({binding: row.bound_at for binding, row in plan.new_bindings.items()})
         self._remember(plan.known_bindings())
         return plan.receipts
 
@@ -124,6 +130,21 @@ class BatchCommitter:
         newest = self._reading.execute(NEWEST_BINDINGS, {"most": self._cache_size + 1}).fetchall()
         self._knows_all = len(newest) <= self._cache_size
         self._bound = OrderedDict.fromkeys(reversed(newest[: self._cache_size]))
+        self._load_unfolded()
+
+    def fold_bindings(self) -> None:
+        """Writes the bindings that only events tell of; to be called before the catalogue's fold moves past these events."""
+        if self._unsure:
+            self._load_unfolded()
+        if self._unfolded:
+            rows = [BindingRow(*binding, None, bound_at) for binding, bound_at in self._unfolded.items()]
+            self._run(self._writing, FOLD_BINDINGS, rows=_json(rows))
+            self._unfolded.clear()
+
+    def _load_unfolded(self) -> None:
+        found = self._reading.execute(UNFOLDED_BINDINGS).fetchall()
+        self._unfolded = {(list_id, visitor, email.lower()): bound_at for list_id, visitor, email, bound_at in found}
+        self._unsure = False
 
     def forget_expired_event_ids(self, now_us: int) -> None:
         """Deletes the EventIDs that are older than the window."""
@@ -147,23 +168,28 @@ class BatchCommitter:
         asked: dict[Binding, BindingRow | None] = {}
         for event in events:
             binding = binding_of(event)
-            if binding is not None and (event.traits or binding not in self._bound):
+            if binding is not None and (event.traits or not self._knows(binding)):
                 asked[binding] = None
-        uncertain = [binding for binding in asked if binding in self._bound] if self._knows_all else asked
+        uncertain = [binding for binding in asked if self._knows(binding)] if self._knows_all else asked
         if uncertain:
             keys = [{"list_id": list_id, "visitor": visitor, "email": email} for list_id, visitor, email in uncertain]
             for list_id, visitor, email, traits in self._run(self._reading, FIND_BINDINGS, rows=_json(keys)).fetchall():
                 known = None if traits is None else msgspec.json.decode(traits)
                 asked[(list_id, visitor, email)] = BindingRow(list_id, visitor, email, known, 0)
+        for binding, row in asked.items():
+            if row is None and binding in self._unfolded:
+                asked[binding] = BindingRow(*binding, None, self._unfolded[binding])
         return asked
+
+    def _knows(self, binding: Binding) -> bool:
+        return binding in self._bound or binding in self._unfolded
 
     def _write(self, plan: Plan) -> None:
         statements = [
             (statement, _json(rows))
             for statement, rows in (
                 (INSERT_EVENTS, plan.rows),
-                (INSERT_BINDINGS, list(plan.new_bindings.values())),
-                (UPDATE_TRAITS, list(plan.changed_traits.values())),
+                (WRITE_TRAITS, list(plan.changed_traits.values())),
                 (INSERT_EVENT_IDS, plan.new_event_ids),
                 (REPLACE_EVENT_IDS, plan.expired_event_ids),
             )

@@ -75,6 +75,7 @@ class Plan:
         self.new_event_ids: list[EventIDRow] = []
         self.expired_event_ids: list[EventIDRow] = []
         self.new_bindings: dict[Binding, BindingRow] = {}
+        """Their identify events tell of them; rows of the table they become with a later fold."""
         self.changed_traits: dict[Binding, BindingRow] = {}
         self._repeats = repeats
         self._bindings = bindings
@@ -115,8 +116,7 @@ class Plan:
             self._bindings[binding] = self.new_bindings[binding] = row
         if event.traits:
             row.traits = {**(row.traits or {}), **event.traits}
-            if binding not in self.new_bindings:
-                self.changed_traits[binding] = row
+            self.changed_traits[binding] = row
         return newly_bound
 
     def known_bindings(self) -> Iterable[Binding]:

@@ -248,8 +248,12 @@ class Writer:
 
     def _fold(self, least: int) -> None:
         last = self._committer.last_seq
-        if last - self.folded_seq >= least and self._guarded(lambda: catalogue.fold(self.connection, last)):
+        if last - self.folded_seq >= least and self._guarded(lambda: self._fold_up_to(last)):
             self.folded_seq = last
+
+    def _fold_up_to(self, last: int) -> None:
+        self._committer.fold_bindings()
+        catalogue.fold(self.connection, last)
 
     def _checkpoint(self, least_bytes: int) -> None:
         if self._wal.exists() and self._wal.stat().st_size >= least_bytes:
