@@ -10,15 +10,13 @@ import sys
 import threading
 import uuid
 from functools import partial
-from multiprocessing import util
 from typing import Any
 
 from falcon_events import EventTracking
-from falcon_events.http import asgi_app, wsgi_app
-from falcon_events.http.serving import Interface, load_app, prepare_worker, serve
+from falcon_events.http.serving import Interface, load_app, prepare_worker, serve, standalone
 from falcon_events.settings import Settings
 from falcon_events.store import writer
-from falcon_events.store.pending import Pending
+from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.store import Store
 
@@ -30,7 +28,7 @@ class NoStore(Store):
 
     def submit(self, event: NewEvent) -> Pending[Receipt]:
         """A receipt at once."""
-        pending: Pending[Receipt] = Pending()
+        pending: Pending[Receipt] = Pending(Turnstile())
         pending.set_result(
             Receipt(
                 event.event_id or str(uuid.UUID(int=random.getrandbits(128), version=4)),
@@ -45,12 +43,7 @@ class NoStore(Store):
 def load_no_store(db: str, interface: Interface) -> Any:
     """What serving.load_app does, with NoStore for the store: every check on, nothing written."""
     prepare_worker()
-    tracking = EventTracking(db, store=NoStore(db, Settings.from_environment()))
-    if interface == "asgi":
-        return asgi_app(tracking)
-    tracking.open()
-    util.Finalize(None, tracking.close, exitpriority=0)
-    return wsgi_app(tracking)
+    return standalone(EventTracking(db, store=NoStore(db, Settings.from_environment())), interface)
 
 
 def load_unfolded(db: str, interface: Interface) -> Any:

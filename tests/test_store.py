@@ -17,7 +17,7 @@ from falcon_events.settings import Settings
 from falcon_events.store import catalogue
 from falcon_events.store.migrations import SCHEMA_VERSION
 from falcon_events.store.opening import open_database
-from falcon_events.store.pending import Pending
+from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.plan import Plan
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.store import Store
@@ -450,9 +450,31 @@ def test_a_failed_database_is_opened_anew(store: Store, db: Path) -> None:
     assert rows(db, "select count(*), max(seq) from events") == [(2, 2)]
 
 
+def test_more_than_a_batch_is_answered_batch_by_batch(db: Path) -> None:
+    """Threads that wait for a batch do not wait for the one behind it for ever, nor does one that gives up hold others back."""
+    store = Store(db, Settings(batch_events=2))
+    go = hold_writer(store)
+    pending = [store.submit(new_event()) for _ in range(5)]
+    held = store.run(lambda connection: connection.execute("select 1").fetchall())
+    pending += [store.submit(new_event()) for _ in range(4)]
+    for waiting in pending:
+        with pytest.raises(TimeoutError):
+            waiting.result(0.01)
+    threads = [threading.Thread(target=waiting.result) for waiting in reversed(pending)]
+    for thread in threads:
+        thread.start()
+    go.set()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert held.result(60) == [(1,)]
+    store.close()
+    assert rows(db, "select count(*) from events") == [(9,)]
+
+
 def test_a_pending_result_wakes_whoever_waits_however_the_threads_meet() -> None:
     """A callback is called once, whether it comes before the result, after it or at the same moment."""
-    early: Pending[int] = Pending()
+    early: Pending[int] = Pending(Turnstile())
     called: list[int] = []
     with pytest.raises(TimeoutError):
         early.result(0.01)
@@ -461,12 +483,12 @@ def test_a_pending_result_wakes_whoever_waits_however_the_threads_meet() -> None
     early.set_result(1)
     early.add_done_callback(lambda pending: called.append(pending.result() + 1))
     assert (called, early.result(), early.done()) == ([1, 2], 1, True)
-    failed: Pending[int] = Pending()
+    failed: Pending[int] = Pending(Turnstile())
     failed.set_exception(KeyError("x"))
     with pytest.raises(KeyError):
         failed.result()
     for number in range(2000):
-        pending: Pending[int] = Pending()
+        pending: Pending[int] = Pending(Turnstile())
         met: list[int] = []
         giver = threading.Thread(target=pending.set_result, args=(number,))
         giver.start()

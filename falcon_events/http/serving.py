@@ -116,7 +116,11 @@ def load_app(db: str, interface: Interface, log_requests: bool) -> Any:
     if log_requests:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     overrides: dict[str, Any] = {"log_requests": True} if log_requests else {}
-    tracking = EventTracking(db, **overrides)
+    return standalone(EventTracking(db, **overrides), interface)
+
+
+def standalone(tracking: EventTracking, interface: Interface) -> Any:
+    """The application of a tracker that has this process to itself, and is closed with it."""
     if interface == "asgi":
         return asgi_app(tracking)
     tracking.open()
@@ -126,16 +130,22 @@ def load_app(db: str, interface: Interface, log_requests: bool) -> Any:
 
 
 class _UnderGranian:
-    """A WSGI application whose process ends after SIGTERM also where clients never stop sending on open connections.
+    """A WSGI application that makes up for what granian does not do.
 
-    granian closes none of them by itself. So after a while the tracker is closed, which answers 503 from then on, and
-    the process ends when no request is under way.
+    After SIGTERM the process ends also where clients never stop sending: granian closes no connection that is in use. So
+    after a while the tracker is closed, which answers 503 from then on, and the process ends when no request is under way.
+
+    Threads that answer requests keep to one core. They take turns anyway, at the interpreter's lock, and a turn that
+    passes between cores costs more than a request's own work. The writer has the other cores.
     """
 
     def __init__(self, app: WSGIApplication, tracking: EventTracking) -> None:
         self._app = app
         self._tracking = tracking
         self._under_way: set[int] = set()  # threads; without a lock, as many of them would wait for it
+        self._kept: set[int] = set()
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        self._core = cores[os.getpid() % len(cores)] if cores else None
         signals, write_end = os.pipe()
         os.set_blocking(write_end, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
@@ -143,6 +153,9 @@ class _UnderGranian:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         thread = threading.get_ident()
+        if self._core is not None and thread not in self._kept:
+            os.sched_setaffinity(0, {self._core})  # 0 is the calling thread
+            self._kept.add(thread)
         self._under_way.add(thread)
         try:
             return self._app(environ, partial(_closing_unread, start_response))

@@ -17,7 +17,7 @@ from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnav
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue
 from falcon_events.store.batch import BatchCommitter
-from falcon_events.store.pending import Pending
+from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.records import NewEvent, Receipt
 
 logger = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ class Waiting(Pending[Receipt]):
 
     __slots__ = ("event",)
 
-    def __init__(self, event: NewEvent) -> None:
-        super().__init__()
+    def __init__(self, event: NewEvent, turnstile: Turnstile) -> None:
+        super().__init__(turnstile)
         self.event = event
 
 
@@ -67,6 +67,7 @@ class Writer:
         self._clock = clock
         self._queue: deque[Waiting | tuple[Task, Future[Any]]] = deque()
         self._queued_bytes = 0
+        self._turnstile = Turnstile()
         self._changed = threading.Condition(threading.Lock())
         self._sleeping = False
         self._closing = False
@@ -89,7 +90,6 @@ class Writer:
             StoreUnavailable: the queue is full, or the store has failed.
             StoreClosed: close() was called.
         """
-        waiting = Waiting(event)
         with self._changed:
             if self._closing:
                 raise StoreClosed
@@ -97,6 +97,9 @@ class Writer:
                 raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
             if len(self._queue) >= self._settings.queue_events or self._queued_bytes >= self._settings.queue_bytes:
                 raise StoreUnavailable("The event store's queue is full. Try again later.")
+            if self._turnstile.left == self._settings.batch_events:
+                self._turnstile = Turnstile()  # the next batch's
+            waiting = Waiting(event, self._turnstile)
             self._queued_bytes += event.size
             self._queue.append(waiting)
             if self._sleeping:
@@ -171,6 +174,7 @@ class Writer:
                 queue.popleft()
                 self._queued_bytes -= first.event.size
                 batch.append(first)
+            self._turnstile = Turnstile()  # what waits now is answered together
         return batch, None
 
     def _commit(self, batch: list[Waiting]) -> None:
