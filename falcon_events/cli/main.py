@@ -54,12 +54,19 @@ def main() -> None:
         _fail(error.format_message())
     except EventsError as error:
         _fail(str(error))
-    except BrokenPipeError:
-        # Whoever read our output has gone; what is left in the buffer must not be tried once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has gone
+        _drop_output()
         sys.exit(1)
     except OSError as error:
+        if not error.filename:  # standard output's own
+            _drop_output()
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
+
+
+def _drop_output() -> None:
+    """What is left in the buffer must not be tried once more at exit: the exit code would be Python's, not ours."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int = 2) -> NoReturn:
