@@ -139,6 +139,7 @@ class BatchCommitter:
         if self._unfolded:
             rows = [BindingRow(*binding, None, bound_at) for binding, bound_at in self._unfolded.items()]
             self._run(self._writing, FOLD_BINDINGS, rows=_json(rows))
+            self._remember(self._unfolded)  # those that were loaded from the events are nowhere else
             self._unfolded.clear()
 
     def _load_unfolded(self) -> None:
