@@ -25,9 +25,9 @@ from falcon_events.errors import (
     StoreError,
     StoreUnavailable,
 )
+from falcon_events.link.link import Link
 from falcon_events.settings import Settings
 from falcon_events.store.records import NewEvent
-from falcon_events.store.store import Store
 from falcon_events.visitors import derived_uuid
 from falcon_events.waiting import Call, Steps
 
@@ -50,7 +50,7 @@ class Pipeline:
 
     def __init__(
         self,
-        store: Store,
+        store: Link,
         directory: Directory,
         access: Access | None,
         settings: Settings,
@@ -143,19 +143,25 @@ class Pipeline:
         except Exception:
             return _unforeseen()
 
-    def prepare(self) -> None:
-        """Opens the store and reads who may do what, as the first request would.
+    def prepare(self, wait_s: float | None = None) -> None:
+        """Opens the store, as the first request would.
+
+        Args:
+            wait_s: how long to wait for a process that is opening or closing the file, in seconds; None for ever.
 
         Raises:
             StoreError: the store's file cannot be opened.
         """
-        self._store.open()
-        self._directory.load()
+        self._store.open(wait_s)
         self._ready = True
+
+    def forked(self) -> None:
+        """In a child, the first request opens the store anew."""
+        self._ready = False
 
     def _prepare(self) -> None:
         try:
-            self.prepare()
+            self.prepare(self._settings.commit_wait_s)
         except StoreError as error:
             logger.error("the store cannot be opened: %s", error)
             raise StoreUnavailable("The event store cannot be opened; the log has the details.") from error

@@ -67,10 +67,17 @@ class Settings:
         1,
         1 << 24,
     )
+    commit_wait_s: float = _setting(
+        10.0,
+        "seconds",
+        "how long a request waits for its commit, and while its file is opened; past it the answer is 503",
+        0.1,  # type: ignore[arg-type]
+        86_400,
+    )
     lock_wait_s: float = _setting(
         2.0,
         "seconds",
-        "how long opening waits for another process to let go of the file, as a restart overlaps its predecessor",
+        "how long opening waits for another program to let go of the file, such as a DuckDB shell",
         0,
         86_400,
     )

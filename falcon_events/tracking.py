@@ -4,38 +4,42 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+import msgspec
 
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access
 from falcon_events.contract.answers import Tracked
 from falcon_events.contract.body import unreadable
-from falcon_events.errors import RequestRefused, StoreUnavailable
+from falcon_events.errors import RequestRefused
+from falcon_events.link.link import Link
+from falcon_events.link.process import mind
+from falcon_events.many import store_many
 from falcon_events.pipeline import Pipeline
 from falcon_events.settings import Settings
-from falcon_events.store.pending import Pending
-from falcon_events.store.records import Recount, Stats
-from falcon_events.store.store import Store
-from falcon_events.waiting import Call, Steps, Wait, Waiter
+from falcon_events.store.records import EVERYTHING, Check, OwnerState, Recount, Selection, Sizes, Stats, Table
+from falcon_events.waiting import Steps, Waiter
 
+T = TypeVar("T")
 DEFAULT_DB = "events.duckdb"
 
 
 class EventTracking:
     """An event store with the documented API, to mount into a web application or to call directly.
 
-    Constructing it touches nothing: the file is opened and its threads start with the first use, so it may be made
-    before a server forks. Used as a context manager it is closed at the end.
+    Constructing it touches nothing: the store is opened with the first use. Any number of processes may use one file: one
+    process of its own holds it for all of them. A tracker may be made, and even used, before a server forks. Used as a
+    context manager it is closed at the end.
 
     Args:
         db: the path of the database file; it is made where there is none.
         access: the host application's own accounts, keys, sessions and lists; None for those of the store.
-        store: another store than the one at `db`.
+        create: whether a missing file is made.
+        store: another way to the store than the usual one.
         clock: the current time in seconds since 1970.
         settings: every field of Settings can be given by name; what is not given comes from FALCON_EVENTS_*
             variables of the environment, and else is the default.
@@ -49,15 +53,17 @@ class EventTracking:
         db: str | Path = DEFAULT_DB,
         *,
         access: Access | None = None,
-        store: Store | None = None,
+        create: bool = True,
+        store: Link | None = None,
         clock: Callable[[], float] = time.time,
         **settings: Any,
     ) -> None:
         self.settings = Settings.from_environment(**settings)
-        self.store = store or Store(db, self.settings, clock=clock)
+        self.store = store or Link(db, self.settings, create=create)
         self.directory = Directory(self.store, clock)
         self.pipeline = Pipeline(self.store, self.directory, access, self.settings, clock)
         self.waiter = Waiter()
+        mind(self)
 
     def open(self) -> Self:
         """Opens the store now instead of on first use; does nothing where that is done.
@@ -165,29 +171,68 @@ class EventTracking:
         Yields:
             For each body, in order, its answer once it is committed, or why it was refused.
         """
-        waiting: deque[_Sent] = deque()
-        held_bytes = 0
-        for body in bodies:
-            sent = _Sent(self.pipeline, self.waiter, body)
-            while isinstance(sent.outcome, StoreUnavailable) and waiting:  # the queue is full of what went before
-                held_bytes -= waiting[0].size
-                yield waiting.popleft().result()
-                sent = _Sent(self.pipeline, self.waiter, body)
-            waiting.append(sent)
-            held_bytes += sent.size
-            while len(waiting) > self.settings.batch_events * 2 or (held_bytes > self.settings.queue_bytes and len(waiting) > 1):
-                held_bytes -= waiting[0].size
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        return store_many(self.pipeline, self.waiter, self.settings, bodies)
 
     def recount(self, list_id: int) -> Recount:
         """Counts the properties of a list afresh from all its events, and says whether the catalogue differs."""
-        return self.store.recount(list_id).result()
+        return self._ask("recount", list_id, returns=Recount)
 
     def stats(self) -> Stats:
         """What the store holds."""
-        return self.store.stats().result()
+        return self._ask("stats", returns=Stats)
+
+    def export(self, target: str | Path, form: str, selection: Selection = EVERYTHING) -> int:
+        """Writes events to a file and gives their number.
+
+        Args:
+            target: the file to write; it is replaced.
+            form: `parquet` (the columns of the table) or `ndjson` (one request body a line).
+            selection: which events; all of them by default.
+
+        Raises:
+            EventsError: the file cannot be written.
+        """
+        path = str(Path(target).absolute())
+        return self._ask("export", msgspec.to_builtins(selection), path, form, returns=int)
+
+    def sql(self, query: str) -> Table:
+        """The rows of one SQL statement that only looks (docs/database.md has the tables); the store goes on meanwhile.
+
+        Raises:
+            EventsError: the statement would change something, or the database refuses it.
+        """
+        return self._ask("sql", query, returns=Table)
+
+    def backup(self, target: str | Path) -> int:
+        """Writes a copy of the store as it is at this moment, and gives its size in bytes; the store goes on meanwhile.
+
+        Restoring it is copying it to the store's place while nobody uses the store.
+
+        Raises:
+            EventsError: it cannot be written.
+        """
+        return self._ask("backup", str(Path(target).absolute()), returns=int)
+
+    def compact(self) -> Sizes:
+        """Gives the disk space of deleted events back; events and queries wait until it is done.
+
+        Raises:
+            EventsError: there is no room for the new file beside the old one.
+        """
+        return self._ask("compact", returns=Sizes)
+
+    def check(self) -> list[Check]:
+        """What is right and wrong with the store; reads every row of it."""
+        return self._ask("check", returns=list[Check])
+
+    def owner(self) -> OwnerState:
+        """The process that holds the store's file, and those that use it."""
+        return self._ask("owner", returns=OwnerState)
+
+    def forked(self) -> None:
+        """Starts anew in a forked child: what waits belongs to the parent."""
+        self.pipeline.forked()
+        self.waiter = Waiter()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -202,6 +247,10 @@ class EventTracking:
         except (TypeError, ValueError, RecursionError) as error:  # what JSON cannot hold
             raise unreadable() from error
         return (yield from self.pipeline.track(body, trusted=not _shows_credential(arguments)))
+
+    def _ask(self, name: str, *arguments: object, returns: type[T]) -> T:
+        answer: T = self.store.ask(name, *arguments, returns=returns).result()
+        return answer
 
     def _properties(self, list_id: int | str, api_key: str | None, session_id: str | None) -> Steps[dict[str, list[str]]]:
         params = {"ListID": list_id, "APIKey": api_key, "SessionID": session_id}
@@ -222,41 +271,6 @@ _PARAMETERS = {
     "api_key": "APIKey",
     "session_id": "SessionID",
 }
-
-
-class _Sent:
-    """A body on its way: its steps, stopped at its commit, or its outcome."""
-
-    def __init__(self, pipeline: Pipeline, waiter: Waiter, body: bytes) -> None:
-        self.size = len(body)
-        self.outcome: Tracked | RequestRefused | None = None
-        self._waiter = waiter
-        self._steps = pipeline.track(body, trusted=True)
-        self._pending: Future[Any] | Pending[Any] | None = None
-        self._advance(self._steps.send, None)
-
-    def result(self) -> Tracked | RequestRefused:
-        """The answer, once the event is committed, or why it was refused."""
-        while self.outcome is None:
-            assert self._pending is not None
-            try:
-                value = self._pending.result()
-            except Exception as error:
-                self._advance(self._steps.throw, error)
-            else:
-                self._advance(self._steps.send, value)
-        return self.outcome
-
-    def _advance(self, step: Callable[[Any], Wait], value: object) -> None:
-        try:
-            wait = step(value)
-            while isinstance(wait, Call):
-                wait = self._steps.send(self._waiter.call(wait))
-            self._pending = wait
-        except StopIteration as stop:
-            self.outcome = stop.value
-        except RequestRefused as refused:
-            self.outcome = refused
 
 
 def _shows_credential(arguments: Mapping[str, Any]) -> bool:

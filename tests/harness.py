@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import httpx
 from jsonschema import Draft202012Validator
 
 from falcon_events import EventTracking
 from falcon_events.contract.schemas import load_schema
+from falcon_events.link import place
 
 EVENT = "/api/v1/event"
 PROPERTIES = "/api/v1/website_events.properties"
@@ -108,6 +110,36 @@ def make_store(path: Path) -> Credentials:
     """A new store with fill_store's contents, closed."""
     with EventTracking(path) as tracking:
         return fill_store(tracking)
+
+
+def owner_of(db: Path) -> int:
+    """The process that holds a store, as its lock file says."""
+    return int(db.with_name(db.name + ".lock").read_text().split()[0])
+
+
+def is_held(db: Path) -> bool:
+    """Whether a process holds the store."""
+    return place.is_held(db)
+
+
+@contextlib.contextmanager
+def plain(db: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Plain DuckDB on a store, once its owner has let go of it."""
+    wait_until(lambda: not is_held(db), f"{db} is still held")
+    with duckdb.connect(str(db)) as connection:
+        yield connection
+
+
+class HeldOwner:
+    """The owner of a store, stopped until it is let go on."""
+
+    def __init__(self, db: Path) -> None:
+        self._pid = owner_of(db)
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def set(self) -> None:
+        """Lets it go on."""
+        os.kill(self._pid, signal.SIGCONT)
 
 
 def free_port() -> int:

@@ -44,6 +44,7 @@ def test_a_module_keeps_to_its_room(path: Path) -> None:
         "contract": {"contract", "errors", "timestamps"},
         "store": {"store", "errors", "settings", "timestamps", "visitors"},
         "access": {"access", "store", "errors"},
+        "link": {"link", "store", "errors", "settings", "visitors"},
     }
     assert inner <= allowed.get(here, inner)
 
@@ -53,6 +54,18 @@ def test_a_module_has_one_subject_and_says_it(path: Path) -> None:
     """At most 300 lines, and a first line that says what the module is for."""
     assert len(path.read_text().splitlines()) <= 300
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_a_host_loads_no_database() -> None:
+    """The owner's process has it; a host application that tracks events pays neither its memory nor its threads."""
+    code = (
+        "import sys, tempfile, falcon_events, falcon_events.http\n"
+        "with tempfile.TemporaryDirectory() as folder, falcon_events.EventTracking(folder + '/events.duckdb') as tracking:\n"
+        "    tracking.directory.create_account('acme')\n"
+        "print('duckdb' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_importing_the_package_loads_no_framework() -> None:

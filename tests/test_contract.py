@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import httpx
 import pytest
 
@@ -17,7 +16,7 @@ from falcon_events import EventTracking, InvalidRequest
 from falcon_events.contract.event import EventContract
 from falcon_events.timestamps import format_timestamp
 from tests.conftest import Api
-from tests.harness import EVENT, PROPERTIES, Credentials, fill_store, make_store
+from tests.harness import EVENT, PROPERTIES, Credentials, fill_store, make_store, plain
 
 VISITOR = "13f8e79a-f063-4b80-10e4-b65a699a2f56"
 MISSING = "takes a parameter out"
@@ -598,7 +597,7 @@ def test_traits_are_stored_with_the_binding_and_later_ones_win(tracking: EventTr
     tracking.track(94, "test", email="b@example.com", id="o-1")
     assert tracking.properties(94) == {"identify": ["emailAddress"], "test": []}
     tracking.close()
-    with duckdb.connect(str(tracking.store.path)) as connection:
+    with plain(tracking.store.path) as connection:
         found = dict(connection.execute("select email, traits::varchar from bindings").fetchall())
     assert json.loads(found["a@example.com"]) == {"firstName": "Ada", "plan": "paid", "seats": 3}
     assert found["b@example.com"] is None
@@ -615,7 +614,7 @@ def test_properties_are_stored_as_they_came(tracking: EventTracking, credentials
     }  # fmt: skip
     tracking.track(94, "test", email="a@example.com", properties=came)
     sql = "select properties::varchar from events where event = 'test'"
-    ((text,),) = tracking.store.run(lambda connection: connection.execute(sql).fetchall()).result()  # type: ignore[misc]
+    ((text,),) = tracking.sql(sql).rows
     stored = json.loads(text)
     assert stored == came
     assert {name: type(value) for name, value in stored.items()} == {name: type(value) for name, value in came.items()}

@@ -65,7 +65,7 @@ def test_every_public_method_is_documented(part: type) -> None:
 def test_every_table_and_column_of_the_database_is_documented(tracking: EventTracking) -> None:
     """docs/database.md has each column with its type, and none that is not there."""
     sql = "select table_name, column_name, lower(data_type) from duckdb_columns() where not internal"
-    actual = {(str(t), str(c), str(d)) for t, c, d in tracking.store.run(lambda c: c.execute(sql).fetchall()).result(60)}  # type: ignore[attr-defined]
+    actual = {(t, c, d) for t, c, d in tracking.sql(sql).rows}
     documented = set()
     for section in re.split(r"^## ", page("database.md"), flags=re.MULTILINE)[1:]:
         names = section.splitlines()[0].split(", ")
@@ -106,4 +106,4 @@ def test_the_documentations_links_lead_somewhere(path: Path) -> None:
 def test_the_documented_sql_runs(tracking: EventTracking) -> None:
     """The examples of docs/database.md are valid against the schema."""
     for block in re.findall(r"^```sql\n(.*?)^```", page("database.md"), re.MULTILINE | re.DOTALL):
-        tracking.store.run(lambda connection, sql=block: connection.execute(sql).fetchall()).result(60)  # type: ignore[misc]
+        tracking.sql(block)

@@ -11,11 +11,10 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-import duckdb
 import httpx
 import pytest
 
-from tests.harness import Client, Credentials, Served, make_store, serving, wait_until
+from tests.harness import Client, Credentials, Served, make_store, plain, serving, wait_until
 
 KILLS = 6
 CLIENTS = 8
@@ -74,7 +73,7 @@ def enough(load: Load, least: int) -> bool:
 
 def stored(db: Path) -> Counter[str]:
     """How often each event is in the file, read by plain DuckDB."""
-    with duckdb.connect(str(db)) as connection:
+    with plain(db) as connection:
         return Counter(str(event_id) for (event_id,) in connection.execute("select event_id from events").fetchall())
 
 
@@ -108,7 +107,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_doubled_by_kills(flavour: s
     held = stored(db)
     assert acknowledged | unanswered <= held.keys()
     assert max(held.values()) == 1
-    with duckdb.connect(str(db)) as connection:
+    with plain(db) as connection:
         doubled = connection.execute("select visitor, email from bindings group by all having count(*) > 1").fetchall()
         identified = connection.execute("select count(*) from events where event = 'identify'").fetchone()
         bound = connection.execute("select count(*) from bindings").fetchone()
@@ -131,5 +130,5 @@ def test_an_orderly_end_answers_what_was_accepted_and_leaves_no_log(flavour: str
     held = stored(db)
     assert set(load.acknowledged) <= held.keys()
     assert max(held.values()) == 1
-    with duckdb.connect(str(db)) as connection:
+    with plain(db) as connection:
         assert connection.execute("select count(*) from events where seq > (select folded_seq from meta)").fetchone() == (0,)

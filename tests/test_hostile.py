@@ -25,7 +25,18 @@ import pytest
 from falcon_events import EventTracking
 from falcon_events.http import WSGIMiddleware, mount, wsgi_app
 from tests.conftest import Api
-from tests.harness import EVENT, PROPERTIES, Credentials, command, free_port, make_store, running, serving, unmeasured_environment
+from tests.harness import (
+    EVENT,
+    PROPERTIES,
+    Credentials,
+    command,
+    free_port,
+    make_store,
+    plain,
+    running,
+    serving,
+    unmeasured_environment,
+)
 from tests.test_mounting import hosting
 
 MIB = 1 << 20
@@ -339,7 +350,7 @@ def test_of_two_members_of_one_name_the_last_counts(flavour: str, db: Path) -> N
 
 def stored(db: Path, sql: str) -> list[tuple[Any, ...]]:
     """What plain DuckDB reads from a closed store."""
-    with duckdb.connect(str(db)) as connection:
+    with plain(db) as connection:
         return connection.execute(sql).fetchall()
 
 

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import httpx
 import pytest
 
 from tests.apps.common import BROKEN, DETAIL, HELLO, NOT_FOUND, PREFIX
-from tests.harness import EVENT, PROPERTIES, Client, Credentials, Served, free_port, make_store, running
+from tests.harness import EVENT, PROPERTIES, Client, Credentials, Served, free_port, make_store, plain, running
 
 ROOT = Path(__file__).parents[1]
 APPS = {
@@ -184,7 +183,7 @@ def test_after_sigterm_the_file_holds_what_was_acknowledged(tmp_path: Path, name
     if name in CLOSED_BY_LIFESPAN:
         assert not host.db.with_name("events.duckdb.wal").exists()
     assert recorded == (["startup", "shutdown"] if name in WITH_LIFESPAN else [])
-    with duckdb.connect(str(host.db)) as connection:
+    with plain(host.db) as connection:
         kept = connection.execute("select event_id::varchar from events where event = 'kept'").fetchall()
     assert sorted(event_id for (event_id,) in kept) == sorted(sent)
 

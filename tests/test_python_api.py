@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import msgspec
 import pytest
 
@@ -34,7 +33,7 @@ from falcon_events import (
     StoreUnavailable,
     Tracked,
 )
-from tests.harness import Credentials, fill_store, wait_until
+from tests.harness import Credentials, HeldOwner, fill_store, plain, wait_until
 
 Track = Callable[..., Tracked]
 EMAIL = "2006@test.com"
@@ -42,7 +41,7 @@ EMAIL = "2006@test.com"
 
 def stored(db: Path, sql: str = "select event_id::varchar from events") -> list[Any]:
     """The first column of what plain DuckDB reads from a closed store."""
-    with duckdb.connect(str(db)) as connection:
+    with plain(db) as connection:
         return [row[0] for row in connection.execute(sql).fetchall()]
 
 
@@ -237,25 +236,12 @@ def test_closed_event_loops_are_not_kept(tracking: EventTracking, credentials: C
     assert sum(loop() is not None for loop in loops) <= 1
 
 
-def hold_writer(tracking: EventTracking) -> threading.Event:
-    """Makes the writer wait until the event is set."""
-    entered, go = threading.Event(), threading.Event()
-
-    def task(connection: object) -> None:
-        entered.set()
-        go.wait()
-
-    tracking.store.run(task)
-    entered.wait()
-    return go
-
-
 def test_a_cancelled_call_leaves_its_event_stored_and_the_writer_alive(tracking: EventTracking, credentials: Credentials) -> None:
     """Cancelled while their commit is awaited, accepted events are stored once; later calls work."""
     event_ids = [str(uuid.uuid4()) for _ in range(50)]
 
     async def main() -> None:
-        go = hold_writer(tracking)
+        go = HeldOwner(tracking.store.path)
         tasks = [asyncio.ensure_future(tracking.atrack(94, "cut", email=EMAIL, event_id=event_id)) for event_id in event_ids]
         await asyncio.sleep(0)  # each has handed its event over and waits
         for task in tasks:
@@ -295,7 +281,7 @@ def test_a_first_call_cancelled_at_any_moment_harms_nothing(db: Path, turns: int
 
 def test_a_loop_closed_while_its_event_is_in_flight_harms_nobody(tracking: EventTracking, credentials: Credentials) -> None:
     """The event of a loop that is gone is stored; the writer lives, and other loops get their answers."""
-    go = hold_writer(tracking)
+    go = HeldOwner(tracking.store.path)
     loop = asyncio.new_event_loop()
     call = tracking.atrack(94, "orphan", email=EMAIL)
     task = loop.create_task(call)

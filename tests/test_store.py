@@ -411,8 +411,9 @@ def test_what_is_no_store_is_refused_untouched(db: Path) -> None:
 
 def test_a_store_of_a_newer_release_is_refused(db: Path, credentials: Credentials, tracking: EventTracking) -> None:
     """The message says which version the file has and which this release knows."""
-    tracking.store.run(lambda connection: connection.execute("update meta set schema_version = 99").fetchall()).result(60)
     tracking.close()
+    with duckdb.connect(str(db)) as connection:
+        connection.execute("update meta set schema_version = 99")
     with pytest.raises(StoreError, match=f"version 99.*{SCHEMA_VERSION}"):
         EventTracking(db).open()
 

@@ -19,7 +19,7 @@ import duckdb
 import pytest
 
 from falcon_events import EventTracking
-from tests.harness import command, make_store, wait_until
+from tests.harness import command, make_store, plain, wait_until
 
 LIST = 94
 
@@ -66,7 +66,7 @@ def rejects(db: Path, suffix: str = "") -> list[dict[str, Any]]:
 
 def occurrences(db: Path) -> Counter[str]:
     """How often each event of the load is in the file, read by plain DuckDB."""
-    with duckdb.connect(str(db)) as connection:
+    with plain(db) as connection:
         return Counter(
             str(event_id) for (event_id,) in connection.execute("select event_id from events where event = 'load'").fetchall()
         )

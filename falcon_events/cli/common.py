@@ -15,8 +15,6 @@ from rich.table import Table
 
 from falcon_events.contract.lists import MAX_LIST_ID
 from falcon_events.errors import StoreError
-from falcon_events.settings import Settings
-from falcon_events.store.store import Store
 from falcon_events.tracking import DEFAULT_DB, EventTracking
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -65,7 +63,7 @@ def tracking_of(db: str, *, create: bool = False) -> EventTracking:
     """The tracker of a store; a command that only looks makes no file."""
     if create and not Path(db).parent.is_dir():
         raise StoreError(f"--db {db}: there is no folder {Path(db).parent}.")
-    return EventTracking(db, store=Store(Path(db), Settings.from_environment(), create=create))
+    return EventTracking(db, create=create)
 
 
 def print_json(value: object) -> None:
@@ -78,16 +76,26 @@ def print_rows(rows: Sequence[msgspec.Struct], as_json: bool, columns: Mapping[s
     if as_json:
         print_json(rows)
         return
+    print_table(list(columns.values()), [[getattr(row, field) for field in columns] for row in rows])
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Prints rows below headings."""
     table = Table(box=None, pad_edge=False)
-    for heading in columns.values():
-        table.add_column(heading, no_wrap=True)
+    for heading in headings:
+        table.add_column(visible(heading), no_wrap=True)
     for row in rows:
-        table.add_row(*(_cell(getattr(row, field)) for field in columns))
+        table.add_row(*(_cell(value) for value in row))
     console = Console(file=sys.stdout, width=TABLE_WIDTH, highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
         console.print(table)
     for line in captured.get().splitlines():
         click.echo(line.rstrip())
+
+
+def cells_as_text(row: Sequence[object]) -> list[str]:
+    """A row's values as text; what is nested, as JSON."""
+    return [msgspec.json.encode(value).decode() if isinstance(value, (list, dict)) else _text(value) for value in row]
 
 
 def visible(text: str) -> str:
@@ -106,4 +114,8 @@ def _checked_path(ctx: click.Context, param: click.Parameter, path: str) -> str:
 def _cell(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
-    return "" if value is None else visible(str(value))
+    return visible(cells_as_text([value])[0])
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

@@ -12,7 +12,7 @@ import click
 
 from falcon_events.cli.common import LIST_ID, db_option, json_option, print_json, tracking_of
 from falcon_events.errors import EventsError, NotFound
-from falcon_events.store.reads import Selection
+from falcon_events.store.records import Selection
 from falcon_events.timestamps import parse_timestamp
 
 STDOUT = "-"
@@ -54,7 +54,7 @@ def export(form: str, since: str | None, until: str | None, list_id: int | None,
         try:
             with tempfile.TemporaryDirectory(prefix=".falcon-events-export-", dir=folder) as aside:
                 written = Path(aside) / "events"
-                count = tracking.store.export(selection, written, form).result()
+                count = tracking.export(written, form, selection)
                 _deliver(written, output)
         except BrokenPipeError:
             raise

@@ -12,6 +12,7 @@ import falcon_events
 from falcon_events.cli.common import visible
 from falcon_events.cli.exporting import export
 from falcon_events.cli.importing import import_
+from falcon_events.cli.maintain import backup, compact, doctor, owner, sql
 from falcon_events.cli.manage import accounts, keys, lists, sessions
 from falcon_events.cli.query import properties, stats
 from falcon_events.cli.serve import serve
@@ -30,7 +31,10 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (serve, accounts, lists, keys, sessions, properties, stats, import_, export):
+_COMMANDS = (
+    serve, accounts, lists, keys, sessions, properties, stats, import_, export, sql, backup, compact, doctor, owner
+)  # fmt: skip
+for command in _COMMANDS:
     cli.add_command(command)
 
 

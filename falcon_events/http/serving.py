@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from multiprocessing import util
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,8 +61,6 @@ def serve(db: str, host: str, port: int, interface: Interface, log_requests: boo
         _serve_asgi(load, host, port)
     else:
         _serve_wsgi(load, host, port)
-        if Path(f"{db}.wal").exists():  # the worker had to be killed
-            EventTracking(db).open().close()
 
 
 def _serve_asgi(load: Callable[[], Any], host: str, port: int) -> None:

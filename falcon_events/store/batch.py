@@ -27,6 +27,19 @@ select known.account_id, known.event_id::varchar, known.visitor::varchar, known.
 from (select unnest(from_json_strict($rows, '[{"account_id": "VARCHAR", "event_id": "UUID"}]')) as r) as asked
 join event_ids as known on known.account_id = asked.r.account_id and known.event_id = asked.r.event_id
 """
+# An event's identify event stands right before it (plan.py). The time of receipt came with the event, so a zone map finds it.
+FIND_STORED = """
+with near as (
+    select seq, event_id, event, visitor, external_id, received_at from events
+    where received_at >= make_timestamp($first) and received_at <= make_timestamp($last)
+)
+select stored.event_id::varchar, epoch_us(stored.received_at), stored.visitor::varchar, stored.external_id,
+    stored.event = 'identify' or before.event_id is not null
+from (select unnest(from_json_strict($rows, '["UUID"]')) as event_id) as asked
+join near as stored on stored.event_id = asked.event_id
+left join near as before on before.seq = stored.seq - 1 and before.event = 'identify' and before.visitor = stored.visitor
+    and before.received_at = stored.received_at and before.external_id = stored.external_id
+"""
 FORGET_EXPIRED = "delete from event_ids where stored_at <= make_timestamp($since)"
 INSERT_EVENT_IDS = """
 insert into event_ids
@@ -107,7 +120,9 @@ class BatchCommitter:
         """
         if self._unsure:
             self._load_unfolded()
-        plan = Plan(self.last_seq, self._find_repeats(events), self._find_bindings(events), self._new_ids)
+        plan = Plan(
+            self.last_seq, self._find_repeats(events), self._find_bindings(events), self._new_ids, self._find_stored(events)
+        )
         for event in events:
             plan.add(event)
         self.unconfirmed = (plan.last_seq, plan.receipts)
@@ -162,6 +177,19 @@ class BatchCommitter:
         return {
             (account, event_id): Receipt(event_id, visitor, external_id, sent, duplicate=True) if valid else None
             for account, event_id, visitor, external_id, sent, valid in known
+        }
+
+    def _find_stored(self, events: Sequence[NewEvent]) -> dict[tuple[str, int], Receipt]:
+        """The receipts of events that were sent before and are stored: whoever stored them died before it said so."""
+        asked = [event for event in events if event.again and event.id]
+        if not asked:
+            return {}
+        times = [event.received_at for event in asked]
+        found = self._run(
+            self._reading, FIND_STORED, rows=_json([event.id for event in asked]), first=min(times), last=max(times)
+        ).fetchall()
+        return {
+            (event_id, at): Receipt(event_id, visitor, external_id, sent) for event_id, at, visitor, external_id, sent in found
         }
 
     def _find_bindings(self, events: Sequence[NewEvent]) -> dict[Binding, BindingRow | None]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import duckdb
-import msgspec
 
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
+from falcon_events.store.records import Account, EventList, Key, Snapshot
 
 LISTS = """
 select lists.list_id, accounts.name, lists.name, lists.created_at
@@ -19,44 +19,6 @@ select api_keys.key_id, accounts.name, api_keys.scope, api_keys.created_at, api_
 from api_keys join accounts on accounts.account_id = api_keys.account_id
 order by api_keys.created_at, api_keys.key_id
 """
-
-
-class Account(msgspec.Struct, frozen=True):
-    """An account: the owner of lists, API keys and sessions."""
-
-    account_id: str
-    name: str
-    created_at: datetime
-
-
-class EventList(msgspec.Struct, frozen=True):
-    """A subscriber list and the name of the account that owns it."""
-
-    list_id: int
-    account: str
-    name: str
-    created_at: datetime
-
-
-class Key(msgspec.Struct, frozen=True):
-    """An API key without the key itself, which nobody can read again."""
-
-    key_id: str
-    account: str
-    scope: str
-    created_at: datetime
-    revoked_at: datetime | None
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """All that answering "who is this, and is the list theirs" takes."""
-
-    keys: list[tuple[bytes, str, str]]
-    """Hash, account id and scope of every key that is not revoked."""
-    sessions: list[tuple[bytes, str, datetime]]
-    """Hash, account id and expiry of every session that is not revoked."""
-    lists: list[tuple[int, str]]
-    """Id and account id of every list."""
 
 
 def load(connection: duckdb.DuckDBPyConnection) -> Snapshot:

@@ -45,11 +45,15 @@ class FileLock:
         except BaseException:
             os.close(self._descriptor)
             raise
-        os.truncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+        self._write(str(os.getpid()))
+
+    def publish(self, address: str, secret: bytes) -> None:
+        """Writes down where this process listens, and what whoever connects has to know: only this user can read it."""
+        self._write(f"{os.getpid()}\n{address}\n{secret.hex()}\n")
 
     def release(self) -> None:
         """Lets go. The lock file stays: removing it would let two processes hold two files of one name."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)
 
     def _open(self) -> int:
@@ -65,8 +69,12 @@ class FileLock:
         return False
 
     def _holder(self) -> int | None:
-        text = os.pread(self._descriptor, 20, 0)
-        return int(text) if text.isdigit() else None
+        first = os.pread(self._descriptor, 20, 0).split(b"\n")[0]
+        return int(first) if first.isdigit() else None
+
+    def _write(self, text: str) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
 
 
 def open_database(path: Path, settings: Settings, *, create: bool = True) -> duckdb.DuckDBPyConnection:

@@ -59,7 +59,8 @@ class Plan:
         last_seq: the last seq given out before it.
         repeats: the answers of known EventIDs; None for one whose time has run out, but whose row is still there.
         bindings: the rows of bindings that the batch may write; None for one that is not in the table yet.
-        new_ids: for events without an EventID of their senders'.
+        new_ids: for events without an id.
+        stored: the receipts of events that came before, by id and time of receipt, and were stored without anybody being told.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Plan:
         repeats: dict[EventKey, Receipt | None],
         bindings: dict[Binding, BindingRow | None],
         new_ids: Iterator[str],
+        stored: dict[tuple[str, int], Receipt] | None = None,
     ) -> None:
         self.last_seq = last_seq
         self.receipts: list[Receipt] = []
@@ -80,11 +82,15 @@ class Plan:
         self._repeats = repeats
         self._bindings = bindings
         self._new_ids = new_ids
+        self._stored = stored or {}
 
     def add(self, event: NewEvent) -> None:
         """Works out what the next event leads to."""
-        event_id = event.event_id or next(self._new_ids)
+        event_id = event.id or next(self._new_ids)
         key = (event.account_id, event_id)
+        if event.again and (stored := self._stored.get((event_id, event.received_at))) is not None:
+            self.receipts.append(stored)
+            return
         if event.event_id and (first := self._repeats.get(key)) is not None:
             self.receipts.append(first)
             return

@@ -8,7 +8,8 @@ import duckdb
 import msgspec
 
 from falcon_events.errors import EventsError, NotFound
-from falcon_events.store.records import Stats, TypeCount
+from falcon_events.store.maintenance import quoted
+from falcon_events.store.records import Selection, Stats, TypeCount
 from falcon_events.timestamps import format_timestamp
 
 COUNT_TYPES = """
@@ -42,14 +43,6 @@ _FORMS = {
 }
 
 
-class Selection(msgspec.Struct, frozen=True):
-    """Which events: of one list or all, and when they happened (microseconds since 1970; `until` is excluded)."""
-
-    list_id: int | None = None
-    since: int | None = None
-    until: int | None = None
-
-
 def stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
     """What the store holds, from the catalogue's counts and its unfolded tail."""
     connection.begin()
@@ -81,7 +74,7 @@ def export(connection: duckdb.DuckDBPyConnection, selection: Selection, target: 
     query, options = _FORMS[form]
     parameters = msgspec.to_builtins(selection)
     try:
-        result = connection.execute(f"copy ({query}) to {_quoted(str(target))} {options}", parameters).fetchall()
+        result = connection.execute(f"copy ({query}) to {quoted(str(target))} {options}", parameters).fetchall()
     except duckdb.IOException as error:
         raise EventsError(f"{target} cannot be written: {str(error).splitlines()[0]}") from error
     ((count,),) = result
@@ -94,13 +87,26 @@ def delete_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
     try:
         if not connection.execute("select 1 from lists where list_id = ?", [list_id]).fetchone():
             raise NotFound(f"There is no list {list_id}.")
-        for table in ("lists", "events", "bindings", "event_types", "event_properties"):
-            connection.execute(f"delete from {table} where list_id = ?", [list_id])
+        connection.execute("delete from lists where list_id = ?", [list_id])
+        _delete_events(connection, list_id)
         connection.commit()
     except BaseException:
         connection.rollback()
         raise
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def purge_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
+    """Deletes what came in for a list that was being deleted; nothing where there is such a list again."""
+    connection.begin()
+    try:
+        if not connection.execute("select 1 from lists where list_id = ?", [list_id]).fetchone():
+            _delete_events(connection, list_id)
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _delete_events(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
+    for table in ("events", "bindings", "event_types", "event_properties"):
+        connection.execute(f"delete from {table} where list_id = ?", [list_id])

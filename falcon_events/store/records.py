@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 
-class NewEvent(msgspec.Struct, frozen=True, gc=False):
+class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """An event to store. Times are microseconds since 1970, UTC; uuids are lower-case text.
 
-    `event_id` is the sender's own id, under which the event may come again; without one it gets an id when it is stored.
-    `size` is about how many bytes the event takes while it waits.
+    `event_id` is the sender's own id, under which the event may come again; without one, `own_id` is the event's id, or it
+    gets one when it is stored. `size` is about how many bytes the event takes while it waits. `again` says that it was sent
+    before and its outcome is unknown: it is looked for among the stored ones first.
     """
 
     event_id: str | None
@@ -26,9 +28,16 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     properties: dict[str, Any]
     traits: dict[str, Any] | None
     size: int
+    own_id: str | None = None
+    again: bool = False
+
+    @property
+    def id(self) -> str | None:
+        """The id under which it will be stored, where that is known already."""
+        return self.event_id or self.own_id
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, array_like=True):
     """What was committed for one event: its answer, or the first one's where it is a repeat."""
 
     event_id: str
@@ -67,3 +76,84 @@ class Recount(msgspec.Struct, frozen=True):
 
     properties: dict[str, list[str]]
     differs: bool
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Which events: of one list or all, and when they happened (microseconds since 1970; `until` is excluded)."""
+
+    list_id: int | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+EVERYTHING = Selection()
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An account: the owner of lists, API keys and sessions."""
+
+    account_id: str
+    name: str
+    created_at: datetime
+
+
+class EventList(msgspec.Struct, frozen=True):
+    """A subscriber list and the name of the account that owns it."""
+
+    list_id: int
+    account: str
+    name: str
+    created_at: datetime
+
+
+class Key(msgspec.Struct, frozen=True):
+    """An API key without the key itself, which nobody can read again."""
+
+    key_id: str
+    account: str
+    scope: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All that answering "who is this, and is the list theirs" takes."""
+
+    keys: list[tuple[bytes, str, str]]
+    """Hash, account id and scope of every key that is not revoked."""
+    sessions: list[tuple[bytes, str, datetime]]
+    """Hash, account id and expiry of every session that is not revoked."""
+    lists: list[tuple[int, str]]
+    """Id and account id of every list."""
+
+
+class Table(msgspec.Struct, frozen=True):
+    """What a query gives: JSON's types only; times and uuids are text."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that was looked at, whether it is as it should be, and what was found."""
+
+    name: str
+    ok: bool
+    found: str
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """The size of the file before and after, in bytes."""
+
+    before: int
+    after: int
+
+
+class OwnerState(msgspec.Struct, frozen=True):
+    """The process that holds a store's file."""
+
+    pid: int
+    since: datetime
+    socket: str
+    clients: list[int]
+    """The processes that use the store through it."""

@@ -6,23 +6,26 @@ import atexit
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
-from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
+from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.settings import Settings
-from falcon_events.store import catalogue, reads
+from falcon_events.store import catalogue, checking, maintenance, reads
+from falcon_events.store.gate import Gate
 from falcon_events.store.opening import FileLock, open_database
 from falcon_events.store.pending import Pending
-from falcon_events.store.records import NewEvent, Receipt, Recount, Stats
+from falcon_events.store.records import Check, NewEvent, Receipt, Recount, Selection, Sizes, Stats, Table
 from falcon_events.store.writer import Task, Writer
 
 T = TypeVar("T")
 READERS = 2
+ASIDES = 4
+"""Threads for what takes long, so that property queries need not wait for it."""
 
 
 class Store:
@@ -34,11 +37,18 @@ class Store:
         path: the database file.
         settings: limits of memory, queue and batches.
         create: whether a missing file is made.
+        lock: the lock beside the file, where the caller holds it and keeps it; None to take it with open().
         clock: the current time in seconds since 1970.
     """
 
     def __init__(
-        self, path: str | Path, settings: Settings, *, create: bool = True, clock: Callable[[], float] = time.time
+        self,
+        path: str | Path,
+        settings: Settings,
+        *,
+        create: bool = True,
+        lock: FileLock | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = Path(path)
         self._settings = settings
@@ -47,10 +57,13 @@ class Store:
         self._opening = threading.Lock()
         self._closed = False
         self._lock: FileLock | None = None
+        self._locked = lock is not None
         self._lock_wait_s = settings.lock_wait_s
         self._writer: Writer | None = None
         self._readers: ThreadPoolExecutor | None = None
+        self._asides: ThreadPoolExecutor | None = None
         self._reader = threading.local()
+        self._gate = Gate()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
         self.uuid_namespace = b""
         """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
@@ -72,7 +85,7 @@ class Store:
                 raise StoreClosed
             if self._writer is not None:
                 return
-            if self._create or self.path.exists():
+            if not self._locked and (self._create or self.path.exists()):
                 # Only the first attempt waits: afterwards every request is one, and none shall stand in the way of others.
                 wait_s, self._lock_wait_s = self._lock_wait_s, 0.0
                 self._lock = FileLock(self.path, wait_s)
@@ -86,6 +99,7 @@ class Store:
             ((namespace,),) = writer.run(lambda c: c.execute("select uuid_namespace from meta").fetchall()).result()
             self.uuid_namespace = namespace.bytes
             self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="falcon-events-reader")
+            self._asides = ThreadPoolExecutor(ASIDES, thread_name_prefix="falcon-events-aside")
             self._writer = writer
             atexit.register(_close, weakref.ref(self))
 
@@ -95,8 +109,9 @@ class Store:
             if self._closed:
                 return
             self._closed = True
-            if self._readers is not None:
-                self._readers.shutdown()
+            for pool in (self._asides, self._readers):
+                if pool is not None:
+                    pool.shutdown()
             while self._cursors:
                 self._cursors.pop().close()
             if self._writer is not None:
@@ -110,7 +125,11 @@ class Store:
         Raises:
             StoreUnavailable: the store cannot take it now; nothing was kept.
         """
-        return self._open_writer().submit(event)
+        return self._open_writer().submit([event])[0]
+
+    def submit_all(self, events: Sequence[NewEvent]) -> list[Pending[Receipt]]:
+        """Queues events, all of them or none; they are answered in this order. Raises as submit() does."""
+        return self._open_writer().submit(events)
 
     def properties(self, list_id: int) -> Future[dict[str, list[str]]]:
         """The names of a list's properties by event type, both in code-point order, exact at this moment."""
@@ -119,13 +138,13 @@ class Store:
 
     def recount(self, list_id: int) -> Future[Recount]:
         """The same counted afresh from every event of the list, and whether the catalogue differs from it."""
-        return self._read(lambda connection: catalogue.recount(connection, list_id))
+        return self._read(lambda connection: catalogue.recount(connection, list_id), aside=True)
 
     def stats(self) -> Future[Stats]:
         """What the store holds."""
         return self._read(lambda connection: reads.stats(connection, self.path))
 
-    def export(self, selection: reads.Selection, target: Path, form: str) -> Future[int]:
+    def export(self, selection: Selection, target: Path, form: str) -> Future[int]:
         """Writes events to a file and gives their number.
 
         Args:
@@ -133,9 +152,9 @@ class Store:
             target: the file to write; it is replaced.
             form: `parquet` (the columns of the table) or `ndjson` (one request body a line).
         """
-        return self._read(lambda connection: reads.export(connection, selection, target, form))
+        return self._read(lambda connection: reads.export(connection, selection, target, form), aside=True)
 
-    def run(self, task: Task) -> Future[object]:
+    def run(self, task: Task) -> Future[Any]:
         """Runs a piece of work of the access tables on the writing connection."""
         return self._open_writer().run(task)
 
@@ -148,6 +167,53 @@ class Store:
             writer.reload_bindings()
 
         return writer.run(task)
+
+    def sql(self, query: str) -> Future[Table]:
+        """The rows of one statement that only looks."""
+        return self._read(lambda connection: maintenance.run_sql(connection, query), aside=True)
+
+    def check(self) -> Future[list[Check]]:
+        """What is right and wrong with the store; reads every row of it."""
+        return self._read(lambda connection: checking.check(connection, self.path), aside=True)
+
+    def backup(self, target: Path) -> Future[int]:
+        """Writes a copy of the store as it is at this moment, and gives its size in bytes."""
+        return self._read(lambda connection: maintenance.copy_to(connection, target), aside=True)
+
+    def compact(self) -> Future[Sizes]:
+        """Gives back the disk space of what was deleted: writes the file anew while everybody waits."""
+        writer = self._open_writer()
+
+        def task(connection: duckdb.DuckDBPyConnection) -> Sizes:
+            before = self.path.stat().st_size
+            fresh = self.path.with_name(self.path.name + ".compact")
+            maintenance.copy_to(connection, fresh)
+            writer.reopen(lambda: self._replace_with(fresh))
+            return Sizes(before, self.path.stat().st_size)
+
+        return writer.run(task)
+
+    def _replace_with(self, fresh: Path) -> None:
+        """Puts another file in the closed store's place."""
+        self._close_cursors()
+        if self.path.with_name(self.path.name + ".wal").exists():  # it would belong to a file that is gone
+            fresh.unlink()
+            raise EventsError(f"{self.path} cannot be compacted now: its log could not be taken in. Try again later.")
+        fresh.replace(self.path)
+        maintenance.sync(self.path.parent)
+
+    def purge_list(self, list_id: int) -> Future[object]:
+        """Deletes what came in for a list after it was deleted."""
+        return self._open_writer().run(lambda connection: reads.purge_list(connection, list_id))
+
+    def aside(self, work: Callable[[], T]) -> Future[T]:
+        """Runs something that waits for the store in a thread of its own."""
+        self._open_writer()
+        assert self._asides is not None
+        try:
+            return self._asides.submit(work)
+        except RuntimeError:
+            raise StoreClosed from None
 
     def health(self) -> str | None:
         """Why the store takes no events at present, or None while it does."""
@@ -169,19 +235,32 @@ class Store:
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         # A cursor keeps its database alive; opened again beside one, a failed database would still be the failed one.
-        while self._cursors:
-            self._cursors.pop().close()
-        return open_database(self.path, self._settings, create=self._create)
+        self._close_cursors()
+        deadline = time.monotonic() + self._settings.lock_wait_s
+        while True:
+            try:
+                return open_database(self.path, self._settings, create=self._create)
+            except StoreLocked:  # by another program: ours hold the lock beside it
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.02)
 
-    def _read(self, read: Callable[[duckdb.DuckDBPyConnection], T]) -> Future[T]:
+    def _close_cursors(self) -> None:
+        with self._gate.alone():
+            while self._cursors:
+                self._cursors.pop().close()
+
+    def _read(self, read: Callable[[duckdb.DuckDBPyConnection], T], *, aside: bool = False) -> Future[T]:
         writer = self._open_writer()
-        assert self._readers is not None
+        pool = self._asides if aside else self._readers
+        assert pool is not None
 
         def job() -> T:
-            return read(self._cursor(writer.connection))
+            with self._gate.shared():
+                return read(self._cursor(writer.connection))
 
         try:
-            future = self._readers.submit(job)
+            future = pool.submit(job)
         except RuntimeError:
             raise StoreClosed from None
         return future

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,8 @@ class Writer:
         self._committer = BatchCommitter(connection, self._settings.event_id_window_s, self._settings.binding_cache)
         self.folded_seq = catalogue.folded_seq(connection)
 
-    def submit(self, event: NewEvent) -> Pending[Receipt]:
-        """Queues an event for the next commit; there is a receipt once it is synced to disk.
+    def submit(self, events: Sequence[NewEvent]) -> list[Pending[Receipt]]:
+        """Queues events for the next commit, all or none; there is a receipt for each once it is synced to disk.
 
         Raises:
             StoreUnavailable: the queue is full, or the store has failed.
@@ -97,14 +97,17 @@ class Writer:
                 raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
             if len(self._queue) >= self._settings.queue_events or self._queued_bytes >= self._settings.queue_bytes:
                 raise StoreUnavailable("The event store's queue is full. Try again later.")
-            if self._turnstile.left == self._settings.batch_events:
-                self._turnstile = Turnstile()  # the next batch's
-            waiting = Waiting(event, self._turnstile)
-            self._queued_bytes += event.size
-            self._queue.append(waiting)
+            queued: list[Pending[Receipt]] = []
+            for event in events:
+                if self._turnstile.left == self._settings.batch_events:
+                    self._turnstile = Turnstile()  # the next batch's
+                waiting = Waiting(event, self._turnstile)
+                self._queued_bytes += event.size
+                self._queue.append(waiting)
+                queued.append(waiting)
             if self._sleeping:
                 self._changed.notify()
-        return waiting
+        return queued
 
     def run(self, task: Task) -> Future[Any]:
         """Queues a piece of work on the writing connection; the future gets what it returns or raises.
@@ -136,6 +139,15 @@ class Writer:
     def reload_bindings(self) -> None:
         """Fills the cache of known bindings anew; to be called from within a task that deleted some."""
         self._committer.load_bindings()
+
+    def reopen(self, between: Callable[[], object]) -> None:
+        """Closes the database, does something to its file, and opens it again; to be called from within a task."""
+        self._committer.close()
+        self.connection.close()
+        try:
+            between()
+        finally:
+            self._open(self._connect())
 
     def _run(self) -> None:
         while True:
@@ -197,7 +209,7 @@ class Writer:
             self._commit(batch[middle:])
             return
         logger.error(
-            "%d events cannot be stored, %s first", len(batch), batch[0].event.event_id or "one without EventID", exc_info=error
+            "%d events cannot be stored, %s first", len(batch), batch[0].event.id or "one without EventID", exc_info=error
         )
         passing = self.failure is not None or isinstance(error, _PASSING)
         for waiting in batch:

@@ -1,0 +1,274 @@
+"""The owner's clients: who they are, what they send, and what they are told."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from falcon_events.errors import EventsError, StoreUnavailable
+from falcon_events.link import messages
+from falcon_events.link.channel import Channel, Refused, ask_for_secret, check_user
+from falcon_events.link.messages import PROTOCOL, Answer, Ask, Batch, Failed, Hello, Leave, Log, News, Noted, Results, Welcome
+from falcon_events.link.operations import Operations
+from falcon_events.store import directory
+from falcon_events.store.pending import Pending
+from falcon_events.store.records import NewEvent, OwnerState, Receipt, Snapshot
+from falcon_events.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+GREETING_S = 5.0
+STRANGERS = 64
+"""How many may be greeting at once; more are turned away, so that they cost no threads."""
+SEND_S = 2.0
+"""How long a client may leave its answers unread before it is cut off: the writer cannot wait for it."""
+NOTE_S = 2.0
+"""How long a client may take to note a changed directory before it is cut off: a revoked key must not count any more."""
+
+
+class Client:
+    """One connected process."""
+
+    def __init__(self, channel: Channel, pid: int) -> None:
+        self.channel = channel
+        self.pid = pid
+        self.noted = 0
+        self.leaving = False
+
+    def send(self, message: messages.FromOwner) -> None:
+        """Sends a message, or ends the connection of a client that does not read."""
+        try:
+            self.channel.send_bytes(messages.encode(message))
+        except OSError:
+            self.channel.end()
+
+
+class Clients:
+    """All connected processes.
+
+    Args:
+        store: the open store.
+        secret: what whoever connects has to know.
+        address: where they connect.
+    """
+
+    def __init__(self, store: Store, secret: bytes, address: str) -> None:
+        self._store = store
+        self._address = address
+        self._since = datetime.now(UTC)
+        self._secret = secret
+        self._operations = Operations(store, self._directory_changed, self._state)
+        self._changing = threading.Lock()  # one change of the directory at a time
+        self._changed = threading.Condition()
+        self._clients: set[Client] = set()
+        self._greeting = threading.Semaphore(STRANGERS)
+        self._version = 1
+        self._directory: Snapshot = store.run(directory.load).result()
+        self._over = False
+        self._had_one = False
+        self._alone_since = time.monotonic()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Takes connections until the listener is closed."""
+        while True:
+            try:
+                connected, _ = listener.accept()
+            except OSError:
+                if self._over:
+                    return
+                time.sleep(0.05)  # no descriptors left, for a moment
+                continue
+            try:
+                check_user(connected)
+            except Refused as refused:
+                logger.warning("a connection of %s was refused", refused)
+                connected.close()
+                continue
+            if not self._greeting.acquire(blocking=False):
+                connected.close()
+                continue
+            threading.Thread(target=self._serve, args=(Channel(connected),), name="falcon-events-client", daemon=True).start()
+
+    def wait_until_alone(self, first_s: float, linger_s: float) -> None:
+        """Returns when the last client has said that it leaves, or has been gone for `linger_s` seconds; nobody comes in then.
+
+        Args:
+            first_s: how long the first client may let this wait, in seconds.
+            linger_s: how long to wait for a client's successor, in seconds.
+        """
+        with self._changed:
+            while True:
+                if self._clients and all(client.leaving for client in self._clients):
+                    break
+                if not self._clients:
+                    left = self._alone_since + (linger_s if self._had_one else first_s) - time.monotonic()
+                    if left <= 0:
+                        break
+                    self._changed.wait(left)
+                else:
+                    for client in self._clients:
+                        if client.leaving:  # others stay
+                            client.channel.end()
+                    self._changed.wait()
+            self._over = True
+
+    def end(self) -> None:
+        """Ends the connections of those that wait for it."""
+        with self._changed:
+            for client in self._clients:
+                client.channel.end()
+
+    def log(self, level: int, name: str, text: str) -> None:
+        """Puts a line into one client's log."""
+        with self._changed:
+            first = min(self._clients, key=lambda client: client.pid, default=None)
+        if first is not None:
+            first.send(Log(level, name, text))
+
+    def _serve(self, channel: Channel) -> None:
+        client = None
+        try:
+            try:
+                client = self._greet(channel)
+            finally:
+                self._greeting.release()
+            if client is not None:
+                while True:
+                    self._take(client, messages.decode_from_client(channel.recv_bytes()))
+        except (EOFError, OSError):
+            pass
+        except (Refused, msgspec.MsgspecError) as error:
+            logger.warning("a connection was ended: %s", error)
+        finally:
+            with self._changed:
+                if client is not None:
+                    self._clients.discard(client)
+                self._alone_since = time.monotonic()
+                self._changed.notify_all()
+            channel.end()
+            channel.close()
+
+    def _greet(self, channel: Channel) -> Client | None:
+        channel.limit(GREETING_S, GREETING_S)
+        ask_for_secret(channel, self._secret)
+        hello = messages.decode_from_client(channel.recv_bytes(4096))
+        if not isinstance(hello, Hello):
+            raise Refused("no greeting")
+        if hello.protocol != PROTOCOL:
+            text = f"The store is held by a process of another release of falcon-events than {hello.release}; restart that one."
+            channel.send_bytes(messages.encode(Failed(0, "StoreError", text)))
+            return None
+        channel.limit(0, SEND_S)
+        client = Client(channel, hello.pid)
+        with self._changed:
+            if self._over:
+                return None
+            client.send(Welcome(hello.pid, self._store.uuid_namespace, self._version, self._directory))
+            client.noted = self._version
+            self._clients.add(client)
+            self._had_one = True
+        return client
+
+    def _take(self, client: Client, message: messages.FromClient) -> None:
+        match message:
+            case Batch(number, events):
+                self._commit(client, number, messages.decode_events(events))
+            case Ask():
+                self._ask(client, message)
+            case Noted(version):
+                with self._changed:
+                    client.noted = max(client.noted, version)
+                    self._changed.notify_all()
+            case Leave():
+                with self._changed:
+                    client.leaving = True
+                    self._changed.notify_all()
+            case Hello():
+                raise Refused("a second greeting")
+
+    def _commit(self, client: Client, number: int, events: list[NewEvent]) -> None:
+        try:
+            pending = self._store.submit_all(events)
+        except StoreUnavailable as refused:
+            client.send(Results(number, [refused.failures[0].message] * len(events)))
+            return
+        if not pending:
+            client.send(Results(number, []))
+            return
+
+        def answer(_: Pending[Receipt]) -> None:
+            client.send(Results(number, [_result(event, one) for event, one in zip(events, pending, strict=True)]))
+
+        pending[-1].add_done_callback(answer)  # the writer takes and answers them in order
+
+    def _ask(self, client: Client, ask: Ask) -> None:
+        try:
+            future = self._operations.start(ask.name, ask.arguments)
+        except EventsError as error:
+            client.send(_failed(ask.number, error))
+            return
+
+        def answer(done: Future[Any]) -> None:
+            error = done.exception()
+            client.send(Answer(ask.number, done.result()) if error is None else _failed(ask.number, error))
+
+        future.add_done_callback(answer)
+
+    def _state(self) -> OwnerState:
+        with self._changed:
+            pids = sorted(client.pid for client in self._clients)
+        return OwnerState(os.getpid(), self._since, self._address, pids)
+
+    def _directory_changed(self) -> None:
+        """Tells every client, and returns when all of them answer by the changed directory."""
+        with self._changing:
+            snapshot = self._store.run(directory.load).result()
+            with self._changed:
+                self._version += 1
+                self._directory = snapshot
+                asked = list(self._clients)
+                version = self._version
+            for client in asked:
+                client.send(News(version, snapshot))
+            with self._changed:
+                self._changed.wait_for(lambda: all(self._knows(client, version) for client in asked), NOTE_S)
+                for client in asked:
+                    if not self._knows(client, version):
+                        logger.warning(
+                            "process %d did not note a changed key or list in time; its connection is ended", client.pid
+                        )
+                        client.channel.end()
+
+    def _knows(self, client: Client, version: int) -> bool:
+        return client.noted >= version or client not in self._clients
+
+
+def _result(event: NewEvent, pending: Pending[Receipt]) -> bool | str | Receipt | None:
+    error = pending.exception()
+    if isinstance(error, StoreUnavailable):
+        return error.failures[0].message
+    if error is not None:
+        return None
+    receipt = pending.result()
+    return receipt if receipt.duplicate or receipt.event_id != event.id else receipt.identify_event_sent
+
+
+def _failed(number: int, error: BaseException) -> Failed:
+    if isinstance(error, StoreUnavailable):
+        return Failed(number, "StoreUnavailable", error.failures[0].message)
+    if isinstance(error, EventsError):
+        return Failed(number, type(error).__name__, str(error))
+    with suppress(Exception):
+        logger.error("an operation failed", exc_info=error)
+    return Failed(
+        number, "EventsError", f"The database says: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    )

@@ -1,0 +1,105 @@
+"""Finding a store's owner, or starting one where there is none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+
+from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
+from falcon_events.link import messages
+from falcon_events.link.channel import Channel, Refused, check_user, show_secret
+from falcon_events.link.messages import PROTOCOL, Hello, Welcome
+from falcon_events.link.place import find, holder, is_held
+from falcon_events.link.process import unforked
+from falcon_events.link.starting import start_owner
+from falcon_events.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+GREETING_S = 10.0
+"""How long an owner may take to answer a greeting, in seconds."""
+PAUSE_S = 0.01
+SAY_AFTER_S = 2.0
+
+
+class Connector:
+    """Connects to the owner of a store.
+
+    Args:
+        db: the store's file.
+        settings: for an owner that has to be started.
+        create: whether a missing file is made.
+    """
+
+    def __init__(self, db: Path, settings: Settings, *, create: bool) -> None:
+        self.create = create
+        self._db = db
+        self._settings = settings
+
+    def forked(self) -> None:
+        """A child has nothing of its parent's connections."""
+
+    def connect(self, wait_s: float | None, leaving: threading.Event) -> tuple[Channel, Welcome]:
+        """A connection to the store's owner, whoever that is by then.
+
+        Args:
+            wait_s: how long to wait for a process that is opening or closing the file, in seconds; None for ever.
+            leaving: ends the wait.
+
+        Raises:
+            StoreError: the file cannot be opened.
+            StoreUnavailable: the wait was too long.
+        """
+        began = time.monotonic()
+        db = self._db.absolute()
+        said = False
+        while not leaving.is_set():
+            if (channel := self._reach(db)) is not None:
+                return channel
+            if not is_held(db):
+                start_owner(db, self._settings, create=self.create)
+                continue
+            waited = time.monotonic() - began
+            if wait_s is not None and waited >= wait_s:
+                raise StoreUnavailable("The event store is being opened by another process. Try again later.")
+            if waited > SAY_AFTER_S and not said:
+                said = True
+                logger.warning("waiting for process %s, which is opening or closing %s", holder(db), db)
+            leaving.wait(PAUSE_S)
+        raise StoreClosed
+
+    def _reach(self, db: Path) -> tuple[Channel, Welcome] | None:
+        """A connection to the owner that the lock file names, if it listens."""
+        place = find(db)
+        if place is None:
+            return None
+        with unforked:  # a child's copy of a connection that nobody minds yet would keep it open
+            connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            channel = Channel(connected)
+            try:
+                connected.connect(place.address)
+                check_user(connected)
+                channel.limit(GREETING_S, GREETING_S)
+                show_secret(channel, place.secret)
+                channel.send_bytes(messages.encode(Hello(PROTOCOL, release(), os.getpid())))
+                welcome = messages.decode_from_owner(channel.recv_bytes())
+            except (OSError, EOFError, Refused, msgspec.MsgspecError):
+                channel.close()
+                return None
+        if isinstance(welcome, Welcome):
+            return channel, welcome
+        channel.close()
+        raise StoreError(getattr(welcome, "text", f"{db} is owned by a process that does not answer as it should."))
+
+
+def release() -> str:
+    """This package's version."""
+    from falcon_events import __version__
+
+    return __version__

@@ -1,0 +1,299 @@
+"""A tracker's end of the link: sends events and questions to the store's owner, and finds another when that one dies."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnavailable
+from falcon_events.link import messages
+from falcon_events.link.channel import Channel, Refused
+from falcon_events.link.connecting import Connector
+from falcon_events.link.messages import Answer, Failed, Leave, Log, News, Noted, Results, Welcome
+from falcon_events.link.outbox import CANNOT_NOW, Outbox, settle
+from falcon_events.link.process import mind, unforked
+from falcon_events.link.questions import UNKNOWN, Questions, give_up
+from falcon_events.link.sending import Sender
+from falcon_events.settings import Settings
+from falcon_events.store.pending import Pending
+from falcon_events.store.records import NewEvent, Receipt, Snapshot
+from falcon_events.visitors import random_uuids
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+TICK_S = 0.5
+RETRY_S = 0.5
+CLOSED = "The event store is closed."
+LOST = "The event store's owner did not answer in time. Try again later."
+
+
+class Link:
+    """A store that some process on this machine owns.
+
+    Constructing it touches nothing; an owner is found or started with open(), or with the first use. It may be used in
+    any number of threads and, after a fork, in the child too.
+
+    Args:
+        path: the database file.
+        settings: how much may wait for how long; those of whoever starts the owner are the store's.
+        create: whether a missing file is made.
+    """
+
+    def __init__(self, path: str | Path, settings: Settings, *, create: bool = True) -> None:
+        self.path = Path(path)
+        self._settings = settings
+        self._connector = Connector(self.path, settings, create=create)
+        self._started = False
+        self._closed = False
+        self._told: Callable[[Snapshot], object] = lambda directory: None
+        self.uuid_namespace = b""
+        """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
+        self._forget()
+        mind(self)
+
+    def _forget(self) -> None:
+        """What belongs to one process."""
+        self._opening = threading.Lock()
+        self._lock = threading.Lock()
+        self._outbox = Outbox(self._settings)
+        self._questions = Questions()
+        self._sender = Sender()
+        self._failure: str | None = None
+        self._thread: threading.Thread | None = None
+        self._leaving = threading.Event()
+        self._ids = random_uuids()
+
+    def forked(self) -> None:
+        """Starts anew in a child: the parent's connection, threads and waiting events are the parent's."""
+        channel = self._sender.channel
+        self._forget()
+        self._connector.forked()
+        self._started = False
+        if channel is not None:
+            channel.close()
+
+    def on_directory(self, told: Callable[[Snapshot], object]) -> None:
+        """Has `told` called with every state of accounts, keys, sessions and lists, before anybody can act on it."""
+        self._told = told
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an owner was found, and close() not called."""
+        return self._started and not self._closed
+
+    def open(self, wait_s: float | None = None) -> None:
+        """Finds or starts the store's owner; does nothing where that is done.
+
+        Args:
+            wait_s: how long to wait for another process that is opening or closing the file, in seconds; None for ever.
+
+        Raises:
+            StoreClosed: close() was called.
+            StoreError: the file cannot be opened; the message says why.
+            StoreUnavailable: another process was not ready in time.
+        """
+        with self._opening:
+            if self._closed:
+                raise StoreClosed
+            if self._started:
+                return
+            channel, welcome = self._connector.connect(wait_s, self._leaving)
+            self._welcomed(channel, welcome)
+            self._connector.create = False  # from here on a file that is missing has been taken away
+            with unforked:
+                self._thread = threading.Thread(target=self._run, args=(channel,), name="falcon-events-link", daemon=True)
+                self._thread.start()
+            self._started = True
+
+    def close(self) -> None:
+        """Lets go of the store once everything that waits is answered; does nothing the second time."""
+        with self._opening:
+            if self._closed:
+                return
+            self._closed = True
+            thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        deadline = time.monotonic() + self._settings.commit_wait_s
+        while self._busy() and thread.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self._leaving.set()
+        self._sender.send(messages.encode(Leave()))
+        if thread is not threading.current_thread():
+            thread.join()
+
+    def submit(self, event: NewEvent) -> Pending[Receipt]:
+        """Queues an event; there is a receipt once it is committed and synced to disk.
+
+        Raises:
+            StoreUnavailable: the store cannot take it now; nothing was kept.
+        """
+        if not self._started:
+            self.open(self._settings.commit_wait_s)
+        with self._lock:
+            if self._closed:
+                raise StoreClosed
+            if self._failure is not None:
+                raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
+            if event.event_id is None:  # what a second owner will look for where the first has died
+                event = msgspec.structs.replace(event, own_id=next(self._ids))
+            waiting = self._outbox.add(event)
+            self._pump()
+        return waiting
+
+    def ask(self, name: str, *arguments: object, returns: Any, repeatable: bool = True) -> Future[Any]:
+        """Asks the owner for a named operation.
+
+        Args:
+            name: the operation's (see operations.py).
+            arguments: what MessagePack can hold.
+            returns: the type of the answer.
+            repeatable: whether another owner may be asked where this one dies before it answers.
+
+        Raises:
+            StoreUnavailable, StoreError: there is no store to ask.
+        """
+        if not self._started:
+            self.open(self._settings.commit_wait_s)
+        with self._lock:
+            if self._closed and not self._busy():
+                raise StoreClosed
+            if self._failure is not None:
+                raise StoreUnavailable(CANNOT_NOW)
+            question = self._questions.add(name, arguments, returns, repeatable)
+            self._sender.send(messages.encode(question.ask))
+        return question.future
+
+    def properties(self, list_id: int) -> Future[dict[str, list[str]]]:
+        """The names of a list's properties by event type, both in code-point order, exact at this moment."""
+        return self.ask("properties", list_id, returns=dict[str, list[str]])
+
+    def health(self) -> str | None:
+        """Why the store takes no events at present, or None while it does."""
+        try:
+            answer = self.ask("health", returns=str | None)
+            with self._lock:
+                if self._outbox.is_full():
+                    return "The event store's queue is full."
+            said: str | None = answer.result(self._settings.commit_wait_s)
+        except (StoreUnavailable, StoreError, TimeoutError) as error:
+            if self._failure is not None:
+                return self._failure
+            return error.failures[0].message if isinstance(error, StoreUnavailable) else str(error) or LOST
+        return said
+
+    def _busy(self) -> bool:
+        return bool(len(self._outbox) or self._questions)
+
+    def _pump(self) -> None:
+        """Sends what may be sent now; with the lock held."""
+        while self._sender.channel is not None and (batch := self._outbox.next_batch()) is not None:
+            number, events = batch
+            try:
+                frame = messages.encode_batch(number, events)
+            except Exception:  # what no JSON text can hold, from a caller that did not go through the contract
+                logger.exception("%d events cannot be sent", len(events))
+                settle(self._outbox.answered(number), [None] * len(events))
+            else:
+                self._sender.send(frame)
+
+    def _welcomed(self, channel: Channel, welcome: Welcome) -> None:
+        """A connection is there: what was sent to an earlier owner, and what has come since, goes to this one."""
+        channel.limit(TICK_S, max(self._settings.commit_wait_s, 1.0))
+        self._told(welcome.directory)
+        channel.send_bytes(messages.encode(Noted(welcome.version)))
+        with self._lock:
+            self.uuid_namespace = welcome.uuid_namespace
+            self._failure = None
+            self._sender.connect(channel)
+            self._outbox.drop_expired()
+            for number, events in self._outbox.sent_before():
+                self._sender.send(messages.encode_batch(number, events))
+            for ask in self._questions.asks():
+                self._sender.send(messages.encode(ask))
+            self._pump()
+
+    def _run(self, channel: Channel | None) -> None:
+        while channel is not None:
+            self._read(channel)
+            with self._lock:
+                self._sender.connect(None)
+                lost = self._questions.take_unrepeatable()
+            give_up(lost, UNKNOWN)
+            channel.close()
+            channel = None if self._leaving.is_set() else self._another()
+        self._sender.close()
+        with self._lock:
+            self._outbox.fail(CLOSED)
+            questions = self._questions.take_all()
+        give_up(questions, CLOSED)
+
+    def _another(self) -> Channel | None:
+        """A connection to whichever process owns the store next; None once this tracker closes."""
+        while not self._leaving.is_set():
+            try:
+                channel, welcome = self._connector.connect(RETRY_S, self._leaving)
+                self._welcomed(channel, welcome)
+                return channel
+            except StoreUnavailable:
+                self._expire()
+            except (EventsError, OSError) as error:
+                reason = f"The event store has failed: {error}"
+                if self._failure != reason:
+                    logger.error("%s", reason)
+                with self._lock:
+                    self._failure = reason
+                    self._outbox.fail(CANNOT_NOW)
+                    questions = self._questions.take_all()
+                give_up(questions, CANNOT_NOW)
+                self._leaving.wait(RETRY_S)
+        return None
+
+    def _read(self, channel: Channel) -> None:
+        """Takes what the owner sends, until the connection ends."""
+        while True:
+            try:
+                self._take(channel, messages.decode_from_owner(channel.recv_bytes()))
+            except BlockingIOError:
+                self._expire()
+            except (EOFError, OSError):
+                return
+            except (Refused, msgspec.MsgspecError) as error:
+                logger.error("the store's owner says what nobody understands: %s", error)
+                return
+
+    def _take(self, channel: Channel, message: messages.FromOwner) -> None:
+        match message:
+            case Results(number, results):
+                with self._lock:
+                    batch = self._outbox.answered(number)
+                    self._pump()  # before the results are given: the owner shall not wait
+                settle(batch, results)
+            case Answer() | Failed():
+                with self._lock:
+                    question = self._questions.take(message.number)
+                if question is not None:
+                    question.settle(message)
+            case News(version, directory):
+                self._told(directory)
+                channel.send_bytes(messages.encode(Noted(version)))
+            case Log(level, name, text):
+                logging.getLogger(name).log(level, "%s", text)
+            case Welcome():
+                pass
+
+    def _expire(self) -> None:
+        with self._lock:
+            self._outbox.expire(LOST)
+            if self._sender.channel is not None:  # it may take its time, as long as it lives
+                return
+            late = self._questions.take_late(self._settings.commit_wait_s)
+        give_up(late, LOST)

@@ -1,0 +1,111 @@
+"""What travels between a tracker and its store's owner: frames of MessagePack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from falcon_events.store.records import NewEvent, Receipt, Snapshot
+
+PROTOCOL = 1
+"""Raised with every change to these messages: processes of two releases refuse each other instead of guessing."""
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """A client's first words."""
+
+    protocol: int
+    release: str
+    pid: int
+
+
+class Batch(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Events to commit; answered by Results of the same number."""
+
+    number: int
+    events: bytes
+    """A list of NewEvent in JSON, which has numbers of any size, as the events' properties may."""
+
+
+class Ask(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """A named operation; answered by an Answer or a Failed of the same number."""
+
+    number: int
+    name: str
+    arguments: list[Any]
+
+
+class Noted(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The client answers from this version of the directory."""
+
+    version: int
+
+
+class Leave(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The client is about to go; the connection's end says that the owner has done what was left to do."""
+
+
+class Welcome(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The owner's first words."""
+
+    pid: int
+    uuid_namespace: bytes
+    version: int
+    directory: Snapshot
+
+
+class Results(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """What became of a batch, event by event.
+
+    Stored: whether with an identify event, or the receipt where it is not the event's own. Not stored: a text says why a
+    later try may succeed; None, that the database refuses the event.
+    """
+
+    number: int
+    results: list[bool | str | Receipt | None]
+
+
+class Answer(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """What an operation returns."""
+
+    number: int
+    value: Any
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """What an operation raises: the name of one of this package's errors, and its text."""
+
+    number: int
+    kind: str
+    text: str
+
+
+class News(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The directory has changed; answered by Noted."""
+
+    version: int
+    directory: Snapshot
+
+
+class Log(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """A line for the client's log: the owner has none of its own."""
+
+    level: int
+    logger: str
+    text: str
+
+
+FromClient = Hello | Batch | Ask | Noted | Leave
+FromOwner = Welcome | Results | Answer | Failed | News | Log
+
+encode = msgspec.msgpack.Encoder().encode
+_encode_events = msgspec.json.Encoder().encode
+decode_events = msgspec.json.Decoder(list[NewEvent]).decode
+decode_from_client = msgspec.msgpack.Decoder(FromClient).decode
+decode_from_owner = msgspec.msgpack.Decoder(FromOwner).decode
+
+
+def encode_batch(number: int, events: list[NewEvent]) -> bytes:
+    """The frame of a batch."""
+    return encode(Batch(number, _encode_events(events)))

@@ -1,0 +1,132 @@
+"""What a client may ask the owner for, by name; everything that the command line and the Python API can do to a store."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cache
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+
+from falcon_events.errors import EventsError
+from falcon_events.store import directory as rows
+from falcon_events.store.records import Check, OwnerState, Recount, Selection, Sizes, Stats, Table
+from falcon_events.store.store import Store
+
+READS = ("accounts", "lists", "keys", "load", "account_id")
+"""Operations of store/directory.py that change nothing."""
+CHANGES = ("add_account", "add_list", "rename_list", "add_key", "revoke_key", "add_session", "revoke_session")
+"""Operations of store/directory.py after which every client needs the directory anew."""
+
+
+class Operations:
+    """The named operations on a store.
+
+    Args:
+        store: the open store.
+        changed: tells every client of a changed directory, and returns when they know.
+        state: tells who holds the store, and for whom.
+    """
+
+    def __init__(self, store: Store, changed: Callable[[], None], state: Callable[[], OwnerState]) -> None:
+        self._store = store
+        self._state = state
+        self._changed = changed
+
+    def start(self, name: str, arguments: list[Any]) -> Future[Any]:
+        """Starts an operation.
+
+        Raises:
+            EventsError: there is none of this name, or the arguments are not its own.
+        """
+        if name in READS or name in CHANGES:
+            task = getattr(rows, name)
+            given = _converted(task, arguments, skip=1)
+            if name in READS:
+                return self._store.run(lambda connection: task(connection, *given))
+            return self._store.aside(lambda: self._change(lambda connection: task(connection, *given)))
+        if name.startswith("_") or name == "start" or not hasattr(self, name):
+            raise EventsError(f"The store's owner knows no operation {name!r}; is it of another release?")
+        method = getattr(self, name)
+        result: Future[Any] = method(*_converted(getattr(type(self), name), arguments, skip=1))
+        return result
+
+    def properties(self, list_id: int) -> Future[dict[str, list[str]]]:
+        """The property names of a list by event type."""
+        return self._store.properties(list_id)
+
+    def recount(self, list_id: int) -> Future[Recount]:
+        """The same counted afresh."""
+        return self._store.recount(list_id)
+
+    def stats(self) -> Future[Stats]:
+        """What the store holds."""
+        return self._store.stats()
+
+    def export(self, selection: Selection, target: str, form: str) -> Future[int]:
+        """Writes events to a file."""
+        return self._store.export(selection, Path(target), form)
+
+    def sql(self, query: str) -> Future[Table]:
+        """The rows of one statement that only looks."""
+        return self._store.sql(query)
+
+    def backup(self, target: str) -> Future[int]:
+        """Writes a copy of the store."""
+        return self._store.backup(Path(target))
+
+    def compact(self) -> Future[Sizes]:
+        """Writes the file anew, without what was deleted."""
+        return self._store.compact()
+
+    def check(self) -> Future[list[Check]]:
+        """What is right and wrong with the store."""
+        return self._store.check()
+
+    def owner(self) -> Future[OwnerState]:
+        """Which process holds the file, and for whom."""
+        return _done(self._state())
+
+    def health(self) -> Future[str | None]:
+        """Why the store takes no events at present."""
+        return _done(self._store.health())
+
+    def delete_list(self, list_id: int) -> Future[Any]:
+        """Deletes a list with everything that belongs to it."""
+        return self._store.aside(lambda: self._delete_list(list_id))
+
+    def _delete_list(self, list_id: int) -> None:
+        self._store.delete_list(list_id).result()
+        self._changed()
+        self._store.purge_list(list_id).result()  # what came in before every client knew
+
+    def _change(self, task: Callable[..., Any]) -> Any:
+        result = self._store.run(task).result()
+        self._changed()
+        return result
+
+
+def _done(value: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(value)
+    return future
+
+
+@cache
+def _kinds(function: Callable[..., Any], skip: int) -> tuple[Any, ...]:
+    hints = get_type_hints(function)
+    return tuple(hints[name] for name in list(inspect.signature(function).parameters)[skip:])
+
+
+def _converted(function: Callable[..., Any], arguments: list[Any], skip: int) -> list[Any]:
+    """The arguments in the types that the function wants."""
+    kinds = _kinds(function, skip)
+    if len(arguments) != len(kinds):
+        raise EventsError("The store's owner was asked with other arguments than it knows; is it of another release?")
+    try:
+        return [msgspec.convert(argument, kind) for argument, kind in zip(arguments, kinds, strict=True)]
+    except msgspec.ValidationError as error:
+        raise EventsError(f"The store's owner was asked for something odd: {error}") from error

@@ -1,0 +1,179 @@
+"""The owner: the one process that holds a store's file, and commits and reads for all others until the last has gone."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from falcon_events.errors import EventsError, StoreLocked, StoreMissing
+from falcon_events.link.clients import Clients
+from falcon_events.link.place import socket_path
+from falcon_events.settings import Settings
+from falcon_events.store.opening import FileLock
+from falcon_events.store.store import Store
+
+LOCK_WAIT_S = 0.2
+"""Whoever looks whether the lock is held holds it for a moment."""
+FIRST_CLIENT_S = 10.0
+LINGER_S = 0.5
+"""How long the owner waits for a successor when its last client has gone without a word, in seconds."""
+SECRET_BYTES = 32
+BACKLOG = 512
+
+logger = logging.getLogger(__name__)
+
+
+class Owner:
+    """Holds one store's file.
+
+    Args:
+        db: the file.
+        settings: the store's.
+        create: whether a missing file is made.
+    """
+
+    def __init__(self, db: Path, settings: Settings, *, create: bool) -> None:
+        self._db = db
+        self._settings = settings
+        self._create = create
+
+    def run(self, ready: _Report) -> None:
+        """Opens the store, serves it until its last client has gone, and closes it.
+
+        Raises:
+            StoreError: the file cannot be opened.
+            StoreLocked: another owner has it.
+        """
+        if not self._create and not self._db.exists():
+            raise StoreMissing(
+                f"{self._db} does not exist. Give the path of a store, or start `falcon-events serve` to make one."
+            )
+        try:
+            lock = FileLock(self._db, LOCK_WAIT_S)
+        except StoreLocked:
+            ready.say(held=True)
+            return
+        try:
+            store = Store(self._db, self._settings, create=self._create, lock=lock)
+            store.open()
+        except BaseException:
+            lock.release()
+            raise
+        address = socket_path(self._db)
+        secret = os.urandom(SECRET_BYTES)
+        with _listening(address) as listener:
+            clients = Clients(store, secret, address)
+            handler = _Forwarding(clients)
+            logging.getLogger("falcon_events").addHandler(handler)
+            threading.Thread(target=clients.accept, args=(listener,), name="falcon-events-accept", daemon=True).start()
+            lock.publish(address, secret)
+            ready.say(ready=True)
+            ready.close()
+            clients.wait_until_alone(FIRST_CLIENT_S, LINGER_S)
+        store.close()
+        Path(address).unlink(missing_ok=True)
+        lock.release()
+        clients.end()
+
+
+class _Report:
+    """Tells the process that has started the owner how that goes, in lines of JSON."""
+
+    def __init__(self) -> None:
+        self._out: Any = os.fdopen(os.dup(1), "w")
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1):
+            os.dup2(null, descriptor)
+        os.close(null)
+
+    def say(self, **words: object) -> None:
+        with contextlib.suppress(OSError, ValueError):  # nobody listens any more
+            self._out.write(json.dumps(words) + "\n")
+            self._out.flush()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._out.close()
+
+
+class _Starting(logging.Handler):
+    """Log lines of the time before there are clients."""
+
+    def __init__(self, report: _Report) -> None:
+        super().__init__()
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._report.say(log=[record.levelno, record.name, self.format(record)])
+
+
+class _Forwarding(logging.Handler):
+    """Log lines go to a client's log: the owner has neither terminal nor file."""
+
+    def __init__(self, clients: Clients) -> None:
+        super().__init__()
+        self._clients = clients
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._clients.log(record.levelno, record.name, self.format(record))
+
+
+def _listening(address: str) -> socket.socket:
+    Path(address).unlink(missing_ok=True)  # a dead owner's: the lock says that there is no other
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(address)
+    Path(address).chmod(0o600)  # not needed on Linux, where the umask counts
+    listener.listen(BACKLOG)
+    return listener
+
+
+def main(start: dict[str, Any]) -> None:
+    """Runs an owner in this process.
+
+    Args:
+        start: what start_owner() gives.
+    """
+    os.umask(0o077)
+    for sign in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(sign, signal.SIG_IGN)  # it ends with its last client; until then that client needs it
+    sys.setswitchinterval(0.0005)  # nothing here computes for long, and every thread has somebody waiting
+    report = _Report()
+    root = logging.getLogger("falcon_events")
+    root.setLevel(logging.INFO)
+    root.propagate = False
+    starting = _Starting(report)
+    root.addHandler(starting)
+    gc.freeze()
+    try:
+        settings = Settings(**start["settings"])
+        Owner(Path(start["db"]), settings, create=start["create"]).run(_Started(report, root, starting))  # type: ignore[arg-type]
+    except StoreLocked as error:
+        report.say(failed="StoreLocked", pid=error.pid)
+    except EventsError as error:
+        report.say(failed=type(error).__name__, text=str(error))
+    except Exception as error:
+        report.say(failed="StoreError", text=f"{start['db']} cannot be opened: {type(error).__name__}: {error}")
+        raise
+
+
+class _Started:
+    """The report, whose log handler ends with it."""
+
+    def __init__(self, report: _Report, root: logging.Logger, handler: logging.Handler) -> None:
+        self.say = report.say
+        self._report = report
+        self._root = root
+        self._handler = handler
+
+    def close(self) -> None:
+        self._root.removeHandler(self._handler)
+        self._report.close()

@@ -1,0 +1,72 @@
+"""Sending frames without keeping whoever sends: small ones at once, large ones in a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from falcon_events.link.channel import Channel
+from falcon_events.link.process import unforked
+
+INLINE_BYTES = 1 << 16
+"""What surely fits into the socket's buffer, so that an event loop may send it: the owner has read all that came before."""
+
+
+class Sender:
+    """Sends to the owner that is connected at present; what was on its way when a connection ends is forgotten."""
+
+    def __init__(self) -> None:
+        self.channel: Channel | None = None
+        self._large: deque[bytes] = deque()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def connect(self, channel: Channel | None) -> None:
+        """Sends over this connection from now on; None while there is none."""
+        with self._changed:
+            self.channel = channel
+            self._large.clear()
+
+    def send(self, frame: bytes) -> None:
+        """Sends a frame, or loses it where the connection breaks: the reader of the channel notices."""
+        with self._changed:
+            channel = self.channel
+            if channel is None:
+                return
+            if len(frame) > INLINE_BYTES or self._large:
+                self._large.append(frame)
+                if self._thread is None:
+                    with unforked:
+                        self._thread = threading.Thread(target=self._run, name="falcon-events-sender", daemon=True)
+                        self._thread.start()
+                self._changed.notify()
+                return
+        _send(channel, frame)
+
+    def close(self) -> None:
+        """Ends the thread, if there is one."""
+        with self._changed:
+            self._closed = True
+            self._large.clear()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._large or self._closed)
+                if self._closed:
+                    return
+                frame, channel = self._large[0], self.channel
+            if channel is not None:
+                _send(channel, frame)
+            with self._changed:
+                if self._large and self._large[0] is frame:
+                    self._large.popleft()
+
+
+def _send(channel: Channel, frame: bytes) -> None:
+    try:
+        channel.send_bytes(frame)
+    except OSError:
+        channel.end()  # the reading thread sees it, and sends everything again elsewhere

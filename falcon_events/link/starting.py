@@ -1,0 +1,108 @@
+"""Starting an owner: a small process of its own, which outlives whoever started it and ends with its last client."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+import falcon_events.errors
+from falcon_events.errors import EventsError, StoreError, StoreLocked
+from falcon_events.link.process import unforked
+from falcon_events.settings import Settings
+
+# The new process is nobody's child, so that no server counts it among its workers or waits for it, and it has a session of
+# its own: what ends a server's process group, or Ctrl-C in a terminal, leaves it what it has to finish.
+_BOOTSTRAP = """
+import json, os, sys
+if os.fork():
+    os._exit(0)
+os.setsid()
+start = json.loads(sys.stdin.readline())
+sys.path[:] = start["sys_path"]
+from falcon_events.link.owner import main
+main(start)
+"""
+
+
+def start_owner(db: Path, settings: Settings, *, create: bool) -> bool:
+    """Starts an owner and waits until it listens; False where another process was faster.
+
+    Args:
+        db: the store's file.
+        settings: of the store, from whoever needs it first.
+        create: whether a missing file is made.
+
+    Raises:
+        StoreError: the owner cannot open the file; the message says why.
+    """
+    start = {"sys_path": sys.path, "db": str(db), "settings": msgspec.to_builtins(settings), "create": create}
+    command = [_interpreter(), "-c", _BOOTSTRAP]
+    with unforked:  # a fork's copy of the pipe's end would keep this one from seeing that the owner has ended
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                text=True,
+            )
+        except OSError as error:
+            raise StoreError(f"{db} cannot be opened: no process can be started for it ({error.strerror}).") from error
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process.stdout as told:
+        try:
+            with process.stdin as given:
+                given.write(json.dumps(start) + "\n")
+        except BrokenPipeError:
+            pass  # it has ended, and `told` says so
+        try:
+            return _told(told, db)
+        finally:
+            process.wait()
+
+
+def _told(lines: IO[str], db: Path) -> bool:
+    """What the owner says of its start."""
+    for line in lines:
+        said: dict[str, Any] = json.loads(line)
+        if "log" in said:
+            level, name, text = said["log"]
+            logging.getLogger(name).log(level, "%s", text)
+        elif said.get("held"):
+            return False
+        elif said.get("ready"):
+            return True
+        elif said.get("failed") == "StoreLocked":
+            raise StoreLocked(str(db), said["pid"])
+        else:
+            raise error_of(said["failed"], said["text"])
+    raise StoreError(f"{db} cannot be opened: the process that was to open it has died.")
+
+
+def error_of(kind: str, text: str) -> EventsError:
+    """One of this package's errors, by its name."""
+    known = getattr(falcon_events.errors, kind, EventsError)
+    error: EventsError = known(text) if known is not falcon_events.errors.StoreClosed else known()
+    return error
+
+
+def _interpreter() -> str:
+    """Python's command: a server that embeds Python is itself what `sys.executable` names."""
+    names = ("python3", "python", f"python{sys.version_info.major}.{sys.version_info.minor}")
+    running = Path(sys.executable or "")
+    if running.name.startswith(("python", "pypy")):
+        return str(running)
+    for folder in (Path(sys.prefix) / "bin", Path(sys.base_prefix) / "bin"):
+        for name in names:
+            if os.access(folder / name, os.X_OK):
+                return str(folder / name)
+    raise StoreError("The store's process cannot be started: no Python interpreter is to be found.")

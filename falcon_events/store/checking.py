@@ -1,0 +1,79 @@
+"""doctor's questions to a store: is it whole, does it agree with itself, is there room for it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import duckdb
+
+from falcon_events.store import catalogue
+from falcon_events.store.records import Check
+
+SCANNED = ("accounts", "lists", "api_keys", "sessions", "events", "bindings", "event_ids", "event_types", "event_properties")
+UNBOUND = """
+select count(*) from (
+    select distinct list_id, visitor, lower(email) as email from events
+    where event = 'identify' and email is not null and seq <= (select folded_seq from meta)
+    except
+    select list_id, visitor, email from bindings
+)
+"""
+LEAST_FREE_BYTES = 1 << 30
+
+
+def check(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Check]:
+    """What is right and wrong with a store; reads every row of it."""
+    return [
+        *_files(path),
+        *_rows(connection),
+        *_catalogues(connection),
+        _disk(path),
+    ]
+
+
+def _files(path: Path) -> list[Check]:
+    found = []
+    for file in (path, path.with_name(path.name + ".wal"), path.with_name(path.name + ".lock")):
+        if not file.exists():
+            continue
+        mode = stat.S_IMODE(file.stat().st_mode)
+        ok = not mode & 0o077
+        advice = "" if ok else f"; others may read it: chmod 600 {file}"
+        found.append(Check(f"file {file.name}", ok, f"mode {mode:04o}, {file.stat().st_size} bytes{advice}"))
+    return found
+
+
+def _rows(connection: duckdb.DuckDBPyConnection) -> list[Check]:
+    found = []
+    for table in SCANNED:
+        try:
+            # hash() of a whole row has every block of every column read, and its checksum compared.
+            row = connection.execute(f"select count(*), bit_xor(hash(t)) from {table} as t").fetchone()
+            found.append(Check(f"table {table}", True, f"{row[0] if row else 0} rows read"))
+        except duckdb.Error as error:
+            found.append(Check(f"table {table}", False, f"{str(error).splitlines()[0]} Restore the store from a backup."))
+    ((doubled,),) = connection.execute("select count(*) - count(distinct seq) from events").fetchall()
+    found.append(Check("order of events", doubled == 0, "each has its own number" if doubled == 0 else f"{doubled} share one"))
+    ((unbound,),) = connection.execute(UNBOUND).fetchall()
+    words = "each identify event has its binding" if unbound == 0 else f"{unbound} identify events have none"
+    found.append(Check("bindings", unbound == 0, words))
+    return found
+
+
+def _catalogues(connection: duckdb.DuckDBPyConnection) -> list[Check]:
+    lists = [row[0] for row in connection.execute("select distinct list_id from event_types order by 1").fetchall()]
+    differing = [list_id for list_id in lists if catalogue.recount(connection, list_id).differs]
+    if not differing:
+        return [Check("catalogue", True, f"{len(lists)} lists agree with a recount")]
+    named = ", ".join(str(list_id) for list_id in differing[:10])
+    return [Check("catalogue", False, f"differs from a recount in {len(differing)} lists ({named}); please report this")]
+
+
+def _disk(path: Path) -> Check:
+    disk = os.statvfs(path.parent)
+    free = disk.f_bavail * disk.f_frsize
+    needed = max(LEAST_FREE_BYTES, path.stat().st_size)
+    advice = "" if free >= needed else "; less than a compact or a backup here may need"
+    return Check("disk", free >= LEAST_FREE_BYTES // 8, f"{free >> 20} MiB free{advice}")

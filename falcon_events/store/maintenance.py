@@ -1,0 +1,99 @@
+"""What people who run a store need: SQL to look at it, a copy of it, its disk space back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from falcon_events.errors import EventsError
+from falcon_events.store.opening import STORAGE_VERSION
+from falcon_events.store.records import Table
+
+_LOOKING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+
+
+def run_sql(connection: duckdb.DuckDBPyConnection, query: str) -> Table:
+    """The rows of one statement that only looks.
+
+    Raises:
+        EventsError: it is not one statement, would change something, or the database refuses it.
+    """
+    try:
+        statements = connection.extract_statements(query)
+        if len(statements) != 1 or statements[0].type not in _LOOKING:
+            raise EventsError("One statement that only looks is needed, such as: select count(*) from events")
+        connection.execute("begin transaction read only")
+        try:
+            result = connection.execute(statements[0])
+            columns = [str(column[0]) for column in result.description or ()]
+            return Table(columns, [[_plain(value) for value in row] for row in result.fetchall()])
+        finally:
+            with contextlib.suppress(duckdb.Error):
+                connection.rollback()
+    except duckdb.Error as error:
+        raise EventsError(f"The database says: {' '.join(str(error).split())}") from None
+
+
+def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
+    """Writes a copy of the store as it is at this moment, readable for its owner only; its size in bytes.
+
+    Raises:
+        EventsError: it cannot be written; nothing is left of it then.
+    """
+    unfinished = target.with_name(target.name + ".unfinished")
+    name = f"copy_{uuid.uuid4().hex}"
+    ((source,),) = connection.execute("select current_database()").fetchall()
+    try:
+        unfinished.unlink(missing_ok=True)
+        connection.execute(f"attach {quoted(str(unfinished))} as {name} (storage_version '{STORAGE_VERSION}')")
+        try:
+            connection.execute(f'copy from database "{source}" to {name}')
+        finally:
+            connection.execute(f"detach {name}")
+        unfinished.chmod(0o600)
+        sync(unfinished)
+        unfinished.replace(target)
+        sync(target.parent)
+    except (duckdb.Error, OSError) as error:
+        for left in (unfinished, unfinished.with_name(unfinished.name + ".wal")):
+            with contextlib.suppress(OSError):
+                left.unlink(missing_ok=True)
+        raise EventsError(f"{target} cannot be written: {' '.join(str(error).split())}") from error
+    return target.stat().st_size
+
+
+def sync(path: Path) -> None:
+    """Has the system write a file or folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def quoted(text: str) -> str:
+    """A text as SQL's string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, (bytes, bytearray)):
+        return value.hex()
+    return str(value)
