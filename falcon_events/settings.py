@@ -70,7 +70,7 @@ class Settings:
     commit_wait_s: float = _setting(
         10.0,
         "seconds",
-        "how long a request waits for its commit, and while its file is opened; past it the answer is 503",
+        "how long a request waits for its commit, and while the file is opened; past it the answer is 503",
         0.1,  # type: ignore[arg-type]
         86_400,
     )

@@ -23,9 +23,12 @@ FIRST_ACCOUNT, FIRST_LIST = "default", 1
     show_default=True,
     help="Which flavour of the application answers.",
 )
+@click.option(
+    "--workers", default=1, show_default=True, type=WholeNumber(1, 64), metavar="N", help="How many processes answer requests."
+)
 @click.option("--log-requests", is_flag=True, help="Log each request in one line, without its contents.")
 @db_option
-def serve(host: str, port: int, interface: str, log_requests: bool, db: str) -> None:
+def serve(host: str, port: int, interface: str, workers: int, log_requests: bool, db: str) -> None:
     """Serve the documented API; on a path without a store, make one with an account, a list and a key."""
     # The server and its libraries are not loaded for commands that do not serve.
     from falcon_events.http.serving import Interface
@@ -33,7 +36,7 @@ def serve(host: str, port: int, interface: str, log_requests: bool, db: str) -> 
 
     _prepare(db, host, port)
     click.echo(f"Serving {db} on http://{_in_url(host)}:{port} ({interface}). Stop with Ctrl-C.")
-    run(db, host, port, cast(Interface, interface), log_requests)
+    run(db, host, port, cast(Interface, interface), log_requests, workers=workers)
 
 
 def _prepare(db: str, host: str, port: int) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import base64
 import errno
 import gc
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 Interface = Literal["asgi", "wsgi"]
 
+WORKERS_LOAD = "_FALCON_EVENTS_WORKERS_LOAD"
 WSGI_THREADS = 128
 """As many requests can wait for one commit; a thread that waits costs little."""
 GRACE_S = 30
@@ -41,7 +44,15 @@ WSGI_GRACE_S = 10
 ORPHAN_EXIT_S = 5.0
 
 
-def serve(db: str, host: str, port: int, interface: Interface, log_requests: bool, load: Callable[[], Any] | None = None) -> None:
+def serve(
+    db: str,
+    host: str,
+    port: int,
+    interface: Interface,
+    log_requests: bool,
+    load: Callable[[], Any] | None = None,
+    workers: int = 1,
+) -> None:
     """Serves a store until SIGTERM or SIGINT; then answers what was accepted, checkpoints and returns.
 
     Args:
@@ -51,6 +62,7 @@ def serve(db: str, host: str, port: int, interface: Interface, log_requests: boo
         interface: which flavour of the application answers.
         log_requests: whether each request is logged in one line.
         load: makes the application in the serving process; None for the store's own.
+        workers: how many processes answer requests.
 
     Raises:
         EventsError: the address cannot be listened on.
@@ -58,36 +70,45 @@ def serve(db: str, host: str, port: int, interface: Interface, log_requests: boo
     check_address(host, port)
     load = load or partial(load_app, db, interface, log_requests)
     if interface == "asgi":
-        _serve_asgi(load, host, port)
+        _serve_asgi(load, host, port, workers)
     else:
-        _serve_wsgi(load, host, port)
+        _serve_wsgi(load, host, port, workers)
 
 
-def _serve_asgi(load: Callable[[], Any], host: str, port: int) -> None:
-    """In this process: no second thread competes with the event loop for the interpreter but the writer's."""
+def _serve_asgi(load: Callable[[], Any], host: str, port: int, workers: int) -> None:
+    """In this process, or in several below it."""
     import uvicorn
 
     # uvicorn raises the signal again when it has shut down; that shall end the process in an orderly way.
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, _exit)
-    uvicorn.run(
-        load(),
-        host=host,
-        port=port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
+    options: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "loop": "uvloop",
+        "http": "httptools",
+        "ws": "none",
+        "lifespan": "on",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": GRACE_S,
+    }
+    if workers == 1:
+        uvicorn.run(load(), **options)
+    else:
+        os.environ[WORKERS_LOAD] = base64.b64encode(pickle.dumps(load)).decode()
+        uvicorn.run(f"{__name__}:load_in_worker", factory=True, workers=workers, timeout_worker_healthcheck=GRACE_S, **options)
 
 
-def _serve_wsgi(load: Callable[[], Any], host: str, port: int) -> None:
-    """In a process of its own, as granian does it."""
+def load_in_worker() -> Any:
+    """The application in one of several processes, which uvicorn has told no more than this function's name."""
+    return pickle.loads(base64.b64decode(os.environ[WORKERS_LOAD]))()
+
+
+def _serve_wsgi(load: Callable[[], Any], host: str, port: int, workers: int) -> None:
+    """In processes of their own, as granian does it."""
     from granian import Granian
     from granian.constants import Interfaces
 
@@ -98,7 +119,7 @@ def _serve_wsgi(load: Callable[[], Any], host: str, port: int) -> None:
         address=host,
         port=port,
         interface=Interfaces.WSGI,
-        workers=1,
+        workers=workers,
         blocking_threads=WSGI_THREADS,
         log_level="error",  # type: ignore[arg-type]  # its one warning is against many threads, but these only wait
         respawn_failed_workers=True,
@@ -133,7 +154,7 @@ class _UnderGranian:
     after a while the tracker is closed, which answers 503 from then on, and the process ends when no request is under way.
 
     Threads that answer requests keep to one core. They take turns anyway, at the interpreter's lock, and a turn that
-    passes between cores costs more than a request's own work. The writer has the other cores.
+    passes between cores costs more than a request's own work.
     """
 
     def __init__(self, app: WSGIApplication, tracking: EventTracking) -> None:
@@ -142,7 +163,7 @@ class _UnderGranian:
         self._under_way: set[int] = set()  # threads; without a lock, as many of them would wait for it
         self._kept: set[int] = set()
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        self._core = cores[os.getpid() % len(cores)] if cores else None
+        self._core = cores[_number_of_worker() % len(cores)] if cores else None
         signals, write_end = os.pipe()
         os.set_blocking(write_end, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
@@ -169,6 +190,12 @@ class _UnderGranian:
             time.sleep(0.01)
         time.sleep(0.1)  # the last answers are on their way out of the server's own buffers
         os._exit(0)
+
+
+def _number_of_worker() -> int:
+    """Which of its server's processes this is, counted from 1 where the server tells; workers shall not share a core."""
+    identity: tuple[int, ...] = getattr(multiprocessing.current_process(), "_identity", ())
+    return identity[-1] if identity else os.getpid()
 
 
 def _closing_unread(start_response: StartResponse, status: str, headers: list[tuple[str, str]], *error: Any) -> Any:

@@ -19,6 +19,7 @@ from falcon_events.link.place import find, holder, is_held
 from falcon_events.link.process import unforked
 from falcon_events.link.starting import start_owner
 from falcon_events.settings import Settings
+from falcon_events.store.files import check_access
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Connector:
             if (channel := self._reach(db)) is not None:
                 return channel
             if not is_held(db):
+                check_access(db, create=self.create)
                 start_owner(db, self._settings, create=self.create)
                 continue
             waited = time.monotonic() - began

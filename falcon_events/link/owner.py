@@ -14,11 +14,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from falcon_events.errors import EventsError, StoreLocked, StoreMissing
+from falcon_events.errors import EventsError, StoreLocked
 from falcon_events.link.clients import Clients
 from falcon_events.link.place import socket_path
 from falcon_events.settings import Settings
-from falcon_events.store.opening import FileLock
+from falcon_events.store.files import FileLock, check_access
 from falcon_events.store.store import Store
 
 LOCK_WAIT_S = 0.2
@@ -53,10 +53,7 @@ class Owner:
             StoreError: the file cannot be opened.
             StoreLocked: another owner has it.
         """
-        if not self._create and not self._db.exists():
-            raise StoreMissing(
-                f"{self._db} does not exist. Give the path of a store, or start `falcon-events serve` to make one."
-            )
+        check_access(self._db, create=self._create)
         try:
             lock = FileLock(self._db, LOCK_WAIT_S)
         except StoreLocked:

@@ -16,8 +16,9 @@ import duckdb
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue, checking, maintenance, reads
+from falcon_events.store.files import FileLock
 from falcon_events.store.gate import Gate
-from falcon_events.store.opening import FileLock, open_database
+from falcon_events.store.opening import open_database
 from falcon_events.store.pending import Pending
 from falcon_events.store.records import Check, NewEvent, Receipt, Recount, Selection, Sizes, Stats, Table
 from falcon_events.store.writer import Task, Writer
