@@ -6,7 +6,6 @@ import argparse
 import os
 import random
 import signal
-import sys
 import threading
 import uuid
 from functools import partial
@@ -14,16 +13,15 @@ from typing import Any
 
 from falcon_events import EventTracking
 from falcon_events.http.serving import Interface, load_app, prepare_worker, serve, standalone
+from falcon_events.link.link import Link
 from falcon_events.settings import Settings
-from falcon_events.store import writer
 from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.records import NewEvent, Receipt
-from falcon_events.store.store import Store
 
 KINDS = ("durable", "no-store", "unfolded")
 
 
-class NoStore(Store):
+class NoStore(Link):
     """Knows accounts, lists and keys as the store does, and acknowledges events without keeping them."""
 
     def submit(self, event: NewEvent) -> Pending[Receipt]:
@@ -48,7 +46,7 @@ def load_no_store(db: str, interface: Interface) -> Any:
 
 def load_unfolded(db: str, interface: Interface) -> Any:
     """The package's own application, which leaves the catalogue's unfolded tail alone however long it is idle."""
-    writer.IDLE_FOLD_EVENTS = sys.maxsize
+    os.environ["FALCON_EVENTS_FOLD_EVENTS"] = str(1 << 40)
     return load_app(db, interface, False)
 
 

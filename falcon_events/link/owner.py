@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from falcon_events.errors import EventsError, StoreLocked
 from falcon_events.link.clients import Clients
 from falcon_events.link.place import socket_path
 from falcon_events.settings import Settings
-from falcon_events.store.files import FileLock, check_access
+from falcon_events.store.files import FileLock, check_access, set_log_aside
 from falcon_events.store.store import Store
 
 LOCK_WAIT_S = 0.2
@@ -60,7 +61,7 @@ class Owner:
             ready.say(held=True)
             return
         try:
-            store = Store(self._db, self._settings, create=self._create, lock=lock)
+            store = Store(self._db, self._settings, create=self._create, lock=lock, replaced=self._replaced)
             store.open()
         except BaseException:
             lock.release()
@@ -77,9 +78,18 @@ class Owner:
             ready.close()
             clients.wait_until_alone(FIRST_CLIENT_S, LINGER_S)
         store.close()
+        if store.failed:
+            os._exit(1)  # the database's own end would write to a file that is gone, or fail once more
         Path(address).unlink(missing_ok=True)
         lock.release()
         clients.end()
+
+    def _replaced(self) -> None:
+        """Makes room for an owner of the file that stands there now; the log belongs to the one that has gone."""
+        aside = set_log_aside(self._db)
+        if aside is not None:
+            logger.critical("the log of the file that was replaced is kept as %s", aside)
+        os._exit(1)
 
 
 class _Report:
@@ -142,6 +152,7 @@ def main(start: dict[str, Any]) -> None:
     os.umask(0o077)
     for sign in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(sign, signal.SIG_IGN)  # it ends with its last client; until then that client needs it
+    threading.excepthook = _die
     sys.setswitchinterval(0.0005)  # nothing here computes for long, and every thread has somebody waiting
     report = _Report()
     root = logging.getLogger("falcon_events")
@@ -174,3 +185,10 @@ class _Started:
     def close(self) -> None:
         self._root.removeHandler(self._handler)
         self._report.close()
+
+
+def _die(failed: threading.ExceptHookArgs) -> None:
+    """A thread that others wait for has failed: another owner is better than half of this one."""
+    text = "".join(traceback.format_exception(failed.exc_type, failed.exc_value, failed.exc_traceback))
+    logger.critical("the store's owner has failed, and another one takes over: %s", text)
+    os._exit(70)  # EX_SOFTWARE

@@ -40,6 +40,7 @@ class Store:
         create: whether a missing file is made.
         lock: the lock beside the file, where the caller holds it and keeps it; None to take it with open().
         clock: the current time in seconds since 1970.
+        replaced: called when another file stands in the place of the store's while it is open.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class Store:
         create: bool = True,
         lock: FileLock | None = None,
         clock: Callable[[], float] = time.time,
+        replaced: Callable[[], object] = lambda: None,
     ) -> None:
         self.path = Path(path)
         self._settings = settings
         self._create = create
         self._clock = clock
+        self._replaced = replaced
         self._opening = threading.Lock()
         self._closed = False
         self._lock: FileLock | None = None
@@ -91,7 +94,7 @@ class Store:
                 wait_s, self._lock_wait_s = self._lock_wait_s, 0.0
                 self._lock = FileLock(self.path, wait_s)
             try:
-                writer = Writer(self._connect, self.path, self._settings, self._clock)
+                writer = Writer(self._connect, self.path, self._settings, self._clock, self._replaced)
             except BaseException:
                 if self._lock is not None:
                     self._lock.release()
@@ -119,6 +122,11 @@ class Store:
                 self._writer.close()
             if self._lock is not None:
                 self._lock.release()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the database cannot be used at present; closing it might then write into a file that is not there."""
+        return self._writer is not None and self._writer.failure is not None
 
     def submit(self, event: NewEvent) -> Pending[Receipt]:
         """Queues an event; there is a receipt once it is committed and synced to disk.
@@ -222,7 +230,7 @@ class Store:
             writer = self._open_writer()
         except (StoreUnavailable, StoreError) as error:
             return error.failures[0].message if isinstance(error, StoreUnavailable) else str(error)
-        if writer.failure is None and writer.waiting() >= self._settings.queue_events:
+        if writer.failure is None and writer.is_full():
             return "The event store's queue is full."
         return writer.failure
 

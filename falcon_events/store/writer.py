@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -13,39 +12,23 @@ from typing import Any
 
 import duckdb
 
-from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnavailable
+from falcon_events.errors import EventsError, StoreError, StoreUnavailable
 from falcon_events.settings import Settings
-from falcon_events.store import catalogue
 from falcon_events.store.batch import BatchCommitter
-from falcon_events.store.pending import Pending, Turnstile
+from falcon_events.store.faults import DEADLY, NOBODYS_FAULT, PASSING
+from falcon_events.store.files import Watched
+from falcon_events.store.pending import Pending
+from falcon_events.store.queue import Queue, Task, Waiting
 from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.store.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
 CANNOT_NOW = "The event store cannot take the event now. Try again later."
 IDLE_S = 1.0
-"""How long nothing must come before the writer folds and checkpoints."""
-IDLE_FOLD_EVENTS = 500
-IDLE_CHECKPOINT_BYTES = 16 << 20
-EXPIRY_INTERVAL_S = 600.0
-# After these every further statement fails until the database is opened anew (DuckDB calls it "invalidated").
-_DEADLY = (duckdb.FatalException, duckdb.InternalException)
-# The disk's, the memory's or the engine's doing: a later try may succeed.
-_PASSING = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException, duckdb.FatalException)
-# Of these, the ones that fewer events at once would not mend.
-_NOBODYS_FAULT = (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException)
-
-Task = Callable[[duckdb.DuckDBPyConnection], Any]
-
-
-class Waiting(Pending[Receipt]):
-    """An event that waits for its commit, and then has its receipt."""
-
-    __slots__ = ("event",)
-
-    def __init__(self, event: NewEvent, turnstile: Turnstile) -> None:
-        super().__init__(turnstile)
-        self.event = event
+"""How long nothing must come before the writer looks after the file."""
+MEND_S = 0.5
+"""How long to wait before a failed store is tried again, in seconds."""
 
 
 class Writer:
@@ -56,32 +39,37 @@ class Writer:
         path: the store's file, for the size of the log beside it.
         settings: the limits of queue, batches and catalogue.
         clock: the current time in seconds since 1970.
+        replaced: called when another file stands in the place of the store's.
     """
 
     def __init__(
-        self, connect: Callable[[], duckdb.DuckDBPyConnection], path: Path, settings: Settings, clock: Callable[[], float]
+        self,
+        connect: Callable[[], duckdb.DuckDBPyConnection],
+        path: Path,
+        settings: Settings,
+        clock: Callable[[], float],
+        replaced: Callable[[], object] = lambda: None,
     ) -> None:
         self._connect = connect
+        self._path = path
         self._wal = path.with_name(path.name + ".wal")
+        self._replaced = replaced
         self._settings = settings
         self._clock = clock
-        self._queue: deque[Waiting | tuple[Task, Future[Any]]] = deque()
-        self._queued_bytes = 0
-        self._turnstile = Turnstile()
-        self._changed = threading.Condition(threading.Lock())
-        self._sleeping = False
-        self._closing = False
+        self._queue = Queue(settings)
         self._open(connect())
         self.failure: str | None = None
         """Why the store takes no events at present, or None while it does."""
-        self._next_expiry = 0.0
+        self._next_mend = 0.0
+        self._misplaced = False
         self._thread = threading.Thread(target=self._run, name="falcon-events-writer", daemon=True)
         self._thread.start()
 
     def _open(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
+        self._file = Watched(self._path)
         self._committer = BatchCommitter(connection, self._settings.event_id_window_s, self._settings.binding_cache)
-        self.folded_seq = catalogue.folded_seq(connection)
+        self._upkeep = Upkeep(connection, self._committer, self._wal, self._settings, self._clock)
 
     def submit(self, events: Sequence[NewEvent]) -> list[Pending[Receipt]]:
         """Queues events for the next commit, all or none; there is a receipt for each once it is synced to disk.
@@ -90,24 +78,9 @@ class Writer:
             StoreUnavailable: the queue is full, or the store has failed.
             StoreClosed: close() was called.
         """
-        with self._changed:
-            if self._closing:
-                raise StoreClosed
-            if self.failure is not None:
-                raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
-            if len(self._queue) >= self._settings.queue_events or self._queued_bytes >= self._settings.queue_bytes:
-                raise StoreUnavailable("The event store's queue is full. Try again later.")
-            queued: list[Pending[Receipt]] = []
-            for event in events:
-                if self._turnstile.left == self._settings.batch_events:
-                    self._turnstile = Turnstile()  # the next batch's
-                waiting = Waiting(event, self._turnstile)
-                self._queued_bytes += event.size
-                self._queue.append(waiting)
-                queued.append(waiting)
-            if self._sleeping:
-                self._changed.notify()
-        return queued
+        if self.failure is not None:
+            raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
+        return self._queue.put(events)
 
     def run(self, task: Task) -> Future[Any]:
         """Queues a piece of work on the writing connection; the future gets what it returns or raises.
@@ -115,24 +88,20 @@ class Writer:
         Raises:
             StoreClosed: close() was called.
         """
-        future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()
-        with self._changed:
-            if self._closing:
-                raise StoreClosed
-            self._queue.append((task, future))
-            self._changed.notify()
-        return future
+        return self._queue.put_task(task)
 
-    def waiting(self) -> int:
-        """How many events and tasks wait."""
-        return len(self._queue)
+    @property
+    def folded_seq(self) -> int:
+        """The catalogue's watermark."""
+        return self._upkeep.folded_seq
+
+    def is_full(self) -> bool:
+        """Whether the next event would be refused."""
+        return self._queue.is_full()
 
     def close(self) -> None:
         """Commits what waits, folds, checkpoints and ends the thread."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
+        self._queue.close()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -151,46 +120,52 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            batch, task = self._next()
+            if self.failure is not None:
+                self._mend()
+            batch, task = self._queue.next(IDLE_S)
             if batch:
                 self._commit(batch)
-                self._fold(self._settings.fold_events)
+                self._guarded(lambda: self._upkeep.fold(self._settings.fold_events))
             elif task is not None:
                 self._do(*task)
-            elif self._closing:
+            elif self._queue.closed:
                 break
-            else:
+            elif self.failure is None:
                 self._tidy()
         if self.failure is None:
-            self._fold(1)
-            self._checkpoint(1)
+            self._guarded(self._upkeep.at_the_end)
             self._committer.close()
             self.connection.close()
 
-    def _next(self) -> tuple[list[Waiting], tuple[Task, Future[Any]] | None]:
-        """The events that wait, as many as one batch takes, or else the next task; neither after an idle while."""
-        batch: list[Waiting] = []
-        queue = self._queue
-        with self._changed:
-            if not queue and not self._closing:
-                self._sleeping = True
-                self._changed.wait(IDLE_S)
-                self._sleeping = False
-            while queue and len(batch) < self._settings.batch_events:
-                first = queue[0]
-                if isinstance(first, tuple):
-                    if not batch:
-                        queue.popleft()
-                        return [], first
-                    break
-                queue.popleft()
-                self._queued_bytes -= first.event.size
-                batch.append(first)
-            self._turnstile = Turnstile()  # what waits now is answered together
-        return batch, None
+    def _stands(self) -> bool:
+        """Whether the file still stands under its name; where not, nothing more is written to it."""
+        trouble = self._file.trouble()
+        if trouble is None:
+            return True
+        if self.failure != trouble:
+            self.failure = trouble
+            self._misplaced = True
+            logger.critical("%s", trouble)
+            if self._file.replaced:
+                self._replaced()
+        return False
+
+    def _mend(self) -> None:
+        """Tries again what has failed, every now and then, however many wait."""
+        if time.monotonic() < self._next_mend:
+            return
+        self._next_mend = time.monotonic() + MEND_S
+        if not self._misplaced:
+            self._reopen()
+        elif self._stands():
+            logger.warning("%s is back", self._path)
+            self._misplaced = False
+            self.failure = None
 
     def _commit(self, batch: list[Waiting]) -> None:
         try:
+            if not self._stands():
+                raise StoreUnavailable(CANNOT_NOW)
             receipts = self._committer.commit([waiting.event for waiting in batch])
         except Exception as error:
             recovered = self._recover(error)
@@ -203,7 +178,7 @@ class Writer:
 
     def _refuse(self, batch: list[Waiting], error: Exception) -> None:
         """Nothing of the batch was stored: halves it until the culprit stands alone, unless nobody is to blame."""
-        if len(batch) > 1 and self.failure is None and not isinstance(error, _NOBODYS_FAULT):
+        if len(batch) > 1 and self.failure is None and not isinstance(error, NOBODYS_FAULT):
             middle = len(batch) // 2
             self._commit(batch[:middle])
             self._commit(batch[middle:])
@@ -211,7 +186,7 @@ class Writer:
         logger.error(
             "%d events cannot be stored, %s first", len(batch), batch[0].event.id or "one without EventID", exc_info=error
         )
-        passing = self.failure is not None or isinstance(error, _PASSING)
+        passing = self.failure is not None or isinstance(error, PASSING)
         for waiting in batch:
             waiting.set_exception(
                 StoreUnavailable(CANNOT_NOW)
@@ -222,14 +197,22 @@ class Writer:
     def _recover(self, error: Exception) -> list[Receipt] | None:
         """Makes the connection usable again; the batch's receipts if its commit took place after all, else None."""
         unconfirmed = self._committer.unconfirmed
-        if isinstance(error, _DEADLY):
+        if isinstance(error, DEADLY):
             logger.error("the database has failed and is opened anew: %s", error)
             self._reopen()
         if unconfirmed is None or self.failure is not None:
             return None
         last_seq, receipts = unconfirmed
         self._committer.unconfirmed = None
-        if self._committer.stored_seq() < last_seq:
+        try:
+            stored = self._committer.stored_seq()
+        except duckdb.Error as again:
+            logger.error("the database cannot be read and is opened anew: %s", again)
+            self._reopen()
+            if self.failure is not None:
+                return None
+            stored = self._committer.last_seq
+        if stored < last_seq:
             return None
         self._committer.last_seq = last_seq
         return receipts
@@ -253,34 +236,13 @@ class Writer:
 
     def _tidy(self) -> None:
         """Nothing waits: a good moment for what would otherwise make somebody wait."""
-        if self.failure is not None:
-            self._reopen()
-            return
-        self._fold(IDLE_FOLD_EVENTS)
-        self._checkpoint(IDLE_CHECKPOINT_BYTES)
-        if (now := time.monotonic()) >= self._next_expiry:
-            self._next_expiry = now + EXPIRY_INTERVAL_S
-            self._guarded(lambda: self._committer.forget_expired_event_ids(int(self._clock() * 1e6)))
+        if self._stands():
+            self._guarded(self._upkeep.when_idle)
 
-    def _fold(self, least: int) -> None:
-        last = self._committer.last_seq
-        if last - self.folded_seq >= least and self._guarded(lambda: self._fold_up_to(last)):
-            self.folded_seq = last
-
-    def _fold_up_to(self, last: int) -> None:
-        self._committer.fold_bindings()
-        catalogue.fold(self.connection, last)
-
-    def _checkpoint(self, least_bytes: int) -> None:
-        if self._wal.exists() and self._wal.stat().st_size >= least_bytes:
-            self._guarded(lambda: self.connection.execute("checkpoint"))
-
-    def _guarded(self, work: Callable[[], object]) -> bool:
-        """Does what can as well be done later; whether it was done."""
+    def _guarded(self, work: Callable[[], object]) -> None:
+        """Does what can as well be done later."""
         try:
             work()
         except duckdb.Error as error:
             logger.warning("put off: %s", error)
             self._recover(error)
-            return False
-        return True
