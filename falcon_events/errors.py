@@ -51,6 +51,17 @@ class NotAllowed(RequestRefused):
     """The credential's scope does not allow this call (HTTP 403)."""
 
 
+class RateLimited(RequestRefused):
+    """The key or the address has made more requests than its limit allows (HTTP 429).
+
+    `retry_after_s` is how long to wait before the next try, in seconds.
+    """
+
+    def __init__(self, failure: Failure, retry_after_s: int) -> None:
+        super().__init__(429, [failure])
+        self.retry_after_s = retry_after_s
+
+
 class StoreUnavailable(RequestRefused):
     """The store cannot take the request now (HTTP 503); nothing of it was kept.
 

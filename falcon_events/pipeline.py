@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 import uuid
@@ -21,6 +22,7 @@ from falcon_events.errors import (
     InvalidRequest,
     NotAllowed,
     NotAuthenticated,
+    RateLimited,
     RequestRefused,
     StoreError,
     StoreUnavailable,
@@ -73,8 +75,9 @@ class Pipeline:
         try:
             return event_reply((yield from self.track(body, bearer)))
         except RequestRefused as refused:
-            return refusal_reply(refused)
+            return self.refusal(refused)
         except Exception:
+            self._store.refused[100005] += 1
             return _unforeseen()
 
     def properties_reply(self, body: bytes, bearer: str | None) -> Steps[Reply]:
@@ -132,16 +135,41 @@ class Pipeline:
         list_id = check_properties_request(params)
         if (yield from self._owner(principal, list_id)) is None:
             raise list_not_found()
-        names = yield self._store.properties(list_id)
+        names = yield self._store.ask("properties", list_id, returns=dict[str, list[str]])
         return list_id, names
+
+    def refusal(self, refused: RequestRefused) -> Reply:
+        """The answer to a refused request, which is counted."""
+        self._store.refused.update(refused.codes)
+        return refusal_reply(refused)
 
     def _properties_reply(self, read: Callable[[], Params], bearer: str | None) -> Steps[Reply]:
         try:
             return properties_reply(*(yield from self.properties(read(), bearer)))
         except RequestRefused as refused:
-            return refusal_reply(refused)
+            return self.refusal(refused)
         except Exception:
+            self._store.refused[100005] += 1
             return _unforeseen()
+
+    def admit(self, kind: str, who: str, per_minute: int) -> Steps[None]:
+        """Counts a request against a rate limit.
+
+        Args:
+            kind: what is limited: `key` or `address`.
+            who: which one.
+            per_minute: the limit; 0 for none.
+
+        Raises:
+            RateLimited: it was one too many.
+        """
+        if not per_minute:
+            return
+        if not self._ready:
+            yield Call(self._prepare)
+        retry_after_s = yield self._store.ask("hit", kind, who, per_minute, returns=int)
+        if retry_after_s:
+            raise RateLimited(common_error(429)[1], retry_after_s)
 
     def prepare(self, wait_s: float | None = None) -> None:
         """Opens the store, as the first request would.
@@ -178,6 +206,8 @@ class Pipeline:
                 principal = Principal(principal)
         if principal is None:
             _unauthenticated()
+        if limit := self._settings.rate_limit_per_key:
+            yield from self.admit("key", hashlib.sha256(credential.secret.encode()).hexdigest(), limit)
         return principal
 
     def _owner(self, principal: Principal, list_id: int) -> Steps[str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,9 +82,17 @@ class Settings:
         0,
         86_400,
     )
+    rate_limit_per_key: int = _setting(
+        0, "requests a minute", "how many requests one key or session may make, in all processes together; 0 for any number"
+    )
+    rate_limit_per_address: int = _setting(
+        0, "requests a minute", "how many requests one address may make, in all processes together; 0 for any number"
+    )
     log_requests: bool = _setting(False, "yes or no", "whether each request is logged in one line, without its contents")
 
     def __post_init__(self) -> None:
+        if (self.rate_limit_per_key or self.rate_limit_per_address) and importlib.util.find_spec("limits") is None:
+            raise SettingError("rate_limit_per_key and rate_limit_per_address need: pip install 'falcon-events[limits]'.")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             kinds: tuple[type, ...] = {"bool": (bool,), "int": (int,), "float": (int, float)}[str(field.type)]

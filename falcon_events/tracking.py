@@ -19,9 +19,10 @@ from falcon_events.errors import RequestRefused
 from falcon_events.link.link import Link
 from falcon_events.link.process import mind
 from falcon_events.many import store_many
+from falcon_events.metrics import exposition
 from falcon_events.pipeline import Pipeline
 from falcon_events.settings import Settings
-from falcon_events.store.records import EVERYTHING, Check, OwnerState, Recount, Selection, Sizes, Stats, Table
+from falcon_events.store.records import EVERYTHING, Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
 from falcon_events.waiting import Steps, Waiter
 
 T = TypeVar("T")
@@ -224,6 +225,14 @@ class EventTracking:
     def check(self) -> list[Check]:
         """What is right and wrong with the store; reads every row of it."""
         return self._ask("check", returns=list[Check])
+
+    def metrics(self) -> bytes:
+        """Metrics of all processes that use the store, in Prometheus' text format (docs/metrics.md); needs the extra `metrics`.
+
+        Raises:
+            EventsError: prometheus_client is not installed.
+        """
+        return exposition(self._ask("metrics", returns=Metrics))
 
     def owner(self) -> OwnerState:
         """The process that holds the store's file, and those that use it."""

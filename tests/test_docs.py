@@ -53,6 +53,13 @@ def test_every_public_name_is_documented(module: object) -> None:
         assert re.search(rf"`[^`]*\b{name}\b|^class.*\b{name}\b|import .*\b{name}\b", text, re.MULTILINE), name
 
 
+def test_every_metric_is_documented(tracking: EventTracking) -> None:
+    """docs/metrics.md has a row for each metric, with its type."""
+    actual = set(re.findall(r"^# TYPE (\w+) (\w+)$", tracking.metrics().decode(), re.MULTILINE))
+    documented = {(row[0], row[1]) for row in table_rows(page("metrics.md")) if row[0].startswith("falcon_events_")}
+    assert documented == actual
+
+
 @pytest.mark.parametrize("part", [EventTracking, falcon_events.access.directory.Directory], ids=lambda part: part.__name__)
 def test_every_public_method_is_documented(part: type) -> None:
     """docs/python.md names each method of the tracker and of its directory that is meant for callers."""

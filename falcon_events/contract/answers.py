@@ -7,17 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from falcon_events.contract.schemas import common_error
-from falcon_events.errors import Failure, RequestRefused, StoreUnavailable
+from falcon_events.errors import Failure, RateLimited, RequestRefused, StoreUnavailable
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An HTTP answer: its status, its body in JSON, and headers beside `Content-Type: application/json`."""
+    """An HTTP answer: its status, its body, and headers beside `Content-Type`."""
 
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = "application/json"
 
 
 class Tracked(msgspec.Struct, frozen=True):
@@ -59,7 +60,7 @@ def errors_reply(status: int, failures: Iterable[Failure], headers: tuple[tuple[
 def refusal_reply(refused: RequestRefused) -> Reply:
     """The answer that a refused request gets."""
     headers: tuple[tuple[str, str], ...] = ()
-    if isinstance(refused, StoreUnavailable):
+    if isinstance(refused, (StoreUnavailable, RateLimited)):
         headers = (("Retry-After", str(refused.retry_after_s)),)
     elif refused.status == 401:
         headers = (("WWW-Authenticate", "Bearer"),)

@@ -9,7 +9,8 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from falcon_events.http.endpoints import ACTIONS, HEALTH, PATHS, Incoming, answer, health_reply, not_allowed, unforeseen_reply
+from falcon_events.contract.answers import Reply
+from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, Incoming, answer, not_allowed, unforeseen_reply
 from falcon_events.http.replies import send, serialize_error
 from falcon_events.tracking import EventTracking
 
@@ -31,19 +32,20 @@ class Resource:
 
     async def _answer(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         body = await _read(req, self._tracking.settings.max_body_bytes)
-        incoming = Incoming(req.method, req.path, body, req.get_header("Authorization"), req.params)
+        incoming = Incoming(req.method, req.path, body, req.get_header("Authorization"), req.params, req.remote_addr or "")
         send(resp, await self._tracking.waiter.arun(answer(self._tracking, self._endpoint, incoming)))
 
     async def _refuse(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         send(resp, not_allowed(self._endpoint))
 
 
-class _Health:
-    def __init__(self, tracking: EventTracking) -> None:
+class _Operation:
+    def __init__(self, tracking: EventTracking, reply: Callable[[EventTracking], Reply]) -> None:
         self._tracking = tracking
+        self._reply = reply
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        send(resp, await asyncio.to_thread(health_reply, self._tracking))
+        send(resp, await asyncio.to_thread(self._reply, self._tracking))
 
 
 class Lifespan:
@@ -115,7 +117,7 @@ def mount_asgi(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: 
 
 
 def asgi_app(tracking: EventTracking) -> ASGIApplication:
-    """An ASGI application of its own: the documented endpoints and /healthz; every failure has the documented shape.
+    """An ASGI application of its own: the documented endpoints, /healthz, /readyz and /metrics; failures are as documented.
 
     It opens the tracker when the server starts it and closes it when the server shuts down (lifespan).
 
@@ -123,7 +125,8 @@ def asgi_app(tracking: EventTracking) -> ASGIApplication:
         tracking: the tracker.
     """
     app = _documented(falcon.asgi.App(middleware=[Lifespan(tracking, opens=True)]), tracking, "")
-    app.add_route(HEALTH, _Health(tracking))
+    for path, reply in OPERATIONS.items():
+        app.add_route(path, _Operation(tracking, reply))
     return _Mountable(app)
 
 

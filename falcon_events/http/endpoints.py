@@ -10,7 +10,8 @@ import msgspec
 
 from falcon_events.contract.answers import Reply, common_reply, errors_reply, refusal_reply
 from falcon_events.contract.body import unreadable
-from falcon_events.errors import Failure
+from falcon_events.errors import EventsError, Failure, RequestRefused, StoreUnavailable
+from falcon_events.metrics import CONTENT_TYPE
 from falcon_events.tracking import EventTracking
 from falcon_events.waiting import Steps
 
@@ -18,9 +19,9 @@ logger = logging.getLogger("falcon_events.requests")
 
 EVENT = "/api/v1/event"
 PROPERTIES = "/api/v1/website_events.properties"
-HEALTH = "/healthz"
 PATHS = (EVENT, PROPERTIES)
-"""What a mounted or wrapping tracker answers; /healthz belongs to the standalone application."""
+"""What a mounted or wrapping tracker answers."""
+FULL = "The event store's queue is full"
 
 
 class Incoming(msgspec.Struct, frozen=True):
@@ -34,6 +35,7 @@ class Incoming(msgspec.Struct, frozen=True):
     body: bytes | None
     authorization: str | None
     query: Mapping[str, str | list[str]]
+    address: str = ""
 
 
 Action = Callable[[EventTracking, Incoming], Steps[Reply]]
@@ -65,10 +67,19 @@ def answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[
     if incoming.body is None:
         reply = common_reply(413)
     else:
-        reply = yield from ACTIONS[endpoint][incoming.method](tracking, incoming)
+        reply = yield from _answer(tracking, endpoint, incoming)
     if tracking.settings.log_requests:
         logger.info("%s %s %d %.1f ms", incoming.method, incoming.path, reply.status, (time.perf_counter() - began) * 1e3)
     return reply
+
+
+def _answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[Reply]:
+    if limit := tracking.settings.rate_limit_per_address:
+        try:
+            yield from tracking.pipeline.admit("address", incoming.address, limit)
+        except RequestRefused as refused:
+            return tracking.pipeline.refusal(refused)
+    return (yield from ACTIONS[endpoint][incoming.method](tracking, incoming))
 
 
 def not_allowed(path: str) -> Reply:
@@ -78,8 +89,35 @@ def not_allowed(path: str) -> Reply:
 
 
 def health_reply(tracking: EventTracking) -> Reply:
-    """200 while the store takes events, 503 with the reason otherwise."""
+    """200 while the store is in order, 503 with the reason otherwise."""
     reason = tracking.health()
+    return _state_reply(None if reason is not None and reason.startswith(FULL) else reason)
+
+
+def ready_reply(tracking: EventTracking) -> Reply:
+    """200 while the next event would be taken, 503 with the reason otherwise."""
+    return _state_reply(tracking.health())
+
+
+def metrics_reply(tracking: EventTracking) -> Reply:
+    """The metrics of all processes that use the store."""
+    try:
+        return Reply(200, tracking.metrics(), content_type=CONTENT_TYPE)
+    except StoreUnavailable as refused:
+        return refusal_reply(refused)
+    except EventsError as error:
+        return _state_reply(str(error))
+
+
+OPERATIONS: dict[str, Callable[[EventTracking], Reply]] = {
+    "/healthz": health_reply,
+    "/readyz": ready_reply,
+    "/metrics": metrics_reply,
+}
+"""What the standalone application answers to GET beside the API; each may wait for the store."""
+
+
+def _state_reply(reason: str | None) -> Reply:
     if reason is None:
         return Reply(200, b'{"status":"ok"}')
     return errors_reply(503, [Failure(503, reason)], (("Retry-After", "1"),))

@@ -11,7 +11,7 @@ from falcon_events.http.endpoints import not_allowed, status_reply
 def send(resp: falcon.Response, reply: Reply) -> None:
     """Puts a reply into a response."""
     resp.status = reply.status
-    resp.content_type = "application/json"
+    resp.content_type = reply.content_type
     resp.data = reply.body
     for name, value in reply.headers:
         resp.set_header(name, value)

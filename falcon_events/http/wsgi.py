@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import falcon
 
-from falcon_events.http.endpoints import ACTIONS, HEALTH, PATHS, Incoming, answer, health_reply, not_allowed, unforeseen_reply
+from falcon_events.contract.answers import Reply
+from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, Incoming, answer, not_allowed, unforeseen_reply
 from falcon_events.http.replies import send, serialize_error
 from falcon_events.tracking import EventTracking
 
@@ -26,19 +27,20 @@ class Resource:
 
     def _answer(self, req: falcon.Request, resp: falcon.Response) -> None:
         body = _read(req, self._tracking.settings.max_body_bytes)
-        incoming = Incoming(req.method, req.path, body, req.get_header("Authorization"), req.params)
+        incoming = Incoming(req.method, req.path, body, req.get_header("Authorization"), req.params, req.remote_addr or "")
         send(resp, self._tracking.waiter.run(answer(self._tracking, self._endpoint, incoming)))
 
     def _refuse(self, req: falcon.Request, resp: falcon.Response) -> None:
         send(resp, not_allowed(self._endpoint))
 
 
-class _Health:
-    def __init__(self, tracking: EventTracking) -> None:
+class _Operation:
+    def __init__(self, tracking: EventTracking, reply: Callable[[EventTracking], Reply]) -> None:
         self._tracking = tracking
+        self._reply = reply
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        send(resp, health_reply(self._tracking))
+        send(resp, self._reply(self._tracking))
 
 
 class WSGIMiddleware:
@@ -69,13 +71,14 @@ def mount_wsgi(app: falcon.App[Any, Any], tracking: EventTracking, prefix: str) 
 
 
 def wsgi_app(tracking: EventTracking) -> falcon.App[Any, Any]:
-    """A WSGI application of its own: the documented endpoints and /healthz; every failure has the documented shape.
+    """A WSGI application of its own: the documented endpoints, /healthz, /readyz and /metrics; failures are as documented.
 
     Args:
         tracking: the tracker; closing it stays the caller's business.
     """
     app = _documented(falcon.App(), tracking, "")
-    app.add_route(HEALTH, _Health(tracking))
+    for path, reply in OPERATIONS.items():
+        app.add_route(path, _Operation(tracking, reply))
     return app
 
 

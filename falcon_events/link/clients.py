@@ -7,8 +7,8 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from concurrent.futures import Future
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +17,26 @@ import msgspec
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused, ask_for_secret, check_user
-from falcon_events.link.messages import PROTOCOL, Answer, Ask, Batch, Failed, Hello, Leave, Log, News, Noted, Results, Welcome
+from falcon_events.link.client import Client, failure_of, result_of
+from falcon_events.link.messages import (
+    PROTOCOL,
+    Answer,
+    Ask,
+    Batch,
+    Counted,
+    Failed,
+    Hello,
+    Leave,
+    Log,
+    News,
+    Noted,
+    Results,
+    Welcome,
+)
 from falcon_events.link.operations import Operations
 from falcon_events.store import directory
 from falcon_events.store.pending import Pending
-from falcon_events.store.records import NewEvent, OwnerState, Receipt, Snapshot
+from falcon_events.store.records import Metrics, NewEvent, OwnerState, Receipt, Snapshot
 from falcon_events.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -33,23 +48,6 @@ SEND_S = 2.0
 """How long a client may leave its answers unread before it is cut off: the writer cannot wait for it."""
 NOTE_S = 2.0
 """How long a client may take to note a changed directory before it is cut off: a revoked key must not count any more."""
-
-
-class Client:
-    """One connected process."""
-
-    def __init__(self, channel: Channel, pid: int) -> None:
-        self.channel = channel
-        self.pid = pid
-        self.noted = 0
-        self.leaving = False
-
-    def send(self, message: messages.FromOwner) -> None:
-        """Sends a message, or ends the connection of a client that does not read."""
-        try:
-            self.channel.send_bytes(messages.encode(message))
-        except OSError:
-            self.channel.end()
 
 
 class Clients:
@@ -66,13 +64,15 @@ class Clients:
         self._address = address
         self._since = datetime.now(UTC)
         self._secret = secret
-        self._operations = Operations(store, self._directory_changed, self._state)
+        self._operations = Operations(store, self._directory_changed, self)
         self._changing = threading.Lock()  # one change of the directory at a time
         self._changed = threading.Condition()
         self._clients: set[Client] = set()
         self._greeting = threading.Semaphore(STRANGERS)
         self._version = 1
         self._directory: Snapshot = store.run(directory.load).result()
+        self._generation = 0
+        self._refused: dict[str, dict[int, int]] = {}
         self._over = False
         self._had_one = False
         self._alone_since = time.monotonic()
@@ -148,6 +148,8 @@ class Clients:
             pass
         except (Refused, msgspec.MsgspecError) as error:
             logger.warning("a connection was ended: %s", error)
+        except Exception:  # whatever a client may have sent is no reason to leave the others alone
+            logger.exception("a connection was ended")
         finally:
             with self._changed:
                 if client is not None:
@@ -168,11 +170,13 @@ class Clients:
             channel.send_bytes(messages.encode(Failed(0, "StoreError", text)))
             return None
         channel.limit(0, SEND_S)
-        client = Client(channel, hello.pid)
+        client = Client(channel, hello)
         with self._changed:
             if self._over:
                 return None
-            client.send(Welcome(hello.pid, self._store.uuid_namespace, self._version, self._directory))
+            self._generation = max(self._generation, hello.generation)
+            directory_now = (self._version, self._directory)
+            client.send(Welcome(os.getpid(), self._store.uuid_namespace, *directory_now, self._generation))
             client.noted = self._version
             self._clients.add(client)
             self._had_one = True
@@ -188,6 +192,10 @@ class Clients:
                 with self._changed:
                     client.noted = max(client.noted, version)
                     self._changed.notify_all()
+            case Counted(refused, waiting):
+                client.waiting = waiting
+                with self._changed:
+                    self._refused[client.id] = refused
             case Leave():
                 with self._changed:
                     client.leaving = True
@@ -206,7 +214,7 @@ class Clients:
             return
 
         def answer(_: Pending[Receipt]) -> None:
-            client.send(Results(number, [_result(event, one) for event, one in zip(events, pending, strict=True)]))
+            client.send(Results(number, [result_of(event, one) for event, one in zip(events, pending, strict=True)]))
 
         pending[-1].add_done_callback(answer)  # the writer takes and answers them in order
 
@@ -214,19 +222,43 @@ class Clients:
         try:
             future = self._operations.start(ask.name, ask.arguments)
         except EventsError as error:
-            client.send(_failed(ask.number, error))
+            client.send(failure_of(ask.number, error))
             return
 
         def answer(done: Future[Any]) -> None:
             error = done.exception()
-            client.send(Answer(ask.number, done.result()) if error is None else _failed(ask.number, error))
+            client.send(Answer(ask.number, done.result()) if error is None else failure_of(ask.number, error))
 
         future.add_done_callback(answer)
 
-    def _state(self) -> OwnerState:
+    def state(self) -> OwnerState:
+        """Which process holds the store, and for whom."""
         with self._changed:
             pids = sorted(client.pid for client in self._clients)
         return OwnerState(os.getpid(), self._since, self._address, pids)
+
+    def metrics(self) -> Metrics:
+        """What a monitoring system wants to know."""
+        measures, waiting = self._store.measures()
+        path = self._store.path
+        log = path.with_name(path.name + ".wal")
+        refused: Counter[int] = Counter()
+        with self._changed:
+            for counts in self._refused.values():
+                refused.update(counts)
+            waiting += sum(client.waiting for client in self._clients)
+            clients, generation = len(self._clients), self._generation
+        return Metrics(
+            measures=measures,
+            refused=dict(refused),
+            waiting=waiting,
+            clients=clients,
+            owner_changes=generation,
+            owner_started_at=self._since.timestamp(),
+            file_bytes=path.stat().st_size if path.exists() else 0,
+            log_bytes=log.stat().st_size if log.exists() else 0,
+            healthy=self._store.health() is None,
+        )
 
     def _directory_changed(self) -> None:
         """Tells every client, and returns when all of them answer by the changed directory."""
@@ -250,25 +282,3 @@ class Clients:
 
     def _knows(self, client: Client, version: int) -> bool:
         return client.noted >= version or client not in self._clients
-
-
-def _result(event: NewEvent, pending: Pending[Receipt]) -> bool | str | Receipt | None:
-    error = pending.exception()
-    if isinstance(error, StoreUnavailable):
-        return error.failures[0].message
-    if error is not None:
-        return None
-    receipt = pending.result()
-    return receipt if receipt.duplicate or receipt.event_id != event.id else receipt.identify_event_sent
-
-
-def _failed(number: int, error: BaseException) -> Failed:
-    if isinstance(error, StoreUnavailable):
-        return Failed(number, "StoreUnavailable", error.failures[0].message)
-    if isinstance(error, EventsError):
-        return Failed(number, type(error).__name__, str(error))
-    with suppress(Exception):
-        logger.error("an operation failed", exc_info=error)
-    return Failed(
-        number, "EventsError", f"The database says: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-    )

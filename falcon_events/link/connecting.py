@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import msgspec
@@ -42,9 +43,12 @@ class Connector:
         self.create = create
         self._db = db
         self._settings = settings
+        self.forked()
 
     def forked(self) -> None:
-        """A child has nothing of its parent's connections."""
+        """A child is a client of its own."""
+        self._client = uuid.uuid4().hex
+        self._owner = self._owners = 0
 
     def connect(self, wait_s: float | None, leaving: threading.Event) -> tuple[Channel, Welcome]:
         """A connection to the store's owner, whoever that is by then.
@@ -84,17 +88,20 @@ class Connector:
         with unforked:  # a child's copy of a connection that nobody minds yet would keep it open
             connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             channel = Channel(connected)
+            owners = self._owners + (self._owner not in (0, place.pid))
             try:
                 connected.connect(place.address)
                 check_user(connected)
                 channel.limit(GREETING_S, GREETING_S)
                 show_secret(channel, place.secret)
-                channel.send_bytes(messages.encode(Hello(PROTOCOL, release(), os.getpid())))
+                channel.send_bytes(messages.encode(Hello(PROTOCOL, release(), os.getpid(), self._client, owners)))
                 welcome = messages.decode_from_owner(channel.recv_bytes())
             except (OSError, EOFError, Refused, msgspec.MsgspecError):
                 channel.close()
                 return None
         if isinstance(welcome, Welcome):
+            self._owner = welcome.pid
+            self._owners = welcome.generation
             return channel, welcome
         channel.close()
         raise StoreError(getattr(welcome, "text", f"{db} is owned by a process that does not answer as it should."))

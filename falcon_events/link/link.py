@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -16,23 +17,20 @@ from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnav
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused
 from falcon_events.link.connecting import Connector
-from falcon_events.link.messages import Answer, Failed, Leave, Log, News, Noted, Results, Welcome
-from falcon_events.link.outbox import CANNOT_NOW, Outbox, settle
+from falcon_events.link.messages import Answer, Counted, Failed, Leave, Log, News, Noted, Results, Welcome
+from falcon_events.link.outbox import CANNOT_NOW, CLOSED, LOST, Outbox, settle
 from falcon_events.link.process import mind, unforked
 from falcon_events.link.questions import UNKNOWN, Questions, give_up
 from falcon_events.link.sending import Sender
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending
 from falcon_events.store.records import NewEvent, Receipt, Snapshot
-from falcon_events.visitors import random_uuids
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 TICK_S = 0.5
 RETRY_S = 0.5
-CLOSED = "The event store is closed."
-LOST = "The event store's owner did not answer in time. Try again later."
 
 
 class Link:
@@ -69,7 +67,9 @@ class Link:
         self._failure: str | None = None
         self._thread: threading.Thread | None = None
         self._leaving = threading.Event()
-        self._ids = random_uuids()
+        self._counted: Counted | None = None
+        self.refused: Counter[int] = Counter()
+        """How many requests were refused with which code, in this process."""
 
     def forked(self) -> None:
         """Starts anew in a child: the parent's connection, threads and waiting events are the parent's."""
@@ -86,7 +86,7 @@ class Link:
 
     @property
     def is_open(self) -> bool:
-        """Whether an owner was found, and close() not called."""
+        """Whether it is in use."""
         return self._started and not self._closed
 
     def open(self, wait_s: float | None = None) -> None:
@@ -126,9 +126,9 @@ class Link:
         while self._busy() and thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.005)
         self._leaving.set()
+        self._tell_counts()
         self._sender.send(messages.encode(Leave()))
-        if thread is not threading.current_thread():
-            thread.join()
+        thread.join()
 
     def submit(self, event: NewEvent) -> Pending[Receipt]:
         """Queues an event; there is a receipt once it is committed and synced to disk.
@@ -143,8 +143,6 @@ class Link:
                 raise StoreClosed
             if self._failure is not None:
                 raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
-            if event.event_id is None:  # what a second owner will look for where the first has died
-                event = msgspec.structs.replace(event, own_id=next(self._ids))
             waiting = self._outbox.add(event)
             self._pump()
         return waiting
@@ -172,23 +170,14 @@ class Link:
             self._sender.send(messages.encode(question.ask))
         return question.future
 
-    def properties(self, list_id: int) -> Future[dict[str, list[str]]]:
-        """The names of a list's properties by event type, both in code-point order, exact at this moment."""
-        return self.ask("properties", list_id, returns=dict[str, list[str]])
-
     def health(self) -> str | None:
         """Why the store takes no events at present, or None while it does."""
         try:
-            answer = self.ask("health", returns=str | None)
-            with self._lock:
-                if self._outbox.is_full():
-                    return "The event store's queue is full."
-            said: str | None = answer.result(self._settings.commit_wait_s)
+            answer: str | None = self.ask("health", returns=str | None).result(self._settings.commit_wait_s)
         except (StoreUnavailable, StoreError, TimeoutError) as error:
-            if self._failure is not None:
-                return self._failure
-            return error.failures[0].message if isinstance(error, StoreUnavailable) else str(error) or LOST
-        return said
+            words = error.failures[0].message if isinstance(error, StoreUnavailable) else str(error)
+            return self._failure or words or LOST
+        return "The event store's queue is full." if answer is None and self._outbox.is_full() else answer
 
     def _busy(self) -> bool:
         return bool(len(self._outbox) or self._questions)
@@ -210,6 +199,7 @@ class Link:
         channel.limit(TICK_S, max(self._settings.commit_wait_s, 1.0))
         self._told(welcome.directory)
         channel.send_bytes(messages.encode(Noted(welcome.version)))
+        self._counted = None
         with self._lock:
             self.uuid_namespace = welcome.uuid_namespace
             self._failure = None
@@ -231,10 +221,7 @@ class Link:
             channel.close()
             channel = None if self._leaving.is_set() else self._another()
         self._sender.close()
-        with self._lock:
-            self._outbox.fail(CLOSED)
-            questions = self._questions.take_all()
-        give_up(questions, CLOSED)
+        self._give_up(CLOSED)
 
     def _another(self) -> Channel | None:
         """A connection to whichever process owns the store next; None once this tracker closes."""
@@ -249,26 +236,28 @@ class Link:
                 reason = f"The event store has failed: {error}"
                 if self._failure != reason:
                     logger.error("%s", reason)
-                with self._lock:
-                    self._failure = reason
-                    self._outbox.fail(CANNOT_NOW)
-                    questions = self._questions.take_all()
-                give_up(questions, CANNOT_NOW)
+                self._failure = reason
+                self._give_up(CANNOT_NOW)
                 self._leaving.wait(RETRY_S)
         return None
 
     def _read(self, channel: Channel) -> None:
         """Takes what the owner sends, until the connection ends."""
+        next_tick = 0.0
         while True:
             try:
                 self._take(channel, messages.decode_from_owner(channel.recv_bytes()))
             except BlockingIOError:
-                self._expire()
+                pass
             except (EOFError, OSError):
                 return
             except (Refused, msgspec.MsgspecError) as error:
                 logger.error("the store's owner says what nobody understands: %s", error)
                 return
+            if (now := time.monotonic()) >= next_tick:
+                next_tick = now + TICK_S
+                self._expire()
+                self._tell_counts()
 
     def _take(self, channel: Channel, message: messages.FromOwner) -> None:
         match message:
@@ -287,8 +276,20 @@ class Link:
                 channel.send_bytes(messages.encode(Noted(version)))
             case Log(level, name, text):
                 logging.getLogger(name).log(level, "%s", text)
-            case Welcome():
+            case _:
                 pass
+
+    def _give_up(self, reason: str) -> None:
+        with self._lock:
+            self._outbox.fail(reason)
+            questions = self._questions.take_all()
+        give_up(questions, reason)
+
+    def _tell_counts(self) -> None:
+        counted = Counted(dict(self.refused), len(self._outbox))
+        if counted != self._counted:
+            self._counted = counted
+            self._sender.send(messages.encode(counted))
 
     def _expire(self) -> None:
         with self._lock:

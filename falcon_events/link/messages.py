@@ -18,6 +18,10 @@ class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
     protocol: int
     release: str
     pid: int
+    client: str
+    """An id of the tracker's own, by which its counts are known when it comes back."""
+    generation: int
+    """How many owners it has had before."""
 
 
 class Batch(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -42,6 +46,13 @@ class Noted(msgspec.Struct, frozen=True, tag=True, array_like=True):
     version: int
 
 
+class Counted(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """What the client has refused so far by code, and how many events wait there."""
+
+    refused: dict[int, int]
+    waiting: int
+
+
 class Leave(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """The client is about to go; the connection's end says that the owner has done what was left to do."""
 
@@ -53,6 +64,8 @@ class Welcome(msgspec.Struct, frozen=True, tag=True, array_like=True):
     uuid_namespace: bytes
     version: int
     directory: Snapshot
+    generation: int
+    """How many owners were replaced before this one."""
 
 
 class Results(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -96,7 +109,7 @@ class Log(msgspec.Struct, frozen=True, tag=True, array_like=True):
     text: str
 
 
-FromClient = Hello | Batch | Ask | Noted | Leave
+FromClient = Hello | Batch | Ask | Noted | Counted | Leave
 FromOwner = Welcome | Results | Answer | Failed | News | Log
 
 encode = msgspec.msgpack.Encoder().encode

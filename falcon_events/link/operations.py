@@ -7,13 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 import msgspec
 
 from falcon_events.errors import EventsError
+from falcon_events.link.limits import Limits
 from falcon_events.store import directory as rows
-from falcon_events.store.records import Check, OwnerState, Recount, Selection, Sizes, Stats, Table
+from falcon_events.store.records import Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
 from falcon_events.store.store import Store
 
 READS = ("accounts", "lists", "keys", "load", "account_id")
@@ -22,18 +23,29 @@ CHANGES = ("add_account", "add_list", "rename_list", "add_key", "revoke_key", "a
 """Operations of store/directory.py after which every client needs the directory anew."""
 
 
+class People(Protocol):
+    """Those that use the store."""
+
+    def state(self) -> OwnerState:
+        """Who holds the store, and for whom."""
+
+    def metrics(self) -> Metrics:
+        """What they have to tell a monitoring system."""
+
+
 class Operations:
     """The named operations on a store.
 
     Args:
         store: the open store.
         changed: tells every client of a changed directory, and returns when they know.
-        state: tells who holds the store, and for whom.
+        people: tells who holds the store, and for whom.
     """
 
-    def __init__(self, store: Store, changed: Callable[[], None], state: Callable[[], OwnerState]) -> None:
+    def __init__(self, store: Store, changed: Callable[[], None], people: People) -> None:
         self._store = store
-        self._state = state
+        self._people = people
+        self._limits = Limits()
         self._changed = changed
 
     def start(self, name: str, arguments: list[Any]) -> Future[Any]:
@@ -88,7 +100,15 @@ class Operations:
 
     def owner(self) -> Future[OwnerState]:
         """Which process holds the file, and for whom."""
-        return _done(self._state())
+        return _done(self._people.state())
+
+    def metrics(self) -> Future[Metrics]:
+        """What a monitoring system wants to know."""
+        return _done(self._people.metrics())
+
+    def hit(self, kind: str, who: str, per_minute: int) -> Future[int]:
+        """Counts a request against a rate limit; after how many seconds the next one may be, 0 where this one may."""
+        return _done(self._limits.hit(kind, who, per_minute))
 
     def health(self) -> Future[str | None]:
         """Why the store takes no events at present."""

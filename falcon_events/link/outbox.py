@@ -12,10 +12,13 @@ from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.visitors import random_uuids
 
 IN_FLIGHT = 2
 """While one batch commits the next one is under way, so that the owner never waits for it."""
 CANNOT_NOW = "The event store cannot take the event now. Try again later."
+CLOSED = "The event store is closed."
+LOST = "The event store's owner did not answer in time. Try again later."
 FULL = "The event store's queue is full. Try again later."
 REFUSES = "The database refuses this event; the log has the details."
 
@@ -45,6 +48,7 @@ class Outbox:
         self._held_bytes = self._held = 0
         self._turnstile = Turnstile()
         self._number = 0
+        self._ids = random_uuids()
 
     def add(self, event: NewEvent) -> Waiting:
         """Puts an event in line; raises StoreUnavailable where the line is full."""
@@ -52,6 +56,8 @@ class Outbox:
             raise StoreUnavailable(FULL)
         if self._turnstile.left == self._settings.batch_events:
             self._turnstile = Turnstile()  # the next batch's
+        if event.event_id is None:  # what a second owner will look for where the first has died
+            event = msgspec.structs.replace(event, own_id=next(self._ids))
         waiting = Waiting(event, self._turnstile)
         self._held += 1
         self._held_bytes += event.size

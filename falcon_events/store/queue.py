@@ -103,6 +103,9 @@ class Queue:
             self._turnstile = Turnstile()  # what waits now is answered together
         return batch, None
 
+    def __len__(self) -> int:
+        return len(self._queue)
+
     def is_full(self) -> bool:
         """Whether the next event would be refused."""
         return len(self._queue) >= self._settings.queue_events or self._queued_bytes >= self._settings.queue_bytes

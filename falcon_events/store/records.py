@@ -157,3 +157,37 @@ class OwnerState(msgspec.Struct, frozen=True):
     socket: str
     clients: list[int]
     """The processes that use the store through it."""
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """How many values came up to each bound, and past the last one; and their sum."""
+
+    bounds: list[float]
+    counts: list[int]
+    total: float
+
+
+class Measures(msgspec.Struct, frozen=True):
+    """The writer's work since the store was opened; times in seconds."""
+
+    stored: int
+    duplicates: int
+    failed: int
+    batches: Distribution
+    commits: Distribution
+    folds: Distribution
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    """What all processes that use a store have to tell a monitoring system; sizes in bytes."""
+
+    measures: Measures
+    refused: dict[int, int]
+    """Requests that were refused, by documented code, in all processes."""
+    waiting: int
+    clients: int
+    owner_changes: int
+    owner_started_at: float
+    file_bytes: int
+    log_bytes: int
+    healthy: bool

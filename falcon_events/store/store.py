@@ -20,8 +20,9 @@ from falcon_events.store.files import FileLock
 from falcon_events.store.gate import Gate
 from falcon_events.store.opening import open_database
 from falcon_events.store.pending import Pending
-from falcon_events.store.records import Check, NewEvent, Receipt, Recount, Selection, Sizes, Stats, Table
-from falcon_events.store.writer import Task, Writer
+from falcon_events.store.queue import Task
+from falcon_events.store.records import Check, Measures, NewEvent, Receipt, Recount, Selection, Sizes, Stats, Table
+from falcon_events.store.writer import Writer
 
 T = TypeVar("T")
 READERS = 2
@@ -162,6 +163,11 @@ class Store:
             form: `parquet` (the columns of the table) or `ndjson` (one request body a line).
         """
         return self._read(lambda connection: reads.export(connection, selection, target, form), aside=True)
+
+    def measures(self) -> tuple[Measures, int]:
+        """What the writer has done, and how many events wait for it."""
+        writer = self._open_writer()
+        return writer.meters.state(), writer.waiting()
 
     def run(self, task: Task) -> Future[Any]:
         """Runs a piece of work of the access tables on the writing connection."""

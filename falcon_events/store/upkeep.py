@@ -12,6 +12,7 @@ import duckdb
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue
 from falcon_events.store.batch import BatchCommitter
+from falcon_events.store.meters import Meters
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Upkeep:
         wal: the path of the log.
         settings: how far the catalogue may lag behind.
         clock: the current time in seconds since 1970.
+        meters: count the folds.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class Upkeep:
         wal: Path,
         settings: Settings,
         clock: Callable[[], float],
+        meters: Meters,
     ) -> None:
         self._connection = connection
         self._committer = committer
         self._wal = wal
         self._settings = settings
         self._clock = clock
+        self._meters = meters
         self._next_expiry = 0.0
         self.folded_seq = catalogue.folded_seq(connection)
         """The catalogue's watermark."""
@@ -66,6 +70,7 @@ class Upkeep:
         """Takes the new events into the catalogue, if there are at least so many; very large ones in smaller portions."""
         last = self._committer.last_seq
         while last - self.folded_seq >= least:
+            began = time.perf_counter()
             try:
                 self._committer.fold_bindings()
                 catalogue.fold(self._connection, last)
@@ -76,6 +81,7 @@ class Upkeep:
                 least = 1
             else:
                 self.folded_seq, last = last, self._committer.last_seq
+                self._meters.folded(time.perf_counter() - began)
 
     def _checkpoint(self, least_bytes: int) -> None:
         if self._wal.exists() and self._wal.stat().st_size >= least_bytes:

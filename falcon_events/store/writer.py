@@ -17,6 +17,7 @@ from falcon_events.settings import Settings
 from falcon_events.store.batch import BatchCommitter
 from falcon_events.store.faults import DEADLY, NOBODYS_FAULT, PASSING
 from falcon_events.store.files import Watched
+from falcon_events.store.meters import Meters
 from falcon_events.store.pending import Pending
 from falcon_events.store.queue import Queue, Task, Waiting
 from falcon_events.store.records import NewEvent, Receipt
@@ -57,6 +58,7 @@ class Writer:
         self._settings = settings
         self._clock = clock
         self._queue = Queue(settings)
+        self.meters = Meters()
         self._open(connect())
         self.failure: str | None = None
         """Why the store takes no events at present, or None while it does."""
@@ -69,7 +71,7 @@ class Writer:
         self.connection = connection
         self._file = Watched(self._path)
         self._committer = BatchCommitter(connection, self._settings.event_id_window_s, self._settings.binding_cache)
-        self._upkeep = Upkeep(connection, self._committer, self._wal, self._settings, self._clock)
+        self._upkeep = Upkeep(connection, self._committer, self._wal, self._settings, self._clock, self.meters)
 
     def submit(self, events: Sequence[NewEvent]) -> list[Pending[Receipt]]:
         """Queues events for the next commit, all or none; there is a receipt for each once it is synced to disk.
@@ -94,6 +96,10 @@ class Writer:
     def folded_seq(self) -> int:
         """The catalogue's watermark."""
         return self._upkeep.folded_seq
+
+    def waiting(self) -> int:
+        """How many events and tasks wait."""
+        return len(self._queue)
 
     def is_full(self) -> bool:
         """Whether the next event would be refused."""
@@ -166,7 +172,9 @@ class Writer:
         try:
             if not self._stands():
                 raise StoreUnavailable(CANNOT_NOW)
+            began = time.perf_counter()
             receipts = self._committer.commit([waiting.event for waiting in batch])
+            self.meters.committed(receipts, time.perf_counter() - began)
         except Exception as error:
             recovered = self._recover(error)
             if recovered is None:
@@ -186,6 +194,7 @@ class Writer:
         logger.error(
             "%d events cannot be stored, %s first", len(batch), batch[0].event.id or "one without EventID", exc_info=error
         )
+        self.meters.failed(len(batch))
         passing = self.failure is not None or isinstance(error, PASSING)
         for waiting in batch:
             waiting.set_exception(

@@ -1,0 +1,56 @@
+"""One connected process, as its owner sees it."""
+
+from __future__ import annotations
+
+import logging
+
+from falcon_events.errors import EventsError, StoreUnavailable
+from falcon_events.link import messages
+from falcon_events.link.channel import Channel
+from falcon_events.link.messages import Failed, Hello
+from falcon_events.store.pending import Pending
+from falcon_events.store.records import NewEvent, Receipt
+
+logger = logging.getLogger(__name__)
+
+
+class Client:
+    """One connected process."""
+
+    def __init__(self, channel: Channel, hello: Hello) -> None:
+        self.channel = channel
+        self.pid = hello.pid
+        self.id = hello.client
+        self.waiting = 0
+        self.noted = 0
+        self.leaving = False
+
+    def send(self, message: messages.FromOwner) -> None:
+        """Sends a message, or ends the connection of a client that does not read."""
+        try:
+            self.channel.send_bytes(messages.encode(message))
+        except OSError:
+            self.channel.end()
+
+
+def result_of(event: NewEvent, pending: Pending[Receipt]) -> bool | str | Receipt | None:
+    """What became of an event, as Results tells it."""
+    error = pending.exception()
+    if isinstance(error, StoreUnavailable):
+        return error.failures[0].message
+    if error is not None:
+        return None
+    receipt = pending.result()
+    return receipt if receipt.duplicate or receipt.event_id != event.id else receipt.identify_event_sent
+
+
+def failure_of(number: int, error: BaseException) -> Failed:
+    """Why there is no answer to a question; what nobody expected goes to the log."""
+    if isinstance(error, StoreUnavailable):
+        return Failed(number, "StoreUnavailable", error.failures[0].message)
+    if isinstance(error, EventsError):
+        return Failed(number, type(error).__name__, str(error))
+    logger.error("an operation failed", exc_info=error)
+    return Failed(
+        number, "EventsError", f"The database says: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    )

@@ -1,0 +1,61 @@
+"""Metrics in Prometheus' text format, for all processes that use a store; docs/metrics.md describes each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import accumulate
+
+from falcon_events.errors import EventsError
+from falcon_events.store.records import Distribution, Metrics
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def exposition(metrics: Metrics) -> bytes:
+    """The metrics as a monitoring system reads them.
+
+    Raises:
+        EventsError: prometheus_client is not installed.
+    """
+    try:
+        from prometheus_client import CollectorRegistry, generate_latest
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+    except ImportError:
+        raise EventsError("Metrics need prometheus_client: pip install 'falcon-events[metrics]'.") from None
+
+    def counter(name: str, help: str, value: float) -> Metric:
+        return CounterMetricFamily(f"falcon_events_{name}", help, value=value)
+
+    def gauge(name: str, help: str, value: float) -> Metric:
+        return GaugeMetricFamily(f"falcon_events_{name}", help, value=value)
+
+    def histogram(name: str, help: str, values: Distribution) -> Metric:
+        bounds = [*(str(float(bound)) for bound in values.bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(values.counts), strict=True))
+        return HistogramMetricFamily(f"falcon_events_{name}", help, buckets=buckets, sum_value=values.total)
+
+    class Collector:
+        def collect(self) -> Iterator[Metric]:
+            measures = metrics.measures
+            yield counter("stored", "Events that were committed.", measures.stored)
+            yield counter("duplicates", "Events whose EventID was stored before.", measures.duplicates)
+            yield counter("failed", "Events that were accepted and could not be committed.", measures.failed)
+            refused = CounterMetricFamily("falcon_events_refused", "Failures in answers, by documented code.", labels=["code"])
+            for code, count in sorted(metrics.refused.items()):
+                refused.add_metric([str(code)], count)
+            yield refused
+            yield histogram("batch_events", "Events in one commit.", measures.batches)
+            yield histogram("commit_seconds", "How long a commit took.", measures.commits)
+            yield histogram("fold_seconds", "How long a fold into the catalogue took.", measures.folds)
+            yield gauge("waiting_events", "Events that wait for their commit, in all processes.", metrics.waiting)
+            yield gauge("clients", "Processes that use the store.", metrics.clients)
+            yield counter("owner_changes", "How often another process had to take the file over.", metrics.owner_changes)
+            yield gauge("owner_start_time_seconds", "When the owner of the file started.", metrics.owner_started_at)
+            yield gauge("file_bytes", "Size of the database file.", metrics.file_bytes)
+            yield gauge("log_bytes", "Size of the write-ahead log.", metrics.log_bytes)
+            yield gauge("healthy", "1 while events are taken, else 0.", float(metrics.healthy))
+
+    registry = CollectorRegistry()
+    registry.register(Collector())
+    text: bytes = generate_latest(registry)
+    return text
