@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.link import messages
@@ -10,6 +11,8 @@ from falcon_events.link.channel import Channel
 from falcon_events.link.messages import Failed, Hello
 from falcon_events.store.pending import Pending
 from falcon_events.store.records import NewEvent, Receipt
+
+QUESTIONS = 256
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +25,8 @@ class Client:
         self.pid = hello.pid
         self.id = hello.client
         self.waiting = 0
+        self.questions = threading.Semaphore(QUESTIONS)
+        """What it may ask at once; who asks for more is not read until there are answers."""
         self.noted = 0
         self.leaving = False
 

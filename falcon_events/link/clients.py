@@ -35,6 +35,7 @@ from falcon_events.link.messages import (
 )
 from falcon_events.link.operations import Operations
 from falcon_events.store import directory
+from falcon_events.store.files import log_of
 from falcon_events.store.pending import Pending
 from falcon_events.store.records import Metrics, NewEvent, OwnerState, Receipt, Snapshot
 from falcon_events.store.store import Store
@@ -219,13 +220,18 @@ class Clients:
         pending[-1].add_done_callback(answer)  # the writer takes and answers them in order
 
     def _ask(self, client: Client, ask: Ask) -> None:
+        client.questions.acquire()
         try:
             future = self._operations.start(ask.name, ask.arguments)
         except EventsError as error:
+            client.questions.release()
             client.send(failure_of(ask.number, error))
             return
 
         def answer(done: Future[Any]) -> None:
+            client.questions.release()
+            if done.cancelled():  # the store is closed
+                return
             error = done.exception()
             client.send(Answer(ask.number, done.result()) if error is None else failure_of(ask.number, error))
 
@@ -241,7 +247,7 @@ class Clients:
         """What a monitoring system wants to know."""
         measures, waiting = self._store.measures()
         path = self._store.path
-        log = path.with_name(path.name + ".wal")
+        log = log_of(path)
         refused: Counter[int] = Counter()
         with self._changed:
             for counts in self._refused.values():

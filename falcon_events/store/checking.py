@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from falcon_events.store import catalogue
+from falcon_events.store.files import log_of
 from falcon_events.store.records import Check
 
 SCANNED = ("accounts", "lists", "api_keys", "sessions", "events", "bindings", "event_ids", "event_types", "event_properties")
@@ -35,7 +36,7 @@ def check(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Check]:
 
 def _files(path: Path) -> list[Check]:
     found = []
-    for file in (path, path.with_name(path.name + ".wal"), path.with_name(path.name + ".lock")):
+    for file in (path, log_of(path), path.with_name(path.name + ".lock")):
         if not file.exists():
             continue
         mode = stat.S_IMODE(file.stat().st_mode)

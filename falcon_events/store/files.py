@@ -69,6 +69,11 @@ class FileLock:
         os.pwrite(self._descriptor, text.encode(), 0)
 
 
+def log_of(path: Path) -> Path:
+    """The write-ahead log of a store."""
+    return path.with_name(f"{path.name}.wal")
+
+
 class Watched:
     """A file under its name: deleted or replaced while it is open, it is still written to, and nobody finds that again.
 
@@ -104,7 +109,7 @@ class Watched:
 
 def set_log_aside(path: Path) -> Path | None:
     """Renames the log of a store whose file has been replaced: it belongs to the old one. Its new path, if there was one."""
-    log = path.with_name(path.name + ".wal")
+    log = log_of(path)
     aside = log.with_name(f"{log.name}.replaced-{time.time_ns()}")
     try:
         log.rename(aside)
@@ -125,7 +130,7 @@ def check_access(path: Path, *, create: bool) -> None:
         StoreError: the file or its folder cannot be read or written.
     """
     if not path.exists():
-        if (log := path.with_name(path.name + ".wal")).exists():
+        if (log := log_of(path)).exists():
             raise StoreError(f"{path} is missing, but its log {log.name} is there. Put the file back, or move the log away.")
         if not create:
             raise StoreMissing(f"{path} does not exist. Give the path of a store, or start `falcon-events serve` to make one.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -10,9 +11,13 @@ import duckdb
 
 from falcon_events.errors import StoreError, StoreLocked
 from falcon_events.settings import Settings
-from falcon_events.store.files import WRITABLE, check_access
+from falcon_events.store.files import WRITABLE, check_access, log_of
 from falcon_events.store.migrations import migrate
 
+logger = logging.getLogger(__name__)
+
+TOLD_BYTES = 4 << 20
+"""A log of this size may take a while; a smaller one is not worth a line."""
 STORAGE_VERSION = "v1.5.0"
 """The oldest DuckDB whose files this package writes, whatever the installed one would prefer."""
 
@@ -33,6 +38,9 @@ def open_database(path: Path, settings: Settings, *, create: bool = True) -> duc
     check_access(path, create=create)
     if not path.exists():
         _make(path, settings)
+    log = log_of(path)
+    if log.exists() and (size := log.stat().st_size) >= TOLD_BYTES:
+        logger.info("opening %s and taking in its log of %.1f MB", path, size / 1e6)
     return _connect(path, settings)
 
 
@@ -86,6 +94,11 @@ def _explained(path: Path, error: duckdb.Error) -> StoreError:
         return StoreError(f"{path} is not a DuckDB database. Give the path of a store, or of a file that does not exist yet.")
     if "newer" in text or "version number" in text:
         return StoreError(f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade with: pip install -U duckdb")
+    if "WAL" in text or "wal" in text.replace(str(path), ""):
+        return StoreError(
+            f"{log_of(path)} is damaged and cannot be taken in: {text} Restore {path} from a backup, or set the log aside "
+            f"by renaming it; then the store opens without the events that only the log has."
+        )
     if "Could not read enough bytes" in text or isinstance(error, (duckdb.FatalException, duckdb.SerializationException)):
         return StoreError(f"{path} is damaged: {text} Restore it from a backup.")
     return StoreError(f"{path} cannot be opened: {text}")

@@ -8,6 +8,7 @@ import duckdb
 import msgspec
 
 from falcon_events.errors import EventsError, NotFound
+from falcon_events.store.files import log_of
 from falcon_events.store.maintenance import quoted
 from falcon_events.store.records import Selection, Stats, TypeCount
 from falcon_events.timestamps import format_timestamp
@@ -55,7 +56,7 @@ def stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
         ((version,),) = connection.execute("select schema_version from meta").fetchall()
     finally:
         connection.rollback()
-    wal = path.with_name(path.name + ".wal")
+    wal = log_of(path)
     return Stats(
         events=sum(count.events for count in by_type),
         by_type=by_type,

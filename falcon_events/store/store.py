@@ -16,7 +16,7 @@ import duckdb
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue, checking, maintenance, reads
-from falcon_events.store.files import FileLock
+from falcon_events.store.files import FileLock, log_of
 from falcon_events.store.gate import Gate
 from falcon_events.store.opening import open_database
 from falcon_events.store.pending import Pending
@@ -116,7 +116,7 @@ class Store:
             self._closed = True
             for pool in (self._asides, self._readers):
                 if pool is not None:
-                    pool.shutdown()
+                    pool.shutdown(cancel_futures=True)
             while self._cursors:
                 self._cursors.pop().close()
             if self._writer is not None:
@@ -211,7 +211,7 @@ class Store:
     def _replace_with(self, fresh: Path) -> None:
         """Puts another file in the closed store's place."""
         self._close_cursors()
-        if self.path.with_name(self.path.name + ".wal").exists():  # it would belong to a file that is gone
+        if log_of(self.path).exists():  # it would belong to a file that is gone
             fresh.unlink()
             raise EventsError(f"{self.path} cannot be compacted now: its log could not be taken in. Try again later.")
         fresh.replace(self.path)

@@ -16,7 +16,7 @@ from falcon_events.errors import EventsError, StoreError, StoreUnavailable
 from falcon_events.settings import Settings
 from falcon_events.store.batch import BatchCommitter
 from falcon_events.store.faults import DEADLY, NOBODYS_FAULT, PASSING
-from falcon_events.store.files import Watched
+from falcon_events.store.files import Watched, log_of
 from falcon_events.store.meters import Meters
 from falcon_events.store.pending import Pending
 from falcon_events.store.queue import Queue, Task, Waiting
@@ -53,7 +53,7 @@ class Writer:
     ) -> None:
         self._connect = connect
         self._path = path
-        self._wal = path.with_name(path.name + ".wal")
+        self._wal = log_of(path)
         self._replaced = replaced
         self._settings = settings
         self._clock = clock

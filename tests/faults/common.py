@@ -1,0 +1,123 @@
+"""What the fault tests share: clients that retry until they get a 200, and a count of what the file holds at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from tests.harness import EVENT, Credentials, is_held, owner_of, plain, wait_until
+
+
+class Clients:
+    """Clients that send events with EventIDs, each again and again until it is acknowledged.
+
+    Args:
+        url: of the server.
+        credentials: of its store.
+        count: how many clients.
+        prefix: what stands before the API's paths.
+    """
+
+    def __init__(self, url: str, credentials: Credentials, count: int = 6, prefix: str = "") -> None:
+        self.acknowledged: set[str] = set()
+        self.given_up: set[str] = set()
+        self.refused: Counter[int] = Counter()
+        self.unanswered = 0
+        self.longest_s = 0.0
+        self._url = url + prefix
+        self._credentials = credentials
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._send) for _ in range(count)]
+
+    def __enter__(self) -> Clients:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Lets each client finish its event."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for(self, more: int) -> None:
+        """Returns when so many more events have been acknowledged."""
+        least = len(self.acknowledged) + more
+        wait_until(lambda: len(self.acknowledged) >= least, f"{len(self.acknowledged)} acknowledged; {self.refused}", seconds=120)
+
+    def _send(self) -> None:
+        with contextlib.closing(httpx.Client(base_url=self._url, timeout=30)) as client:
+            while not self._stopping.is_set():
+                self._send_one(client, str(uuid.uuid4()))
+
+    def _send_one(self, client: httpx.Client, event_id: str) -> None:
+        visitor = random.randrange(200)
+        body = self._credentials.event(EventID=event_id, event="load", id=f"v{visitor}", email=f"v{visitor}@example.com")
+        began = time.monotonic()
+        while time.monotonic() - began < 120:
+            try:
+                answer = client.post(EVENT, json=body)
+            except httpx.TransportError:
+                self.unanswered += 1
+                time.sleep(0.02)
+                continue
+            if answer.status_code == 200:
+                self.acknowledged.add(event_id)
+                self.longest_s = max(self.longest_s, time.monotonic() - began)
+                return
+            self.refused[answer.status_code] += 1
+            time.sleep(0.02)
+        self.given_up.add(event_id)
+
+
+def kill_owner(db: Path) -> int:
+    """Kills the owner of a store with -9, as soon as there is one; its process id."""
+    wait_until(lambda: is_held(db) and _published(db), "nobody owns the store")
+    pid = owner_of(db)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def assert_whole(db: Path, acknowledged: set[str]) -> None:
+    """Everything acknowledged is in the file, nothing twice, and each binding has one identify event."""
+    with plain(db) as connection:
+        stored = Counter(i for (i,) in connection.execute("select event_id::varchar from events where event = 'load'").fetchall())
+        identified = connection.execute(
+            "select count(*), count(distinct (list_id, visitor, lower(email))) from events where event = 'identify'"
+        ).fetchone()
+        numbered = connection.execute("select count(*), count(distinct seq) from events").fetchone()
+    assert acknowledged - stored.keys() == set()
+    assert [i for i, count in stored.items() if count > 1] == []
+    assert identified is not None
+    assert identified[0] == identified[1]
+    assert numbered is not None
+    assert numbered[0] == numbered[1]
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process that does nothing meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _published(db: Path) -> bool:
+    return len(db.with_name(db.name + ".lock").read_text().splitlines()) == 3

@@ -1,0 +1,253 @@
+"""Disks that are full, slow, read-only; files that are deleted or replaced: 503 meanwhile, nothing lost, no restart."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from falcon_events import EventTracking
+from tests.faults.common import Clients, assert_whole
+from tests.harness import fill_store, is_held, make_store, owner_of, plain, serving, wait_until
+
+DISK_MB = 24
+
+
+class Disk:
+    """A small disk of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._fill = folder / "fill"
+
+    def fill(self) -> None:
+        """Takes all the room that there is, again and again, as the database may give some back."""
+        with self._fill.open("ab", buffering=0) as filling, contextlib.suppress(OSError):
+            while True:
+                filling.write(b"\0" * 65536)
+        with self._fill.open("ab", buffering=0) as filling, contextlib.suppress(OSError):
+            while True:
+                filling.write(b"\0" * 512)
+
+    def empty(self) -> None:
+        """Gives the room back."""
+        self._fill.unlink(missing_ok=True)
+
+    def remount(self, how: str) -> None:
+        """Mounts it anew, read-only (`ro`) or not (`rw`)."""
+        subprocess.run(["mount", "-o", f"remount,{how}", str(self.folder)], check=True, capture_output=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A small tmpfs."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("mounting a disk needs root")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=700", "none", str(folder)], check=True)
+    yield Disk(folder)
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextlib.contextmanager
+def injected(db: Path, calls: str, fault: str) -> Iterator[None]:
+    """The owner of a store, for which some system calls are as the fault says."""
+    if shutil.which("strace") is None or os.geteuid() != 0:
+        pytest.skip("faults of system calls need strace and root")
+    command = ["strace", "-f", "-q", "-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}", "-p"]
+    tracer = subprocess.Popen([*command, str(owner_of(db))], stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait()
+
+
+def test_a_full_disk_refuses_and_resumes(flavour: str, disk: Disk) -> None:
+    """Full while the log is written: 503, queries go on; with room again, service goes on by itself; nothing lost or doubled."""
+    db = disk.folder / "events.duckdb"
+    credentials = make_store(db)
+    with serving(db, flavour) as served, Clients(served.url, credentials) as clients:
+        for _ in range(3):
+            clients.wait_for(50)
+            before = clients.refused[503]
+            disk.fill()
+            wait_until(lambda before=before: disk.fill() or clients.refused[503] > before + 10, "it takes events", served)  # type: ignore[misc]
+            names = served.client.properties(APIKey=credentials.full, ListID=94)
+            assert names.status_code == 200
+            assert "load" in names.json()["Properties"]
+            disk.empty()
+        clients.wait_for(50)
+        clients.stop()
+        assert not clients.given_up
+        assert clients.unanswered == 0
+        assert served.client.get("/healthz").status_code == 200
+        assert served.stop() == 0
+    disk.empty()
+    assert_whole(db, clients.acknowledged)
+
+
+def test_a_disk_that_is_full_at_a_checkpoint_refuses_and_resumes(flavour: str, disk: Disk) -> None:
+    """The database is dead after a failed checkpoint; it is opened again when there is room, without a restart."""
+    db = disk.folder / "events.duckdb"
+    credentials = make_store(db)
+    env = {"FALCON_EVENTS_CHECKPOINT_WAL_MB": "1"}
+    with serving(db, flavour, env=env) as served, Clients(served.url, credentials) as clients:
+        for _ in range(3):
+            clients.wait_for(100)
+            before = clients.refused[503]
+            log = db.with_name("events.duckdb.wal")
+            filling = disk.folder / "fill"
+            free = os.statvfs(disk.folder).f_bavail * os.statvfs(disk.folder).f_frsize
+            filling.write_bytes(b"\0" * max(0, free - 400_000))  # some more of the log, no checkpoint
+            wait_until(lambda before=before: clients.refused[503] > before + 10, f"it takes events, {log}", served)  # type: ignore[misc]
+            disk.empty()
+        clients.wait_for(50)
+        clients.stop()
+        assert not clients.given_up
+        assert served.stop() == 0
+    assert_whole(db, clients.acknowledged)
+
+
+def test_a_disk_that_has_become_read_only_refuses_and_resumes(flavour: str, db: Path) -> None:
+    """Every write fails with EROFS, as after an error of the disk: 503; when writes work again, so does the server."""
+    credentials = make_store(db)
+    with serving(db, flavour) as served, Clients(served.url, credentials) as clients:
+        for _ in range(2):
+            clients.wait_for(30)
+            before = clients.refused[503]
+            with injected(db, "write,pwrite64,fsync,fdatasync,ftruncate", "error=EROFS"):
+                wait_until(lambda before=before: clients.refused[503] > before + 10, "it takes events", served)  # type: ignore[misc]
+                assert served.client.properties(APIKey=credentials.full, ListID=94).status_code == 200
+        clients.wait_for(30)
+        clients.stop()
+        assert not clients.given_up
+        assert served.stop() == 0
+    assert_whole(db, clients.acknowledged)
+
+
+def test_a_slow_disk_delays_and_loses_nothing(flavour: str, db: Path) -> None:
+    """Each sync takes a fifth of a second longer: latency, no refusal."""
+    credentials = make_store(db)
+    with serving(db, flavour) as served, Clients(served.url, credentials) as clients:
+        clients.wait_for(20)
+        with injected(db, "fsync,fdatasync", "delay_exit=200000"):
+            clients.longest_s = 0.0
+            wait_until(lambda: clients.longest_s > 0.2, "the disk is not slow", served)
+            clients.wait_for(30)
+        clients.wait_for(20)
+        clients.stop()
+        assert clients.refused == {}
+        assert clients.unanswered == 0
+    assert_whole(db, clients.acknowledged)
+
+
+def test_a_deleted_file_is_not_written_to(flavour: str, db: Path) -> None:
+    """Moved away under a running server: 503 with the reason in /healthz; put back, service goes on with all that was there."""
+    credentials = make_store(db)
+    with serving(db, flavour) as served:
+        assert served.client.track(**credentials.event(event="load")).status_code == 200
+        away = db.with_name("away.duckdb")
+        db.rename(away)
+        assert served.client.track(**credentials.event(event="load")).status_code == 503
+        health = served.client.get("/healthz")
+        assert health.status_code == 503
+        assert "was deleted or moved" in health.json()["Errors"][0]["Message"]
+        assert not db.exists()
+        away.rename(db)
+        wait_until(
+            lambda: served.client.track(**credentials.event(event="load")).status_code == 200, "it does not resume", served
+        )
+        assert served.stop() == 0
+    with plain(db) as connection:
+        assert connection.execute("select count(*) from events where event = 'load'").fetchone() == (2,)
+
+
+def test_a_file_deleted_for_good_makes_no_new_one_behind_anybodys_back(db: Path) -> None:
+    """The server says that the store is missing, also after its owner has died; nothing is made in its place."""
+    credentials = make_store(db)
+    with serving(db) as served:
+        assert served.client.track(**credentials.event()).status_code == 200
+        db.unlink()
+        os.kill(owner_of(db), 9)
+        wait_until(lambda: "missing" in str(served.client.get("/healthz").text), "no word of it", served)
+        assert served.client.track(**credentials.event()).status_code == 503
+        assert not db.exists()
+
+
+def test_a_replaced_file_takes_over(flavour: str, db: Path) -> None:
+    """A backup moved into the place of a store in use: its events go on, the old one's log is kept beside it, and it is told."""
+    credentials = make_store(db)
+    with serving(db, flavour) as served:
+        assert served.client.track(**credentials.event(event="kept")).status_code == 200
+        copy = db.with_name("copy.duckdb")
+        with EventTracking(db) as tracking:
+            tracking.backup(copy)
+        assert served.client.track(**credentials.event(event="lost")).status_code == 200
+        copy.rename(db)
+        wait_until(lambda: served.client.track(**credentials.event(event="new")).status_code == 200, "it does not resume", served)
+        names = served.client.properties(APIKey=credentials.full, ListID=94).json()["Properties"]
+        assert {"kept", "new"} <= names.keys()
+        assert "lost" not in names
+        assert served.stop() == 0
+    assert list(db.parent.glob("events.duckdb.wal.replaced-*"))
+
+
+def test_a_backup_of_a_live_store_is_a_store(flavour: str, db: Path, tmp_path: Path) -> None:
+    """Made under load, it holds a moment of it, whole; started from, it goes on."""
+    credentials = make_store(db)
+    with serving(db, flavour) as served, Clients(served.url, credentials) as clients:
+        clients.wait_for(100)
+        before = set(clients.acknowledged)
+        copy = tmp_path / "copy.duckdb"
+        with EventTracking(db) as tracking:
+            size = tracking.backup(copy)
+        assert size == copy.stat().st_size
+        assert copy.stat().st_mode & 0o777 == 0o600
+        clients.wait_for(10)
+        clients.stop()
+    assert_whole(copy, before)
+    with EventTracking(copy) as tracking:
+        assert not tracking.recount(94).differs
+        assert tracking.track(94, "load", email="a@example.com").event_id
+
+
+def test_a_backup_that_does_not_fit_leaves_nothing(disk: Disk, db: Path) -> None:
+    """The error names the file; the store goes on."""
+    with EventTracking(db) as tracking:
+        fill_store(tracking)
+        disk.fill()
+        with pytest.raises(Exception, match=r"copy\.duckdb cannot be written"):
+            tracking.backup(disk.folder / "copy.duckdb")
+        assert [path.name for path in disk.folder.iterdir()] == ["fill"]
+        assert tracking.track(94, "load", email="a@example.com").event_id
+
+
+def test_compacting_under_load_gives_room_back_and_loses_nothing(flavour: str, db: Path) -> None:
+    """The file is replaced by a smaller one while clients send; everybody waits, nobody is refused."""
+    credentials = make_store(db)
+    with EventTracking(db) as tracking:
+        for _ in range(40):
+            tracking.track(95, "bulk", email="a@example.com", properties={str(n): os.urandom(400).hex() for n in range(200)})
+    with EventTracking(db) as tracking:
+        tracking.directory.delete_list(95)
+    with serving(db, flavour) as served, Clients(served.url, credentials) as clients:
+        clients.wait_for(50)
+        with EventTracking(db) as tracking:
+            sizes = tracking.compact()
+        assert sizes.after < sizes.before / 2
+        clients.wait_for(50)
+        clients.stop()
+        assert clients.refused == {}
+        assert served.stop() == 0
+    assert_whole(db, clients.acknowledged)
+    assert not is_held(db)
+    with duckdb.connect(str(db)) as connection:
+        assert connection.execute("select count(*) from lists").fetchone() == (2,)

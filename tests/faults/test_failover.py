@@ -1,0 +1,167 @@
+"""The owner of the file dies: another takes over, nothing acknowledged is lost, nothing is stored twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from falcon_events import EventTracking, StoreUnavailable
+from tests.faults.common import Clients, assert_whole, kill_owner, stopped
+from tests.harness import fill_store, is_held, make_store, owner_of, serving, wait_until
+
+ROOT = Path(__file__).parents[2]
+KILLS = 6
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from falcon_events.store.batch import BatchCommitter
+
+commit = BatchCommitter.commit
+
+
+def commit_and_die(self, events):
+    receipts = commit(self, events)
+    order = Path(os.environ["DIE_ORDER"])
+    if order.exists():
+        order.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return receipts
+
+
+BatchCommitter.commit = commit_and_die
+"""
+
+
+def test_killing_the_owner_again_and_again_loses_and_doubles_nothing(flavour: str, db: Path) -> None:
+    """Kill -9 of the owner under load: the requests in flight wait for the next one and succeed."""
+    credentials = make_store(db)
+    with serving(db, flavour, "--workers", "2") as served, Clients(served.url, credentials) as clients:
+        owners = set()
+        for _ in range(KILLS):
+            clients.wait_for(100)
+            owners.add(kill_owner(db))
+        clients.wait_for(50)
+        clients.stop()
+        assert len(owners) == KILLS
+        assert not clients.given_up
+        assert clients.refused.keys() <= {503}
+        assert served.stop() == 0, served.log()
+    assert_whole(db, clients.acknowledged)
+
+
+def test_an_owner_that_dies_after_the_commit_and_before_the_answer(flavour: str, db: Path, tmp_path: Path) -> None:
+    """The next owner finds the events by their ids: each is stored once, and its request gets the first answer."""
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(DIES)
+    order = tmp_path / "order"
+    credentials = make_store(db)
+    env = {"PYTHONPATH": os.pathsep.join([str(hooks), str(ROOT)]), "DIE_ORDER": str(order)}
+    with serving(db, flavour, env=env) as served:
+        for number, event_id in enumerate((None, "6d0c6f3e-63cf-4d0b-8a0e-1f0e6f5d7a11")):
+            owner = owner_of(db)
+            order.touch()
+            body = credentials.event(event="once", email=f"once{number}@example.com", EventID=event_id)
+            answer = served.client.track(**{name: value for name, value in body.items() if value is not None})
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["identify_event_sent"] is True
+            assert "X-Event-Duplicate" not in answer.headers
+            assert not order.exists()
+            assert owner_of(db) != owner
+            names = served.client.properties(APIKey=credentials.full, ListID=94)
+            assert names.json()["Properties"]["once"] == ["number-of-subscribers-imported"]
+        assert served.stop() == 0
+    with EventTracking(db) as tracking:
+        assert tracking.sql("select event, count(*) from events group by all order by all").rows == [["identify", 2], ["once", 2]]
+
+
+def test_a_silent_owner_gives_503_after_the_time_that_is_set(flavour: str, db: Path) -> None:
+    """A stopped owner: the request gets 503 after commit_wait_s, and the next ones succeed when it goes on."""
+    credentials = make_store(db)
+    with serving(db, flavour, env={"FALCON_EVENTS_COMMIT_WAIT_S": "1"}) as served:
+        with stopped(owner_of(db)):
+            answer = served.client.track(**credentials.event())
+            assert answer.status_code == 503
+            assert answer.headers["Retry-After"]
+        wait_until(lambda: served.client.track(**credentials.event()).status_code == 200, "it does not go on", served)
+
+
+def test_a_stopped_owner_delays_and_loses_nothing(flavour: str, db: Path) -> None:
+    """As with a disk that hangs for a moment: latency, and no loss."""
+    credentials = make_store(db)
+    with serving(db, flavour) as served, Clients(served.url, credentials) as clients:
+        for _ in range(3):
+            clients.wait_for(30)
+            with stopped(owner_of(db)):
+                before = len(clients.acknowledged)
+                with pytest.raises(AssertionError):
+                    wait_until(lambda before=before: len(clients.acknowledged) > before + 20, "none", seconds=0.5)  # type: ignore[misc]
+        clients.wait_for(30)
+        clients.stop()
+        assert clients.refused == {}
+        assert clients.unanswered == 0
+        served.stop()
+    assert_whole(db, clients.acknowledged)
+
+
+def test_killing_workers_loses_nothing(db: Path) -> None:
+    """A worker that is killed is replaced; what it had sent is stored or not, and the owner stays."""
+    credentials = make_store(db)
+    with serving(db, "asgi", "--workers", "3") as served, Clients(served.url, credentials) as clients:
+        for _ in range(3):
+            clients.wait_for(60)
+            with EventTracking(db) as tracking:
+                state = tracking.owner()
+            victim = next(pid for pid in state.clients if pid not in (os.getpid(), served.process.pid))
+            os.kill(victim, signal.SIGKILL)
+        clients.wait_for(60)
+        clients.stop()
+        served.stop()
+    assert_whole(db, clients.acknowledged)
+
+
+def test_an_owner_ends_with_its_last_client(db: Path) -> None:
+    """Whether that one closes its tracker or is killed; and the file is free then."""
+    tracking = EventTracking(db).open()
+    assert is_held(db)
+    tracking.close()
+    assert not is_held(db)
+    code = f"import os; from falcon_events import EventTracking; t = EventTracking({str(db)!r}).open(); os.kill(os.getpid(), 9)"
+    killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+    assert killed.returncode == -9
+    wait_until(lambda: not is_held(db), "it stays")
+
+
+def test_exit_without_close_loses_nothing(db: Path) -> None:
+    """However a process ends after its answer, the event is there."""
+    fill = EventTracking(db).open()
+    fill_store(fill)
+    fill.close()
+    endings = {"pass": 0, "os._exit(3)": 3, "os.kill(os.getpid(), 9)": -9, "raise SystemExit(4)": 4}
+    for ending, expected in endings.items():
+        code = (
+            "import os; from falcon_events import EventTracking\n"
+            f"EventTracking({str(db)!r}).track(94, 'load', email='a@example.com')\n{ending}"
+        )
+        assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == expected
+    with EventTracking(db) as tracking:
+        assert tracking.sql("select count(*) from events where event = 'load'").rows == [[len(endings)]]
+
+
+def test_what_must_not_be_done_twice_is_not_repeated(db: Path) -> None:
+    """A change of the directory whose owner dies is reported as unknown, not done again."""
+    with EventTracking(db, commit_wait_s=5.0) as tracking:
+        fill_store(tracking)
+        owner = owner_of(db)
+        os.kill(owner, signal.SIGSTOP)
+        asked = tracking.store.ask("accounts", returns=list)
+        change = tracking.store.ask("rename_list", 94, "other", returns=None, repeatable=False)
+        os.kill(owner, signal.SIGKILL)
+        with pytest.raises(StoreUnavailable, match="not known"):
+            change.result(60)
+        assert len(asked.result(60)) == 2
