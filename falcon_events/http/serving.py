@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import socket
 import sys
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 Interface = Literal["asgi", "wsgi"]
 
 WORKERS_LOAD = "_FALCON_EVENTS_WORKERS_LOAD"
-WSGI_THREADS = 128
-"""As many requests can wait for one commit; a thread that waits costs little."""
+WSGI_THREADS = 1024
+"""As many requests can wait for one commit, or for the rest of their bodies; a thread that waits costs little."""
+WSGI_CONNECTIONS = 8192
+"""How many connections a worker of granian's may have; idle ones cost next to nothing."""
 GRACE_S = 30
 """How long requests that are under way may take at shutdown, in seconds."""
 WSGI_PATIENCE_S = 2.0
@@ -68,6 +71,8 @@ def serve(
         EventsError: the address cannot be listened on.
     """
     check_address(host, port)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file
     load = load or partial(load_app, db, interface, log_requests)
     if interface == "asgi":
         _serve_asgi(load, host, port, workers)
@@ -79,6 +84,8 @@ def _serve_asgi(load: Callable[[], Any], host: str, port: int, workers: int) -> 
     """In this process, or in several below it."""
     import uvicorn
 
+    from falcon_events.http.protocol import BoundedProtocol
+
     # uvicorn raises the signal again when it has shut down; that shall end the process in an orderly way.
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, _exit)
@@ -86,7 +93,7 @@ def _serve_asgi(load: Callable[[], Any], host: str, port: int, workers: int) -> 
         "host": host,
         "port": port,
         "loop": "uvloop",
-        "http": "httptools",
+        "http": BoundedProtocol,
         "ws": "none",
         "lifespan": "on",
         "log_config": None,
@@ -121,6 +128,7 @@ def _serve_wsgi(load: Callable[[], Any], host: str, port: int, workers: int) -> 
         interface=Interfaces.WSGI,
         workers=workers,
         blocking_threads=WSGI_THREADS,
+        backpressure=WSGI_CONNECTIONS,
         log_level="error",  # type: ignore[arg-type]  # its one warning is against many threads, but these only wait
         respawn_failed_workers=True,
         workers_kill_timeout=2 * WSGI_GRACE_S,

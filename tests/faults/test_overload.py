@@ -1,0 +1,218 @@
+"""More than can be stored, and requests that are no help: 503 and 429 at once, bounded memory, others still served."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from falcon_events import EventTracking, RateLimited, SettingError, StoreUnavailable
+from tests.faults.common import stopped
+from tests.harness import EVENT, Client, fill_store, make_store, owner_of, serving, wait_until
+
+IDLE = 2000
+
+
+def resident_mb(pid: int) -> float:
+    """The memory of a process and all below it."""
+    total = 0.0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            if int(fields["Pid"]) == pid or int(fields["PPid"]) == pid:
+                total += int(fields.get("VmRSS", "0 kB").split()[0]) / 1024
+    return total
+
+
+def test_a_full_queue_is_refused_at_once(flavour: str, db: Path) -> None:
+    """While the owner stands still: as many requests wait as the queue takes, the others get 503 with Retry-After."""
+    credentials = make_store(db)
+    env = {"FALCON_EVENTS_QUEUE_EVENTS": "5", "FALCON_EVENTS_COMMIT_WAIT_S": "60"}
+    with serving(db, flavour, env=env) as served, ThreadPoolExecutor(20) as pool:
+        owner = owner_of(db)
+        with stopped(owner):
+            waiting = [pool.submit(served.client.track, **credentials.event()) for _ in range(20)]
+            wait_until(lambda: sum(one.done() for one in waiting) >= 15, "they wait", served)
+            refused = [one.result() for one in waiting if one.done()]
+            assert {answer.status_code for answer in refused} == {503}
+            assert all(answer.headers["Retry-After"] for answer in refused)
+        assert Counter(one.result().status_code for one in waiting) == {503: 15, 200: 5}
+        wait_until(lambda: served.client.get("/readyz").status_code == 200, "it is not ready again", served)
+
+
+def test_a_full_queue_is_not_ready_and_yet_healthy(db: Path) -> None:
+    """Its owner stopped, a tracker whose queue is full refuses in the caller's own thread."""
+    with EventTracking(db, queue_events=3, commit_wait_s=30.0) as tracking:
+        fill_store(tracking)
+        with stopped(owner_of(db)), ThreadPoolExecutor(3) as pool:
+            waiting = [pool.submit(tracking.track, 94, "test", email="a@example.com") for _ in range(3)]
+            wait_until(lambda: len(tracking.store._outbox) == 3, "they do not wait")
+            began = time.monotonic()
+            with pytest.raises(StoreUnavailable, match="queue is full"):
+                tracking.track(94, "test", email="a@example.com")
+            assert time.monotonic() - began < 20  # at once, not after commit_wait_s
+            os.kill(owner_of(db), 18)
+            assert all(one.result(60).event_id for one in waiting)
+
+
+def test_large_bodies_side_by_side_stay_within_bounds(flavour: str, db: Path) -> None:
+    """Bodies at the limit from many clients: each is answered, and memory does not grow with their number."""
+    credentials = make_store(db)
+    body = json.dumps(credentials.event(properties={"text": "x" * 900_000})).encode()
+    env = {"FALCON_EVENTS_QUEUE_BYTES": str(8 << 20)}
+    with serving(db, flavour, env=env) as served:
+        statuses: Counter[int] = Counter()
+
+        def send() -> None:
+            with httpx.Client(timeout=120) as client:
+                for _ in range(10):
+                    try:
+                        statuses[client.post(served.url + EVENT, content=body).status_code] += 1
+                    except httpx.TransportError:
+                        statuses[503] += 1  # refused before its end
+
+        threads = [threading.Thread(target=send) for _ in range(24)]
+        for thread in threads:
+            thread.start()
+        highest = 0.0
+        while any(thread.is_alive() for thread in threads):
+            highest = max(highest, resident_mb(served.process.pid))
+            time.sleep(0.05)
+        assert statuses.keys() <= {200, 503}
+        assert statuses[200] > 0
+        assert highest < 1200
+        assert served.client.track(**credentials.event()).status_code == 200
+
+
+def test_thousands_of_idle_connections_keep_nobody_out(flavour: str, db: Path) -> None:
+    """Clients that connect and say nothing: events are taken as before."""
+    credentials = make_store(db)
+    with serving(db, flavour) as served, contextlib.ExitStack() as idle:
+        for _ in range(IDLE):
+            connected = socket.create_connection(("127.0.0.1", served.port), 30)
+            idle.callback(connected.close)
+        assert served.client.track(**credentials.event()).status_code == 200
+
+
+def test_slow_senders_keep_nobody_out(flavour: str, db: Path) -> None:
+    """Hundreds of requests that arrive a byte at a time: others are answered meanwhile."""
+    credentials = make_store(db)
+    with serving(db, flavour) as served, contextlib.ExitStack() as slow:
+        senders = []
+        for number in range(200):
+            connected = socket.create_connection(("127.0.0.1", served.port), 30)
+            slow.callback(connected.close)
+            head = f"POST {EVENT} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{{"
+            connected.sendall(head[: 20 if number % 2 else None].encode())
+            senders.append(connected)
+        for _ in range(5):
+            for sender in senders:
+                with contextlib.suppress(OSError):
+                    sender.sendall(b" ")
+            assert served.client.track(**credentials.event()).status_code == 200
+
+
+def test_floods_of_headers_are_refused_in_bounded_memory(flavour: str, db: Path) -> None:
+    """Megabytes of header lines, many at once: the connection is ended, memory stays, others are answered."""
+    credentials = make_store(db)
+    with serving(db, flavour) as served:
+        before = resident_mb(served.process.pid)
+
+        def flood() -> None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", served.port), 10) as connected:
+                connected.sendall(f"POST {EVENT} HTTP/1.1\r\nHost: x\r\n".encode())
+                for number in range(4000):
+                    connected.sendall(f"X-Flood-{number}: {'x' * 4000}\r\n".encode())
+
+        floods = [threading.Thread(target=flood) for _ in range(16)]
+        for thread in floods:
+            thread.start()
+        for _ in range(10):
+            assert served.client.track(**credentials.event()).status_code == 200
+        for thread in floods:
+            thread.join()
+        assert resident_mb(served.process.pid) < before + 150
+
+
+def test_a_key_is_limited_in_all_workers_together(flavour: str, db: Path) -> None:
+    """Past the limit 429 with Retry-After, whichever worker answers; another key is not concerned."""
+    credentials = make_store(db)
+    env = {"FALCON_EVENTS_RATE_LIMIT_PER_KEY": "20"}
+    with serving(db, flavour, "--workers", "2", env=env) as served:
+        answers = [httpx.post(served.url + EVENT, json=credentials.event(), timeout=30) for _ in range(30)]
+        statuses = Counter(answer.status_code for answer in answers)
+        assert statuses == {200: 20, 429: 10}
+        assert int(answers[-1].headers["Retry-After"]) >= 1
+        assert answers[-1].json() == {"Errors": [{"Code": 429, "Message": "Too many requests. Try again later."}]}
+        assert served.client.track(**credentials.event(APIKey=credentials.ingest)).status_code == 200
+        assert served.client.get("/healthz").status_code == 200
+
+
+def test_an_address_is_limited(flavour: str, db: Path) -> None:
+    """Without looking at what it sends, and on both endpoints together."""
+    credentials = make_store(db)
+    with serving(db, flavour, env={"FALCON_EVENTS_RATE_LIMIT_PER_ADDRESS": "5"}) as served:
+        with Client(base_url=served.url, timeout=30) as client:
+            statuses = [client.track(APIKey="unknown").status_code for _ in range(3)]
+            statuses += [client.properties(APIKey=credentials.read, ListID=94).status_code for _ in range(4)]
+        assert statuses == [401] * 3 + [200] * 2 + [429] * 2
+
+
+def test_a_limit_counts_for_calls_with_a_key_and_not_for_trusted_ones(db: Path) -> None:
+    """RateLimited says when to come again."""
+    with EventTracking(db, rate_limit_per_key=2) as tracking:
+        credentials = fill_store(tracking)
+        for _ in range(2):
+            tracking.properties(94, api_key=credentials.full)
+        with pytest.raises(RateLimited) as limited:
+            tracking.properties(94, api_key=credentials.full)
+        assert limited.value.retry_after_s >= 1
+        assert tracking.properties(94) == {}
+
+
+def test_a_limit_without_its_library_is_told(monkeypatch: pytest.MonkeyPatch, db: Path) -> None:
+    """At the start, not at the first request."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SettingError, match=r"falcon-events\[limits\]"):
+        EventTracking(db, rate_limit_per_key=2)
+
+
+def test_metrics_count_all_workers(flavour: str, db: Path) -> None:
+    """Stored, repeated and refused events of two workers, the same figures from each."""
+    credentials = make_store(db)
+    with serving(db, flavour, "--workers", "2") as served:
+        event_id = "6d0c6f3e-63cf-4d0b-8a0e-1f0e6f5d7a22"
+        for _ in range(10):
+            httpx.post(served.url + EVENT, json=credentials.event(EventID=event_id), timeout=30)
+            httpx.post(served.url + EVENT, json=credentials.event(APIKey="unknown"), timeout=30)
+            httpx.post(served.url + EVENT, json=credentials.event(event=""), timeout=30)
+        expected = {
+            "falcon_events_stored_total 1.0",
+            "falcon_events_duplicates_total 9.0",
+            'falcon_events_refused_total{code="99998"} 10.0',
+            'falcon_events_refused_total{code="5"} 10.0',
+            "falcon_events_batch_events_count 10.0",
+            "falcon_events_waiting_events 0.0",
+            "falcon_events_clients 2.0",
+            "falcon_events_owner_changes_total 0.0",
+            "falcon_events_healthy 1.0",
+        }
+
+        def lines() -> set[str]:
+            answer = httpx.get(f"{served.url}/metrics", timeout=30)
+            assert answer.headers["Content-Type"].startswith("text/plain")
+            return set(answer.text.splitlines())
+
+        wait_until(lambda: expected <= lines(), "they do not agree", served)
+        os.kill(owner_of(db), 9)
+        wait_until(lambda: "falcon_events_owner_changes_total 1.0" in lines(), "the change is not counted", served)
+        wait_until(lambda: 'falcon_events_refused_total{code="5"} 10.0' in lines(), "refusals are forgotten", served)
