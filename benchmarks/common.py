@@ -114,6 +114,14 @@ def _sync_ms(folder: Path) -> float:
     return statistics.median(taken) * 1e3
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def make_store(path: Path, *list_ids: int) -> str:
     """Makes a store with an account that has these lists, and gives a key to it."""
     with EventTracking(path) as tracking:
@@ -130,20 +138,19 @@ class Contender:
         kind: which one of benchmarks.contender.
         db: the store that it serves.
         interface: asgi or wsgi.
+        workers: how many processes answer.
     """
 
-    def __init__(self, kind: str, db: Path, interface: str) -> None:
+    def __init__(self, kind: str, db: Path, interface: str, workers: int = 1) -> None:
         self.kind = kind
         self.db = db
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._log = db.with_name(f"{db.name}.log")
         command = [sys.executable, "-m", "benchmarks.contender", kind, "--db", str(db), "--port", str(self.port)]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [*command, "--interface", interface],
+                [*command, "--interface", interface, "--workers", str(workers)],
                 env={**os.environ, "PYTHONPATH": path},
                 stdin=subprocess.PIPE,  # closes when the benchmark ends, however it ends
                 stdout=log,

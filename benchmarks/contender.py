@@ -63,11 +63,12 @@ def main() -> None:
     parser.add_argument("--db", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--interface", choices=("asgi", "wsgi"), required=True)
+    parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     load = {"durable": None, "no-store": load_no_store, "unfolded": load_unfolded}[given.kind]
     made = None if load is None else partial(load, given.db, given.interface)
     threading.Thread(target=end_with_benchmark, daemon=True).start()
-    serve(given.db, "127.0.0.1", given.port, given.interface, False, load=made)
+    serve(given.db, "127.0.0.1", given.port, given.interface, False, load=made, workers=given.workers)
 
 
 if __name__ == "__main__":
