@@ -26,7 +26,7 @@ BODIES = 50_000
 WARM_UP_S = 2
 SETTLE_S = 0.3
 """How long a server that was held may look after what it has put off, before it is measured."""
-PAIR = ("durable", "no-store")
+BESIDE = ("no-store", "one-worker")
 
 WRK_MISSING = """wrk is not installed; it makes the load. Install it with one of
   apt-get install wrk      (Debian, Ubuntu)
@@ -131,12 +131,17 @@ class Load:
 
 def measure(load: Load, stores: Sequence[Path], interface: str, given: argparse.Namespace, report: Report) -> dict[str, Any]:
     """The runs of both contenders by connections: alternating, neighbours in time; only one runs at a time."""
-    runs: dict[int, dict[str, list[Run]]] = {count: {kind: [] for kind in PAIR} for count in given.connections}
-    durable_db, no_store_db = stores
-    with Contender("durable", durable_db, interface) as durable, Contender("no-store", no_store_db, interface) as no_store:
-        for contender in (durable, no_store):
+    pair = ("durable", given.beside)
+    runs: dict[int, dict[str, list[Run]]] = {count: {name: [] for name in pair} for count in given.connections}
+    durable_db, other_db = stores
+    kind, workers = ("durable", 1) if given.beside == "one-worker" else (given.beside, given.workers)
+    with (
+        Contender("durable", durable_db, interface, given.workers) as durable,
+        Contender(kind, other_db, interface, workers) as other,
+    ):
+        for contender in (durable, other):
             contender.hold()
-        for contender in (durable, no_store):
+        for contender in (durable, other):
             while load.sent.get(contender, 0) < BODIES:  # from here on, memory knows every visitor who comes back
                 last = load.run(contender, max(given.connections), WARM_UP_S)
             report.progress(
@@ -144,11 +149,11 @@ def measure(load: Load, stores: Sequence[Path], interface: str, given: argparse.
             )
         for number in range(given.rounds):
             for count in given.connections:
-                for contender in (durable, no_store):
-                    runs[count][contender.kind].append(load.run(contender, count, given.seconds))
-                pair = [runs[count][kind][-1].per_second for kind in PAIR]
-                report.progress(f"{interface}, round {number + 1}, {count} connections: {pair[0]:,.0f} beside {pair[1]:,.0f}")
-        for contender in (durable, no_store):
+                for name, contender in zip(pair, (durable, other), strict=True):
+                    runs[count][name].append(load.run(contender, count, given.seconds))
+                both = [runs[count][name][-1].per_second for name in pair]
+                report.progress(f"{interface}, round {number + 1}, {count} connections: {both[0]:,.0f} beside {both[1]:,.0f}")
+        for contender in (durable, other):
             contender.resume()
             time.sleep(SETTLE_S)  # wrk has dropped its connections; granian may hang on such as come down with the signal
             contender.stop()
@@ -161,7 +166,7 @@ def measure(load: Load, stores: Sequence[Path], interface: str, given: argparse.
     return {"interface": interface, "runs": runs}
 
 
-COLUMNS = ("interface", "connections", "durable/s", "p50 ms", "p99 ms", "no store/s", "p50 ms", "p99 ms", "ratio", "min-max")
+COLUMNS = ("interface", "connections", "durable/s", "p50 ms", "p99 ms", "beside it/s", "p50 ms", "p99 ms", "ratio", "min-max")
 
 
 def rows(measured: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
@@ -170,7 +175,7 @@ def rows(measured: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
     for count, runs in measured["runs"].items():
         record: dict[str, Any] = {"interface": measured["interface"], "connections": count}
         cells = [measured["interface"], str(count)]
-        for kind in PAIR:
+        for kind in runs:
             per_second = statistics.median(run.per_second for run in runs[kind])
             p50, p99 = (statistics.median(getattr(run, name) for run in runs[kind]) / 1e3 for name in ("p50_us", "p99_us"))
             record[kind] = {"events_per_second": round(per_second), "p50_ms": round(p50, 3), "p99_ms": round(p99, 3)}
@@ -190,6 +195,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="how often each pair is run")
     parser.add_argument("--connections", type=positive, nargs="+", default=[1, 32, 128, 256], metavar="N", help="kept open")
     parser.add_argument("--interface", choices=("asgi", "wsgi", "both"), default="both", help="which flavour answers")
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="how many processes answer")
+    parser.add_argument("--beside", choices=BESIDE, default="no-store", help="what the durable server is compared with")
     parser.add_argument("--body", choices=("small", "browser"), default="small", help="the documented example, or page views")
     parser.add_argument("--visitors", type=positive, default=10_000, metavar="N", help="how many come back")
     parser.add_argument("--new-visitors", type=float, default=1.0, metavar="PERCENT", help="events of somebody new")
@@ -208,18 +215,19 @@ def main() -> None:
     report = Report(given.json)
     with workplace(given.folder) as folder:
         options = {
-            name: getattr(given, name) for name in ("seconds", "rounds", "connections", "body", "visitors", "new_visitors")
+            name: getattr(given, name)
+            for name in ("seconds", "rounds", "connections", "workers", "beside", "body", "visitors", "new_visitors")
         }
         report.settings(describe(folder, tools={"wrk": version.split()[1]}, **options, bodies=BODIES))
         template = folder / "template.duckdb"
         load = Load(folder, given.body, given.visitors, given.new_visitors, template)
         made = []
         for interface in ("asgi", "wsgi") if given.interface == "both" else (given.interface,):
-            stores = [shutil.copy(template, folder / f"{interface}-{kind}.duckdb") for kind in PAIR]
+            stores = [shutil.copy(template, folder / f"{interface}-{name}.duckdb") for name in ("durable", "beside")]
             measured = measure(load, stores, interface, given, report)
             made += rows(measured)
         report.figures(COLUMNS, made)
-        report.note("Medians over the rounds. ratio: durable/s divided by no store/s of the run next to it; 1.00 would be free.")
+        report.note("Medians over the rounds. ratio: durable/s divided by beside it/s of the run next to it.")
 
 
 if __name__ == "__main__":
