@@ -135,7 +135,7 @@ class Pipeline:
         list_id = check_properties_request(params)
         if (yield from self._owner(principal, list_id)) is None:
             raise list_not_found()
-        names = yield self._store.ask("properties", list_id, returns=dict[str, list[str]])
+        names = yield self._store.ask("properties", list_id, returns=dict[str, list[str]], urgent=True)
         return list_id, names
 
     def refusal(self, refused: RequestRefused) -> Reply:
@@ -167,7 +167,7 @@ class Pipeline:
             return
         if not self._ready:
             yield Call(self._prepare)
-        retry_after_s = yield self._store.ask("hit", kind, who, per_minute, returns=int)
+        retry_after_s = yield self._store.ask("hit", kind, who, per_minute, returns=int, urgent=True)
         if retry_after_s:
             raise RateLimited(common_error(429)[1], retry_after_s)
 

@@ -147,7 +147,7 @@ class Link:
             self._pump()
         return waiting
 
-    def ask(self, name: str, *arguments: object, returns: Any, repeatable: bool = True) -> Future[Any]:
+    def ask(self, name: str, *arguments: object, returns: Any, repeatable: bool = True, urgent: bool = False) -> Future[Any]:
         """Asks the owner for a named operation.
 
         Args:
@@ -155,6 +155,7 @@ class Link:
             arguments: what MessagePack can hold.
             returns: the type of the answer.
             repeatable: whether another owner may be asked where this one dies before it answers.
+            urgent: whether an owner that lives has no more than commit_wait_s for it.
 
         Raises:
             StoreUnavailable, StoreError: there is no store to ask.
@@ -166,7 +167,7 @@ class Link:
                 raise StoreClosed
             if self._failure is not None:
                 raise StoreUnavailable(CANNOT_NOW)
-            question = self._questions.add(name, arguments, returns, repeatable)
+            question = self._questions.add(name, arguments, returns, repeatable, urgent)
             self._sender.send(messages.encode(question.ask))
         return question.future
 
@@ -294,7 +295,5 @@ class Link:
     def _expire(self) -> None:
         with self._lock:
             self._outbox.expire(LOST)
-            if self._sender.channel is not None:  # it may take its time, as long as it lives
-                return
-            late = self._questions.take_late(self._settings.commit_wait_s)
+            late = self._questions.take_late(self._settings.commit_wait_s, connected=self._sender.channel is not None)
         give_up(late, LOST)

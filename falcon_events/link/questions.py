@@ -18,9 +18,10 @@ UNKNOWN = "The event store's owner has died; it is not known whether this was do
 class Question:
     """One operation, and how to read its answer."""
 
-    def __init__(self, ask: Ask, returns: Any, repeatable: bool) -> None:
+    def __init__(self, ask: Ask, returns: Any, repeatable: bool, urgent: bool) -> None:
         self.ask = ask
         self.repeatable = repeatable
+        self.urgent = urgent
         self.since = time.monotonic()
         self.future: Future[Any] = Future()
         self.future.set_running_or_notify_cancel()
@@ -46,10 +47,11 @@ class Questions:
         self._open: dict[int, Question] = {}
         self._number = 0
 
-    def add(self, name: str, arguments: tuple[object, ...], returns: Any, repeatable: bool) -> Question:
+    def add(self, name: str, arguments: tuple[object, ...], returns: Any, repeatable: bool, urgent: bool) -> Question:
         """A new question, with a number of its own."""
         self._number += 1
-        question = self._open[self._number] = Question(Ask(self._number, name, list(arguments)), returns, repeatable)
+        question = Question(Ask(self._number, name, list(arguments)), returns, repeatable, urgent)
+        self._open[self._number] = question
         return question
 
     def take(self, number: int) -> Question | None:
@@ -60,10 +62,11 @@ class Questions:
         """The questions that must not be asked twice."""
         return self._take([question for question in self._open.values() if not question.repeatable])
 
-    def take_late(self, wait_s: float) -> list[Question]:
-        """The questions that have waited for longer than this, in seconds."""
+    def take_late(self, wait_s: float, *, connected: bool) -> list[Question]:
+        """The questions that have waited for longer than this, in seconds; of an owner that lives, only the urgent ones."""
         before = time.monotonic() - wait_s
-        return self._take([question for question in self._open.values() if question.since < before])
+        late = [question for question in self._open.values() if question.since < before]
+        return self._take([question for question in late if question.urgent or not connected])
 
     def take_all(self) -> list[Question]:
         """All of them."""

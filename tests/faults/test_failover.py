@@ -88,6 +88,7 @@ def test_a_silent_owner_gives_503_after_the_time_that_is_set(flavour: str, db: P
             answer = served.client.track(**credentials.event())
             assert answer.status_code == 503
             assert answer.headers["Retry-After"]
+            assert served.client.properties(APIKey=credentials.read, ListID=94).status_code == 503
         wait_until(lambda: served.client.track(**credentials.event()).status_code == 200, "it does not go on", served)
 
 
