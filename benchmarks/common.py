@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from falcon_events import EventTracking
+from falcon_events.link.place import find
 from falcon_events.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -189,6 +190,12 @@ class Contender:
         if code != 0:
             fail(f"the {self.kind} server ended with {code}\n{self.log()}")
 
+    def busy_s(self) -> tuple[float, float]:
+        """Processor time of the server and of the owner of its store, in seconds; 0 where the system does not tell."""
+        place = find(self.db)
+        server = sum(_busy_s(path) for path in Path("/proc").glob("[0-9]*/stat") if _group(path) == self._process.pid)
+        return server, 0.0 if place is None else _busy_s(Path(f"/proc/{place.pid}/stat"))
+
     def log(self) -> str:
         """The end of what it has written."""
         return self._log.read_text()[-2000:]
@@ -204,6 +211,22 @@ class Contender:
             connection.request("GET", "/healthz")
             return connection.getresponse().status == 200
         return False
+
+
+def _fields(stat: Path) -> list[str]:
+    """What follows a process's name in /proc/PID/stat (proc(5)): its state is the first."""
+    with contextlib.suppress(OSError):
+        return stat.read_text().rpartition(")")[2].split()
+    return ["X", *["0"] * 20]
+
+
+def _group(stat: Path) -> int:
+    return int(_fields(stat)[2])
+
+
+def _busy_s(stat: Path) -> float:
+    fields = _fields(stat)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Report:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -79,6 +81,16 @@ class Run(msgspec.Struct, frozen=True):
     socket: int
     timeout: int
 
+    server_s: float = 0.0
+    owner_s: float = 0.0
+    wrk_s: float = 0.0
+    """Processor time of the server's processes, of the owner of the file, and of wrk, in seconds."""
+
+    def cores(self, name: str) -> float:
+        """How many cores one of them kept busy."""
+        busy: float = getattr(self, f"{name}_s")
+        return busy / self.us * 1e6
+
     @property
     def per_second(self) -> float:
         """Answered requests per second."""
@@ -114,12 +126,16 @@ class Load:
         sent = self.sent.get(contender, 0)
         url = f"http://127.0.0.1:{contender.port}{EVENT}"
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(self._script), url]
+        before, wrk_before = contender.busy_s(), _children_s()
         done = subprocess.run([*command, "--", str(self._bodies), str(sent)], capture_output=True, text=True)
+        server_s, owner_s = (now - then for now, then in zip(contender.busy_s(), before, strict=True))
+        wrk_s = _children_s() - wrk_before
         contender.hold()
         found = [line for line in done.stdout.splitlines() if line.startswith("result ")]
         if done.returncode or not found:
             fail(f"wrk on the {contender.kind} server: {done.stderr or done.stdout}")
         run = msgspec.json.decode(found[0].removeprefix("result "), type=Run)
+        run = msgspec.structs.replace(run, server_s=server_s, owner_s=owner_s, wrk_s=wrk_s)
         if run.status or run.socket or run.timeout or not run.requests:
             fail(
                 f"the {contender.kind} server at {connections} connections: {run.requests} answers, of which {run.status} were "
@@ -127,6 +143,11 @@ class Load:
             )
         self.sent[contender] = sent + run.requests
         return run
+
+
+def _children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def measure(load: Load, stores: Sequence[Path], interface: str, given: argparse.Namespace, report: Report) -> dict[str, Any]:
@@ -188,6 +209,28 @@ def rows(measured: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
     return made
 
 
+CORES = ("interface", "connections", "contender", "server", "owner", "wrk", "all", "µs an event")
+
+
+def cores(measured: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
+    """Who kept how many of the machine's cores busy: medians over the rounds; and processor time by event."""
+    made = []
+    for count, runs in measured["runs"].items():
+        for name, taken in runs.items():
+            busy = {who: statistics.median(run.cores(who) for run in taken) for who in ("server", "owner", "wrk")}
+            per_event = statistics.median((run.server_s + run.owner_s + run.wrk_s) / run.requests for run in taken) * 1e6
+            record = {
+                "interface": measured["interface"],
+                "connections": count,
+                "contender": name,
+                **busy,
+                "us_an_event": per_event,
+            }
+            figures = [f"{value:.2f}" for value in (*busy.values(), sum(busy.values()))]
+            made.append((record, [measured["interface"], str(count), name, *figures, f"{per_event:.0f}"]))
+    return made
+
+
 def arguments() -> argparse.Namespace:
     """The options given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -221,13 +264,16 @@ def main() -> None:
         report.settings(describe(folder, tools={"wrk": version.split()[1]}, **options, bodies=BODIES))
         template = folder / "template.duckdb"
         load = Load(folder, given.body, given.visitors, given.new_visitors, template)
-        made = []
+        made, busy = [], []
         for interface in ("asgi", "wsgi") if given.interface == "both" else (given.interface,):
             stores = [shutil.copy(template, folder / f"{interface}-{name}.duckdb") for name in ("durable", "beside")]
             measured = measure(load, stores, interface, given, report)
             made += rows(measured)
+            busy += cores(measured)
         report.figures(COLUMNS, made)
         report.note("Medians over the rounds. ratio: durable/s divided by beside it/s of the run next to it.")
+        report.figures(CORES, busy)
+        report.note(f"Cores kept busy, of {os.cpu_count()}: nothing is faster than all of them.")
 
 
 if __name__ == "__main__":
