@@ -1,26 +1,32 @@
 """Event tracking for Python web applications: two documented HTTP endpoints and the store behind them."""
 
-from falcon_events.access.protocol import Access, Credential, Principal, Scope
-from falcon_events.contract.answers import Tracked
-from falcon_events.errors import (
-    AlreadyExists,
-    EventsError,
-    Failure,
-    InvalidRequest,
-    NotAllowed,
-    NotAuthenticated,
-    NotFound,
-    RateLimited,
-    RequestRefused,
-    SettingError,
-    StoreClosed,
-    StoreError,
-    StoreLocked,
-    StoreMissing,
-    StoreUnavailable,
-)
-from falcon_events.settings import Settings
-from falcon_events.tracking import EventTracking
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from falcon_events.access.protocol import Access, Credential, Principal, Scope
+    from falcon_events.contract.answers import Tracked
+    from falcon_events.errors import (
+        AlreadyExists,
+        EventsError,
+        Failure,
+        InvalidRequest,
+        NotAllowed,
+        NotAuthenticated,
+        NotFound,
+        RateLimited,
+        RequestRefused,
+        SettingError,
+        StoreClosed,
+        StoreError,
+        StoreLocked,
+        StoreMissing,
+        StoreUnavailable,
+    )
+    from falcon_events.settings import Settings
+    from falcon_events.tracking import EventTracking
 
 __version__ = "0.1.0"
 
@@ -48,3 +54,45 @@ __all__ = [
     "StoreUnavailable",
     "Tracked",
 ]
+
+_MODULES = {
+    "falcon_events.access.protocol": (
+        "Access",
+        "Credential",
+        "Principal",
+        "Scope",
+    ),
+    "falcon_events.contract.answers": ("Tracked",),
+    "falcon_events.errors": (
+        "AlreadyExists",
+        "EventsError",
+        "Failure",
+        "InvalidRequest",
+        "NotAllowed",
+        "NotAuthenticated",
+        "NotFound",
+        "RateLimited",
+        "RequestRefused",
+        "SettingError",
+        "StoreClosed",
+        "StoreError",
+        "StoreLocked",
+        "StoreMissing",
+        "StoreUnavailable",
+    ),
+    "falcon_events.settings": ("Settings",),
+    "falcon_events.tracking": ("EventTracking",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name's module with its first use: the owner of a store's file needs few of them, and none at its start."""
+    for module, names in _MODULES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(module), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

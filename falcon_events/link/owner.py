@@ -40,12 +40,14 @@ class Owner:
         db: the file.
         settings: the store's.
         create: whether a missing file is made.
+        lock: the descriptor of the lock file, where it is held already.
     """
 
-    def __init__(self, db: Path, settings: Settings, *, create: bool) -> None:
+    def __init__(self, db: Path, settings: Settings, *, create: bool, lock: int | None) -> None:
         self._db = db
         self._settings = settings
         self._create = create
+        self._lock = lock
 
     def run(self, ready: _Report) -> None:
         """Opens the store, serves it until its last client has gone, and closes it.
@@ -56,7 +58,7 @@ class Owner:
         """
         check_access(self._db, create=self._create)
         try:
-            lock = FileLock(self._db, LOCK_WAIT_S)
+            lock = FileLock(self._db, LOCK_WAIT_S, self._lock)
         except StoreLocked:
             ready.say(held=True)
             return
@@ -143,11 +145,12 @@ def _listening(address: str) -> socket.socket:
     return listener
 
 
-def main(start: dict[str, Any]) -> None:
+def main(start: dict[str, Any], lock: int | None) -> None:
     """Runs an owner in this process.
 
     Args:
         start: what start_owner() gives.
+        lock: the descriptor of the lock file, which this process holds; None where it could not be opened.
     """
     os.umask(0o077)
     for sign in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
@@ -163,7 +166,7 @@ def main(start: dict[str, Any]) -> None:
     gc.freeze()
     try:
         settings = Settings(**start["settings"])
-        Owner(Path(start["db"]), settings, create=start["create"]).run(_Started(report, root, starting))  # type: ignore[arg-type]
+        Owner(Path(start["db"]), settings, create=start["create"], lock=lock).run(_Started(report, root, starting))  # type: ignore[arg-type]
     except StoreLocked as error:
         report.say(failed="StoreLocked", pid=error.pid)
     except EventsError as error:

@@ -14,20 +14,36 @@ import msgspec
 
 import falcon_events.errors
 from falcon_events.errors import EventsError, StoreError, StoreLocked
+from falcon_events.link.place import lock_path
 from falcon_events.link.process import unforked
 from falcon_events.settings import Settings
 
 # The new process is nobody's child, so that no server counts it among its workers or waits for it, and it has a session of
-# its own: what ends a server's process group, or Ctrl-C in a terminal, leaves it what it has to finish.
+# its own: what ends a server's process group, or Ctrl-C in a terminal, leaves it what it has to finish. The lock comes
+# first: of many that are started at once, all but one end before they have loaded anything.
 _BOOTSTRAP = """
-import json, os, sys
+import fcntl, json, os, sys, time
 if os.fork():
     os._exit(0)
 os.setsid()
 start = json.loads(sys.stdin.readline())
+lock = None
+try:
+    lock = os.open(start["lock"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for again in (True,) * 10 + (False,):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if not again:
+                print(json.dumps({"held": True}), flush=True)
+                os._exit(0)
+            time.sleep(0.01)
+except OSError:
+    pass
 sys.path[:] = start["sys_path"]
 from falcon_events.link.owner import main
-main(start)
+main(start, lock)
 """
 
 
@@ -42,7 +58,13 @@ def start_owner(db: Path, settings: Settings, *, create: bool) -> bool:
     Raises:
         StoreError: the owner cannot open the file; the message says why.
     """
-    start = {"sys_path": sys.path, "db": str(db), "settings": msgspec.to_builtins(settings), "create": create}
+    start = {
+        "sys_path": sys.path,
+        "db": str(db),
+        "lock": str(lock_path(db)),
+        "settings": msgspec.to_builtins(settings),
+        "create": create,
+    }
     command = [_interpreter(), "-c", _BOOTSTRAP]
     with unforked:  # a fork's copy of the pipe's end would keep this one from seeing that the owner has ended
         try:

@@ -19,15 +19,16 @@ class FileLock:
     Args:
         path: the database's path.
         wait_s: how long to wait for another holder to let go, in seconds.
+        descriptor: of the lock file, where the caller has opened it.
 
     Raises:
         StoreLocked: it did not.
         StoreError: the lock file cannot be made.
     """
 
-    def __init__(self, path: Path, wait_s: float) -> None:
+    def __init__(self, path: Path, wait_s: float, descriptor: int | None = None) -> None:
         self._path = path
-        self._descriptor = self._open()
+        self._descriptor = self._open() if descriptor is None else descriptor
         deadline = time.monotonic() + wait_s
         try:
             while not self._take():
