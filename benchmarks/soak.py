@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import http.client
 import json
+import math
 import os
 import random
 import signal
@@ -106,7 +107,7 @@ class Clients:
         self.unanswered = 0
         self.unexpected: list[str] = []
         self.waits: list[float] = []
-        self._after = 0.0
+        self._after = math.inf
         self._answered_after = threading.Event()
         self._ports = ports
         self._key = key
@@ -128,6 +129,7 @@ class Clients:
 
     def outage(self, fault: Callable[[], object]) -> float:
         """The seconds from a fault to the first acknowledgement of an event that was first sent after it."""
+        self._after = math.inf
         self._answered_after.clear()
         began = time.monotonic()
         fault()

@@ -59,7 +59,7 @@ class Writer:
         self._clock = clock
         self._queue = Queue(settings)
         self.meters = Meters()
-        self._open(connect())
+        self._open()
         self.failure: str | None = None
         """Why the store takes no events at present, or None while it does."""
         self._next_mend = 0.0
@@ -67,11 +67,13 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="falcon-events-writer", daemon=True)
         self._thread.start()
 
-    def _open(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self.connection = connection
+    def _open(self) -> None:
+        began = time.monotonic()
+        self.connection = connection = self._connect()
+        opening_s = time.monotonic() - began
         self._file = Watched(self._path)
         self._committer = BatchCommitter(connection, self._settings.event_id_window_s, self._settings.binding_cache)
-        self._upkeep = Upkeep(connection, self._committer, self._wal, self._settings, self._clock, self.meters)
+        self._upkeep = Upkeep(connection, self._committer, self._wal, self._settings, self._clock, self.meters, opening_s)
 
     def submit(self, events: Sequence[NewEvent]) -> list[Pending[Receipt]]:
         """Queues events for the next commit, all or none; there is a receipt for each once it is synced to disk.
@@ -122,7 +124,7 @@ class Writer:
         try:
             between()
         finally:
-            self._open(self._connect())
+            self._open()
 
     def _run(self) -> None:
         while True:
@@ -131,7 +133,7 @@ class Writer:
             batch, task = self._queue.next(IDLE_S)
             if batch:
                 self._commit(batch)
-                self._guarded(lambda: self._upkeep.fold(self._settings.fold_events))
+                self._guarded(self._upkeep.after_commit)
             elif task is not None:
                 self._do(*task)
             elif self._queue.closed:
@@ -231,7 +233,7 @@ class Writer:
         try:
             self._committer.close()
             self.connection.close()
-            self._open(self._connect())
+            self._open()
             self.failure = None
         except (duckdb.Error, StoreError) as error:
             self.failure = f"The event store has failed: {error}"
