@@ -64,7 +64,7 @@ class Settings:
     checkpoint_wal_mb: int = _setting(
         256,
         "megabytes",
-        "the log's size at which a checkpoint is forced under load; smaller logs are taken in when the store is idle",
+        "the log's size at which the database itself takes it in; usually that is done earlier, so that opening stays short",
         1,
         1 << 24,
     )

@@ -15,9 +15,10 @@ import msgspec
 
 from falcon_events.access.protocol import Credential, Principal, Scope
 from falcon_events.errors import EventsError
-from falcon_events.store.records import Account, EventList, Key, Snapshot
+from falcon_events.store.records import Account, Changes, EventList, Key, Snapshot
 
 MAX_NAME = 200
+FEW_SESSIONS = 1000
 MAX_LIST_ID = 2**63 - 1
 
 
@@ -34,8 +35,8 @@ class Store(Protocol):
     def ask(self, name: str, *arguments: object, returns: Any, repeatable: bool = True) -> Future[Any]:
         """Asks for a named operation."""
 
-    def on_directory(self, told: Callable[[Snapshot], object]) -> None:
-        """Has `told` called with every state of the directory."""
+    def on_directory(self, told: Callable[[Snapshot | Changes], object]) -> None:
+        """Has `told` called with the directory, and with every change of it."""
 
 
 class Directory:
@@ -54,13 +55,29 @@ class Directory:
         self._keys: dict[bytes, Principal] = {}
         self._sessions: dict[bytes, tuple[Principal, float]] = {}
         self._lists: dict[int, str] = {}
+        self._many_sessions = FEW_SESSIONS
         store.on_directory(self._know)
 
-    def _know(self, snapshot: Snapshot) -> None:
-        """Answers by this state of the store's tables from now on."""
-        self._keys = {key: Principal(account, Scope(scope)) for key, account, scope in snapshot.keys}
-        self._sessions = {key: (Principal(account), at.timestamp()) for key, account, at in snapshot.sessions}
-        self._lists = dict(snapshot.lists)
+    def _know(self, news: Snapshot | Changes) -> None:
+        """Answers by what the store's tables hold from now on."""
+        keys = {key: Principal(account, Scope(scope)) for key, account, scope in news.keys}
+        sessions = {key: (Principal(account), at.timestamp()) for key, account, at in news.sessions}
+        if isinstance(news, Snapshot):
+            self._keys, self._sessions, self._lists = keys, sessions, dict(news.lists)
+            return
+        self._keys.update(keys)
+        self._sessions.update(sessions)
+        if len(self._sessions) > self._many_sessions:  # time to forget those that have ended
+            now = self._clock()
+            self._sessions = {key: known for key, known in self._sessions.items() if known[1] > now}
+            self._many_sessions = 2 * len(self._sessions) + FEW_SESSIONS
+        self._lists.update(news.lists)
+        for gone in news.gone_keys:
+            self._keys.pop(gone, None)
+        for gone in news.gone_sessions:
+            self._sessions.pop(gone, None)
+        for list_id in news.gone_lists:
+            self._lists.pop(list_id, None)
 
     def identify(self, credential: Credential) -> Principal | None:
         """The account that a key or a session belongs to, or None where it is unknown, revoked or expired."""

@@ -16,6 +16,7 @@ import msgspec
 
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.link import messages
+from falcon_events.link.book import Book
 from falcon_events.link.channel import Channel, Refused, ask_for_secret, check_user
 from falcon_events.link.client import Client, failure_of, result_of
 from falcon_events.link.messages import (
@@ -37,7 +38,7 @@ from falcon_events.link.operations import Operations
 from falcon_events.store import directory
 from falcon_events.store.files import log_of
 from falcon_events.store.pending import Pending
-from falcon_events.store.records import Metrics, NewEvent, OwnerState, Receipt, Snapshot
+from falcon_events.store.records import Changes, Metrics, NewEvent, OwnerState, Receipt
 from falcon_events.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Clients:
         self._clients: set[Client] = set()
         self._greeting = threading.Semaphore(STRANGERS)
         self._version = 1
-        self._directory: Snapshot = store.run(directory.load).result()
+        self._book = Book(store.run(directory.load).result())
         self._generation = 0
         self._refused: dict[str, dict[int, int]] = {}
         self._over = False
@@ -176,7 +177,7 @@ class Clients:
             if self._over:
                 return None
             self._generation = max(self._generation, hello.generation)
-            directory_now = (self._version, self._directory)
+            directory_now = (self._version, self._book.snapshot())
             client.send(Welcome(os.getpid(), self._store.uuid_namespace, *directory_now, self._generation))
             client.noted = self._version
             self._clients.add(client)
@@ -266,17 +267,16 @@ class Clients:
             healthy=self._store.health() is None,
         )
 
-    def _directory_changed(self) -> None:
+    def _directory_changed(self, changes: Changes) -> None:
         """Tells every client, and returns when all of them answer by the changed directory."""
         with self._changing:
-            snapshot = self._store.run(directory.load).result()
             with self._changed:
                 self._version += 1
-                self._directory = snapshot
+                self._book.apply(changes)
                 asked = list(self._clients)
                 version = self._version
             for client in asked:
-                client.send(News(version, snapshot))
+                client.send(News(version, changes))
             with self._changed:
                 self._changed.wait_for(lambda: all(self._knows(client, version) for client in asked), NOTE_S)
                 for client in asked:

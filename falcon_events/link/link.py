@@ -24,7 +24,7 @@ from falcon_events.link.questions import UNKNOWN, Questions, give_up
 from falcon_events.link.sending import Sender
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending
-from falcon_events.store.records import NewEvent, Receipt, Snapshot
+from falcon_events.store.records import Changes, NewEvent, Receipt, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Link:
         self._connector = Connector(self.path, settings, create=create)
         self._started = False
         self._closed = False
-        self._told: Callable[[Snapshot], object] = lambda directory: None
+        self._told: Callable[[Snapshot | Changes], object] = lambda news: None
         self.uuid_namespace = b""
         """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
         self._forget()
@@ -80,8 +80,8 @@ class Link:
         if channel is not None:
             channel.close()
 
-    def on_directory(self, told: Callable[[Snapshot], object]) -> None:
-        """Has `told` called with every state of accounts, keys, sessions and lists, before anybody can act on it."""
+    def on_directory(self, told: Callable[[Snapshot | Changes], object]) -> None:
+        """Has `told` called with all keys, sessions and lists, and with every change of them before anybody can act on it."""
         self._told = told
 
     @property
@@ -272,8 +272,8 @@ class Link:
                     question = self._questions.take(message.number)
                 if question is not None:
                     question.settle(message)
-            case News(version, directory):
-                self._told(directory)
+            case News(version, changes):
+                self._told(changes)
                 channel.send_bytes(messages.encode(Noted(version)))
             case Log(level, name, text):
                 logging.getLogger(name).log(level, "%s", text)

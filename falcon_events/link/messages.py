@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.store.records import NewEvent, Receipt, Snapshot
+from falcon_events.store.records import Changes, NewEvent, Receipt, Snapshot
 
 PROTOCOL = 1
 """Raised with every change to these messages: processes of two releases refuse each other instead of guessing."""
@@ -98,7 +98,7 @@ class News(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """The directory has changed; answered by Noted."""
 
     version: int
-    directory: Snapshot
+    changes: Changes
 
 
 class Log(msgspec.Struct, frozen=True, tag=True, array_like=True):

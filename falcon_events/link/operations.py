@@ -14,13 +14,21 @@ import msgspec
 from falcon_events.errors import EventsError
 from falcon_events.link.limits import Limits
 from falcon_events.store import directory as rows
-from falcon_events.store.records import Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
+from falcon_events.store.records import Changes, Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
 from falcon_events.store.store import Store
 
 READS = ("accounts", "lists", "keys", "load", "account_id")
 """Operations of store/directory.py that change nothing."""
-CHANGES = ("add_account", "add_list", "rename_list", "add_key", "revoke_key", "add_session", "revoke_session")
-"""Operations of store/directory.py after which every client needs the directory anew."""
+CHANGES: dict[str, Callable[[list[Any], Any], Changes | None]] = {
+    "add_account": lambda given, result: None,
+    "add_list": lambda given, list_id: Changes(lists=[(list_id, given[1])]),
+    "rename_list": lambda given, result: None,
+    "add_key": lambda given, result: Changes(keys=[(given[3], given[1], given[2])]),
+    "revoke_key": lambda given, key_hash: Changes(gone_keys=[key_hash]),
+    "add_session": lambda given, result: Changes(sessions=[(given[0], given[1], given[3])]),
+    "revoke_session": lambda given, result: Changes(gone_sessions=[given[0]]),
+}
+"""Operations of store/directory.py that change something: what every client has to know, from the arguments and the result."""
 
 
 class People(Protocol):
@@ -42,7 +50,7 @@ class Operations:
         people: tells who holds the store, and for whom.
     """
 
-    def __init__(self, store: Store, changed: Callable[[], None], people: People) -> None:
+    def __init__(self, store: Store, changed: Callable[[Changes], None], people: People) -> None:
         self._store = store
         self._people = people
         self._limits = Limits()
@@ -59,7 +67,7 @@ class Operations:
             given = _converted(task, arguments, skip=1)
             if name in READS:
                 return self._store.run(lambda connection: task(connection, *given))
-            return self._store.aside(lambda: self._change(lambda connection: task(connection, *given)))
+            return self._store.aside(lambda: self._change(name, task, given))
         if name.startswith("_") or name == "start" or not hasattr(self, name):
             raise EventsError(f"The store's owner knows no operation {name!r}; is it of another release?")
         method = getattr(self, name)
@@ -120,12 +128,13 @@ class Operations:
 
     def _delete_list(self, list_id: int) -> None:
         self._store.delete_list(list_id).result()
-        self._changed()
+        self._changed(Changes(gone_lists=[list_id]))
         self._store.purge_list(list_id).result()  # what came in before every client knew
 
-    def _change(self, task: Callable[..., Any]) -> Any:
-        result = self._store.run(task).result()
-        self._changed()
+    def _change(self, name: str, task: Callable[..., Any], given: list[Any]) -> Any:
+        result = self._store.run(lambda connection: task(connection, *given)).result()
+        if (changes := CHANGES[name](given, result)) is not None:
+            self._changed(changes)
         return result
 
 

@@ -127,6 +127,17 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Id and account id of every list."""
 
 
+class Changes(msgspec.Struct, frozen=True):
+    """What has become of a Snapshot: what has come to it, and the hashes and ids of what has gone."""
+
+    keys: list[tuple[bytes, str, str]] = []
+    sessions: list[tuple[bytes, str, datetime]] = []
+    lists: list[tuple[int, str]] = []
+    gone_keys: list[bytes] = []
+    gone_sessions: list[bytes] = []
+    gone_lists: list[int] = []
+
+
 class Table(msgspec.Struct, frozen=True):
     """What a query gives: JSON's types only; times and uuids are text."""
 

@@ -1,0 +1,37 @@
+"""The owner's own copy of who may do what, from which every client that comes gets one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from falcon_events.store.records import Changes, Snapshot
+
+
+class Book:
+    """Valid credentials and lists, kept up with the store's tables.
+
+    Args:
+        snapshot: what the tables hold.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._keys = {key[0]: key for key in snapshot.keys}
+        self._sessions = {session[0]: session for session in snapshot.sessions}
+        self._lists = {owned[0]: owned for owned in snapshot.lists}
+
+    def apply(self, changes: Changes) -> None:
+        """Takes in what was committed."""
+        self._keys.update({key[0]: key for key in changes.keys})
+        self._lists.update({owned[0]: owned for owned in changes.lists})
+        self._sessions.update({session[0]: session for session in changes.sessions})
+        for gone, table in ((changes.gone_keys, self._keys), (changes.gone_sessions, self._sessions)):
+            for credential in gone:
+                table.pop(credential, None)
+        for list_id in changes.gone_lists:
+            self._lists.pop(list_id, None)
+
+    def snapshot(self) -> Snapshot:
+        """All of it, without sessions that have ended by themselves."""
+        now = datetime.now(UTC)
+        self._sessions = {key: session for key, session in self._sessions.items() if session[2] > now}
+        return Snapshot(list(self._keys.values()), list(self._sessions.values()), list(self._lists.values()))
