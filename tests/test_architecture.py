@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import falcon_events
+
 PACKAGE = Path(__file__).parents[1] / "falcon_events"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 DATABASE = "duckdb"
@@ -54,6 +56,14 @@ def test_a_module_has_one_subject_and_says_it(path: Path) -> None:
     """At most 300 lines, and a first line that says what the module is for."""
     assert len(path.read_text().splitlines()) <= 300
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_every_public_name_is_there() -> None:
+    """Names are loaded with their first use; each of them leads somewhere, and an unknown one nowhere."""
+    assert {name: getattr(falcon_events, name) for name in falcon_events.__all__}.keys() == set(dir(falcon_events))
+    assert sorted(name for names in falcon_events._MODULES.values() for name in names) == sorted(falcon_events.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        falcon_events.no_such_name  # noqa: B018
 
 
 def test_a_host_loads_no_database() -> None:

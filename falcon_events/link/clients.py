@@ -156,7 +156,9 @@ class Clients:
             with self._changed:
                 if client is not None:
                     self._clients.discard(client)
-                self._alone_since = time.monotonic()
+                    if not self._refused.get(client.id):
+                        self._refused.pop(client.id, None)
+                    self._alone_since = time.monotonic()
                 self._changed.notify_all()
             channel.end()
             channel.close()
