@@ -8,6 +8,7 @@ import random
 import signal
 import threading
 import uuid
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -24,18 +25,15 @@ KINDS = ("durable", "no-store", "unfolded")
 class NoStore(Link):
     """Knows accounts, lists and keys as the store does, and acknowledges events without keeping them."""
 
-    def submit(self, event: NewEvent) -> Pending[Receipt]:
-        """A receipt at once."""
-        pending: Pending[Receipt] = Pending(Turnstile())
-        pending.set_result(
-            Receipt(
-                event.event_id or str(uuid.UUID(int=random.getrandbits(128), version=4)),
-                event.visitor,
-                event.external_id,
-                identify_event_sent=False,
-            )
-        )
-        return pending
+    def submit(self, events: Sequence[NewEvent]) -> Sequence[Pending[Receipt]]:
+        """Receipts at once."""
+        acknowledged = []
+        for event in events:
+            pending: Pending[Receipt] = Pending(Turnstile())
+            event_id = event.event_id or str(uuid.UUID(int=random.getrandbits(128), version=4))
+            pending.set_result(Receipt(event_id, event.visitor, event.external_id, identify_event_sent=False))
+            acknowledged.append(pending)
+        return acknowledged
 
 
 def load_no_store(db: str, interface: Interface) -> Any:

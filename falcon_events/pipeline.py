@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 import uuid
 from collections.abc import Callable
-from typing import NoReturn
 
 from falcon_events.access.directory import Directory
-from falcon_events.access.protocol import Access, Credential, Principal
-from falcon_events.contract.answers import Reply, Tracked, common_reply, event_reply, properties_reply, refusal_reply
-from falcon_events.contract.body import Params, read_body
+from falcon_events.access.protocol import Access, Principal
+from falcon_events.contract.answers import (
+    Reply,
+    Tracked,
+    common_reply,
+    event_reply,
+    events_reply,
+    properties_reply,
+    refusal_reply,
+)
+from falcon_events.contract.batch import read_envelope, read_events
+from falcon_events.contract.body import Params, read_body, unreadable
 from falcon_events.contract.event import EventContract, EventRequest
-from falcon_events.contract.lists import MAX_LIST_ID
 from falcon_events.contract.properties import check_properties_request, list_not_found
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import (
+    EventsError,
     Failure,
     InvalidRequest,
-    NotAllowed,
-    NotAuthenticated,
-    RateLimited,
     RequestRefused,
-    StoreError,
-    StoreUnavailable,
 )
+from falcon_events.gate import Gate
 from falcon_events.link.link import Link
 from falcon_events.settings import Settings
-from falcon_events.store.records import NewEvent
+from falcon_events.store.pending import Pending
+from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.visitors import derived_uuid
-from falcon_events.waiting import Call, Steps
+from falcon_events.waiting import Steps
 
 logger = logging.getLogger(__name__)
-
-TRUSTED = Principal("")
-"""Host code that calls without a credential: it may do everything; an event then belongs to the list's owner."""
 
 
 class Pipeline:
@@ -59,11 +60,8 @@ class Pipeline:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._directory = directory
-        self._access = access
-        self._settings = settings
+        self.gate = Gate(store, directory, access, settings)
         self._contract = EventContract(anonymous_events=settings.anonymous_events, clock=clock)
-        self._ready = False
 
     def event_reply(self, body: bytes, bearer: str | None) -> Steps[Reply]:
         """The answer to POST /api/v1/event; never raises.
@@ -79,6 +77,20 @@ class Pipeline:
         except Exception:
             self._store.refused[100005] += 1
             return _unforeseen()
+
+    def events_reply(self, body: bytes, bearer: str | None) -> Steps[Reply]:
+        """The answer to POST /api/v1/events; never raises."""
+        try:
+            results = yield from self.track_batch(body, bearer)
+        except RequestRefused as refused:
+            return self.refusal(refused)
+        except Exception:
+            self._store.refused[100005] += 1
+            return _unforeseen()
+        for result in results:
+            if isinstance(result, RequestRefused):
+                self._store.refused.update(result.codes)
+        return events_reply(results)
 
     def properties_reply(self, body: bytes, bearer: str | None) -> Steps[Reply]:
         """The answer to POST /api/v1/website_events.properties; never raises."""
@@ -100,11 +112,51 @@ class Pipeline:
             RequestRefused: with the documented codes; nothing was stored.
         """
         params = read_body(body)
-        if not self._ready:
-            yield Call(self._prepare)
-        principal = TRUSTED if trusted else (yield from self._identified(params, bearer))
-        if not principal.scope.may_track:
-            _forbidden()
+        principal = yield from self.gate.tracking(params, bearer, trusted)
+        made = yield from self._made(params, principal, len(body))
+        if isinstance(made, Tracked):
+            return made
+        (pending,) = self._store.submit([made])
+        return _tracked((yield pending))
+
+    def track_batch(
+        self, body: bytes, bearer: str | None = None, *, trusted: bool = False
+    ) -> Steps[list[Tracked | RequestRefused]]:
+        """Checks the events of a batch and stores those that are right, in one commit; what became of each, in order.
+
+        Raises:
+            RequestRefused: for the batch as a whole; nothing was stored.
+        """
+        params = read_envelope(body)
+        principal = yield from self.gate.tracking(params, bearer, trusted)
+        events = read_events(params, body)
+        size = len(body) // len(events)
+        results: list[Tracked | RequestRefused | NewEvent] = []
+        for event in events:
+            try:
+                if event is None:
+                    raise unreadable()
+                results.append((yield from self._made(event, principal, size)))
+            except RequestRefused as refused:
+                results.append(refused)
+        made = [result for result in results if isinstance(result, NewEvent)]
+        stored: list[Tracked | RequestRefused] = []
+        for pending in self._store.submit(made) if made else ():
+            stored.append((yield from self._outcome(pending)))  # noqa: PERF401  # it would be an async generator's
+        outcomes = iter(stored)
+        return [next(outcomes) if isinstance(result, NewEvent) else result for result in results]
+
+    def _outcome(self, pending: Pending[Receipt]) -> Steps[Tracked | RequestRefused]:
+        try:
+            return _tracked((yield pending))
+        except RequestRefused as refused:
+            return refused
+        except EventsError:
+            status, failure = common_error(100005)
+            return RequestRefused(status, [failure])
+
+    def _made(self, params: Params, principal: Principal, size: int) -> Steps[Tracked | NewEvent]:
+        """The event to store, or the answer to one that is only checked; raises InvalidRequest."""
         request: EventRequest | None = None
         failures: list[Failure] = []
         try:
@@ -112,12 +164,12 @@ class Pipeline:
         except InvalidRequest as refused:
             failures.extend(refused.failures)
         list_id = self._contract.list_id(params)
-        account = None if list_id is None else (yield from self._owner(principal, list_id))
+        account = None if list_id is None else (yield from self.gate.owner(principal, list_id))
         if account is None:
             failures.append(self._contract.unknown_list)
         if request is None or account is None:
             raise InvalidRequest(422, failures)
-        return (yield from self._store_event(request, account, len(body)))
+        return self._new_event(request, account, size)
 
     def properties(
         self, params: Params, bearer: str | None = None, *, trusted: bool = False
@@ -127,13 +179,9 @@ class Pipeline:
         Raises:
             RequestRefused: with the documented codes.
         """
-        if not self._ready:
-            yield Call(self._prepare)
-        principal = TRUSTED if trusted else (yield from self._identified(params, bearer))
-        if not principal.scope.may_read:
-            _forbidden()
+        principal = yield from self.gate.reading(params, bearer, trusted)
         list_id = check_properties_request(params)
-        if (yield from self._owner(principal, list_id)) is None:
+        if (yield from self.gate.owner(principal, list_id)) is None:
             raise list_not_found()
         names = yield self._store.ask("properties", list_id, returns=dict[str, list[str]], urgent=True)
         return list_id, names
@@ -152,100 +200,26 @@ class Pipeline:
             self._store.refused[100005] += 1
             return _unforeseen()
 
-    def admit(self, kind: str, who: str, per_minute: int) -> Steps[None]:
-        """Counts a request against a rate limit.
-
-        Args:
-            kind: what is limited: `key` or `address`.
-            who: which one.
-            per_minute: the limit; 0 for none.
-
-        Raises:
-            RateLimited: it was one too many.
-        """
-        if not per_minute:
-            return
-        if not self._ready:
-            yield Call(self._prepare)
-        retry_after_s = yield self._store.ask("hit", kind, who, per_minute, returns=int, urgent=True)
-        if retry_after_s:
-            raise RateLimited(common_error(429)[1], retry_after_s)
-
-    def prepare(self, wait_s: float | None = None) -> None:
-        """Opens the store, as the first request would.
-
-        Args:
-            wait_s: how long to wait for a process that is opening or closing the file, in seconds; None for ever.
-
-        Raises:
-            StoreError: the store's file cannot be opened.
-        """
-        self._store.open(wait_s)
-        self._ready = True
-
-    def forked(self) -> None:
-        """In a child, the first request opens the store anew."""
-        self._ready = False
-
-    def _prepare(self) -> None:
-        try:
-            self.prepare(self._settings.commit_wait_s)
-        except StoreError as error:
-            logger.error("the store cannot be opened: %s", error)
-            raise StoreUnavailable("The event store cannot be opened; the log has the details.") from error
-
-    def _identified(self, params: Params, bearer: str | None) -> Steps[Principal]:
-        credential = _credential(params, bearer)
-        if credential is None:
-            _unauthenticated()
-        if self._access is None:
-            principal = self._directory.identify(credential)
-        else:
-            principal = yield Call(self._access.identify, credential)
-            if isinstance(principal, str):
-                principal = Principal(principal)
-        if principal is None:
-            _unauthenticated()
-        if limit := self._settings.rate_limit_per_key:
-            yield from self.admit("key", hashlib.sha256(credential.secret.encode()).hexdigest(), limit)
-        return principal
-
-    def _owner(self, principal: Principal, list_id: int) -> Steps[str | None]:
-        """The account under which the principal uses the list, or None where it may not."""
-        if list_id > MAX_LIST_ID:
-            return None
-        if principal is TRUSTED and self._access is None:
-            return self._directory.owner_of(list_id)
-        if principal is TRUSTED:
-            return principal.account
-        if self._access is None:
-            return principal.account if self._directory.owns_list(principal.account, list_id) else None
-        owns = yield Call(self._access.owns_list, principal.account, list_id)
-        return principal.account if owns else None
-
-    def _store_event(self, request: EventRequest, account: str, size: int) -> Steps[Tracked]:
+    def _new_event(self, request: EventRequest, account: str, size: int) -> Tracked | NewEvent:
         external_id = request.external_id or str(uuid.uuid4())
         visitor = request.visitor or self._visitor(request)
         if request.is_test:
             event_id = request.event_id or str(uuid.uuid4())
             return Tracked(visitor, external_id, identify_event_sent=False, event_id=event_id)
-        receipt = yield self._store.submit(
-            NewEvent(
-                request.event_id,
-                account,
-                request.list_id,
-                request.event,
-                visitor,
-                external_id,
-                request.email,
-                request.occurred_at,
-                request.received_at,
-                request.properties,
-                request.traits,
-                size,
-            )
+        return NewEvent(
+            request.event_id,
+            account,
+            request.list_id,
+            request.event,
+            visitor,
+            external_id,
+            request.email,
+            request.occurred_at,
+            request.received_at,
+            request.properties,
+            request.traits,
+            size,
         )
-        return Tracked(receipt.visitor, receipt.external_id, receipt.identify_event_sent, receipt.event_id, receipt.duplicate)
 
     def _visitor(self, request: EventRequest) -> str:
         namespace = self._store.uuid_namespace
@@ -256,26 +230,8 @@ class Pipeline:
         return str(uuid.uuid4())
 
 
-def _credential(params: Params, bearer: str | None) -> Credential | None:
-    """What the request shows: APIKey, else SessionID, else the bearer key. An empty string is no credential."""
-    for name, kind in (("APIKey", "api_key"), ("SessionID", "session")):
-        secret = params.get(name)
-        if secret is None or secret == "":
-            continue
-        if not isinstance(secret, str):
-            _unauthenticated()
-        return Credential(kind, secret)  # type: ignore[arg-type]
-    return Credential("api_key", bearer) if bearer else None
-
-
-def _unauthenticated() -> NoReturn:
-    status, failure = common_error(99998)
-    raise NotAuthenticated(status, [failure])
-
-
-def _forbidden() -> NoReturn:
-    status, failure = common_error(99999)
-    raise NotAllowed(status, [failure])
+def _tracked(receipt: Receipt) -> Tracked:
+    return Tracked(receipt.visitor, receipt.external_id, receipt.identify_event_sent, receipt.event_id, receipt.duplicate)
 
 
 def _unforeseen() -> Reply:

@@ -73,7 +73,7 @@ class EventTracking:
             StoreError: the file cannot be opened; the message says why.
             StoreClosed: close() was called.
         """
-        self.pipeline.prepare()
+        self.pipeline.gate.prepare()
         return self
 
     def close(self) -> None:
@@ -240,7 +240,7 @@ class EventTracking:
 
     def forked(self) -> None:
         """Starts anew in a forked child: what waits belongs to the parent."""
-        self.pipeline.forked()
+        self.pipeline.gate.forked()
         self.waiter = Waiter()
 
     def __enter__(self) -> Self:

@@ -24,11 +24,13 @@ from falcon_events.contract.schemas import load_schema
 from falcon_events.link import place
 
 EVENT = "/api/v1/event"
+EVENTS = "/api/v1/events"
 PROPERTIES = "/api/v1/website_events.properties"
 FLAVOURS = ("asgi", "wsgi")
 
 _ANSWERS = {
     EVENT: Draft202012Validator(load_schema("event.response")),
+    EVENTS: Draft202012Validator(load_schema("events.response")),
     PROPERTIES: Draft202012Validator(load_schema("properties.response")),
 }
 _ERRORS = Draft202012Validator(load_schema("errors"))

@@ -730,4 +730,4 @@ def test_other_methods_are_refused_with_those_that_there_are(api: Api, path: str
 
 def test_an_unknown_path_is_not_found(api: Api) -> None:
     """404 in the shape of every failure."""
-    assert codes_of(api.client.post("/api/v1/events", json={})) == [404]
+    assert codes_of(api.client.post("/api/v1/evento", json={})) == [404]

@@ -19,14 +19,16 @@ from falcon_events.contract.schemas import load_schema
 from falcon_events.http.endpoints import ACTIONS
 from falcon_events.timestamps import parse_timestamp
 from tests.conftest import Api
-from tests.harness import EVENT, PROPERTIES
+from tests.harness import EVENT, EVENTS, PROPERTIES
 
 DOCUMENT = openapi_document()
 OPERATIONS = [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods]
-REQUESTS = {EVENT: "event.request", PROPERTIES: "properties.request"}
+REQUESTS = {EVENT: "event.request", EVENTS: "events.request", PROPERTIES: "properties.request"}
 COMPONENTS = {
     "event.request": "EventRequest",
     "event.response": "EventAnswer",
+    "events.request": "EventsRequest",
+    "events.response": "EventsAnswer",
     "properties.request": "PropertiesRequest",
     "properties.response": "PropertiesAnswer",
     "errors": "Errors",

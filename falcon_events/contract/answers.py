@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -38,6 +39,16 @@ class _EventAnswer(msgspec.Struct):
     identify_event_sent: bool
 
 
+def _result(result: Tracked | RequestRefused) -> _EventAnswer | dict[str, Any]:
+    if isinstance(result, RequestRefused):
+        return _errors(result.failures)
+    return _EventAnswer("success", result.uuid, result.external_id, result.identify_event_sent)
+
+
+def _errors(failures: Iterable[Failure]) -> dict[str, Any]:
+    return {"Errors": [{"Code": failure.code, "Message": failure.message} for failure in failures]}
+
+
 def event_reply(tracked: Tracked) -> Reply:
     """200 for a tracked event, with the stored event's id in X-Event-ID."""
     body = _encode(_EventAnswer("success", tracked.uuid, tracked.external_id, tracked.identify_event_sent))
@@ -47,6 +58,11 @@ def event_reply(tracked: Tracked) -> Reply:
     return Reply(200, body, headers)
 
 
+def events_reply(results: Iterable[Tracked | RequestRefused]) -> Reply:
+    """200 for a batch: for each event the answer that it would have got alone."""
+    return Reply(200, _encode({"Results": [_result(result) for result in results]}))
+
+
 def properties_reply(list_id: int, properties: Mapping[str, Sequence[str]]) -> Reply:
     """200 with the property names of a list, by event type."""
     return Reply(200, _encode({"ListID": str(list_id), "Properties": properties}))
@@ -54,7 +70,7 @@ def properties_reply(list_id: int, properties: Mapping[str, Sequence[str]]) -> R
 
 def errors_reply(status: int, failures: Iterable[Failure], headers: tuple[tuple[str, str], ...] = ()) -> Reply:
     """A failure in the one shape that failures have."""
-    return Reply(status, _encode({"Errors": [{"Code": f.code, "Message": f.message} for f in failures]}), headers)
+    return Reply(status, _encode(_errors(failures)), headers)
 
 
 def refusal_reply(refused: RequestRefused) -> Reply:

@@ -17,7 +17,9 @@ Params = dict[str, Any]
 _decode = msgspec.json.Decoder().decode
 
 PARAMETERS = {
-    name.lower(): name for schema in ("event.request", "properties.request") for name in load_schema(schema)["properties"]
+    name.lower(): name
+    for schema in ("events.request", "event.request", "properties.request")
+    for name in load_schema(schema)["properties"]
 }
 
 
@@ -27,14 +29,18 @@ def unreadable() -> InvalidRequest:
     return InvalidRequest(status, [failure])
 
 
-def read_body(body: bytes) -> Params:
+def read_body(body: bytes, max_depth: int = MAX_DEPTH) -> Params:
     """The parameters of a JSON body, under the names that the schemas give them; unknown ones are left out.
 
     Names match without regard to case; of two spellings of one name, the last in the body counts.
     Within a value, the last of two members of one name counts (RFC 8259, section 4).
 
+    Args:
+        body: the request's body.
+        max_depth: how deep it may be nested.
+
     Raises:
-        InvalidRequest: the body is not a JSON object in UTF-8, is nested deeper than 64 levels, or has a
+        InvalidRequest: the body is not a JSON object in UTF-8, is nested too deep, or has a
             fraction beyond the range of an IEEE double or half a surrogate pair (status 400).
     """
     try:
@@ -44,23 +50,37 @@ def read_body(body: bytes) -> Params:
     if type(members) is not dict:
         raise unreadable()
     # A body with few brackets cannot be deep; counting them is cheaper than walking every body.
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(members) > MAX_DEPTH:
+    if body.count(b"[") + body.count(b"{") > max_depth and _depth(members) > max_depth:
         raise unreadable()
-    params = {}
+    params = named(members)
+    return named_in_order(members, mentioned(body)) if params is None else params
+
+
+def named(members: dict[str, Any]) -> Params | None:
+    """The members under the names that the schemas give them; None where two of them are spellings of one name."""
+    params: Params = {}
     for name, value in members.items():
         known = PARAMETERS.get(name) or PARAMETERS.get(name.lower())
         if known is not None:
             if known in params:
-                return _read_in_order(body)
+                return None
             params[known] = value
     return params
 
 
-def _read_in_order(body: bytes) -> Params:
-    """The same for a body with two spellings of one name, where a dict has lost their order."""
-    order = json.loads(body, object_pairs_hook=lambda pairs: [name for name, _ in pairs])
-    last = {PARAMETERS[name.lower()]: name for name in order if name.lower() in PARAMETERS}
-    members = _decode(body)
+class Mentioned(list[tuple[str, Any]]):
+    """An object's names and values as the body has them, where a dict has lost their order."""
+
+
+def mentioned(body: bytes) -> Mentioned:
+    """What a readable body's object mentions, one after the other."""
+    read: Mentioned = json.loads(body, object_pairs_hook=Mentioned)
+    return read
+
+
+def named_in_order(members: dict[str, Any], order: Mentioned) -> Params:
+    """As named(): of two spellings of one name, the one that was mentioned last counts."""
+    last = {PARAMETERS[name.lower()]: name for name, _ in order if name.lower() in PARAMETERS}
     return {known: members[name] for known, name in last.items()}
 
 

@@ -10,6 +10,8 @@ from falcon_events.contract.schemas import Schema, load_schema
 _COMPONENTS = {
     "event.request": "EventRequest",
     "event.response": "EventAnswer",
+    "events.request": "EventsRequest",
+    "events.response": "EventsAnswer",
     "properties.request": "PropertiesRequest",
     "properties.response": "PropertiesAnswer",
     "errors": "Errors",
@@ -32,7 +34,7 @@ _NO_PATH = 404  # what the document describes is there
 
 
 def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str] = ("/",)) -> dict[str, Any]:
-    """The API as an OpenAPI 3.1 document: both endpoints, every status with its codes, and the schemas as components.
+    """The API as an OpenAPI 3.1 document: every endpoint, every status with its codes, and the schemas as components.
 
     Args:
         title: the document's title.
@@ -50,6 +52,15 @@ def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str
                     "security": _security(body=True),
                     "requestBody": _body("event.request"),
                     "responses": _responses("event.request", "event.response", _EVENT_HEADERS),
+                }
+            },
+            "/api/v1/events": {
+                "post": {
+                    "operationId": "trackEvents",
+                    "summary": "Track up to 1,000 events",
+                    "security": _security(body=True),
+                    "requestBody": _body("events.request"),
+                    "responses": _responses("events.request", "events.response"),
                 }
             },
             "/api/v1/website_events.properties": {

@@ -14,7 +14,10 @@ from jsonschema import Draft202012Validator, FormatChecker, ValidationError, val
 from falcon_events.errors import Failure
 from falcon_events.timestamps import parse_timestamp
 
-NAMES = ("event.request", "event.response", "properties.request", "properties.response", "errors")
+NAMES = (
+    *("event.request", "event.response", "events.request", "events.response"),
+    *("properties.request", "properties.response", "errors"),
+)
 
 Schema = dict[str, Any]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-
-import msgspec
+from collections.abc import Callable
 
 from falcon_events.contract.answers import Reply, common_reply, errors_reply, refusal_reply
 from falcon_events.contract.body import unreadable
 from falcon_events.errors import EventsError, Failure, RequestRefused, StoreUnavailable
+from falcon_events.http.bodies import Incoming, inflated
 from falcon_events.metrics import CONTENT_TYPE
 from falcon_events.tracking import EventTracking
 from falcon_events.waiting import Steps
@@ -19,23 +18,10 @@ logger = logging.getLogger("falcon_events.requests")
 
 EVENT = "/api/v1/event"
 PROPERTIES = "/api/v1/website_events.properties"
-PATHS = (EVENT, PROPERTIES)
+EVENTS = "/api/v1/events"
+PATHS = (EVENT, EVENTS, PROPERTIES)
 """What a mounted or wrapping tracker answers."""
 FULL = "The event store's queue is full"
-
-
-class Incoming(msgspec.Struct, frozen=True):
-    """What a door has read of a request.
-
-    `body` is None where it is larger than the limit; `query` holds the query string's parameters.
-    """
-
-    method: str
-    path: str
-    body: bytes | None
-    authorization: str | None
-    query: Mapping[str, str | list[str]]
-    address: str = ""
 
 
 Action = Callable[[EventTracking, Incoming], Steps[Reply]]
@@ -43,6 +29,10 @@ Action = Callable[[EventTracking, Incoming], Steps[Reply]]
 
 def _event(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
     return tracking.pipeline.event_reply(incoming.body or b"", _bearer(incoming))
+
+
+def _events(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
+    return tracking.pipeline.events_reply(incoming.body or b"", _bearer(incoming))
 
 
 def _properties(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
@@ -57,6 +47,7 @@ def _properties_query(tracking: EventTracking, incoming: Incoming) -> Steps[Repl
 
 ACTIONS: dict[str, dict[str, Action]] = {
     EVENT: {"POST": _event},
+    EVENTS: {"POST": _events},
     PROPERTIES: {"GET": _properties_query, "POST": _properties},
 }
 
@@ -74,9 +65,13 @@ def answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[
 
 
 def _answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[Reply]:
+    try:
+        incoming = inflated(incoming, tracking.settings.max_body_bytes)
+    except RequestRefused as refused:
+        return tracking.pipeline.refusal(refused)
     if limit := tracking.settings.rate_limit_per_address:
         try:
-            yield from tracking.pipeline.admit("address", incoming.address, limit)
+            yield from tracking.pipeline.gate.admit("address", incoming.address, limit)
         except RequestRefused as refused:
             return tracking.pipeline.refusal(refused)
     return (yield from ACTIONS[endpoint][incoming.method](tracking, incoming))

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -130,8 +130,8 @@ class Link:
         self._sender.send(messages.encode(Leave()))
         thread.join()
 
-    def submit(self, event: NewEvent) -> Pending[Receipt]:
-        """Queues an event; there is a receipt once it is committed and synced to disk.
+    def submit(self, events: Sequence[NewEvent]) -> Sequence[Pending[Receipt]]:
+        """Queues events for one commit, all or none; there is a receipt for each once it is synced to disk.
 
         Raises:
             StoreUnavailable: the store cannot take it now; nothing was kept.
@@ -143,7 +143,7 @@ class Link:
                 raise StoreClosed
             if self._failure is not None:
                 raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
-            waiting = self._outbox.add(event)
+            waiting = self._outbox.add(events)
             self._pump()
         return waiting
 

@@ -43,17 +43,22 @@ class Outbox:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._queue: deque[Waiting] = deque()
+        self._queue: deque[list[Waiting]] = deque()
         self._in_flight: dict[int, list[Waiting]] = {}
         self._held_bytes = self._held = 0
         self._turnstile = Turnstile()
         self._number = 0
         self._ids = random_uuids()
 
-    def add(self, event: NewEvent) -> Waiting:
-        """Puts an event in line; raises StoreUnavailable where the line is full."""
-        if self._held >= self._settings.queue_events or self._held_bytes >= self._settings.queue_bytes:
+    def add(self, events: Sequence[NewEvent]) -> list[Waiting]:
+        """Puts events in line, to be committed together; raises StoreUnavailable where the line is full."""
+        if self.is_full():
             raise StoreUnavailable(FULL)
+        group = [self._waiting(event) for event in events]
+        self._queue.append(group)
+        return group
+
+    def _waiting(self, event: NewEvent) -> Waiting:
         if self._turnstile.left == self._settings.batch_events:
             self._turnstile = Turnstile()  # the next batch's
         if event.event_id is None:  # what a second owner will look for where the first has died
@@ -61,15 +66,15 @@ class Outbox:
         waiting = Waiting(event, self._turnstile)
         self._held += 1
         self._held_bytes += event.size
-        self._queue.append(waiting)
         return waiting
 
     def next_batch(self) -> tuple[int, list[NewEvent]] | None:
         """The number and events of the batch to send now; None where nothing waits, or enough is under way."""
         if not self._queue or len(self._in_flight) >= IN_FLIGHT:
             return None
-        most = self._settings.batch_events
-        batch = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+        batch: list[Waiting] = []
+        while self._queue and (not batch or len(batch) + len(self._queue[0]) <= self._settings.batch_events):
+            batch += self._queue.popleft()
         self._turnstile = Turnstile()  # what waits now is answered together
         self._number += 1
         self._in_flight[self._number] = batch
@@ -91,10 +96,10 @@ class Outbox:
     def expire(self, reason: str) -> None:
         """Gives up what has waited for longer than commit_wait_s; what was sent may have been stored all the same."""
         before = time.monotonic() - self._settings.commit_wait_s
-        late = [waiting for waiting in self._queue if waiting.since < before]
+        late = [waiting for group in self._queue if group[0].since < before for waiting in group]
         if late:
             self._turnstile = Turnstile()  # the old one has results from here on
-            self._queue = deque(waiting for waiting in self._queue if waiting.since >= before)
+            self._queue = deque(group for group in self._queue if group[0].since >= before)
             self._let_go(late)
         sent = [waiting for batch in self._in_flight.values() for waiting in batch if waiting.since < before]
         for waiting in [*late, *sent]:
@@ -110,7 +115,7 @@ class Outbox:
 
     def fail(self, reason: str) -> None:
         """Gives up everything."""
-        everything = [*(waiting for batch in self._in_flight.values() for waiting in batch), *self._queue]
+        everything = [waiting for group in (*self._in_flight.values(), *self._queue) for waiting in group]
         self._in_flight.clear()
         self._queue.clear()
         self._turnstile = Turnstile()

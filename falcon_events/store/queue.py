@@ -39,8 +39,8 @@ class Queue:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._queue: deque[Waiting | tuple[Task, Future[Any]]] = deque()
-        self._queued_bytes = 0
+        self._queue: deque[list[Waiting] | tuple[Task, Future[Any]]] = deque()
+        self._queued = self._queued_bytes = 0
         self._turnstile = Turnstile()
         self._changed = threading.Condition(threading.Lock())
         self._sleeping = False
@@ -48,23 +48,29 @@ class Queue:
         """Whether nothing more comes in."""
 
     def put(self, events: Sequence[NewEvent]) -> list[Pending[Receipt]]:
-        """Puts events in, all or none; raises StoreUnavailable where it is full, StoreClosed after close()."""
+        """Puts events in, all or none, to be committed together.
+
+        Raises:
+            StoreUnavailable: it is full.
+            StoreClosed: close() was called.
+        """
         with self._changed:
             if self.closed:
                 raise StoreClosed
             if self.is_full():
                 raise StoreUnavailable(FULL)
-            queued: list[Pending[Receipt]] = []
+            queued: list[Waiting] = []
             for event in events:
                 if self._turnstile.left == self._settings.batch_events:
                     self._turnstile = Turnstile()  # the next batch's
                 waiting = Waiting(event, self._turnstile)
                 self._queued_bytes += event.size
-                self._queue.append(waiting)
                 queued.append(waiting)
+            self._queued += len(queued)
+            self._queue.append(queued)
             if self._sleeping:
                 self._changed.notify()
-        return queued
+        return list(queued)
 
     def put_task(self, task: Task) -> Future[Any]:
         """Puts a piece of work in; raises StoreClosed after close()."""
@@ -90,25 +96,28 @@ class Queue:
                 self._sleeping = True
                 self._changed.wait(wait_s)
                 self._sleeping = False
-            while queue and len(batch) < self._settings.batch_events:
+            while queue:
                 first = queue[0]
                 if isinstance(first, tuple):
                     if not batch:
                         queue.popleft()
                         return [], first
                     break
+                if batch and len(batch) + len(first) > self._settings.batch_events:
+                    break
                 queue.popleft()
-                self._queued_bytes -= first.event.size
-                batch.append(first)
+                batch += first
+                self._queued -= len(first)
+                self._queued_bytes -= sum(waiting.event.size for waiting in first)
             self._turnstile = Turnstile()  # what waits now is answered together
         return batch, None
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return self._queued
 
     def is_full(self) -> bool:
         """Whether the next event would be refused."""
-        return len(self._queue) >= self._settings.queue_events or self._queued_bytes >= self._settings.queue_bytes
+        return self._queued >= self._settings.queue_events or self._queued_bytes >= self._settings.queue_bytes
 
     def close(self) -> None:
         """Lets nothing more in; what is in there can be taken out."""
