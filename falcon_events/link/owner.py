@@ -63,12 +63,12 @@ class Owner:
             ready.say(held=True)
             return
         try:
+            address = socket_path(self._db)
             store = Store(self._db, self._settings, create=self._create, lock=lock, replaced=self._replaced)
             store.open()
         except BaseException:
             lock.release()
             raise
-        address = socket_path(self._db)
         secret = os.urandom(SECRET_BYTES)
         with _listening(address) as listener:
             clients = Clients(store, secret, address)

@@ -18,7 +18,7 @@ from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused, show_secret
 from falcon_events.link.place import find
 from falcon_events.link.place import is_held as held
-from tests.harness import Credentials, fill_store
+from tests.harness import Credentials, fill_store, wait_until
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
@@ -198,7 +198,7 @@ def test_a_folder_for_sockets_that_others_can_enter_is_refused(tmp_path: Path) -
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "is not a folder of this user alone" in done.stderr
-    assert not held(folder / "events.duckdb")
+    wait_until(lambda: not held(folder / "events.duckdb"), "its process lives on")
 
 
 def test_a_process_of_another_release_is_told_so(tracking: EventTracking, monkeypatch: pytest.MonkeyPatch) -> None:
