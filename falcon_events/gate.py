@@ -7,16 +7,20 @@ import logging
 from typing import NoReturn
 
 from falcon_events.access.directory import Directory
+from falcon_events.access.origins import admits
 from falcon_events.access.protocol import Access, Credential, Principal
 from falcon_events.contract.body import Params
 from falcon_events.contract.lists import MAX_LIST_ID
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import NotAllowed, NotAuthenticated, RateLimited, StoreError, StoreUnavailable
 from falcon_events.link.link import Link
+from falcon_events.senders import Sender
 from falcon_events.settings import Settings
 from falcon_events.waiting import Call, Steps
 
 logger = logging.getLogger(__name__)
+
+WRONG_SCOPE, WRONG_ORIGIN = 99999, 99997
 
 TRUSTED = Principal("")
 """Host code that calls without a credential: it may do everything; an event then belongs to the list's owner."""
@@ -39,23 +43,34 @@ class Gate:
         self._settings = settings
         self._ready = False
 
-    def tracking(self, params: Params, bearer: str | None, trusted: bool) -> Steps[Principal]:
+    def tracking(self, params: Params, sender: Sender) -> Steps[Principal]:
         """Who tracks; raises NotAuthenticated, NotAllowed, RateLimited or StoreUnavailable."""
-        principal = yield from self._enter(params, bearer, trusted)
+        principal = yield from self._enter(params, sender)
         if not principal.scope.may_track:
-            _forbidden()
+            raise _not_allowed(WRONG_SCOPE)
+        if principal.origins is not None and not admits(principal.origins, (sender.origin or "").lower()):
+            raise _not_allowed(WRONG_ORIGIN)
         return principal
 
-    def reading(self, params: Params, bearer: str | None, trusted: bool) -> Steps[Principal]:
+    def reading(self, params: Params, sender: Sender) -> Steps[Principal]:
         """Who asks; raises NotAuthenticated, NotAllowed, RateLimited or StoreUnavailable."""
-        principal = yield from self._enter(params, bearer, trusted)
+        principal = yield from self._enter(params, sender)
         if not principal.scope.may_read:
-            _forbidden()
+            raise _not_allowed(WRONG_SCOPE)
         return principal
+
+    def allows_origin(self, origin: str) -> Steps[bool]:
+        """Whether pages of this origin may read answers to tracked events."""
+        if self._access is None:
+            if not self._ready:
+                yield Call(self._prepare)
+            return self._directory.allows_origin(origin.lower())
+        allows = getattr(self._access, "allows_origin", None)
+        return bool(allows is not None and (yield Call(allows, origin)))
 
     def owner(self, principal: Principal, list_id: int) -> Steps[str | None]:
         """The account under which the principal uses the list, or None where it may not."""
-        if list_id > MAX_LIST_ID:
+        if list_id > MAX_LIST_ID or (principal.list_ids is not None and list_id not in principal.list_ids):
             return None
         if principal is TRUSTED and self._access is None:
             return self._directory.owner_of(list_id)
@@ -101,10 +116,10 @@ class Gate:
         """In a child, the first request opens the store anew."""
         self._ready = False
 
-    def _enter(self, params: Params, bearer: str | None, trusted: bool) -> Steps[Principal]:
+    def _enter(self, params: Params, sender: Sender) -> Steps[Principal]:
         if not self._ready:
             yield Call(self._prepare)
-        return TRUSTED if trusted else (yield from self._identified(params, bearer))
+        return TRUSTED if sender.trusted else (yield from self._identified(params, sender.bearer))
 
     def _prepare(self) -> None:
         try:
@@ -147,6 +162,6 @@ def _unauthenticated() -> NoReturn:
     raise NotAuthenticated(status, [failure])
 
 
-def _forbidden() -> NoReturn:
-    status, failure = common_error(99999)
-    raise NotAllowed(status, [failure])
+def _not_allowed(code: int) -> NotAllowed:
+    status, failure = common_error(code)
+    return NotAllowed(status, [failure])

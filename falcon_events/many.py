@@ -10,6 +10,7 @@ from typing import Any
 from falcon_events.contract.answers import Tracked
 from falcon_events.errors import RequestRefused, StoreUnavailable
 from falcon_events.pipeline import Pipeline
+from falcon_events.senders import HOST
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending
 from falcon_events.waiting import Call, Wait, Waiter
@@ -50,7 +51,7 @@ class _Sent:
         self.size = len(body)
         self.outcome: Tracked | RequestRefused | None = None
         self._waiter = waiter
-        self._steps = pipeline.track(body, trusted=True)
+        self._steps = pipeline.track(body, HOST)
         self._pending: Future[Any] | Pending[Any] | None = None
         self._advance(self._steps.send, None)
 

@@ -39,6 +39,7 @@ def exposition(metrics: Metrics) -> bytes:
             measures = metrics.measures
             yield counter("stored", "Events that were committed.", measures.stored)
             yield counter("duplicates", "Events whose EventID was stored before.", measures.duplicates)
+            yield counter("dropped", "Events that no visitor sent and that were only counted.", measures.dropped)
             yield counter("failed", "Events that were accepted and could not be committed.", measures.failed)
             refused = CounterMetricFamily("falcon_events_refused", "Failures in answers, by documented code.", labels=["code"])
             for code, count in sorted(metrics.refused.items()):

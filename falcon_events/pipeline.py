@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access, Principal
+from falcon_events.addresses import Addresses
+from falcon_events.bots import not_a_visitor
 from falcon_events.contract.answers import (
     Reply,
     Tracked,
@@ -31,6 +33,8 @@ from falcon_events.errors import (
 )
 from falcon_events.gate import Gate
 from falcon_events.link.link import Link
+from falcon_events.rules import ruled
+from falcon_events.senders import Sender
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending
 from falcon_events.store.records import NewEvent, Receipt
@@ -60,28 +64,31 @@ class Pipeline:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self._directory = directory
+        self._addresses = Addresses(store, settings.client_address, clock)
+        self._keeps_addresses = settings.client_address != "none"
         self.gate = Gate(store, directory, access, settings)
         self._contract = EventContract(anonymous_events=settings.anonymous_events, clock=clock)
 
-    def event_reply(self, body: bytes, bearer: str | None) -> Steps[Reply]:
+    def event_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
         """The answer to POST /api/v1/event; never raises.
 
         Args:
             body: the request's body.
-            bearer: the key of the header `Authorization: Bearer`, if there is one.
+            sender: who sends it.
         """
         try:
-            return event_reply((yield from self.track(body, bearer)))
+            return event_reply((yield from self.track(body, sender)))
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:
             self._store.refused[100005] += 1
             return _unforeseen()
 
-    def events_reply(self, body: bytes, bearer: str | None) -> Steps[Reply]:
+    def events_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
         """The answer to POST /api/v1/events; never raises."""
         try:
-            results = yield from self.track_batch(body, bearer)
+            results = yield from self.track_batch(body, sender)
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:
@@ -92,43 +99,40 @@ class Pipeline:
                 self._store.refused.update(result.codes)
         return events_reply(results)
 
-    def properties_reply(self, body: bytes, bearer: str | None) -> Steps[Reply]:
+    def properties_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
         """The answer to POST /api/v1/website_events.properties; never raises."""
-        return (yield from self._properties_reply(lambda: read_body(body), bearer))
+        return (yield from self._properties_reply(lambda: read_body(body), sender))
 
-    def properties_query_reply(self, list_id: str | None, bearer: str | None) -> Steps[Reply]:
+    def properties_query_reply(self, list_id: str | None, sender: Sender) -> Steps[Reply]:
         """The answer to GET /api/v1/website_events.properties?ListID=...; never raises."""
-        return (yield from self._properties_reply(lambda: {} if list_id is None else {"ListID": list_id}, bearer))
+        return (yield from self._properties_reply(lambda: {} if list_id is None else {"ListID": list_id}, sender))
 
-    def track(self, body: bytes, bearer: str | None = None, *, trusted: bool = False) -> Steps[Tracked]:
+    def track(self, body: bytes, sender: Sender) -> Steps[Tracked]:
         """Checks and stores the event of a request's body.
 
         Args:
             body: the request's body.
-            bearer: the key of the header `Authorization: Bearer`, if there is one.
-            trusted: whether the caller may do without a credential.
+            sender: who sends it.
 
         Raises:
             RequestRefused: with the documented codes; nothing was stored.
         """
         params = read_body(body)
-        principal = yield from self.gate.tracking(params, bearer, trusted)
-        made = yield from self._made(params, principal, len(body))
+        principal = yield from self.gate.tracking(params, sender)
+        made = yield from self._made(params, principal, sender, len(body))
         if isinstance(made, Tracked):
             return made
         (pending,) = self._store.submit([made])
-        return _tracked((yield pending))
+        return _tracked((yield pending), made)
 
-    def track_batch(
-        self, body: bytes, bearer: str | None = None, *, trusted: bool = False
-    ) -> Steps[list[Tracked | RequestRefused]]:
+    def track_batch(self, body: bytes, sender: Sender) -> Steps[list[Tracked | RequestRefused]]:
         """Checks the events of a batch and stores those that are right, in one commit; what became of each, in order.
 
         Raises:
             RequestRefused: for the batch as a whole; nothing was stored.
         """
         params = read_envelope(body)
-        principal = yield from self.gate.tracking(params, bearer, trusted)
+        principal = yield from self.gate.tracking(params, sender)
         events = read_events(params, body)
         size = len(body) // len(events)
         results: list[Tracked | RequestRefused | NewEvent] = []
@@ -136,31 +140,31 @@ class Pipeline:
             try:
                 if event is None:
                     raise unreadable()
-                results.append((yield from self._made(event, principal, size)))
+                results.append((yield from self._made(event, principal, sender, size)))
             except RequestRefused as refused:
                 results.append(refused)
         made = [result for result in results if isinstance(result, NewEvent)]
         stored: list[Tracked | RequestRefused] = []
-        for pending in self._store.submit(made) if made else ():
-            stored.append((yield from self._outcome(pending)))  # noqa: PERF401  # it would be an async generator's
+        for new, pending in zip(made, self._store.submit(made) if made else (), strict=True):
+            stored.append((yield from self._outcome(pending, new)))  # it would be an async generator's
         outcomes = iter(stored)
         return [next(outcomes) if isinstance(result, NewEvent) else result for result in results]
 
-    def _outcome(self, pending: Pending[Receipt]) -> Steps[Tracked | RequestRefused]:
+    def _outcome(self, pending: Pending[Receipt], event: NewEvent) -> Steps[Tracked | RequestRefused]:
         try:
-            return _tracked((yield pending))
+            return _tracked((yield pending), event)
         except RequestRefused as refused:
             return refused
         except EventsError:
             status, failure = common_error(100005)
             return RequestRefused(status, [failure])
 
-    def _made(self, params: Params, principal: Principal, size: int) -> Steps[Tracked | NewEvent]:
+    def _made(self, params: Params, principal: Principal, sender: Sender, size: int) -> Steps[Tracked | NewEvent]:
         """The event to store, or the answer to one that is only checked; raises InvalidRequest."""
         request: EventRequest | None = None
         failures: list[Failure] = []
         try:
-            request = self._contract.check(params)
+            request = self._contract.check(params, own_clock=sender.trusted)
         except InvalidRequest as refused:
             failures.extend(refused.failures)
         list_id = self._contract.list_id(params)
@@ -169,17 +173,20 @@ class Pipeline:
             failures.append(self._contract.unknown_list)
         if request is None or account is None:
             raise InvalidRequest(422, failures)
-        return self._new_event(request, account, size)
+        event = self._new_event(request, account, size)
+        if isinstance(event, Tracked):
+            return event
+        address = (yield from self._addresses.kept(sender.address)) if self._keeps_addresses else None
+        bot = not_a_visitor(sender, own=request.is_own_traffic, from_a_page=sender.origin is not None)
+        return ruled(event, self._directory.rules_of(request.list_id), bot, address)
 
-    def properties(
-        self, params: Params, bearer: str | None = None, *, trusted: bool = False
-    ) -> Steps[tuple[int, dict[str, list[str]]]]:
+    def properties(self, params: Params, sender: Sender) -> Steps[tuple[int, dict[str, list[str]]]]:
         """A list's id and its property names by event type.
 
         Raises:
             RequestRefused: with the documented codes.
         """
-        principal = yield from self.gate.reading(params, bearer, trusted)
+        principal = yield from self.gate.reading(params, sender)
         list_id = check_properties_request(params)
         if (yield from self.gate.owner(principal, list_id)) is None:
             raise list_not_found()
@@ -191,9 +198,9 @@ class Pipeline:
         self._store.refused.update(refused.codes)
         return refusal_reply(refused)
 
-    def _properties_reply(self, read: Callable[[], Params], bearer: str | None) -> Steps[Reply]:
+    def _properties_reply(self, read: Callable[[], Params], sender: Sender) -> Steps[Reply]:
         try:
-            return properties_reply(*(yield from self.properties(read(), bearer)))
+            return properties_reply(*(yield from self.properties(read(), sender)))
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:
@@ -219,6 +226,7 @@ class Pipeline:
             request.properties,
             request.traits,
             size,
+            client_timestamp=request.client_timestamp,
         )
 
     def _visitor(self, request: EventRequest) -> str:
@@ -230,8 +238,10 @@ class Pipeline:
         return str(uuid.uuid4())
 
 
-def _tracked(receipt: Receipt) -> Tracked:
-    return Tracked(receipt.visitor, receipt.external_id, receipt.identify_event_sent, receipt.event_id, receipt.duplicate)
+def _tracked(receipt: Receipt, event: NewEvent) -> Tracked:
+    return Tracked(
+        receipt.visitor, receipt.external_id, receipt.identify_event_sent, receipt.event_id, receipt.duplicate, event.dropped
+    )
 
 
 def _unforeseen() -> Reply:

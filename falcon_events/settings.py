@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,10 @@ _MOST = 2**40
 
 def _setting(default: Any, unit: str, reason: str, least: int = 0, most: int = _MOST) -> Any:
     return dataclasses.field(default=default, metadata={"unit": unit, "reason": reason, "least": least, "most": most})
+
+
+def _text(default: str, unit: str, reason: str, pattern: str) -> Any:
+    return dataclasses.field(default=default, metadata={"unit": unit, "reason": reason, "pattern": pattern})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +93,12 @@ class Settings:
     rate_limit_per_address: int = _setting(
         0, "requests a minute", "how many requests one address may make, in all processes together; 0 for any number"
     )
+    client_address: str = _text(
+        "none",
+        "none, truncated, hashed or full",
+        "what is stored of a client's address: nothing, its network (/24, /48), a hash whose salt changes daily, or all of it",
+        "none|truncated|hashed|full",
+    )
     log_requests: bool = _setting(False, "yes or no", "whether each request is logged in one line, without its contents")
 
     def __post_init__(self) -> None:
@@ -95,9 +106,13 @@ class Settings:
             raise SettingError("rate_limit_per_key and rate_limit_per_address need: pip install 'falcon-events[limits]'.")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            kinds: tuple[type, ...] = {"bool": (bool,), "int": (int,), "float": (int, float)}[str(field.type)]
+            kinds: tuple[type, ...] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}[str(field.type)]
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 raise SettingError(f"{field.name}={value!r}: {field.type} needed ({field.metadata['unit']}).")
+            if isinstance(value, str):
+                if not re.fullmatch(field.metadata["pattern"], value):
+                    raise SettingError(f"{field.name}={value!r}: {field.metadata['unit']} needed.")
+                continue
             least, most = field.metadata["least"], field.metadata["most"]
             if not least <= value <= most:  # also false for "not a number"
                 raise SettingError(f"{field.name}={value!r}: from {least} to {most} {field.metadata['unit']} needed.")
@@ -122,6 +137,8 @@ class Settings:
 
 def _read(name: str, kind: str, text: str) -> Any:
     try:
+        if kind == "str":
+            return text
         if kind == "bool":
             return _TRUTH[text.strip().lower()]
         return int(text) if kind == "int" else float(text)

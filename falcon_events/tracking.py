@@ -9,27 +9,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import msgspec
-
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access
+from falcon_events.administration import Administration
 from falcon_events.contract.answers import Tracked
 from falcon_events.contract.body import unreadable
 from falcon_events.errors import RequestRefused
 from falcon_events.link.link import Link
 from falcon_events.link.process import mind
 from falcon_events.many import store_many
-from falcon_events.metrics import exposition
 from falcon_events.pipeline import Pipeline
+from falcon_events.senders import HOST, Sender
 from falcon_events.settings import Settings
-from falcon_events.store.records import EVERYTHING, Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
 from falcon_events.waiting import Steps, Waiter
 
 T = TypeVar("T")
 DEFAULT_DB = "events.duckdb"
 
 
-class EventTracking:
+class EventTracking(Administration):
     """An event store with the documented API, to mount into a web application or to call directly.
 
     Constructing it touches nothing: the store is opened with the first use. Any number of processes may use one file: one
@@ -174,70 +172,6 @@ class EventTracking:
         """
         return store_many(self.pipeline, self.waiter, self.settings, bodies)
 
-    def recount(self, list_id: int) -> Recount:
-        """Counts the properties of a list afresh from all its events, and says whether the catalogue differs."""
-        return self._ask("recount", list_id, returns=Recount)
-
-    def stats(self) -> Stats:
-        """What the store holds."""
-        return self._ask("stats", returns=Stats)
-
-    def export(self, target: str | Path, form: str, selection: Selection = EVERYTHING) -> int:
-        """Writes events to a file and gives their number.
-
-        Args:
-            target: the file to write; it is replaced.
-            form: `parquet` (the columns of the table) or `ndjson` (one request body a line).
-            selection: which events; all of them by default.
-
-        Raises:
-            EventsError: the file cannot be written.
-        """
-        path = str(Path(target).absolute())
-        return self._ask("export", msgspec.to_builtins(selection), path, form, returns=int)
-
-    def sql(self, query: str) -> Table:
-        """The rows of one SQL statement that only looks (docs/database.md has the tables); the store goes on meanwhile.
-
-        Raises:
-            EventsError: the statement would change something, or the database refuses it.
-        """
-        return self._ask("sql", query, returns=Table)
-
-    def backup(self, target: str | Path) -> int:
-        """Writes a copy of the store as it is at this moment, and gives its size in bytes; the store goes on meanwhile.
-
-        Restoring it is copying it to the store's place while nobody uses the store.
-
-        Raises:
-            EventsError: it cannot be written.
-        """
-        return self._ask("backup", str(Path(target).absolute()), returns=int)
-
-    def compact(self) -> Sizes:
-        """Gives the disk space of deleted events back; events and queries wait until it is done.
-
-        Raises:
-            EventsError: there is no room for the new file beside the old one.
-        """
-        return self._ask("compact", returns=Sizes)
-
-    def check(self) -> list[Check]:
-        """What is right and wrong with the store; reads every row of it."""
-        return self._ask("check", returns=list[Check])
-
-    def metrics(self) -> bytes:
-        """Metrics of all processes that use the store, in Prometheus' text format (docs/metrics.md); needs the extra `metrics`.
-
-        Raises:
-            EventsError: prometheus_client is not installed.
-        """
-        return exposition(self._ask("metrics", returns=Metrics))
-
-    def owner(self) -> OwnerState:
-        """The process that holds the store's file, and those that use it."""
-        return self._ask("owner", returns=OwnerState)
-
     def forked(self) -> None:
         """Starts anew in a forked child: what waits belongs to the parent."""
         self.pipeline.gate.forked()
@@ -255,15 +189,13 @@ class EventTracking:
             body = json.dumps(given, allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError, RecursionError) as error:  # what JSON cannot hold
             raise unreadable() from error
-        return (yield from self.pipeline.track(body, trusted=not _shows_credential(arguments)))
-
-    def _ask(self, name: str, *arguments: object, returns: type[T]) -> T:
-        answer: T = self.store.ask(name, *arguments, returns=returns).result()
-        return answer
+        sender = Sender() if _shows_credential(arguments) else HOST
+        return (yield from self.pipeline.track(body, sender))
 
     def _properties(self, list_id: int | str, api_key: str | None, session_id: str | None) -> Steps[dict[str, list[str]]]:
         params = {"ListID": list_id, "APIKey": api_key, "SessionID": session_id}
-        _, names = yield from self.pipeline.properties(params, trusted=api_key is None and session_id is None)
+        sender = HOST if api_key is None and session_id is None else Sender()
+        _, names = yield from self.pipeline.properties(params, sender)
         return names
 
 

@@ -14,6 +14,8 @@ import pytest
 import falcon_events
 import falcon_events.http
 from falcon_events import EventTracking
+from falcon_events.access.directory import Directory
+from falcon_events.administration import Administration
 from falcon_events.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -60,10 +62,10 @@ def test_every_metric_is_documented(tracking: EventTracking) -> None:
     assert documented == actual
 
 
-@pytest.mark.parametrize("part", [EventTracking, falcon_events.access.directory.Directory], ids=lambda part: part.__name__)
+@pytest.mark.parametrize("part", [EventTracking, Administration, Directory], ids=lambda part: part.__name__)
 def test_every_public_method_is_documented(part: type) -> None:
     """docs/python.md names each method of the tracker and of its directory that is meant for callers."""
-    inner = {"identify", "owns_list", "owner_of", "forked"}  # what other parts of the package call
+    inner = {"identify", "owns_list", "owner_of", "forked", "rules_of", "allows_origin"}  # what other parts of the package call
     for name in vars(part).keys() - inner:
         if not name.startswith("_") and callable(getattr(part, name)):
             assert f"`{name}(" in page("python.md"), name

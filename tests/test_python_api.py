@@ -33,6 +33,7 @@ from falcon_events import (
     StoreUnavailable,
     Tracked,
 )
+from falcon_events.senders import Sender
 from tests.harness import Credentials, HeldOwner, fill_store, plain, wait_until
 
 Track = Callable[..., Tracked]
@@ -530,7 +531,7 @@ def statuses(tracking: EventTracking, **credential: str) -> tuple[int, int]:
     """What POST answers to this credential on both endpoints."""
     pipeline, run = tracking.pipeline, tracking.waiter.run
     body = event_body(**credential)
-    return run(pipeline.event_reply(body, None)).status, run(pipeline.properties_reply(body, None)).status
+    return run(pipeline.event_reply(body, Sender())).status, run(pipeline.properties_reply(body, Sender())).status
 
 
 def test_a_revocation_takes_effect_at_once(tracking: EventTracking, credentials: Credentials) -> None:

@@ -6,20 +6,24 @@ import hashlib
 import secrets
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
 
+from falcon_events.access.origins import admits, checked_origin
 from falcon_events.access.protocol import Credential, Principal, Scope
-from falcon_events.errors import EventsError
-from falcon_events.store.records import Account, Changes, EventList, Key, Snapshot
+from falcon_events.errors import EventsError, NotFound
+from falcon_events.store.rights import Account, Changes, EventList, Grant, Key, ListRules, Snapshot
 
 MAX_NAME = 200
 FEW_SESSIONS = 1000
 MAX_LIST_ID = 2**63 - 1
+MAX_RULED_NAMES = 1000
+EMAIL_PROPERTY = "emailAddress"
+DEFAULT_RULES = ListRules(0)
 
 
 class NewKey(msgspec.Struct, frozen=True):
@@ -55,15 +59,19 @@ class Directory:
         self._keys: dict[bytes, Principal] = {}
         self._sessions: dict[bytes, tuple[Principal, float]] = {}
         self._lists: dict[int, str] = {}
+        self._rules: dict[int, ListRules] = {}
+        self._origins: frozenset[str] | None = frozenset()
         self._many_sessions = FEW_SESSIONS
         store.on_directory(self._know)
 
     def _know(self, news: Snapshot | Changes) -> None:
         """Answers by what the store's tables hold from now on."""
-        keys = {key: Principal(account, Scope(scope)) for key, account, scope in news.keys}
+        keys = {grant.key_hash: _principal(grant) for grant in news.keys}
+        rules = {rules.list_id: rules for rules in news.rules}
         sessions = {key: (Principal(account), at.timestamp()) for key, account, at in news.sessions}
         if isinstance(news, Snapshot):
-            self._keys, self._sessions, self._lists = keys, sessions, dict(news.lists)
+            self._keys, self._sessions, self._lists, self._rules = keys, sessions, dict(news.lists), rules
+            self._origins = _origins(keys.values())
             return
         self._keys.update(keys)
         self._sessions.update(sessions)
@@ -72,12 +80,16 @@ class Directory:
             self._sessions = {key: known for key, known in self._sessions.items() if known[1] > now}
             self._many_sessions = 2 * len(self._sessions) + FEW_SESSIONS
         self._lists.update(news.lists)
+        self._rules.update(rules)
         for gone in news.gone_keys:
             self._keys.pop(gone, None)
         for gone in news.gone_sessions:
             self._sessions.pop(gone, None)
         for list_id in news.gone_lists:
             self._lists.pop(list_id, None)
+            self._rules.pop(list_id, None)
+        if news.keys or news.gone_keys:
+            self._origins = _origins(self._keys.values())
 
     def identify(self, credential: Credential) -> Principal | None:
         """The account that a key or a session belongs to, or None where it is unknown, revoked or expired."""
@@ -94,6 +106,14 @@ class Directory:
     def owner_of(self, list_id: int) -> str | None:
         """The id of the account that owns the list, or None where there is no such list."""
         return self._lists.get(list_id)
+
+    def rules_of(self, list_id: int) -> ListRules:
+        """What becomes of the list's events before they are stored."""
+        return self._rules.get(list_id, DEFAULT_RULES)
+
+    def allows_origin(self, origin: str) -> bool:
+        """Whether some key for web pages may be used from this origin."""
+        return self._origins is None or admits(self._origins, origin)
 
     def create_account(self, name: str) -> Account:
         """Makes an account; raises AlreadyExists where the name is taken."""
@@ -133,14 +153,73 @@ class Directory:
         """Deletes a list with all its events, bindings and catalogue; raises NotFound."""
         self._change("delete_list", list_id)
 
-    def create_key(self, account: str, scope: Scope | str = Scope.FULL) -> NewKey:
-        """Makes an API key of this scope; raises NotFound where there is no such account."""
+    def set_rules(
+        self, list_id: int, *, bots: str = "tag", denied: Iterable[str] = (), redacted: Iterable[str] = ()
+    ) -> ListRules:
+        """Says what becomes of a list's events before they are stored; replaces what was said before.
+
+        Args:
+            list_id: the list.
+            bots: for events that no visitor sent: `drop` counts them only, `tag` stores them with the property `$bot`, `keep`
+                stores them as they are.
+            denied: names of properties that are left out.
+            redacted: names of properties whose values are replaced by `[redacted]`.
+
+        Raises:
+            EventsError: a value is not one of these, or a name is `emailAddress`, which identify events have.
+        """
+        rules = ListRules(list_id, bots, sorted(set(denied)), sorted(set(redacted)))  # type: ignore[arg-type]
+        if bots not in ("drop", "tag", "keep"):
+            raise EventsError(f"bots={bots!r}: drop, tag or keep is needed.")
+        names = [*rules.denied, *rules.redacted]
+        if len(names) > MAX_RULED_NAMES or any(not name or len(name) > MAX_NAME or name == EMAIL_PROPERTY for name in names):
+            raise EventsError(
+                f"A property's name has 1 to {MAX_NAME} characters and is not {EMAIL_PROPERTY}, which identify events have; "
+                f"at most {MAX_RULED_NAMES} can be denied or redacted."
+            )
+        self._change("set_rules", rules)
+        return rules
+
+    def rules(self) -> list[ListRules]:
+        """The rules of every list that has its own."""
+        found: list[ListRules] = self._ask("rules", returns=list[ListRules])
+        return found
+
+    def create_key(
+        self,
+        account: str,
+        scope: Scope | str = Scope.FULL,
+        *,
+        origins: Iterable[str] | None = None,
+        list_ids: Iterable[int] | None = None,
+    ) -> NewKey:
+        """Makes an API key.
+
+        Args:
+            account: the name of the account it belongs to.
+            scope: what it allows.
+            origins: the web origins that an `ingest` key may be used from, such as `https://www.example.com` or
+                `https://*.example.com`; None for anywhere.
+            list_ids: the lists that an `ingest` key may be used for; None for all of the account.
+
+        Raises:
+            NotFound: there is no such account, or it has no such list.
+            EventsError: an origin is none, or a key of another scope is to be bound.
+        """
         if scope not in list(Scope):
             raise EventsError(f"scope {scope!r}: one of {', '.join(Scope)} is needed.")
         scope = Scope(scope)
+        bound_origins = None if origins is None else sorted({checked_origin(origin) for origin in origins})
+        bound_lists = None if list_ids is None else sorted(set(list_ids))
+        if scope is not Scope.INGEST and (bound_origins or bound_lists):
+            raise EventsError(f"scope {scope}: only a key of scope ingest can be bound to origins and lists.")
         owner: str = self._ask("account_id", account, returns=str)
+        for list_id in bound_lists or ():
+            if not self.owns_list(owner, list_id):
+                raise NotFound(f"list {list_id}: account {account!r} has no such list.")
         made = NewKey(f"key_{secrets.token_hex(6)}", f"fe_{scope}_{secrets.token_urlsafe(32)}")
-        self._change("add_key", made.key_id, owner, str(scope), _hash(made.key), self._now())
+        grant = Grant(_hash(made.key), owner, str(scope), bound_origins or None, bound_lists or None)
+        self._change("add_key", made.key_id, grant, self._now())
         return made
 
     def keys(self) -> list[Key]:
@@ -176,6 +255,17 @@ class Directory:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _principal(grant: Grant) -> Principal:
+    origins = None if grant.origins is None else tuple(grant.origins)
+    return Principal(grant.account, Scope(grant.scope), origins, None if grant.list_ids is None else frozenset(grant.list_ids))
+
+
+def _origins(keys: Iterable[Principal]) -> frozenset[str] | None:
+    """The origins of all keys for web pages; None for any, where one of these keys is not bound."""
+    found = [key.origins for key in keys if key.scope is Scope.INGEST]
+    return None if None in found else frozenset(origin for origins in found for origin in origins or ())
 
 
 def _hash(secret: str) -> bytes:

@@ -38,16 +38,23 @@ class Credential(msgspec.Struct, frozen=True):
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who a credential belongs to: an account, and what the credential allows."""
+    """Who a credential belongs to: an account, and what the credential allows.
+
+    `origins` are the web origins that it may be used from, exact or such as `https://*.example.com`, and `list_ids` the lists
+    that it may be used for; None for any.
+    """
 
     account: str
     scope: Scope = Scope.FULL
+    origins: tuple[str, ...] | None = None
+    list_ids: frozenset[int] | None = None
 
 
 class Access(Protocol):
     """What a host application supplies to replace accounts, keys, sessions and lists with its own.
 
-    Both methods may be plain or `async`; under ASGI plain ones run in a thread, so they may block.
+    The methods may be plain or `async`; under ASGI plain ones run in a thread, so they may block. A third one,
+    `allows_origin(origin)`, may say whether pages of another origin may read answers (CORS); without it none may.
     """
 
     def identify(self, credential: Credential) -> Principal | str | Awaitable[Principal | str | None] | None:

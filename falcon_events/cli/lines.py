@@ -65,7 +65,7 @@ def read_lines(name: str, max_bytes: int, progressed: Callable[[int], None]) -> 
         try:
             raw = sys.stdin.buffer if name == STDIN else stack.enter_context(Path(name).open("rb"))
             # cast: both are BufferedReaders, which their declared types do not say
-            zipped = cast("_Peekable", raw).peek(2)[:2] == _GZIP
+            zipped = cast("BufferedReader", raw).peek(2)[:2] == _GZIP
             plain = cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=raw)) if zipped else raw)
             tells = raw.seekable()
             number = 0
@@ -83,11 +83,6 @@ def read_lines(name: str, max_bytes: int, progressed: Callable[[int], None]) -> 
             raise EventsError(f"{name} is cut off or damaged: {error}") from None
         except OSError as error:
             raise EventsError(f"{name} cannot be read: {error.strerror or error}.") from None
-
-
-class _Peekable:
-    def peek(self, size: int) -> bytes:
-        raise NotImplementedError
 
 
 def _take(plain: BinaryIO, max_bytes: int) -> tuple[bytes, bool] | None:

@@ -10,6 +10,8 @@ import msgspec
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import Failure, RateLimited, RequestRefused, StoreUnavailable
 
+DROPPED = ("X-Event-Dropped", "bot")
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -23,13 +25,18 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Tracked(msgspec.Struct, frozen=True):
-    """The answer to a tracked event: the documented members, then the stored event's own id and whether it is a repeat."""
+    """The answer to a tracked event.
+
+    The documented members, then the stored event's own id, whether it is a repeat, and whether it was only counted because no
+    visitor sent it.
+    """
 
     uuid: str
     external_id: str
     identify_event_sent: bool
     event_id: str
     duplicate: bool = False
+    dropped: bool = False
 
 
 class _EventAnswer(msgspec.Struct):
@@ -55,12 +62,15 @@ def event_reply(tracked: Tracked) -> Reply:
     headers: tuple[tuple[str, str], ...] = (("X-Event-ID", tracked.event_id),)
     if tracked.duplicate:
         headers += (("X-Event-Duplicate", "true"),)
+    if tracked.dropped:
+        headers += (DROPPED,)
     return Reply(200, body, headers)
 
 
-def events_reply(results: Iterable[Tracked | RequestRefused]) -> Reply:
+def events_reply(results: Sequence[Tracked | RequestRefused]) -> Reply:
     """200 for a batch: for each event the answer that it would have got alone."""
-    return Reply(200, _encode({"Results": [_result(result) for result in results]}))
+    dropped = any(isinstance(result, Tracked) and result.dropped for result in results)
+    return Reply(200, _encode({"Results": [_result(result) for result in results]}), (DROPPED,) if dropped else ())
 
 
 def properties_reply(list_id: int, properties: Mapping[str, Sequence[str]]) -> Reply:

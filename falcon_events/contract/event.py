@@ -13,10 +13,12 @@ from falcon_events.contract.body import Params
 from falcon_events.contract.lists import list_id_of
 from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.errors import EventsError, Failure, InvalidRequest
-from falcon_events.timestamps import parse_timestamp
+from falcon_events.timestamps import format_timestamp, parse_timestamp
 
 WHITE_SPACE = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
 """What counts as white space: ECMAScript's, as in the schemas' patterns."""
+CLOCK_TOLERANCE_US = 5_000_000
+"""A sender's clock may be so far from the host's, and a request so long under way, before its Timestamp is corrected."""
 IDENTIFY, CONVERSION = "identify", "conversion"
 
 _SCHEMA = load_schema("event.request")
@@ -47,6 +49,10 @@ class EventRequest(msgspec.Struct, frozen=True, gc=False):
     visitor: str | None = None
     event_id: str | None = None
     traits: dict[str, Any] | None = None
+    client_timestamp: int | None = None
+    """The sender's own Timestamp, of which `occurred_at` is made."""
+    is_own_traffic: bool = False
+    """Whether it bears the mark of the list owner's own traffic."""
 
     @property
     def is_test(self) -> bool:
@@ -77,15 +83,23 @@ class EventContract:
         self.unknown_list = Failure(_RULES["ListID"]["x-error"]["code"], _RULES["ListID"]["x-error"]["message"])
         """The failure of a list that is unknown or another account's."""
 
-    def check(self, params: Params) -> EventRequest:
+    def check(self, params: Params, *, own_clock: bool = False) -> EventRequest:
         """The request that these parameters make.
+
+        Args:
+            params: the request's parameters.
+            own_clock: whether the sender's clock is the host's own, which no `$sent_at` can tell anything about.
 
         Raises:
             InvalidRequest: with every failure, ascending by code (status 422).
         """
+        received_at = int(self._clock() * 1e6)
+        offset = 0 if own_clock else _clock_offset(params, received_at)
         try:
-            return self._accept(params)
+            return self._accept(params, received_at, offset)
         except _Doubt:
+            if offset and type(params["Timestamp"]) is str and (moment := parse_timestamp(params["Timestamp"])) is not None:
+                params = {**params, "Timestamp": format_timestamp(moment + offset)}
             failures = self.schema.failures(params)
             if not failures:
                 raise EventsError("the schema accepts what the plain checks refuse") from None
@@ -95,14 +109,14 @@ class EventContract:
         """The id of the list that the parameters name, or None where they name none."""
         return list_id_of(params.get("ListID"))
 
-    def _accept(self, params: Params) -> EventRequest:
+    def _accept(self, params: Params, received_at: int, offset: int) -> EventRequest:
         get = params.get
         list_id = list_id_of(get("ListID"))
         event = get("event")
         if list_id is None or type(event) is not str or len(event) > _MAX_EVENT or not event.strip(WHITE_SPACE):
             raise _Doubt
-        received_at = int(self._clock() * 1e6)
         timestamp = get("Timestamp")
+        moment = None if timestamp is None else _moment_of(timestamp, received_at, offset)
         visitor = _uuid_of(get("UUID"))
         email = _email_of(get("email"))
         if email is None and (event == IDENTIFY or not (visitor or self._anonymous_events)):
@@ -115,12 +129,14 @@ class EventContract:
             event=event,
             properties=properties,
             received_at=received_at,
-            occurred_at=received_at if timestamp is None else _moment_of(timestamp, received_at),
+            occurred_at=received_at if moment is None else moment + offset,
             external_id=_external_id_of(get("id")),
             email=email,
             visitor=visitor,
             event_id=_uuid_of(get("EventID")),
             traits=_object_of(get("IdentifyProperties")),
+            client_timestamp=moment,
+            is_own_traffic=get("OwnTraffic") is True,
         )
 
 
@@ -158,11 +174,26 @@ def _object_of(value: object) -> dict[str, Any] | None:
     return value
 
 
-def _moment_of(value: object, received_at: int) -> int:
+def _moment_of(value: object, received_at: int, offset: int) -> int:
     moment = parse_timestamp(value) if type(value) is str else None
-    if moment is None or moment > received_at + _MAX_AHEAD_S * 1_000_000:
+    if moment is None or moment + offset > received_at + _MAX_AHEAD_S * 1_000_000:
         raise _Doubt
     return moment
+
+
+def _clock_offset(params: Params, received_at: int) -> int:
+    """What a sender's Timestamp lacks to be right, in microseconds; 0 where its clock is about right, or nobody knows.
+
+    `$sent_at` says what the sender's clock was when the request left, which is about when it came in.
+    """
+    properties = params.get("properties")
+    if params.get("Timestamp") is None or type(properties) is not dict:
+        return 0
+    sent_at = properties.get("$sent_at")
+    moment = parse_timestamp(sent_at) if type(sent_at) is str else None
+    if moment is None or abs(received_at - moment) <= CLOCK_TOLERANCE_US:
+        return 0
+    return received_at - moment
 
 
 def _check_conversion(properties: dict[str, Any]) -> None:

@@ -10,9 +10,8 @@ import falcon
 import falcon.asgi
 
 from falcon_events.contract.answers import Reply
-from falcon_events.http.bodies import Incoming
 from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, unforeseen_reply
-from falcon_events.http.replies import send, serialize_error
+from falcon_events.http.replies import incoming_of, send, serialize_error
 from falcon_events.tracking import EventTracking
 
 Scope = dict[str, Any]
@@ -33,15 +32,7 @@ class Resource:
 
     async def _answer(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         body = await _read(req, self._tracking.settings.max_body_bytes)
-        incoming = Incoming(
-            req.method,
-            req.path,
-            body,
-            req.get_header("Authorization"),
-            req.params,
-            req.remote_addr or "",
-            req.get_header("Content-Encoding") or "",
-        )
+        incoming = incoming_of(req, body)
         send(resp, await self._tracking.waiter.arun(answer(self._tracking, self._endpoint, incoming)))
 
     async def _refuse(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:

@@ -17,7 +17,8 @@ _GZIP_BITS = 16 + zlib.MAX_WBITS
 class Incoming(msgspec.Struct, frozen=True):
     """What a door has read of a request.
 
-    `body` is None where it is larger than the limit; `query` holds the query string's parameters.
+    `body` is None where it is larger than the limit; `query` holds the query string's parameters; a
+    `preflight` asks whether another request may be made (Access-Control-Request-Method).
     """
 
     method: str
@@ -27,6 +28,10 @@ class Incoming(msgspec.Struct, frozen=True):
     query: Mapping[str, str | list[str]]
     address: str = ""
     encoding: str = ""
+    origin: str | None = None
+    user_agent: str = ""
+    purpose: str = ""
+    preflight: bool = False
 
 
 def inflated(incoming: Incoming, max_body_bytes: int) -> Incoming:

@@ -6,11 +6,15 @@ import logging
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from falcon_events.contract.answers import Reply, common_reply, errors_reply, refusal_reply
 from falcon_events.contract.body import unreadable
 from falcon_events.errors import EventsError, Failure, RequestRefused, StoreUnavailable
+from falcon_events.gate import WRONG_ORIGIN
 from falcon_events.http.bodies import Incoming, inflated
 from falcon_events.metrics import CONTENT_TYPE
+from falcon_events.senders import Sender
 from falcon_events.tracking import EventTracking
 from falcon_events.waiting import Steps
 
@@ -21,6 +25,14 @@ PROPERTIES = "/api/v1/website_events.properties"
 EVENTS = "/api/v1/events"
 PATHS = (EVENT, EVENTS, PROPERTIES)
 """What a mounted or wrapping tracker answers."""
+FROM_PAGES = (EVENT, EVENTS)
+"""What a page of another origin may use."""
+PREFLIGHT_HEADERS = (
+    ("Access-Control-Allow-Methods", "POST"),
+    ("Access-Control-Allow-Headers", "Authorization, Content-Encoding, Content-Type"),
+    ("Access-Control-Max-Age", "7200"),
+)
+EXPOSED = "Retry-After, X-Event-Dropped, X-Event-Duplicate, X-Event-ID"
 FULL = "The event store's queue is full"
 
 
@@ -28,26 +40,35 @@ Action = Callable[[EventTracking, Incoming], Steps[Reply]]
 
 
 def _event(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
-    return tracking.pipeline.event_reply(incoming.body or b"", _bearer(incoming))
+    return tracking.pipeline.event_reply(incoming.body or b"", _sender(incoming))
 
 
 def _events(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
-    return tracking.pipeline.events_reply(incoming.body or b"", _bearer(incoming))
+    return tracking.pipeline.events_reply(incoming.body or b"", _sender(incoming))
 
 
 def _properties(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
-    return tracking.pipeline.properties_reply(incoming.body or b"", _bearer(incoming))
+    return tracking.pipeline.properties_reply(incoming.body or b"", _sender(incoming))
 
 
 def _properties_query(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
     given = [value for name, value in incoming.query.items() if name.lower() == "listid"]
     last = given[-1] if given else None
-    return tracking.pipeline.properties_query_reply(last[-1] if isinstance(last, list) else last, _bearer(incoming))
+    return tracking.pipeline.properties_query_reply(last[-1] if isinstance(last, list) else last, _sender(incoming))
+
+
+def _preflight(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
+    """A browser asks whether a page of another origin may send an event (Fetch, 4.8); the answer's headers say so."""
+    if incoming.origin is None or not incoming.preflight:
+        return not_allowed(incoming.path)
+    if not (yield from tracking.pipeline.gate.allows_origin(incoming.origin)):
+        return common_reply(WRONG_ORIGIN)
+    return Reply(204, b"", PREFLIGHT_HEADERS)
 
 
 ACTIONS: dict[str, dict[str, Action]] = {
-    EVENT: {"POST": _event},
-    EVENTS: {"POST": _events},
+    EVENT: {"POST": _event, "OPTIONS": _preflight},
+    EVENTS: {"POST": _events, "OPTIONS": _preflight},
     PROPERTIES: {"GET": _properties_query, "POST": _properties},
 }
 
@@ -59,6 +80,8 @@ def answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[
         reply = common_reply(413)
     else:
         reply = yield from _answer(tracking, endpoint, incoming)
+    if incoming.origin is not None and endpoint in FROM_PAGES:
+        reply = yield from _shared(tracking, incoming.origin, reply)
     if tracking.settings.log_requests:
         logger.info("%s %s %d %.1f ms", incoming.method, incoming.path, reply.status, (time.perf_counter() - began) * 1e3)
     return reply
@@ -77,10 +100,21 @@ def _answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps
     return (yield from ACTIONS[endpoint][incoming.method](tracking, incoming))
 
 
+def _shared(tracking: EventTracking, origin: str, reply: Reply) -> Steps[Reply]:
+    """The reply, for pages of this origin to read where a key admits it (Fetch, 3.2)."""
+    headers: tuple[tuple[str, str], ...] = (("Vary", "Origin"),)
+    try:
+        if (yield from tracking.pipeline.gate.allows_origin(origin)):
+            headers += (("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", EXPOSED))
+    except RequestRefused:  # the store cannot be opened, so nobody knows
+        pass
+    return msgspec.structs.replace(reply, headers=reply.headers + headers)
+
+
 def not_allowed(path: str) -> Reply:
     """The answer to a method that the endpoint at this path, below whatever prefix, does not have."""
     allowed = next((actions for endpoint, actions in ACTIONS.items() if path.endswith(endpoint)), ("GET",))
-    return common_reply(405, (("Allow", ", ".join(allowed)),))
+    return common_reply(405, (("Allow", ", ".join(method for method in allowed if method != "OPTIONS")),))
 
 
 def health_reply(tracking: EventTracking) -> Reply:
@@ -131,6 +165,10 @@ def unforeseen_reply() -> Reply:
     """The answer to an exception that nobody expected; its traceback goes to the log."""
     logger.exception("a request failed")
     return common_reply(100005)
+
+
+def _sender(incoming: Incoming) -> Sender:
+    return Sender(_bearer(incoming), incoming.origin, incoming.user_agent, incoming.purpose, incoming.address)
 
 
 def _bearer(incoming: Incoming) -> str | None:

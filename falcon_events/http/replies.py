@@ -1,11 +1,33 @@
-"""Replies into Falcon responses, the same for both flavours."""
+"""Falcon's requests as the core reads them, and replies into Falcon's responses; the same for both flavours."""
 
 from __future__ import annotations
 
 import falcon
 
 from falcon_events.contract.answers import Reply
+from falcon_events.http.bodies import Incoming
 from falcon_events.http.endpoints import not_allowed, status_reply
+
+PURPOSES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+"""By which browsers say that nobody looks at a page yet; only the first is of a standard (Fetch, 3.7)."""
+
+
+def incoming_of(req: falcon.Request, body: bytes | None) -> Incoming:
+    """What a door has read of a request."""
+    header = req.get_header
+    return Incoming(
+        req.method,
+        req.path,
+        body,
+        header("Authorization"),
+        req.params,
+        req.remote_addr or "",
+        header("Content-Encoding") or "",
+        header("Origin"),
+        header("User-Agent") or "",
+        next((value for name in PURPOSES if (value := header(name))), ""),
+        header("Access-Control-Request-Method") is not None,
+    )
 
 
 def send(resp: falcon.Response, reply: Reply) -> None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import falcon
 
 from falcon_events.contract.answers import Reply
-from falcon_events.http.bodies import Incoming
 from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, unforeseen_reply
-from falcon_events.http.replies import send, serialize_error
+from falcon_events.http.replies import incoming_of, send, serialize_error
 from falcon_events.tracking import EventTracking
 
 if TYPE_CHECKING:
@@ -28,15 +27,7 @@ class Resource:
 
     def _answer(self, req: falcon.Request, resp: falcon.Response) -> None:
         body = _read(req, self._tracking.settings.max_body_bytes)
-        incoming = Incoming(
-            req.method,
-            req.path,
-            body,
-            req.get_header("Authorization"),
-            req.params,
-            req.remote_addr or "",
-            req.get_header("Content-Encoding") or "",
-        )
+        incoming = incoming_of(req, body)
         send(resp, self._tracking.waiter.run(answer(self._tracking, self._endpoint, incoming)))
 
     def _refuse(self, req: falcon.Request, resp: falcon.Response) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from falcon_events.store.records import Changes, Snapshot
+from falcon_events.store.rights import Changes, Snapshot
 
 
 class Book:
@@ -15,23 +15,28 @@ class Book:
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._keys = {key[0]: key for key in snapshot.keys}
+        self._keys = {key.key_hash: key for key in snapshot.keys}
         self._sessions = {session[0]: session for session in snapshot.sessions}
         self._lists = {owned[0]: owned for owned in snapshot.lists}
+        self._rules = {rules.list_id: rules for rules in snapshot.rules}
 
     def apply(self, changes: Changes) -> None:
         """Takes in what was committed."""
-        self._keys.update({key[0]: key for key in changes.keys})
+        self._keys.update({key.key_hash: key for key in changes.keys})
         self._lists.update({owned[0]: owned for owned in changes.lists})
+        self._rules.update({rules.list_id: rules for rules in changes.rules})
         self._sessions.update({session[0]: session for session in changes.sessions})
         for gone, table in ((changes.gone_keys, self._keys), (changes.gone_sessions, self._sessions)):
             for credential in gone:
                 table.pop(credential, None)
         for list_id in changes.gone_lists:
             self._lists.pop(list_id, None)
+            self._rules.pop(list_id, None)
 
     def snapshot(self) -> Snapshot:
         """All of it, without sessions that have ended by themselves."""
         now = datetime.now(UTC)
         self._sessions = {key: session for key, session in self._sessions.items() if session[2] > now}
-        return Snapshot(list(self._keys.values()), list(self._sessions.values()), list(self._lists.values()))
+        return Snapshot(
+            list(self._keys.values()), list(self._sessions.values()), list(self._lists.values()), list(self._rules.values())
+        )

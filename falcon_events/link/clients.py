@@ -38,7 +38,8 @@ from falcon_events.link.operations import Operations
 from falcon_events.store import directory
 from falcon_events.store.files import log_of
 from falcon_events.store.pending import Pending
-from falcon_events.store.records import Changes, Metrics, NewEvent, OwnerState, Receipt
+from falcon_events.store.records import Metrics, NewEvent, OwnerState, Receipt
+from falcon_events.store.rights import Changes
 from falcon_events.store.store import Store
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -24,11 +24,10 @@ from falcon_events.link.questions import UNKNOWN, Questions, give_up
 from falcon_events.link.sending import Sender
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending
-from falcon_events.store.records import Changes, NewEvent, Receipt, Snapshot
+from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.store.rights import Changes, Snapshot
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 TICK_S = 0.5
 RETRY_S = 0.5
 
@@ -54,6 +53,7 @@ class Link:
         self._told: Callable[[Snapshot | Changes], object] = lambda news: None
         self.uuid_namespace = b""
         """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
+        self.connections = 0
         self._forget()
         mind(self)
 
@@ -145,7 +145,7 @@ class Link:
                 raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
             waiting = self._outbox.add(events)
             self._pump()
-        return waiting
+            return waiting
 
     def ask(self, name: str, *arguments: object, returns: Any, repeatable: bool = True, urgent: bool = False) -> Future[Any]:
         """Asks the owner for a named operation.
@@ -204,6 +204,7 @@ class Link:
         with self._lock:
             self.uuid_namespace = welcome.uuid_namespace
             self._failure = None
+            self.connections += 1
             self._sender.connect(channel)
             self._outbox.drop_expired()
             for number, events in self._outbox.sent_before():

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.store.records import Changes, NewEvent, Receipt, Snapshot
+from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.store.rights import Changes, Snapshot
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised with every change to these messages: processes of two releases refuse each other instead of guessing."""
 
 

@@ -13,17 +13,21 @@ import msgspec
 
 from falcon_events.errors import EventsError
 from falcon_events.link.limits import Limits
+from falcon_events.link.salts import Salts
 from falcon_events.store import directory as rows
-from falcon_events.store.records import Changes, Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
+from falcon_events.store.personal import Erased, Visitor
+from falcon_events.store.records import Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
+from falcon_events.store.rights import Changes
 from falcon_events.store.store import Store
 
-READS = ("accounts", "lists", "keys", "load", "account_id")
+READS = ("accounts", "lists", "keys", "rules", "load", "account_id")
 """Operations of store/directory.py that change nothing."""
 CHANGES: dict[str, Callable[[list[Any], Any], Changes | None]] = {
     "add_account": lambda given, result: None,
     "add_list": lambda given, list_id: Changes(lists=[(list_id, given[1])]),
     "rename_list": lambda given, result: None,
-    "add_key": lambda given, result: Changes(keys=[(given[3], given[1], given[2])]),
+    "set_rules": lambda given, result: Changes(rules=[given[0]]),
+    "add_key": lambda given, result: Changes(keys=[given[1]]),
     "revoke_key": lambda given, key_hash: Changes(gone_keys=[key_hash]),
     "add_session": lambda given, result: Changes(sessions=[(given[0], given[1], given[3])]),
     "revoke_session": lambda given, result: Changes(gone_sessions=[given[0]]),
@@ -54,6 +58,7 @@ class Operations:
         self._store = store
         self._people = people
         self._limits = Limits()
+        self._salts = Salts()
         self._changed = changed
 
     def start(self, name: str, arguments: list[Any]) -> Future[Any]:
@@ -90,6 +95,14 @@ class Operations:
         """Writes events to a file."""
         return self._store.export(selection, Path(target), form)
 
+    def personal_data(self, visitor: Visitor) -> Future[bytes]:
+        """All that is stored of a person, as PersonalData in JSON."""
+        return self._store.personal_data(visitor)
+
+    def erase(self, visitor: Visitor) -> Future[Erased]:
+        """Removes a person from a list."""
+        return self._store.erase(visitor)
+
     def sql(self, query: str) -> Future[Table]:
         """The rows of one statement that only looks."""
         return self._store.sql(query)
@@ -117,6 +130,10 @@ class Operations:
     def hit(self, kind: str, who: str, per_minute: int) -> Future[int]:
         """Counts a request against a rate limit; after how many seconds the next one may be, 0 where this one may."""
         return _done(self._limits.hit(kind, who, per_minute))
+
+    def salt(self, day: int) -> Future[bytes]:
+        """The salt under which clients' addresses of a day are hashed."""
+        return _done(self._salts.of(day))
 
     def health(self) -> Future[str | None]:
         """Why the store takes no events at present."""

@@ -16,10 +16,12 @@ from falcon_events.visitors import random_uuids
 INSERT_EVENTS = """
 insert into events
 select r.seq, r.event_id, r.account_id, r.list_id, r.event as event, r.visitor, r.external_id, r.email,
-       make_timestamp(r.occurred_at), make_timestamp(r.received_at), r.properties
+       make_timestamp(r.occurred_at), make_timestamp(r.received_at), r.properties, make_timestamp(r.client_timestamp),
+       r.client_address
 from (select unnest(from_json_strict($rows, '[{"seq": "BIGINT", "event_id": "UUID", "account_id": "VARCHAR",
     "list_id": "BIGINT", "event": "VARCHAR", "visitor": "UUID", "external_id": "VARCHAR", "email": "VARCHAR",
-    "occurred_at": "BIGINT", "received_at": "BIGINT", "properties": "JSON"}]')) as r)
+    "occurred_at": "BIGINT", "received_at": "BIGINT", "properties": "JSON", "client_timestamp": "BIGINT",
+    "client_address": "VARCHAR"}]')) as r)
 """
 FIND_REPEATS = """
 select known.account_id, known.event_id::varchar, known.visitor::varchar, known.external_id, known.identify_event_sent,
@@ -75,6 +77,15 @@ from (select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "
 """
 FOLD_BINDINGS = f"{_INSERT_BINDINGS} on conflict do nothing"
 WRITE_TRAITS = f"{_INSERT_BINDINGS} on conflict do update set traits = excluded.traits"
+COUNT_DROPPED = """
+insert into dropped_events
+select r.list_id, r.events, make_timestamp(r.first_seen), make_timestamp(r.last_seen)
+from (select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "events": "BIGINT", "first_seen": "BIGINT",
+    "last_seen": "BIGINT"}]')) as r)
+on conflict do update set events = dropped_events.events + excluded.events,
+    first_seen = least(dropped_events.first_seen, excluded.first_seen),
+    last_seen = greatest(dropped_events.last_seen, excluded.last_seen)
+"""
 
 LAST_SEQ = "select greatest(coalesce(max(seq), 0), (select folded_seq from meta)) from events"
 
@@ -221,6 +232,7 @@ class BatchCommitter:
                 (WRITE_TRAITS, list(plan.changed_traits.values())),
                 (INSERT_EVENT_IDS, plan.new_event_ids),
                 (REPLACE_EVENT_IDS, plan.expired_event_ids),
+                (COUNT_DROPPED, list(plan.dropped.values())),
             )
             if rows
         ]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import duckdb
 
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
-from falcon_events.store.records import Account, EventList, Key, Snapshot
+from falcon_events.store.rights import Account, EventList, Grant, Key, ListRules, Snapshot
 
 LISTS = """
 select lists.list_id, accounts.name, lists.name, lists.created_at
@@ -15,18 +15,20 @@ from lists join accounts on accounts.account_id = lists.account_id
 order by lists.list_id
 """
 KEYS = """
-select api_keys.key_id, accounts.name, api_keys.scope, api_keys.created_at, api_keys.revoked_at
+select api_keys.key_id, accounts.name, api_keys.scope, api_keys.created_at, api_keys.revoked_at, api_keys.origins,
+    api_keys.list_ids
 from api_keys join accounts on accounts.account_id = api_keys.account_id
 order by api_keys.created_at, api_keys.key_id
 """
+GRANTS = "select key_hash, account_id, scope, origins, list_ids from api_keys where revoked_at is null"
 
 
 def load(connection: duckdb.DuckDBPyConnection) -> Snapshot:
     """Every valid credential and every list."""
-    keys = connection.execute("select key_hash, account_id, scope from api_keys where revoked_at is null").fetchall()
+    keys = connection.execute(GRANTS).fetchall()
     sessions = connection.execute("select session_hash, account_id, expires_at from sessions where revoked_at is null").fetchall()
     lists = connection.execute("select list_id, account_id from lists").fetchall()
-    return Snapshot(keys, [(h, a, _utc(at)) for h, a, at in sessions], lists)
+    return Snapshot([Grant(*key) for key in keys], [(h, a, _utc(at)) for h, a, at in sessions], lists, rules(connection))
 
 
 def add_account(connection: duckdb.DuckDBPyConnection, account: Account) -> None:
@@ -73,15 +75,31 @@ def rename_list(connection: duckdb.DuckDBPyConnection, list_id: int, name: str) 
         raise NotFound(f"There is no list {list_id}.")
 
 
-def add_key(connection: duckdb.DuckDBPyConnection, key_id: str, owner: str, scope: str, key_hash: bytes, now: datetime) -> None:
+def rules(connection: duckdb.DuckDBPyConnection) -> list[ListRules]:
+    """The rules of every list that has its own."""
+    rows = connection.execute("select list_id, bots, denied, redacted from list_rules order by list_id").fetchall()
+    return [ListRules(*row) for row in rows]
+
+
+def set_rules(connection: duckdb.DuckDBPyConnection, rules: ListRules) -> None:
+    """Replaces the rules of a list."""
+    values = [rules.list_id, rules.bots, rules.denied, rules.redacted]
+    connection.execute("insert or replace into list_rules values (?, ?, ?, ?)", values)
+
+
+def add_key(connection: duckdb.DuckDBPyConnection, key_id: str, grant: Grant, now: datetime) -> None:
     """Adds a key by its hash."""
-    connection.execute("insert into api_keys values (?, ?, ?, ?, ?, null)", [key_id, owner, scope, key_hash, _plain(now)])
+    values = [key_id, grant.account, grant.scope, grant.key_hash, _plain(now), None, grant.origins, grant.list_ids]
+    connection.execute("insert into api_keys values (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def keys(connection: duckdb.DuckDBPyConnection) -> list[Key]:
     """Every key, revoked ones too, by age."""
     rows = connection.execute(KEYS).fetchall()
-    return [Key(i, account, scope, _utc(made), _utc(gone) if gone else None) for i, account, scope, made, gone in rows]
+    return [
+        Key(i, account, scope, _utc(made), _utc(gone) if gone else None, origins, list_ids)
+        for i, account, scope, made, gone, origins, list_ids in rows
+    ]
 
 
 def revoke_key(connection: duckdb.DuckDBPyConnection, key_id: str, key_hash: bytes, now: datetime) -> bytes:

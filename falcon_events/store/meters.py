@@ -37,16 +37,17 @@ class Meters:
     """What the writer has done since the store was opened; written in its thread, read in any."""
 
     def __init__(self) -> None:
-        self._stored = self._duplicates = self._failed = 0
+        self._stored = self._duplicates = self._dropped = self._failed = 0
         self._batches = Histogram(BATCH_BOUNDS)
         self._commits = Histogram(SECONDS_BOUNDS)
         self._folds = Histogram(SECONDS_BOUNDS)
 
-    def committed(self, receipts: list[Receipt], seconds: float) -> None:
+    def committed(self, receipts: list[Receipt], dropped: int, seconds: float) -> None:
         """Counts a batch."""
         duplicates = sum(receipt.duplicate for receipt in receipts)
         self._duplicates += duplicates
-        self._stored += len(receipts) - duplicates
+        self._dropped += dropped
+        self._stored += len(receipts) - duplicates - dropped
         self._batches.observe(len(receipts))
         self._commits.observe(seconds)
 
@@ -61,5 +62,11 @@ class Meters:
     def state(self) -> Measures:
         """What has been counted."""
         return Measures(
-            self._stored, self._duplicates, self._failed, self._batches.state(), self._commits.state(), self._folds.state()
+            self._stored,
+            self._duplicates,
+            self._dropped,
+            self._failed,
+            self._batches.state(),
+            self._commits.state(),
+            self._folds.state(),
         )

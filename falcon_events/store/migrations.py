@@ -90,7 +90,26 @@ create table event_properties (
 insert into meta values (0, '{namespace}', 0, now() at time zone 'utc');
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_FOR_THE_WEB = """
+alter table events add column client_timestamp timestamp;
+alter table events add column client_address varchar;
+alter table api_keys add column origins varchar[];
+alter table api_keys add column list_ids bigint[];
+create table list_rules (
+    list_id bigint primary key,
+    bots varchar not null,
+    denied varchar[] not null,
+    redacted varchar[] not null
+);
+create table dropped_events (
+    list_id bigint primary key,
+    events bigint not null,
+    first_seen timestamp not null,
+    last_seen timestamp not null
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB)
 """Step n leads from schema version n to n + 1; a step, once released, never changes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -29,6 +29,8 @@ class EventRow(msgspec.Struct, gc=False):
     occurred_at: int
     received_at: int
     properties: dict[str, Any]
+    client_timestamp: int | None
+    client_address: str | None
 
 
 class EventIDRow(msgspec.Struct, gc=False):
@@ -50,6 +52,15 @@ class BindingRow(msgspec.Struct, gc=False):
     email: str
     traits: dict[str, Any] | None
     bound_at: int
+
+
+class DroppedRow(msgspec.Struct, gc=False):
+    """What a row of the table dropped_events grows by."""
+
+    list_id: int
+    events: int
+    first_seen: int
+    last_seen: int
 
 
 class Plan:
@@ -74,6 +85,7 @@ class Plan:
         self.last_seq = last_seq
         self.receipts: list[Receipt] = []
         self.rows: list[EventRow] = []
+        self.dropped: dict[int, DroppedRow] = {}
         self.new_event_ids: list[EventIDRow] = []
         self.expired_event_ids: list[EventIDRow] = []
         self.new_bindings: dict[Binding, BindingRow] = {}
@@ -87,6 +99,10 @@ class Plan:
     def add(self, event: NewEvent) -> None:
         """Works out what the next event leads to."""
         event_id = event.id or next(self._new_ids)
+        if event.dropped:
+            self._drop(event)
+            self.receipts.append(Receipt(event_id, event.visitor, event.external_id, identify_event_sent=False))
+            return
         key = (event.account_id, event_id)
         if event.again and (stored := self._stored.get((event_id, event.received_at))) is not None:
             self.receipts.append(stored)
@@ -110,6 +126,12 @@ class Plan:
             row = EventIDRow(*key, event.visitor, event.external_id, sent, event.received_at)
             (self.expired_event_ids if key in self._repeats else self.new_event_ids).append(row)
             self._repeats[key] = msgspec.structs.replace(receipt, duplicate=True)
+
+    def _drop(self, event: NewEvent) -> None:
+        at = event.received_at
+        row = self.dropped.setdefault(event.list_id, DroppedRow(event.list_id, 0, at, at))
+        row.events += 1
+        row.first_seen, row.last_seen = min(row.first_seen, at), max(row.last_seen, at)
 
     def _bind(self, event: NewEvent) -> bool:
         """Whether the event's address was not yet bound to its visitor; takes in its traits too."""
@@ -144,6 +166,8 @@ class Plan:
                 occurred_at=event.occurred_at,
                 received_at=event.received_at,
                 properties=properties,
+                client_timestamp=event.client_timestamp,
+                client_address=event.client_address,
             )
         )
 

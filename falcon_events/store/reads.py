@@ -10,7 +10,7 @@ import msgspec
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.store.files import log_of
 from falcon_events.store.maintenance import quoted
-from falcon_events.store.records import Selection, Stats, TypeCount
+from falcon_events.store.records import DroppedCount, Selection, Stats, TypeCount
 from falcon_events.timestamps import format_timestamp
 
 COUNT_TYPES = """
@@ -24,6 +24,7 @@ with seen as (
 select list_id, event, sum(events)::bigint, epoch_us(min(first_seen)), epoch_us(max(last_seen))
 from seen group by all order by all
 """
+COUNT_DROPPED = "select list_id, events, epoch_us(first_seen), epoch_us(last_seen) from dropped_events order by list_id"
 COUNT_TAIL = "select count(*) from events where seq > (select folded_seq from meta)"
 SELECTED = """
 from events
@@ -52,6 +53,10 @@ def stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
             TypeCount(list_id, event, events, format_timestamp(first), format_timestamp(last))
             for list_id, event, events, first, last in connection.execute(COUNT_TYPES).fetchall()
         ]
+        dropped = [
+            DroppedCount(list_id, events, format_timestamp(first), format_timestamp(last))
+            for list_id, events, first, last in connection.execute(COUNT_DROPPED).fetchall()
+        ]
         ((tail,),) = connection.execute(COUNT_TAIL).fetchall()
         ((version,),) = connection.execute("select schema_version from meta").fetchall()
     finally:
@@ -60,6 +65,7 @@ def stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
     return Stats(
         events=sum(count.events for count in by_type),
         by_type=by_type,
+        dropped=dropped,
         oldest=min((count.first_seen for count in by_type), default=None),
         newest=max((count.last_seen for count in by_type), default=None),
         unfolded_events=tail,
@@ -109,5 +115,5 @@ def purge_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
 
 
 def _delete_events(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
-    for table in ("events", "bindings", "event_types", "event_properties"):
+    for table in ("events", "bindings", "event_types", "event_properties", "list_rules", "dropped_events"):
         connection.execute(f"delete from {table} where list_id = ?", [list_id])

@@ -13,7 +13,8 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     `event_id` is the sender's own id, under which the event may come again; without one, `own_id` is the event's id, or it
     gets one when it is stored. `size` is about how many bytes the event takes while it waits. `again` says that it was sent
-    before and its outcome is unknown: it is looked for among the stored ones first.
+    before and its outcome is unknown: it is looked for among the stored ones first. `client_timestamp` is the sender's own
+    Timestamp, where `occurred_at` may be corrected. A `dropped` event is only counted.
     """
 
     event_id: str | None
@@ -30,6 +31,9 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     size: int
     own_id: str | None = None
     again: bool = False
+    client_timestamp: int | None = None
+    client_address: str | None = None
+    dropped: bool = False
 
     @property
     def id(self) -> str | None:
@@ -57,11 +61,21 @@ class TypeCount(msgspec.Struct, frozen=True):
     last_seen: str
 
 
+class DroppedCount(msgspec.Struct, frozen=True):
+    """How many events of a list were dropped because no visitor sent them; times are RFC 3339 text."""
+
+    list_id: int
+    events: int
+    first_seen: str
+    last_seen: str
+
+
 class Stats(msgspec.Struct, frozen=True):
     """What a store holds: sizes in bytes, times as RFC 3339 text."""
 
     events: int
     by_type: list[TypeCount]
+    dropped: list[DroppedCount]
     oldest: str | None
     newest: str | None
     unfolded_events: int
@@ -87,55 +101,6 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 EVERYTHING = Selection()
-
-
-class Account(msgspec.Struct, frozen=True):
-    """An account: the owner of lists, API keys and sessions."""
-
-    account_id: str
-    name: str
-    created_at: datetime
-
-
-class EventList(msgspec.Struct, frozen=True):
-    """A subscriber list and the name of the account that owns it."""
-
-    list_id: int
-    account: str
-    name: str
-    created_at: datetime
-
-
-class Key(msgspec.Struct, frozen=True):
-    """An API key without the key itself, which nobody can read again."""
-
-    key_id: str
-    account: str
-    scope: str
-    created_at: datetime
-    revoked_at: datetime | None
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """All that answering "who is this, and is the list theirs" takes."""
-
-    keys: list[tuple[bytes, str, str]]
-    """Hash, account id and scope of every key that is not revoked."""
-    sessions: list[tuple[bytes, str, datetime]]
-    """Hash, account id and expiry of every session that is not revoked."""
-    lists: list[tuple[int, str]]
-    """Id and account id of every list."""
-
-
-class Changes(msgspec.Struct, frozen=True):
-    """What has become of a Snapshot: what has come to it, and the hashes and ids of what has gone."""
-
-    keys: list[tuple[bytes, str, str]] = []
-    sessions: list[tuple[bytes, str, datetime]] = []
-    lists: list[tuple[int, str]] = []
-    gone_keys: list[bytes] = []
-    gone_sessions: list[bytes] = []
-    gone_lists: list[int] = []
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -183,6 +148,7 @@ class Measures(msgspec.Struct, frozen=True):
 
     stored: int
     duplicates: int
+    dropped: int
     failed: int
     batches: Distribution
     commits: Distribution

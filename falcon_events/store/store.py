@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,19 +15,17 @@ import duckdb
 
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.settings import Settings
-from falcon_events.store import catalogue, checking, maintenance, reads
+from falcon_events.store import catalogue, checking, maintenance, persons, reads
 from falcon_events.store.files import FileLock, log_of
-from falcon_events.store.gate import Gate
 from falcon_events.store.opening import open_database
 from falcon_events.store.pending import Pending
+from falcon_events.store.personal import Erased, Visitor
 from falcon_events.store.queue import Task
+from falcon_events.store.readers import Readers
 from falcon_events.store.records import Check, Measures, NewEvent, Receipt, Recount, Selection, Sizes, Stats, Table
 from falcon_events.store.writer import Writer
 
 T = TypeVar("T")
-READERS = 2
-ASIDES = 4
-"""Threads for what takes long, so that property queries need not wait for it."""
 
 
 class Store:
@@ -65,11 +63,7 @@ class Store:
         self._locked = lock is not None
         self._lock_wait_s = settings.lock_wait_s
         self._writer: Writer | None = None
-        self._readers: ThreadPoolExecutor | None = None
-        self._asides: ThreadPoolExecutor | None = None
-        self._reader = threading.local()
-        self._gate = Gate()
-        self._cursors: list[duckdb.DuckDBPyConnection] = []
+        self._readers = Readers()
         self.uuid_namespace = b""
         """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
 
@@ -103,8 +97,6 @@ class Store:
                 raise
             ((namespace,),) = writer.run(lambda c: c.execute("select uuid_namespace from meta").fetchall()).result()
             self.uuid_namespace = namespace.bytes
-            self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="falcon-events-reader")
-            self._asides = ThreadPoolExecutor(ASIDES, thread_name_prefix="falcon-events-aside")
             self._writer = writer
             atexit.register(_close, weakref.ref(self))
 
@@ -114,11 +106,7 @@ class Store:
             if self._closed:
                 return
             self._closed = True
-            for pool in (self._asides, self._readers):
-                if pool is not None:
-                    pool.shutdown(cancel_futures=True)
-            while self._cursors:
-                self._cursors.pop().close()
+            self._readers.close()
             if self._writer is not None:
                 self._writer.close()
             if self._lock is not None:
@@ -183,6 +171,22 @@ class Store:
 
         return writer.run(task)
 
+    def personal_data(self, visitor: Visitor) -> Future[bytes]:
+        """All that is stored of a person, as PersonalData in JSON: properties may have numbers that nothing else can hold."""
+        return self._read(lambda connection: persons.personal_data(connection, visitor), aside=True)
+
+    def erase(self, visitor: Visitor) -> Future[Erased]:
+        """Removes a person from a list."""
+        writer = self._open_writer()
+
+        def task(connection: duckdb.DuckDBPyConnection) -> Erased:
+            writer.fold()
+            erased = persons.erase(connection, visitor)
+            writer.reload_bindings()
+            return erased
+
+        return writer.run(task)
+
     def sql(self, query: str) -> Future[Table]:
         """The rows of one statement that only looks."""
         return self._read(lambda connection: maintenance.run_sql(connection, query), aside=True)
@@ -210,7 +214,7 @@ class Store:
 
     def _replace_with(self, fresh: Path) -> None:
         """Puts another file in the closed store's place."""
-        self._close_cursors()
+        self._readers.close_cursors()
         if log_of(self.path).exists():  # it would belong to a file that is gone
             fresh.unlink()
             raise EventsError(f"{self.path} cannot be compacted now: its log could not be taken in. Try again later.")
@@ -224,11 +228,7 @@ class Store:
     def aside(self, work: Callable[[], T]) -> Future[T]:
         """Runs something that waits for the store in a thread of its own."""
         self._open_writer()
-        assert self._asides is not None
-        try:
-            return self._asides.submit(work)
-        except RuntimeError:
-            raise StoreClosed from None
+        return self._readers.aside(work)
 
     def health(self) -> str | None:
         """Why the store takes no events at present, or None while it does."""
@@ -250,7 +250,7 @@ class Store:
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         # A cursor keeps its database alive; opened again beside one, a failed database would still be the failed one.
-        self._close_cursors()
+        self._readers.close_cursors()
         deadline = time.monotonic() + self._settings.lock_wait_s
         while True:
             try:
@@ -260,34 +260,9 @@ class Store:
                     raise
             time.sleep(0.02)
 
-    def _close_cursors(self) -> None:
-        with self._gate.alone():
-            while self._cursors:
-                self._cursors.pop().close()
-
     def _read(self, read: Callable[[duckdb.DuckDBPyConnection], T], *, aside: bool = False) -> Future[T]:
         writer = self._open_writer()
-        pool = self._asides if aside else self._readers
-        assert pool is not None
-
-        def job() -> T:
-            with self._gate.shared():
-                return read(self._cursor(writer.connection))
-
-        try:
-            future = pool.submit(job)
-        except RuntimeError:
-            raise StoreClosed from None
-        return future
-
-    def _cursor(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-        """This thread's cursor; a new one where the writer had to open the database anew."""
-        if getattr(self._reader, "of", None) is not connection:
-            self._reader.of = connection
-            self._reader.cursor = connection.cursor()
-            self._cursors.append(self._reader.cursor)
-        cursor: duckdb.DuckDBPyConnection = self._reader.cursor
-        return cursor
+        return self._readers.read(lambda: writer.connection, read, aside=aside)
 
 
 def _close(store: weakref.ref[Store]) -> None:

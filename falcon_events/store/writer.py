@@ -117,6 +117,10 @@ class Writer:
         """Fills the cache of known bindings anew; to be called from within a task that deleted some."""
         self._committer.load_bindings()
 
+    def fold(self) -> None:
+        """Takes every event into the catalogue; to be called from within a task."""
+        self._upkeep.fold(1)
+
     def reopen(self, between: Callable[[], object]) -> None:
         """Closes the database, does something to its file, and opens it again; to be called from within a task."""
         self._committer.close()
@@ -175,8 +179,9 @@ class Writer:
             if not self._stands():
                 raise StoreUnavailable(CANNOT_NOW)
             began = time.perf_counter()
-            receipts = self._committer.commit([waiting.event for waiting in batch])
-            self.meters.committed(receipts, time.perf_counter() - began)
+            events = [waiting.event for waiting in batch]
+            receipts = self._committer.commit(events)
+            self.meters.committed(receipts, sum(event.dropped for event in events), time.perf_counter() - began)
         except Exception as error:
             recovered = self._recover(error)
             if recovered is None:

@@ -22,6 +22,7 @@ from tests.harness import Credentials, fill_store, wait_until
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
+GREETING = messages.encode(messages.Hello(messages.PROTOCOL, "this", 1, "x", 0))
 STRANGER = """
 import os, socket, sys
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -110,10 +111,10 @@ def test_a_wrong_secret_is_turned_away(tracking: EventTracking, credentials: Cre
         [b"\xc1"],
         [messages.encode(messages.Leave())],
         [messages.encode(messages.Hello(99, "another", 1, "x", 0))],
-        [messages.encode(messages.Hello(1, "this", 1, "x", 0)), b"\x93\xa5Batch\x01\xc4\x01{"],
-        [messages.encode(messages.Hello(1, "this", 1, "x", 0)), messages.encode(messages.Ask(1, "_change", []))],
-        [messages.encode(messages.Hello(1, "this", 1, "x", 0)), messages.encode(messages.Ask(1, "properties", ["x", "y"]))],
-        [messages.encode(messages.Hello(1, "this", 1, "x", 0)), b"\xdd\xff\xff\xff\xff"],
+        [GREETING, b"\x93\xa5Batch\x01\xc4\x01{"],
+        [GREETING, messages.encode(messages.Ask(1, "_change", []))],
+        [GREETING, messages.encode(messages.Ask(1, "properties", ["x", "y"]))],
+        [GREETING, b"\xdd\xff\xff\xff\xff"],
     ],
     ids=["no message", "no greeting", "another protocol", "no batch", "no operation", "odd arguments", "a lie"],
 )
@@ -155,7 +156,7 @@ def test_a_peer_that_reads_nothing_is_cut_off(tracking: EventTracking, credentia
     with connected(tracking) as peer:
         channel = Channel(peer)
         show_secret(channel, place.secret)
-        channel.send_bytes(messages.encode(messages.Hello(messages.PROTOCOL, "this", 1, "x", 0)))
+        channel.send_bytes(GREETING)
 
         def ask() -> None:
             try:

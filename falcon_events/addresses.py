@@ -1,0 +1,62 @@
+"""What is kept of a client's address: nothing, its network, a hash that changes daily, or all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import time
+from collections.abc import Callable
+
+from falcon_events.link.link import Link
+from falcon_events.waiting import Steps
+
+DAY_S = 86_400
+KEPT_BITS = {4: 24, 6: 48}
+"""How much of an address of each version `truncated` keeps: its network, not its machine."""
+HASH_BYTES = 16
+
+
+class Addresses:
+    """Makes of a client's address what may be stored.
+
+    Args:
+        store: whose owner has the salt of `hashed`, in its memory only.
+        kind: the setting `client_address`.
+        clock: the current time in seconds since 1970.
+    """
+
+    def __init__(self, store: Link, kind: str, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._kind = kind
+        self._clock = clock
+        self._salt = (0, 0, b"")
+
+    def kept(self, address: str) -> Steps[str | None]:
+        """What is stored of an address; None for nothing, and where it is none."""
+        if self._kind == "none" or not address:
+            return None
+        if self._kind == "full":
+            return address
+        if self._kind == "truncated":
+            return _network_of(address)
+        salt = yield from self._salt_of_today()
+        return hmac.digest(salt, address.encode(), hashlib.sha256)[:HASH_BYTES].hex()
+
+    def _salt_of_today(self) -> Steps[bytes]:
+        """A salt that every process has, and nobody any more when the day in UTC is over, or the owner ends."""
+        day, connection = int(self._clock()) // DAY_S, self._store.connections
+        if self._salt[:2] != (day, connection):
+            salt = yield self._store.ask("salt", day, returns=bytes, urgent=True)
+            self._salt = (day, connection, salt)
+        return self._salt[2]
+
+
+def _network_of(address: str) -> str | None:
+    try:
+        known = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(known, ipaddress.IPv6Address) and known.ipv4_mapped is not None:
+        known = known.ipv4_mapped
+    return str(ipaddress.ip_network((known, KEPT_BITS[known.version]), strict=False).network_address)

@@ -1,0 +1,116 @@
+"""What people who run a store ask of it: counts, exports, copies, checks, and what it has of a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from falcon_events.link.link import Link
+from falcon_events.metrics import exposition
+from falcon_events.store.personal import Erased, PersonalData, person_of
+from falcon_events.store.records import EVERYTHING, Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
+
+T = TypeVar("T")
+
+
+class Administration:
+    """A tracker's questions to its store. They wait for the answer; from a coroutine, ask them in a thread."""
+
+    store: Link
+
+    def recount(self, list_id: int) -> Recount:
+        """Counts the properties of a list afresh from all its events, and says whether the catalogue differs."""
+        return self._ask("recount", list_id, returns=Recount)
+
+    def stats(self) -> Stats:
+        """What the store holds."""
+        return self._ask("stats", returns=Stats)
+
+    def export(self, target: str | Path, form: str, selection: Selection = EVERYTHING) -> int:
+        """Writes events to a file and gives their number.
+
+        Args:
+            target: the file to write; it is replaced.
+            form: `parquet` (the columns of the table) or `ndjson` (one request body a line).
+            selection: which events; all of them by default.
+
+        Raises:
+            EventsError: the file cannot be written.
+        """
+        path = str(Path(target).absolute())
+        return self._ask("export", msgspec.to_builtins(selection), path, form, returns=int)
+
+    def personal_data(
+        self, list_id: int, *, email: str | None = None, id: str | None = None, uuid: str | None = None
+    ) -> PersonalData:
+        """All that is stored of a person within a list, as someone may ask who wants to know.
+
+        Args:
+            list_id: the list.
+            email: the person's address, in any case; or
+            id: the person's id in the sender's system; or
+            uuid: the visitor's uuid.
+
+        Raises:
+            NotFound: nothing is stored.
+            EventsError: not exactly one of the three is given.
+        """
+        person = person_of(list_id, email, id, uuid)
+        data: bytes = self.store.ask("personal_data", msgspec.to_builtins(person), returns=bytes).result()
+        return msgspec.json.decode(data, type=PersonalData)
+
+    def erase(self, list_id: int, *, email: str | None = None, id: str | None = None, uuid: str | None = None) -> Erased:
+        """Removes a person from a list: events, bindings, EventIDs, and what the catalogue counts of them.
+
+        The rows are gone at once, and their bytes from the file with the next compact(). Arguments and errors are those of
+        personal_data().
+        """
+        return self._ask("erase", msgspec.to_builtins(person_of(list_id, email, id, uuid)), returns=Erased)
+
+    def sql(self, query: str) -> Table:
+        """The rows of one SQL statement that only looks (docs/database.md has the tables); the store goes on meanwhile.
+
+        Raises:
+            EventsError: the statement would change something, or the database refuses it.
+        """
+        return self._ask("sql", query, returns=Table)
+
+    def backup(self, target: str | Path) -> int:
+        """Writes a copy of the store as it is at this moment, and gives its size in bytes; the store goes on meanwhile.
+
+        Restoring it is copying it to the store's place while nobody uses the store.
+
+        Raises:
+            EventsError: it cannot be written.
+        """
+        return self._ask("backup", str(Path(target).absolute()), returns=int)
+
+    def compact(self) -> Sizes:
+        """Gives the disk space of deleted events back; events and queries wait until it is done.
+
+        Raises:
+            EventsError: there is no room for the new file beside the old one.
+        """
+        return self._ask("compact", returns=Sizes)
+
+    def check(self) -> list[Check]:
+        """What is right and wrong with the store; reads every row of it."""
+        return self._ask("check", returns=list[Check])
+
+    def metrics(self) -> bytes:
+        """Metrics of all processes that use the store, in Prometheus' text format (docs/metrics.md); needs the extra `metrics`.
+
+        Raises:
+            EventsError: prometheus_client is not installed.
+        """
+        return exposition(self._ask("metrics", returns=Metrics))
+
+    def owner(self) -> OwnerState:
+        """The process that holds the store's file, and those that use it."""
+        return self._ask("owner", returns=OwnerState)
+
+    def _ask(self, name: str, *arguments: object, returns: type[T]) -> T:
+        answer: T = self.store.ask(name, *arguments, returns=returns).result()
+        return answer

@@ -1,0 +1,68 @@
+"""What is known of one person: records of who it is, what there is, and what was removed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from falcon_events.errors import EventsError
+
+
+class Visitor(msgspec.Struct, frozen=True):
+    """A person within a list, by one of what is known: an email address, the sender's ID, or the visitor's uuid."""
+
+    list_id: int
+    email: str | None = None
+    external_id: str | None = None
+    uuid: str | None = None
+
+
+def person_of(list_id: int, email: str | None, external_id: str | None, uuid: str | None) -> Visitor:
+    """Who is meant; raises EventsError unless exactly one of the three is given."""
+    if sum(given is not None for given in (email, external_id, uuid)) != 1:
+        raise EventsError("One of email, id and uuid is needed to find a visitor.")
+    return Visitor(list_id, email and email.strip(), external_id, uuid)
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """What was removed of a person: the visitors' uuids, their addresses, and how many rows."""
+
+    visitors: list[str]
+    emails: list[str]
+    events: int
+    bindings: int
+    event_ids: int
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """A visitor's email address and traits; the time is RFC 3339 text."""
+
+    visitor: str
+    email: str
+    traits: dict[str, Any] | None
+    bound_at: str
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """An event as it is stored; times are RFC 3339 text."""
+
+    event_id: str
+    event: str
+    visitor: str
+    external_id: str
+    email: str | None
+    occurred_at: str
+    received_at: str
+    client_timestamp: str | None
+    client_address: str | None
+    properties: dict[str, Any]
+
+
+class PersonalData(msgspec.Struct, frozen=True):
+    """All that a store has of a person within a list."""
+
+    list_id: int
+    visitors: list[str]
+    bindings: list[Binding]
+    events: list[StoredEvent]

@@ -1,0 +1,82 @@
+"""Reading beside the writer: short reads and long ones in threads of their own, each with a cursor of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import duckdb
+
+from falcon_events.errors import StoreClosed
+from falcon_events.store.gate import Gate
+
+T = TypeVar("T")
+READERS = 2
+ASIDES = 4
+"""Threads for what takes long, so that property queries need not wait for it."""
+
+
+class Readers:
+    """The threads that read a store."""
+
+    def __init__(self) -> None:
+        self._short = ThreadPoolExecutor(READERS, thread_name_prefix="falcon-events-reader")
+        self._long = ThreadPoolExecutor(ASIDES, thread_name_prefix="falcon-events-aside")
+        self._gate = Gate()
+        self._mine = threading.local()
+        self._cursors: list[duckdb.DuckDBPyConnection] = []
+
+    def read(
+        self,
+        connection: Callable[[], duckdb.DuckDBPyConnection],
+        read: Callable[[duckdb.DuckDBPyConnection], T],
+        *,
+        aside: bool = False,
+    ) -> Future[T]:
+        """Reads with a cursor of the connection.
+
+        Args:
+            connection: the writer's present one.
+            read: what to do with the cursor.
+            aside: whether it may take long.
+        """
+
+        def job() -> T:
+            with self._gate.shared():
+                return read(self._cursor(connection()))
+
+        return self._submit(self._long if aside else self._short, job)
+
+    def aside(self, work: Callable[[], T]) -> Future[T]:
+        """Runs something that waits for the store in a thread of its own."""
+        return self._submit(self._long, work)
+
+    def close_cursors(self) -> None:
+        """Closes the cursors, once nobody reads: each of them would keep its database alive."""
+        with self._gate.alone():
+            while self._cursors:
+                self._cursors.pop().close()
+
+    def close(self) -> None:
+        """Waits for the reads under way, gives up the others and closes the cursors."""
+        for pool in (self._long, self._short):
+            pool.shutdown(cancel_futures=True)
+        while self._cursors:
+            self._cursors.pop().close()
+
+    def _submit(self, pool: ThreadPoolExecutor, job: Callable[[], T]) -> Future[T]:
+        try:
+            return pool.submit(job)
+        except RuntimeError:
+            raise StoreClosed from None
+
+    def _cursor(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        """This thread's cursor; a new one where the writer had to open the database anew."""
+        if getattr(self._mine, "of", None) is not connection:
+            self._mine.of = connection
+            self._mine.cursor = connection.cursor()
+            self._cursors.append(self._mine.cursor)
+        cursor: duckdb.DuckDBPyConnection = self._mine.cursor
+        return cursor

@@ -1,0 +1,219 @@
+"""Events from web pages: where keys may be used, whose answers may be read, what is no visitor, and what is kept of people."""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from falcon_events import EventsError, EventTracking, NotFound
+from falcon_events.access.origins import admits, checked_origin
+from falcon_events.timestamps import format_timestamp
+from tests.conftest import Api
+from tests.harness import EVENT, EVENTS, PROPERTIES, Credentials, fill_store, make_store, plain, serving
+
+PAGE = "https://shop.example.com"
+CRAWLER = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
+
+
+def tracked_name() -> str:
+    """An event type of the test's own."""
+    return f"page-{uuid.uuid4()}"
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("https://A.example.com/", "https://a.example.com"),
+        ("https://a.example.com:443", "https://a.example.com"),
+        ("http://localhost:8000", "http://localhost:8000"),
+        ("https://*.Example.com", "https://*.example.com"),
+    ],
+)
+def test_an_origin_is_kept_as_browsers_write_it(given: str, origin: str) -> None:
+    """Lower case, without the scheme's own port."""
+    assert checked_origin(given) == origin
+
+
+@pytest.mark.parametrize(
+    "given", ["", "example.com", "ftp://a.b", "https://a.b/path", "https://a*.b", "https://*", "https://a:x"]
+)
+def test_what_is_no_origin_is_refused(given: str) -> None:
+    """With the right form in the message."""
+    with pytest.raises(EventsError, match=r"https://www\.example\.com"):
+        checked_origin(given)
+
+
+def test_a_pattern_admits_subdomains_only() -> None:
+    """Neither the domain itself, nor one that only ends like it."""
+    pattern = ("https://*.example.com",)
+    assert admits(pattern, "https://a.b.example.com")
+    for other in ("https://example.com", "https://badexample.com", "http://a.example.com", "https://.example.com", "null", ""):
+        assert not admits(pattern, other)
+
+
+def test_a_bound_key_works_from_its_origins_and_for_its_lists(flavour: str, db: Path) -> None:
+    """Elsewhere it is refused; pages of its origins may read answers, others may not; properties are nobody's."""
+    make_store(db)
+    with EventTracking(db) as tracking:
+        made = tracking.directory.keys()
+        for key in made:
+            tracking.directory.revoke_key(key.key_id)
+        key = tracking.directory.create_key("alice", "ingest", origins=[PAGE, "https://*.example.org"], list_ids=[94]).key
+        with pytest.raises(EventsError, match="ingest"):
+            tracking.directory.create_key("alice", "full", origins=[PAGE])
+        with pytest.raises(NotFound, match="96"):
+            tracking.directory.create_key("alice", "ingest", list_ids=[96])
+    with serving(db, flavour) as served:
+        body = {"APIKey": key, "ListID": 94, "event": "test", "email": "a@example.com"}
+        for origin, status in ((PAGE, 200), ("https://x.example.org", 200), ("https://evil.example", 403), (None, 403)):
+            headers = {} if origin is None else {"Origin": origin}
+            answer = served.client.post(EVENT, json=body, headers=headers)
+            assert answer.status_code == status
+            assert answer.headers.get("Access-Control-Allow-Origin") == (origin if status == 200 else None)
+            assert status == 200 or answer.json()["Errors"][0]["Code"] == 99997
+        other = served.client.post(EVENT, json={**body, "ListID": 95}, headers={"Origin": PAGE})
+        assert other.json()["Errors"][0]["Code"] == 4
+        assert other.headers["Access-Control-Allow-Origin"] == PAGE
+        asked = served.client.post(PROPERTIES, json=body, headers={"Origin": PAGE})
+        assert (asked.status_code, asked.headers.get("Access-Control-Allow-Origin")) == (403, None)
+        ahead = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+        for path in (EVENT, EVENTS):
+            answer = served.client.build_request("OPTIONS", path, headers={**ahead, "Origin": PAGE})
+            preflight = super(type(served.client), served.client).send(answer)
+            assert (preflight.status_code, preflight.headers["Access-Control-Allow-Origin"]) == (204, PAGE)
+            assert preflight.headers["Access-Control-Allow-Methods"] == "POST"
+            assert "Content-Type" in preflight.headers["Access-Control-Allow-Headers"]
+            refused = served.client.options(path, headers={**ahead, "Origin": "https://evil.example"})
+            assert (refused.status_code, "Access-Control-Allow-Origin" in refused.headers) == (403, False)
+
+
+@pytest.mark.parametrize(
+    ("headers", "changes", "bot"),
+    [
+        ({"User-Agent": BROWSER}, {}, None),
+        ({"User-Agent": CRAWLER}, {}, "Googlebot"),
+        ({"User-Agent": BROWSER.replace("Chrome", "HeadlessChrome")}, {}, "HeadlessChrome"),
+        ({"User-Agent": "curl/8.0"}, {}, None),
+        ({"User-Agent": "curl/8.0", "Origin": PAGE}, {}, "curl"),
+        ({"User-Agent": BROWSER, "Sec-Purpose": "prefetch;prerender"}, {}, "prefetch"),
+        ({"User-Agent": BROWSER}, {"OwnTraffic": True}, "own"),
+        ({"User-Agent": BROWSER}, {"OwnTraffic": "x"}, None),
+    ],
+)
+def test_what_is_no_visitor_is_tagged(api: Api, headers: dict[str, str], changes: dict[str, Any], bot: str | None) -> None:
+    """With the property `$bot`, unless the list's rules say otherwise."""
+    name = tracked_name()
+    answer = api.client.post(EVENT, json=api.credentials.event(event=name, **changes), headers=headers)
+    assert answer.status_code == 200
+    assert "X-Event-Dropped" not in answer.headers
+    names = api.client.properties(APIKey=api.credentials.read, ListID=94).json()["Properties"][name]
+    assert names == ([] if bot is None else ["$bot"]) + ["number-of-subscribers-imported"]
+
+
+def test_dropped_events_are_counted_only(flavour: str, db: Path) -> None:
+    """The answer is the usual one with X-Event-Dropped; the count survives a restart."""
+    credentials = make_store(db)
+    with EventTracking(db) as tracking:
+        tracking.directory.set_rules(94, bots="drop")
+    with serving(db, flavour) as served:
+        answer = served.client.post(EVENT, json=credentials.event(), headers={"User-Agent": CRAWLER})
+        assert (answer.status_code, answer.headers["X-Event-Dropped"]) == (200, "bot")
+        assert answer.json()["identify_event_sent"] is False
+        batch = {"APIKey": credentials.full, "Events": [credentials.event(), credentials.event(ListID=95)]}
+        answer = served.client.post(EVENTS, json=batch, headers={"User-Agent": CRAWLER})
+        assert (answer.status_code, answer.headers["X-Event-Dropped"]) == (200, "bot")
+    with EventTracking(db) as tracking:
+        stats = tracking.stats()
+        assert [(dropped.list_id, dropped.events) for dropped in stats.dropped] == [(94, 2)]
+        assert {count.list_id for count in stats.by_type} == {95}
+
+
+def test_rules_deny_and_redact_before_storing(tracking: EventTracking, credentials: Credentials) -> None:
+    """Properties and traits alike; a name that identify events need cannot be ruled."""
+    with pytest.raises(EventsError, match="emailAddress"):
+        tracking.directory.set_rules(94, denied=["emailAddress"])
+    tracking.directory.set_rules(94, denied=["secret"], redacted=["name"])
+    given = {"secret": 1, "name": "Ada", "plan": "free"}
+    tracking.track(94, "test", email="a@example.com", properties=given, identify_properties=given)
+    assert tracking.properties(94)["test"] == ["name", "plan"]
+    data = tracking.personal_data(94, email="A@example.com")
+    assert [event.properties["name"] for event in data.events] == ["[redacted]"] * 2
+    assert data.bindings[0].traits == {"name": "[redacted]", "plan": "free"}
+
+
+@pytest.mark.parametrize(("wrong_s", "corrected"), [(0, False), (4, False), (-3600, True), (3 * 86400, True)])
+def test_a_wrong_clock_is_corrected(db: Path, wrong_s: int, corrected: bool) -> None:
+    """By `$sent_at` against the server's clock, where they differ by more than 5 s; both times are stored."""
+    now = 1_700_000_000
+    moment = "select epoch(occurred_at)::bigint, epoch(client_timestamp)::bigint from events where event = 'test'"
+    with EventTracking(db, clock=lambda: now) as tracking:
+        key = make_credentials(tracking).full
+        stamp = {"timestamp": rfc3339(now + wrong_s - 10), "properties": {"$sent_at": rfc3339(now + wrong_s)}}
+        tracking.track(94, "test", email="a@example.com", api_key=key, **stamp)  # type: ignore[arg-type]
+        ((occurred, client),) = tracking.sql(moment).rows
+    assert client == now + wrong_s - 10
+    assert occurred == (now - 10 if corrected else client)
+
+
+@pytest.mark.parametrize("kind", ["none", "truncated", "hashed", "full"])
+def test_an_address_is_stored_only_as_the_setting_says(flavour: str, db: Path, kind: str) -> None:
+    """Nothing by default."""
+    credentials = make_store(db)
+    with serving(db, flavour, env={"FALCON_EVENTS_CLIENT_ADDRESS": kind}) as served:
+        for _ in range(2):
+            assert served.client.track(**credentials.event()).status_code == 200
+        served.stop()
+    with plain(db) as connection:
+        ((address,),) = connection.execute("select distinct client_address from events where event = 'test'").fetchall()
+    assert address == {"none": None, "truncated": "127.0.0.0", "full": "127.0.0.1"}.get(kind, address)
+    if kind == "hashed":
+        assert len(address) == 32
+        with pytest.raises(ValueError, match="does not appear"):
+            ipaddress.ip_address(address)
+
+
+def test_a_person_is_erased_everywhere(db: Path) -> None:
+    """From events, bindings, EventIDs and the catalogue, and after compact() from the file's bytes; others stay."""
+    secret = f"{uuid.uuid4().hex}@example.com"
+    with EventTracking(db) as tracking:
+        make_credentials(tracking)
+        visitor = str(uuid.uuid4())
+        tracking.track(94, "test", uuid=visitor, properties={"only": 1}, event_id=str(uuid.uuid4()))
+        tracking.track(94, "test", uuid=visitor, email=secret, properties={"both": 1})
+        tracking.track(94, "test", email="b@example.com", id="b", properties={"both": 1})
+        with pytest.raises(EventsError, match="One of"):
+            tracking.erase(94)
+        assert len(tracking.personal_data(94, uuid=visitor).events) == 3
+        erased = tracking.erase(94, email=secret.upper())
+        assert (erased.visitors, erased.emails, erased.events, erased.bindings, erased.event_ids) == (
+            [visitor],
+            [secret],
+            3,
+            1,
+            1,
+        )
+        with pytest.raises(NotFound):
+            tracking.erase(94, email=secret)
+        assert tracking.properties(94) == {"identify": ["both", "emailAddress"], "test": ["both"]}
+        assert not tracking.recount(94).differs
+        assert [row.events for row in tracking.stats().by_type] == [1, 1]
+        assert tracking.track(94, "test", uuid=visitor, email=secret).identify_event_sent
+        assert tracking.erase(94, uuid=visitor).events == 2
+        assert tracking.erase(94, id="b").visitors
+        tracking.compact()
+    assert not any(secret.encode() in path.read_bytes() for path in db.parent.iterdir() if path.is_file())
+
+
+def make_credentials(tracking: EventTracking) -> Credentials:
+    """Accounts, lists and keys in an open tracker."""
+    return fill_store(tracking)
+
+
+def rfc3339(seconds: int) -> str:
+    """Seconds since 1970 as an RFC 3339 time."""
+    return format_timestamp(seconds * 1_000_000)
