@@ -48,7 +48,7 @@ class Gate:
         principal = yield from self._enter(params, sender)
         if not principal.scope.may_track:
             raise _not_allowed(WRONG_SCOPE)
-        if principal.origins is not None and not admits(principal.origins, (sender.origin or "").lower()):
+        if principal.origins is not None and not admits(principal.origins, sender.origin or ""):
             raise _not_allowed(WRONG_ORIGIN)
         return principal
 
@@ -62,9 +62,8 @@ class Gate:
     def allows_origin(self, origin: str) -> Steps[bool]:
         """Whether pages of this origin may read answers to tracked events."""
         if self._access is None:
-            if not self._ready:
-                yield Call(self._prepare)
-            return self._directory.allows_origin(origin.lower())
+            yield from self._opened()
+            return self._directory.allows_origin(origin)
         allows = getattr(self._access, "allows_origin", None)
         return bool(allows is not None and (yield Call(allows, origin)))
 
@@ -94,8 +93,7 @@ class Gate:
         """
         if not per_minute:
             return
-        if not self._ready:
-            yield Call(self._prepare)
+        yield from self._opened()
         retry_after_s = yield self._store.ask("hit", kind, who, per_minute, returns=int, urgent=True)
         if retry_after_s:
             raise RateLimited(common_error(429)[1], retry_after_s)
@@ -117,9 +115,12 @@ class Gate:
         self._ready = False
 
     def _enter(self, params: Params, sender: Sender) -> Steps[Principal]:
+        yield from self._opened()
+        return TRUSTED if sender.trusted else (yield from self._identified(params, sender.bearer))
+
+    def _opened(self) -> Steps[None]:
         if not self._ready:
             yield Call(self._prepare)
-        return TRUSTED if sender.trusted else (yield from self._identified(params, sender.bearer))
 
     def _prepare(self) -> None:
         try:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access
@@ -23,7 +23,6 @@ from falcon_events.senders import HOST, Sender
 from falcon_events.settings import Settings
 from falcon_events.waiting import Steps, Waiter
 
-T = TypeVar("T")
 DEFAULT_DB = "events.duckdb"
 
 

@@ -34,7 +34,8 @@ def checked_origin(text: str) -> str:
 
 
 def admits(patterns: Iterable[str], origin: str) -> bool:
-    """Whether an origin is among these, or below one that begins with `*.`."""
+    """Whether an origin, in any case, is among these, or below one that begins with `*.`."""
+    origin = origin.lower()
     return any(origin == pattern or _is_below(origin, pattern) for pattern in patterns)
 
 

@@ -10,6 +10,7 @@ import msgspec
 from falcon_events.contract.body import unreadable
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import InvalidRequest
+from falcon_events.senders import Sender
 
 _GZIP_BITS = 16 + zlib.MAX_WBITS
 
@@ -17,20 +18,16 @@ _GZIP_BITS = 16 + zlib.MAX_WBITS
 class Incoming(msgspec.Struct, frozen=True):
     """What a door has read of a request.
 
-    `body` is None where it is larger than the limit; `query` holds the query string's parameters; a
-    `preflight` asks whether another request may be made (Access-Control-Request-Method).
+    `body` is None where it is larger than the limit; `query` holds the query string's parameters; `encoding` is the body's;
+    a `preflight` asks whether another request may be made (Access-Control-Request-Method).
     """
 
     method: str
     path: str
     body: bytes | None
-    authorization: str | None
     query: Mapping[str, str | list[str]]
-    address: str = ""
+    sender: Sender
     encoding: str = ""
-    origin: str | None = None
-    user_agent: str = ""
-    purpose: str = ""
     preflight: bool = False
 
 

@@ -14,7 +14,6 @@ from falcon_events.errors import EventsError, Failure, RequestRefused, StoreUnav
 from falcon_events.gate import WRONG_ORIGIN
 from falcon_events.http.bodies import Incoming, inflated
 from falcon_events.metrics import CONTENT_TYPE
-from falcon_events.senders import Sender
 from falcon_events.tracking import EventTracking
 from falcon_events.waiting import Steps
 
@@ -40,28 +39,28 @@ Action = Callable[[EventTracking, Incoming], Steps[Reply]]
 
 
 def _event(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
-    return tracking.pipeline.event_reply(incoming.body or b"", _sender(incoming))
+    return tracking.pipeline.event_reply(incoming.body or b"", incoming.sender)
 
 
 def _events(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
-    return tracking.pipeline.events_reply(incoming.body or b"", _sender(incoming))
+    return tracking.pipeline.events_reply(incoming.body or b"", incoming.sender)
 
 
 def _properties(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
-    return tracking.pipeline.properties_reply(incoming.body or b"", _sender(incoming))
+    return tracking.pipeline.properties_reply(incoming.body or b"", incoming.sender)
 
 
 def _properties_query(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
     given = [value for name, value in incoming.query.items() if name.lower() == "listid"]
     last = given[-1] if given else None
-    return tracking.pipeline.properties_query_reply(last[-1] if isinstance(last, list) else last, _sender(incoming))
+    return tracking.pipeline.properties_query_reply(last[-1] if isinstance(last, list) else last, incoming.sender)
 
 
 def _preflight(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
     """A browser asks whether a page of another origin may send an event (Fetch, 4.8); the answer's headers say so."""
-    if incoming.origin is None or not incoming.preflight:
+    if incoming.sender.origin is None or not incoming.preflight:
         return not_allowed(incoming.path)
-    if not (yield from tracking.pipeline.gate.allows_origin(incoming.origin)):
+    if not (yield from tracking.pipeline.gate.allows_origin(incoming.sender.origin)):
         return common_reply(WRONG_ORIGIN)
     return Reply(204, b"", PREFLIGHT_HEADERS)
 
@@ -80,8 +79,8 @@ def answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[
         reply = common_reply(413)
     else:
         reply = yield from _answer(tracking, endpoint, incoming)
-    if incoming.origin is not None and endpoint in FROM_PAGES:
-        reply = yield from _shared(tracking, incoming.origin, reply)
+    if incoming.sender.origin is not None and endpoint in FROM_PAGES:
+        reply = yield from _shared(tracking, incoming.sender.origin, reply)
     if tracking.settings.log_requests:
         logger.info("%s %s %d %.1f ms", incoming.method, incoming.path, reply.status, (time.perf_counter() - began) * 1e3)
     return reply
@@ -90,13 +89,9 @@ def answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[
 def _answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[Reply]:
     try:
         incoming = inflated(incoming, tracking.settings.max_body_bytes)
+        yield from tracking.pipeline.gate.admit("address", incoming.sender.address, tracking.settings.rate_limit_per_address)
     except RequestRefused as refused:
         return tracking.pipeline.refusal(refused)
-    if limit := tracking.settings.rate_limit_per_address:
-        try:
-            yield from tracking.pipeline.gate.admit("address", incoming.address, limit)
-        except RequestRefused as refused:
-            return tracking.pipeline.refusal(refused)
     return (yield from ACTIONS[endpoint][incoming.method](tracking, incoming))
 
 
@@ -165,13 +160,3 @@ def unforeseen_reply() -> Reply:
     """The answer to an exception that nobody expected; its traceback goes to the log."""
     logger.exception("a request failed")
     return common_reply(100005)
-
-
-def _sender(incoming: Incoming) -> Sender:
-    return Sender(_bearer(incoming), incoming.origin, incoming.user_agent, incoming.purpose, incoming.address)
-
-
-def _bearer(incoming: Incoming) -> str | None:
-    """The key of `Authorization: Bearer KEY` (RFC 6750, 2.1), if there is one."""
-    scheme, _, key = (incoming.authorization or "").partition(" ")
-    return key.strip() or None if scheme.lower() == "bearer" else None

@@ -21,13 +21,14 @@ from falcon_events.link.messages import Answer, Counted, Failed, Leave, Log, New
 from falcon_events.link.outbox import CANNOT_NOW, CLOSED, LOST, Outbox, settle
 from falcon_events.link.process import mind, unforked
 from falcon_events.link.questions import UNKNOWN, Questions, give_up
-from falcon_events.link.sending import Sender
+from falcon_events.link.sending import Transmitter
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.rights import Changes, Snapshot
 
 logger = logging.getLogger(__name__)
+
 TICK_S = 0.5
 RETRY_S = 0.5
 
@@ -54,6 +55,7 @@ class Link:
         self.uuid_namespace = b""
         """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
         self.connections = 0
+        """How many owners it has been connected to."""
         self._forget()
         mind(self)
 
@@ -63,7 +65,7 @@ class Link:
         self._lock = threading.Lock()
         self._outbox = Outbox(self._settings)
         self._questions = Questions()
-        self._sender = Sender()
+        self._transmitter = Transmitter()
         self._failure: str | None = None
         self._thread: threading.Thread | None = None
         self._leaving = threading.Event()
@@ -73,7 +75,7 @@ class Link:
 
     def forked(self) -> None:
         """Starts anew in a child: the parent's connection, threads and waiting events are the parent's."""
-        channel = self._sender.channel
+        channel = self._transmitter.channel
         self._forget()
         self._connector.forked()
         self._started = False
@@ -127,7 +129,7 @@ class Link:
             time.sleep(0.005)
         self._leaving.set()
         self._tell_counts()
-        self._sender.send(messages.encode(Leave()))
+        self._transmitter.send(messages.encode(Leave()))
         thread.join()
 
     def submit(self, events: Sequence[NewEvent]) -> Sequence[Pending[Receipt]]:
@@ -168,7 +170,7 @@ class Link:
             if self._failure is not None:
                 raise StoreUnavailable(CANNOT_NOW)
             question = self._questions.add(name, arguments, returns, repeatable, urgent)
-            self._sender.send(messages.encode(question.ask))
+            self._transmitter.send(messages.encode(question.ask))
         return question.future
 
     def health(self) -> str | None:
@@ -185,7 +187,7 @@ class Link:
 
     def _pump(self) -> None:
         """Sends what may be sent now; with the lock held."""
-        while self._sender.channel is not None and (batch := self._outbox.next_batch()) is not None:
+        while self._transmitter.channel is not None and (batch := self._outbox.next_batch()) is not None:
             number, events = batch
             try:
                 frame = messages.encode_batch(number, events)
@@ -193,7 +195,7 @@ class Link:
                 logger.exception("%d events cannot be sent", len(events))
                 settle(self._outbox.answered(number), [None] * len(events))
             else:
-                self._sender.send(frame)
+                self._transmitter.send(frame)
 
     def _welcomed(self, channel: Channel, welcome: Welcome) -> None:
         """A connection is there: what was sent to an earlier owner, and what has come since, goes to this one."""
@@ -205,24 +207,24 @@ class Link:
             self.uuid_namespace = welcome.uuid_namespace
             self._failure = None
             self.connections += 1
-            self._sender.connect(channel)
+            self._transmitter.connect(channel)
             self._outbox.drop_expired()
             for number, events in self._outbox.sent_before():
-                self._sender.send(messages.encode_batch(number, events))
+                self._transmitter.send(messages.encode_batch(number, events))
             for ask in self._questions.asks():
-                self._sender.send(messages.encode(ask))
+                self._transmitter.send(messages.encode(ask))
             self._pump()
 
     def _run(self, channel: Channel | None) -> None:
         while channel is not None:
             self._read(channel)
             with self._lock:
-                self._sender.connect(None)
+                self._transmitter.connect(None)
                 lost = self._questions.take_unrepeatable()
             give_up(lost, UNKNOWN)
             channel.close()
             channel = None if self._leaving.is_set() else self._another()
-        self._sender.close()
+        self._transmitter.close()
         self._give_up(CLOSED)
 
     def _another(self) -> Channel | None:
@@ -278,8 +280,6 @@ class Link:
                 channel.send_bytes(messages.encode(Noted(version)))
             case Log(level, name, text):
                 logging.getLogger(name).log(level, "%s", text)
-            case _:
-                pass
 
     def _give_up(self, reason: str) -> None:
         with self._lock:
@@ -291,10 +291,10 @@ class Link:
         counted = Counted(dict(self.refused), len(self._outbox))
         if counted != self._counted:
             self._counted = counted
-            self._sender.send(messages.encode(counted))
+            self._transmitter.send(messages.encode(counted))
 
     def _expire(self) -> None:
         with self._lock:
             self._outbox.expire(LOST)
-            late = self._questions.take_late(self._settings.commit_wait_s, connected=self._sender.channel is not None)
+            late = self._questions.take_late(self._settings.commit_wait_s, connected=self._transmitter.channel is not None)
         give_up(late, LOST)

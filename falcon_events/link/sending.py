@@ -12,7 +12,7 @@ INLINE_BYTES = 1 << 16
 """What surely fits into the socket's buffer, so that an event loop may send it: the owner has read all that came before."""
 
 
-class Sender:
+class Transmitter:
     """Sends to the owner that is connected at present; what was on its way when a connection ends is forgotten."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Sender:
                 self._large.append(frame)
                 if self._thread is None:
                     with unforked:
-                        self._thread = threading.Thread(target=self._run, name="falcon-events-sender", daemon=True)
+                        self._thread = threading.Thread(target=self._run, name="falcon-events-sending", daemon=True)
                         self._thread.start()
                 self._changed.notify()
                 return
