@@ -99,6 +99,12 @@ class Settings:
         "what is stored of a client's address: nothing, its network (/24, /48), a hash whose salt changes daily, or all of it",
         "none|truncated|hashed|full",
     )
+    tracker_path: str = _text(
+        "/tracker.js",
+        "a path below the mount's prefix, or nothing",
+        "where the script for web pages is served: a path of your own stands on no blocker's list; nothing for nowhere",
+        r"(?:(?!/(?:api/v1/.*|healthz|readyz|metrics|tracker)$)(?:/[A-Za-z0-9._~-]+)+)?",
+    )
     log_requests: bool = _setting(False, "yes or no", "whether each request is logged in one line, without its contents")
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,9 +13,10 @@ from typing import Any, Self
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access
 from falcon_events.administration import Administration
+from falcon_events.browser.snippet import snippet
 from falcon_events.contract.answers import Tracked
 from falcon_events.contract.body import unreadable
-from falcon_events.errors import RequestRefused
+from falcon_events.errors import EventsError, NotFound, RequestRefused
 from falcon_events.link.link import Link
 from falcon_events.link.process import mind
 from falcon_events.many import store_many
@@ -159,6 +161,44 @@ class EventTracking(Administration):
     ) -> dict[str, list[str]]:
         """The same as properties(), for coroutines."""
         return await self.waiter.arun(self._properties(list_id, api_key, session_id))
+
+    def snippet(
+        self,
+        list_id: int,
+        key: str | None = None,
+        *,
+        url: str = "",
+        origins: Iterable[str] | None = None,
+        nonce: str = "",
+        **options: str,
+    ) -> str:
+        """The lines of HTML that embed the tracker in a page (docs/tracker.md).
+
+        Args:
+            list_id: the list that the page's events belong to.
+            key: a key of scope `ingest`; None to make one, bound to the list and the origins.
+            url: where this tracker is mounted, with its prefix; empty where the page's own host serves it, without one.
+            origins: the web origins that a new key may be used from; None for anywhere.
+            nonce: the page's Content-Security-Policy nonce, if it has one.
+            options: the page's options: `storage`, `dnt`, `hash`, ...
+
+        Raises:
+            NotFound: a key is to be made, and the store has no such list.
+            EventsError: an argument has no use in a page.
+        """
+        path = self.settings.tracker_path
+        if not path:
+            raise EventsError("The setting tracker_path is empty: the script is served nowhere.")
+        make = partial(snippet, list_id, url=url, path=path, nonce=nonce, options=options)
+        if key is not None:
+            if origins is not None:
+                raise EventsError("origins are for a new key; one that is given has its own.")
+            return make(key)
+        make("")  # before a key is made for nothing
+        account = next((found.account for found in self.directory.lists() if found.list_id == list_id), None)
+        if account is None:
+            raise NotFound(f"There is no list {list_id}.")
+        return make(self.directory.create_key(account, "ingest", origins=origins, list_ids=[list_id]).key)
 
     def track_many(self, bodies: Iterable[bytes]) -> Iterator[Tracked | RequestRefused]:
         """Stores many events, each given as the body of a request; commits run while further bodies are read.

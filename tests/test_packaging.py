@@ -19,6 +19,7 @@ from falcon_events.contract.schemas import NAMES, load_schema
 assert pathlib.Path(falcon_events.__file__).is_relative_to({place!r}), falcon_events.__file__
 for name in NAMES:
     assert load_schema(name)["title"]
+assert "tracker.js" in falcon_events.EventTracking().snippet(1, "key")
 with falcon_events.EventTracking("events.duckdb") as tracking:
     tracking.directory.create_account("acme")
     tracking.directory.create_list("acme", "first")

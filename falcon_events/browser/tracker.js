@@ -2,47 +2,38 @@
 // An event is written to the outbox (localStorage) before it is sent, and removed when the server has answered: so none is
 // lost with the page, and one that is sent again has its EventID, under which the server stores it once.
 ((window, document, navigator, location) => {
-
   let script = document.currentScript;
-  let option = (name, otherwise) => script.getAttribute("data-" + name) || otherwise;
-  let name = option("object", "oct");
+  let data = script.dataset; // the options: docs/tracker.md
+  let name = data.object || "oct";
   let before = window[name] || {};
   if (before.v) return; // the snippet stands in the page twice
 
   let version = VERSION; // put in when the file is made small
-  let list = option("list");
-  let endpoint = option("endpoint", new URL("api/v1/events", script.src).href);
+  let list = data.list;
+  let endpoint = data.endpoint || new URL("api/v1/events", script.src).href;
   let origin = new URL(endpoint).origin;
-  let storage = option("storage", "cookie");
+  let persistent = data.storage != "none";
   let prefix = "oct_" + list + "_";
   let uuidName = "oct_uuid";
 
   let MOST_BYTES = 6e4; // browsers refuse keepalive requests of more than 65,536
-  let MOST_KEPT = 500; // in the outbox
+  let MOST_KEPT = 500; // events in the outbox
   let MOMENT = 50; // for others to join a request, in milliseconds
   let LEASE = 15e3; // for how long an event under way is left to the page that has it
   let ARRIVAL = 3e3; // for how long one is left alone whose page has gone
   let MOST_AGE = 16e7; // of an event, in milliseconds: later the server may have forgotten its EventID
 
   // Storage that may be refused, absent or full.
-  let local = (key, value) => {
+  let attempt = (action) => {
     try {
-      let kept = window.localStorage;
-      if (value === undefined) return kept.getItem(key);
-      if (value === null) kept.removeItem(key);
-      else kept.setItem(key, value);
-      return true;
-    } catch (refused) {
-      return null;
-    }
+      return action();
+    } catch (refused) {}
   };
-  let cookie = (value, days) => {
-    document.cookie =
-      uuidName + "=" + value + ";path=/;max-age=" + days * 86400 + ";SameSite=Lax" +
-      (option("domain") ? ";domain=" + option("domain") : "") + (location.protocol == "https:" ? ";Secure" : "");
-  };
-  let cookieValue = () => (document.cookie.match("(?:^|; )" + uuidName + "=([^;]+)") || [])[1];
-  let persistent = storage != "none";
+  let local = (key, value) =>
+    attempt(() =>
+      value === undefined ? localStorage.getItem(key) : value === null ? localStorage.removeItem(key) : localStorage.setItem(key, value),
+    );
+  let cookie = () => attempt(() => document.cookie.match(uuidName + "=([^;]+)")[1]);
 
   // crypto.randomUUID is there on secure origins only; the name of an object URL is a random UUID on all (File API, 8.3.1).
   let randomUUID = () => {
@@ -52,54 +43,48 @@
   };
 
   let visitor;
-  let visitorUUID = () => {
-    if (!visitor) {
-      visitor = (persistent && (cookieValue() || local(uuidName))) || randomUUID();
-      keepVisitor();
-    }
-    return visitor;
-  };
-  let keepVisitor = () => {
+  let setVisitor = (value, days) => {
+    visitor = value;
     if (!persistent) return;
-    if (storage == "cookie") cookie(visitor, option("days", 365));
-    if (cookieValue() != visitor) local(uuidName, visitor);
-  };
-  let forgetVisitor = () => {
-    visitor = 0;
-    if (persistent) {
-      cookie("", 0);
-      local(uuidName, null);
+    if (data.storage != "local") {
+      attempt(() => {
+        document.cookie =
+          uuidName + "=" + value + ";path=/;max-age=" + days * 86400 + ";SameSite=Lax" +
+          (data.domain ? ";domain=" + data.domain : "") + (location.protocol == "https:" ? ";Secure" : "");
+      });
     }
+    local(uuidName, cookie() == value ? null : value || null);
   };
+  let forgetVisitor = () => setVisitor("", 0);
 
   let silenced; // opted out on a page without storage
   let isSilent = () =>
-    silenced || local("oct_optout") || (option("dnt") != "ignore" && (navigator.doNotTrack == 1 || navigator.globalPrivacyControl));
+    silenced || local("oct_optout") || (data.dnt != "ignore" && (navigator.doNotTrack == 1 || navigator.globalPrivacyControl));
 
   // What the browser is.
   let agent = navigator.userAgent;
-  let found = (pattern) => (agent.match(pattern) || [])[0] || "";
-  let browser = /(Edg\w*|OPR|SamsungBrowser|FxiOS|Firefox|CriOS)\/([\d.]+)/.exec(agent) ||
-    /(Chrome|Version)\/([\d.]+)/.exec(agent) || [0, "", ""];
-  let browserName = { OPR: "Opera", FxiOS: "Firefox", CriOS: "Chrome", Version: "Safari", SamsungBrowser: "Samsung Internet" };
-  let device = found(/iPhone|iPad|Android|Windows|Mac|CrOS|Linux(?!.*Android)/);
-  let os = { iPhone: "iOS", iPad: "iOS", Mac: "macOS", CrOS: "Chrome OS" };
+  let found = (pattern) => agent.match(pattern) || [""];
+  let browser = found(/(Edg|OPR|SamsungBrowser|FxiOS|Firefox|CriOS)\w*\/([\d.]+)/);
+  if (!browser[1]) browser = found(/(Chrome|Version)\/([\d.]+)/);
+  let browsers = { Edg: "Edge", OPR: "Opera", FxiOS: "Firefox", CriOS: "Chrome", Version: "Safari", SamsungBrowser: "Samsung Internet" };
+  let device = found(/iPhone|iPad|Android|Windows|Mac|CrOS|Linux(?!.*Android)/)[0];
+  let systems = { iPhone: "iOS", iPad: "iOS", Mac: "macOS", CrOS: "Chrome OS" };
 
   let properties = (given) => {
     let referrer = document.referrer;
     return {
-      $browser: browserName[browser[1]] || browser[1].replace(/Edg.*/, "Edge"),
+      $browser: browsers[browser[1]] || browser[1] || "",
       $browser_language: navigator.language,
-      $browser_version: browser[2],
+      $browser_version: browser[2] || "",
       $current_url: location.href,
       $device: device,
-      $device_type: found(/iPad|Tablet|Android(?!.*Mobile)/) ? "Tablet" : found("Mobi") ? "Mobile" : "Desktop",
+      $device_type: found(/iPad|Tablet|Android(?!.*Mobile)/)[0] ? "Tablet" : found("Mobi")[0] ? "Mobile" : "Desktop",
       $dsn: origin + "/" + list,
       $host: location.host,
       $lib: "falcon-events",
       $lib_version: version,
       $list_id: +list,
-      $os: os[device] || device,
+      $os: systems[device] || device,
       $pageTitle: document.title,
       $pathname: location.pathname,
       $referrer: referrer,
@@ -107,9 +92,9 @@
       $screen_height: screen.height,
       $screen_width: screen.width,
       $server: origin,
-      $uuid: visitorUUID(),
-      $viewport_height: window.innerHeight,
-      $viewport_width: window.innerWidth,
+      $uuid: visitor,
+      $viewport_height: innerHeight,
+      $viewport_width: innerWidth,
       ...(referrer ? 0 : { $direct: true }),
       ...given,
     };
@@ -120,65 +105,61 @@
   let busy, timer, failures = 0, retryAt = 0;
 
   let keep = (event, until) => {
-    if (persistent) local(prefix + event.EventID, JSON.stringify([until, event]));
+    if (persistent) local(prefix + event.EventID, JSON.stringify([Date.now() + until, event]));
   };
   let remove = (event) => {
     waiting = waiting.filter((other) => other != event);
-    if (persistent) local(prefix + event.EventID, null);
+    local(prefix + event.EventID, null);
   };
-  // What other pages have left behind: those whose time with their page is over.
+  // What other pages have left behind: those whose time with their page is over. Of who opted out nothing is kept.
   let collect = () => {
-    if (!persistent || isSilent()) return;
     let now = Date.now(), later;
-    try {
-      Object.keys(localStorage).forEach((key) => {
-        if (key.indexOf(prefix)) return;
+    attempt(() => {
+      for (let key in localStorage) {
+        if (key.indexOf(prefix)) continue;
         let [until, event] = JSON.parse(local(key));
-        if (waiting.some((other) => other.EventID == event.EventID)) return;
-        if (now - new Date(event.Timestamp) > MOST_AGE) local(key, null);
-        else if (until > now) later = Math.min(later || LEASE, until - now);
-        else {
-          waiting.push(event);
-          keep(event, now + LEASE);
+        if (isSilent() || now - new Date(event.Timestamp) > MOST_AGE) local(key, null);
+        else if (waiting.every((other) => other.EventID != event.EventID)) {
+          if (until > now) later = Math.min(later || LEASE, until - now);
+          else {
+            waiting.push(event);
+            keep(event, LEASE);
+          }
         }
-      });
-    } catch (refused) {}
-    waiting.sort((one, other) => (one.Timestamp > other.Timestamp ? 1 : -1));
+      }
+    });
     if (later) setTimeout(collect, later + 99);
-    if (waiting.length) soon();
+    soon();
   };
   let soon = () => {
     clearTimeout(timer);
     timer = setTimeout(send, Math.max(MOMENT, retryAt - Date.now()));
   };
 
-  // The next request's events and body.
-  let pack = (events, lease) => {
-    let now = new Date(), size = 99, parts = [], full;
-    events = events.filter((event) => {
-      event.Properties.$sent_at = now.toISOString();
-      let text = JSON.stringify(event), bytes = new Blob([text]).size + 1;
-      full = full || (parts.length && size + bytes > MOST_BYTES);
-      if (full) return;
-      size += bytes;
+  // The next request: its events, body and size.
+  let pack = (events, until) => {
+    let size = 99, parts = [];
+    for (let event of events) {
+      event.Properties.$sent_at = new Date();
+      let text = JSON.stringify(event);
+      size += new Blob([text]).size + 1;
+      if (parts[0] && size > MOST_BYTES) break;
       parts.push(text);
-      keep(event, +now + lease);
-      return 1;
-    });
-    return [events, '{"APIKey":' + JSON.stringify(option("key", "")) + ',"ListID":' + list + ',"Events":[' + parts + "]}", size];
-  };
-  let again = (after) => {
-    retryAt = Date.now() + (after * 1e3 || Math.min(6e4, 500 * Math.pow(2, failures++)));
-    waiting.forEach((event) => keep(event, retryAt + LEASE));
+      keep(event, until);
+    }
+    return [
+      events.slice(0, parts.length),
+      '{"APIKey":' + JSON.stringify(data.key || "") + ',"ListID":' + list + ',"Events":[' + parts + "]}",
+      size,
+    ];
   };
   let send = () => {
-    clearTimeout(timer);
-    if (busy || !waiting.length) return;
+    if (busy || !waiting[0]) return;
     busy = pack(waiting, LEASE);
     fetch(endpoint, { method: "POST", body: busy[1], credentials: "omit", keepalive: busy[2] < MOST_BYTES })
       .then((response) => {
         let status = response.status;
-        if (status == 429 || status >= 500) throw response.headers.get("Retry-After");
+        if (status == 429 || status > 499) throw response.headers.get("Retry-After");
         return response.json();
       })
       .then((answer) => {
@@ -190,20 +171,25 @@
           else remove(event);
         });
       })
-      .catch(again)
+      .catch((after) => {
+        after = after * 1e3 || Math.min(6e4, 500 << failures++);
+        retryAt = Date.now() + after;
+        waiting.forEach((event) => keep(event, after + LEASE));
+      })
       .then(() => {
         busy = 0;
-        if (waiting.length) soon();
+        soon();
       });
   };
   // The page goes: what is not under way is handed to the browser. Its answer is nobody's, so it stays in the outbox for the
   // next page, which gives it the time to arrive.
   let leave = () => {
     let left = waiting.filter((event) => {
-      keep(event, Date.now() + ARRIVAL);
+      keep(event, ARRIVAL);
       return !busy || busy[0].indexOf(event) < 0;
     });
-    while (left.length) {
+    waiting = []; // a page that comes back collects them
+    while (left[0]) {
       let packed = pack(left, ARRIVAL);
       if (!navigator.sendBeacon(endpoint, packed[1])) break;
       left = left.slice(packed[0].length);
@@ -212,87 +198,78 @@
 
   let track = (event, given, more) => {
     if (isSilent()) return;
+    if (!visitor) setVisitor((persistent && (cookie() || local(uuidName))) || randomUUID(), data.days || 365);
     let made = {
       Event: event,
       EventID: randomUUID(),
-      UUID: visitorUUID(),
-      Timestamp: new Date().toISOString(),
+      UUID: visitor,
+      Timestamp: new Date(),
+      OwnTraffic: !!local("oct_own"),
       Properties: properties(given),
       ...more,
     };
-    if (local("oct_own")) made.OwnTraffic = true;
     waiting.push(made);
-    keep(made, Date.now() + LEASE);
+    keep(made, LEASE);
     if (waiting.length > MOST_KEPT) remove(waiting[0]);
     soon();
   };
 
-  let api = {
+  let api = (window[name] = {
     v: version,
     eventP: (url, given) => {
-      if (typeof url == "object") { given = url; url = 0; }
+      if (Object(url) === url) return api.eventP(0, url);
       track("pageView", { url: url || location.href, ...given });
     },
-    eventI: (email, given, traits) => {
-      track("identify", given, { Email: email, IdentifyProperties: traits });
-    },
-    eventT: (event, given) => {
-      track(event, given);
-    },
-    eventC: (id, what, value, given) => {
-      track("conversion", { "conversion-id": id, "conversion-name": what, "conversion-value": value, ...given });
-    },
+    eventI: (email, given, traits) => track("identify", given, { Email: email, IdentifyProperties: traits }),
+    eventT: (event, given) => track(event, given),
+    eventC: (id, what, value, given) =>
+      track("conversion", { "conversion-id": id, "conversion-name": what, "conversion-value": value, ...given }),
     reset: forgetVisitor,
     optOut: () => {
       silenced = 1;
       local("oct_optout", 1);
-      waiting.slice().forEach(remove);
+      waiting = [];
+      collect();
       forgetVisitor();
     },
     optIn: () => {
       silenced = 0;
       local("oct_optout", null);
     },
-  };
-  window[name] = api;
+  });
 
-  // Page views: the first, and a single-page application's, once each.
-  let place = () => (option("hash") ? location.href : location.pathname + location.search);
-  let seen;
-  let viewed = () => {
-    if (seen != place()) {
-      seen = place();
-      api.eventP();
-    }
+  // Page views: the first, and a single-page application's, once each; a replaced state counts with a new path only.
+  let path, rest;
+  let viewed = (replaced) => {
+    let newPath = location.pathname;
+    let newRest = location.search + ("hash" in data ? location.hash : "");
+    let isNew = path != newPath || (replaced != 1 && rest != newRest);
+    path = newPath;
+    rest = newRest;
+    if (isNew && data.auto != "off") api.eventP();
   };
-  let watch = (method) => {
-    let original = history[method];
-    history[method] = function () {
-      original.apply(this, arguments);
-      viewed();
-    };
-  };
-  let automatic = option("auto") != "off";
   let on = (target, type, listener) => target.addEventListener(type, listener);
   let start = () => {
     let mark = location.hash.match(/#oct-own(=off)?/);
     if (mark) local("oct_own", mark[1] ? null : 1);
-    if (automatic) {
-      viewed();
-      ["pushState", "replaceState"].forEach(watch);
-      on(window, "popstate", viewed);
-      on(window, "hashchange", viewed);
-    }
+    viewed();
+    ["pushState", "replaceState"].forEach((method, replaces) => {
+      let original = history[method];
+      history[method] = function () {
+        original.apply(this, arguments);
+        viewed(replaces);
+      };
+    });
+    on(window, "popstate", viewed);
+    on(window, "hashchange", viewed);
     (before.q || []).forEach((call) => api[call[0]](...call[1]));
     on(window, "pagehide", leave);
-    on(document, "visibilitychange", () => {
-      if (document.hidden) send();
-    });
+    on(document, "visibilitychange", () => document.hidden && send());
     on(window, "pageshow", (shown) => {
       if (shown.persisted) {
-        seen = 0;
-        if (automatic) viewed();
-        soon();
+        path = 0;
+        viewed();
+        collect();
       }
     });
     on(window, "online", () => {

@@ -10,7 +10,8 @@ import falcon
 import falcon.asgi
 
 from falcon_events.contract.answers import Reply
-from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, unforeseen_reply
+from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, paths_of, unforeseen_reply
+from falcon_events.http.pages import script_reply
 from falcon_events.http.replies import incoming_of, send, serialize_error
 from falcon_events.tracking import EventTracking
 
@@ -48,6 +49,13 @@ class _Operation:
         send(resp, await asyncio.to_thread(self._reply, self._tracking))
 
 
+class _Script:
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        send(resp, script_reply(req))
+
+    on_head = on_get
+
+
 class Lifespan:
     """A Falcon middleware that closes the tracker when the server shuts down, and may open it when it starts."""
 
@@ -77,7 +85,7 @@ class ASGIMiddleware:
     def __init__(self, app: ASGIApplication, tracking: EventTracking, prefix: str = "") -> None:
         self._app = app
         self._tracking = tracking
-        self._paths = frozenset(prefix + path for path in PATHS)
+        self._paths = frozenset(prefix + path for path in paths_of(tracking))
         self._own = _documented(falcon.asgi.App(), tracking, prefix)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,6 +122,8 @@ def mount_asgi(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: 
     """Adds the documented endpoints to a falcon.asgi.App."""
     for path in PATHS:
         app.add_route(prefix + path, Resource(tracking, path))
+    if script := tracking.settings.tracker_path:
+        app.add_route(prefix + script, _Script())
 
 
 def asgi_app(tracking: EventTracking) -> ASGIApplication:

@@ -23,7 +23,7 @@ EVENT = "/api/v1/event"
 PROPERTIES = "/api/v1/website_events.properties"
 EVENTS = "/api/v1/events"
 PATHS = (EVENT, EVENTS, PROPERTIES)
-"""What a mounted or wrapping tracker answers."""
+"""The documented endpoints."""
 FROM_PAGES = (EVENT, EVENTS)
 """What a page of another origin may use."""
 PREFLIGHT_HEADERS = (
@@ -104,6 +104,12 @@ def _shared(tracking: EventTracking, origin: str, reply: Reply) -> Steps[Reply]:
     except RequestRefused:  # the store cannot be opened, so nobody knows
         pass
     return msgspec.structs.replace(reply, headers=reply.headers + headers)
+
+
+def paths_of(tracking: EventTracking) -> tuple[str, ...]:
+    """Every path that a mounted or wrapping tracker answers."""
+    script = tracking.settings.tracker_path
+    return (*PATHS, script) if script else PATHS
 
 
 def not_allowed(path: str) -> Reply:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import falcon
 
 from falcon_events.contract.answers import Reply
-from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, unforeseen_reply
+from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, paths_of, unforeseen_reply
+from falcon_events.http.pages import script_reply
 from falcon_events.http.replies import incoming_of, send, serialize_error
 from falcon_events.tracking import EventTracking
 
@@ -43,6 +44,13 @@ class _Operation:
         send(resp, self._reply(self._tracking))
 
 
+class _Script:
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        send(resp, script_reply(req))
+
+    on_head = on_get
+
+
 class WSGIMiddleware:
     """Answers the documented paths and passes every other request to the wrapped application, untouched.
 
@@ -54,7 +62,7 @@ class WSGIMiddleware:
 
     def __init__(self, app: WSGIApplication, tracking: EventTracking, prefix: str = "") -> None:
         self._app = app
-        self._paths = frozenset(prefix + path for path in PATHS)
+        self._paths = frozenset(prefix + path for path in paths_of(tracking))
         self._own = _documented(falcon.App(), tracking, prefix)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -68,6 +76,8 @@ def mount_wsgi(app: falcon.App[Any, Any], tracking: EventTracking, prefix: str) 
     """Adds the documented endpoints to a falcon.App."""
     for path in PATHS:
         app.add_route(prefix + path, Resource(tracking, path))
+    if script := tracking.settings.tracker_path:
+        app.add_route(prefix + script, _Script())
 
 
 def wsgi_app(tracking: EventTracking) -> falcon.App[Any, Any]:

@@ -1,0 +1,67 @@
+"""The snippet: the lines of HTML that embed the tracker in a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from html import escape
+from urllib.parse import urlsplit
+
+from falcon_events.browser.script import script
+from falcon_events.errors import EventsError
+
+METHODS = ("eventP", "eventI", "eventT", "eventC", "reset", "optOut", "optIn")
+OPTIONS = {
+    "object": r"[A-Za-z_$][\w$]*",
+    "endpoint": r"https?://\S+|/\S*",
+    "storage": "cookie|local|none",
+    "days": r"[1-9]\d{0,3}",
+    "domain": r"\.?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*",
+    "dnt": "honour|ignore",
+    "hash": "on",
+    "auto": "on|off",
+}
+"""The options of a page, beside the key and the list, with the values that they can have: `data-NAME` (docs/tracker.md)."""
+# Calls made before the script has loaded wait here; it takes them in order.
+_QUEUE = (
+    "window.{name}=window.{name}||{{q:[]}};[{methods}].forEach(function(m){{"
+    "{name}[m]={name}[m]||function(){{{name}.q.push([m,arguments])}}}})"
+)
+
+
+def snippet(
+    list_id: int, key: str, *, url: str = "", path: str = "/tracker.js", nonce: str = "", options: Mapping[str, str] | None = None
+) -> str:
+    """The lines of HTML for a page's head.
+
+    Args:
+        list_id: the list that the page's events belong to.
+        key: an API key of scope `ingest`: whoever reads the page can read it.
+        url: where the tracker is mounted, with its prefix, such as `https://events.example.com`; empty where that is the
+            page's own host.
+        path: the setting `tracker_path`.
+        nonce: the page's Content-Security-Policy nonce, if it has one.
+        options: see OPTIONS.
+
+    Raises:
+        EventsError: an argument has no use in a page.
+    """
+    given = dict(options or {})
+    for name, value in given.items():
+        if name not in OPTIONS:
+            raise EventsError(f"option {name!r}: one of {', '.join(OPTIONS)} is needed.")
+        if not re.fullmatch(OPTIONS[name], value):
+            raise EventsError(f"option {name}={value!r}: {OPTIONS[name]} is needed.")
+    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+        raise EventsError(f"url {url!r}: scheme and host are needed, such as https://events.example.com.")
+    base = url.rstrip("/")
+    if path.count("/") > 1:  # else the endpoint stands beside the script
+        given.setdefault("endpoint", f"{base}/api/v1/events")
+    attributes = {"src": f"{base}{path}?v={script().version}", "data-key": key, "data-list": str(list_id)}
+    attributes |= {f"data-{option}": value for option, value in given.items()}
+    if nonce:
+        attributes = {"nonce": nonce, **attributes}
+    queue = _QUEUE.format(name=given.get("object", "oct"), methods=",".join(f'"{method}"' for method in METHODS))
+    opening = f'<script nonce="{escape(nonce)}">' if nonce else "<script>"
+    written = "".join(f' {attribute}="{escape(value)}"' for attribute, value in attributes.items())
+    return f"{opening}{queue}</script>\n<script async{written}></script>\n"

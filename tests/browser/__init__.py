@@ -1,0 +1,1 @@
+"""The tracker in a real browser, against the real server on another origin."""
