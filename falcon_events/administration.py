@@ -9,7 +9,7 @@ import msgspec
 
 from falcon_events.link.link import Link
 from falcon_events.metrics import exposition
-from falcon_events.store.personal import Erased, PersonalData, person_of
+from falcon_events.store.personal import Erased, PersonalData, StoredEvent, person_of
 from falcon_events.store.records import EVERYTHING, Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
 
 T = TypeVar("T")
@@ -68,6 +68,17 @@ class Administration:
         personal_data().
         """
         return self._ask("erase", msgspec.to_builtins(person_of(list_id, email, id, uuid)), returns=Erased)
+
+    def latest(self, list_id: int, *, after: int = 0, most: int = 20) -> list[tuple[int, StoredEvent]]:
+        """The last events of a list, in order of arrival, each with its number of sequence in the store.
+
+        Args:
+            list_id: the list.
+            after: only events after this number of sequence.
+            most: how many at the most.
+        """
+        data: bytes = self.store.ask("latest", list_id, after, most, returns=bytes).result()
+        return msgspec.json.decode(data, type=list[tuple[int, StoredEvent]])
 
     def sql(self, query: str) -> Table:
         """The rows of one SQL statement that only looks (docs/database.md has the tables); the store goes on meanwhile.

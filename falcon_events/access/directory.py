@@ -23,7 +23,6 @@ FEW_SESSIONS = 1000
 MAX_LIST_ID = 2**63 - 1
 MAX_RULED_NAMES = 1000
 EMAIL_PROPERTY = "emailAddress"
-DEFAULT_RULES = ListRules(0)
 
 
 class NewKey(msgspec.Struct, frozen=True):
@@ -109,7 +108,7 @@ class Directory:
 
     def rules_of(self, list_id: int) -> ListRules:
         """What becomes of the list's events before they are stored."""
-        return self._rules.get(list_id, DEFAULT_RULES)
+        return self._rules.get(list_id) or ListRules(list_id)
 
     def allows_origin(self, origin: str) -> bool:
         """Whether some key for web pages may be used from this origin."""

@@ -10,8 +10,8 @@
 
   let version = VERSION; // put in when the file is made small
   let list = data.list;
-  let endpoint = data.endpoint || new URL("api/v1/events", script.src).href;
-  let origin = new URL(endpoint).origin;
+  let endpoint = new URL(data.endpoint || "api/v1/events", script.src);
+  let origin = endpoint.origin;
   let persistent = data.storage != "none";
   let prefix = "oct_" + list + "_";
   let uuidName = "oct_uuid";

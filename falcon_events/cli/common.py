@@ -103,6 +103,16 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def confirmed(question: str) -> bool:
+    """Asks on the terminal; raises UsageError where nobody can answer."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise
+        raise click.UsageError("--yes is needed where nobody can answer.") from None
+
+
 def _checked_path(ctx: click.Context, param: click.Parameter, path: str) -> str:
     if not path.strip():
         raise click.BadParameter("it is empty; the path of the store's file is needed.", ctx, param)

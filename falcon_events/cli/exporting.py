@@ -7,10 +7,13 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import cast
 
 import click
+import msgspec
 
 from falcon_events.cli.common import LIST_ID, db_option, json_option, print_json, tracking_of
+from falcon_events.cli.persons import check_person, person_options
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.store.records import Selection
 from falcon_events.timestamps import parse_timestamp
@@ -23,7 +26,6 @@ STDOUT = "-"
     "--format",
     "form",
     type=click.Choice(["parquet", "ndjson"]),
-    required=True,
     help="Columns of the table, or request bodies that `import` takes.",
 )
 @click.option("--since", metavar="TIME", help="Only events that happened then or later (RFC 3339, or a date in UTC).")
@@ -36,10 +38,22 @@ STDOUT = "-"
     default=STDOUT,
     help="Where to write, gzip for a name in .gz; - and the default are standard output.",
 )
+@click.option("--visitor", is_flag=True, help="All that a list has of one person, as JSON; with --list and one of these:")
+@person_options
 @db_option
 @json_option
-def export(form: str, since: str | None, until: str | None, list_id: int | None, output: str, db: str, as_json: bool) -> None:
-    """Write events to a file, or to standard output."""
+def export(
+    form: str | None,
+    since: str | None,
+    until: str | None,
+    list_id: int | None,
+    output: str,
+    visitor: bool,
+    db: str,
+    as_json: bool,
+    **person: str | None,
+) -> None:
+    """Write events, or what there is of one person, to a file or to standard output."""
     if output == STDOUT and as_json:
         raise click.UsageError("--json needs --output FILE: standard output has the events.")
     if output == STDOUT and sys.stdout is None:
@@ -47,6 +61,12 @@ def export(form: str, since: str | None, until: str | None, list_id: int | None,
     if output == STDOUT and form == "parquet" and sys.stdout.isatty():
         raise click.UsageError("--format parquet needs --output FILE: a terminal cannot show it.")
     selection = Selection(list_id, _moment("--since", since), _moment("--until", until))
+    if visitor:
+        if form is not None or since is not None or until is not None or list_id is None:
+            raise click.UsageError("--visitor needs --list N, and goes without --format, --since and --until.")
+        check_person(person)
+    elif form is None or any(person.values()):
+        raise click.UsageError("--format is needed, or --visitor with --email, --id or --uuid.")
     folder = _folder_of(output)
     with tracking_of(db) as tracking:
         if list_id is not None and tracking.directory.owner_of(list_id) is None:
@@ -54,7 +74,12 @@ def export(form: str, since: str | None, until: str | None, list_id: int | None,
         try:
             with tempfile.TemporaryDirectory(prefix=".falcon-events-export-", dir=folder) as aside:
                 written = Path(aside) / "events"
-                count = tracking.export(written, form, selection)
+                if form is None:
+                    data = tracking.personal_data(cast(int, list_id), **person)
+                    written.write_bytes(msgspec.json.format(msgspec.json.encode(data)) + b"\n")
+                    count = len(data.events)
+                else:
+                    count = tracking.export(written, form, selection)
                 _deliver(written, output)
         except BrokenPipeError:
             raise

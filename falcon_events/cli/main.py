@@ -14,6 +14,8 @@ from falcon_events.cli.exporting import export
 from falcon_events.cli.importing import import_
 from falcon_events.cli.maintain import backup, compact, doctor, owner, sql
 from falcon_events.cli.manage import accounts, keys, lists, sessions
+from falcon_events.cli.pages import snippet
+from falcon_events.cli.persons import erase
 from falcon_events.cli.query import properties, stats
 from falcon_events.cli.serve import serve
 from falcon_events.errors import EventsError
@@ -32,7 +34,8 @@ def cli(ctx: click.Context) -> None:
 
 
 _COMMANDS = (
-    serve, accounts, lists, keys, sessions, properties, stats, import_, export, sql, backup, compact, doctor, owner
+    serve, accounts, lists, keys, sessions, snippet, properties, stats, import_, export, erase, sql, backup, compact, doctor,
+    owner,
 )  # fmt: skip
 for command in _COMMANDS:
     cli.add_command(command)

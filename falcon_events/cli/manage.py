@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from falcon_events.access.protocol import Scope
@@ -11,13 +9,16 @@ from falcon_events.cli.common import (
     LIST_ID,
     WholeNumber,
     checked_text,
+    confirmed,
     db_option,
     json_option,
     print_json,
     print_rows,
     tracking_of,
+    visible,
 )
 from falcon_events.errors import NotFound
+from falcon_events.store.rights import ListRules
 
 MAX_TTL_S = 100 * 366 * 86400
 
@@ -102,20 +103,39 @@ def delete_list(list_id: int, yes: bool, db: str) -> None:
     with tracking_of(db) as tracking:
         if tracking.directory.owner_of(list_id) is None:
             raise NotFound(f"There is no list {list_id}.")
-        if not yes and not _confirmed(f"Delete list {list_id} with all its events? This cannot be undone."):
+        if not yes and not confirmed(f"Delete list {list_id} with all its events? This cannot be undone."):
             click.echo("nothing deleted", err=True)
             raise click.exceptions.Exit(1)
         tracking.directory.delete_list(list_id)
     click.echo(f"list {list_id} deleted")
 
 
-def _confirmed(question: str) -> bool:
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort:
-        if sys.stdin is not None and sys.stdin.isatty():
-            raise
-        raise click.UsageError("--yes is needed where nobody can answer.") from None
+@lists.command("rules")
+@click.argument("list_id", type=LIST_ID)
+@click.option("--bots", type=click.Choice(["drop", "tag", "keep"]), help="What becomes of events that no visitor sent.")
+@click.option("--deny", multiple=True, metavar="NAME", help="A property that is left out; repeatable.")
+@click.option("--redact", multiple=True, metavar="NAME", help="A property whose value is replaced by [redacted]; repeatable.")
+@click.option("--clear", is_flag=True, help="Forget the rules that the list has; others may be given with it.")
+@db_option
+@json_option
+def list_rules(
+    list_id: int, bots: str | None, deny: tuple[str, ...], redact: tuple[str, ...], clear: bool, db: str, as_json: bool
+) -> None:
+    """Show what becomes of a list's events before they are stored, or change it: what is not given stays."""
+    with tracking_of(db) as tracking:
+        if tracking.directory.owner_of(list_id) is None:
+            raise NotFound(f"There is no list {list_id}.")
+        rules = ListRules(list_id) if clear else tracking.directory.rules_of(list_id)
+        if clear or bots or deny or redact:
+            rules = tracking.directory.set_rules(
+                list_id, bots=bots or rules.bots, denied=deny or rules.denied, redacted=redact or rules.redacted
+            )
+    if as_json:
+        print_json(rules)
+    else:
+        click.echo(f"bots      {rules.bots}")
+        click.echo(f"denied    {visible(', '.join(rules.denied)) or '-'}")
+        click.echo(f"redacted  {visible(', '.join(rules.redacted)) or '-'}")
 
 
 @click.group()
@@ -128,12 +148,14 @@ def keys() -> None:
 @click.option(
     "--scope", type=click.Choice([str(scope) for scope in Scope]), default="full", show_default=True, help="What it allows."
 )
+@click.option("--origin", "origins", multiple=True, help="For ingest: a web origin that it may be used from; repeatable.")
+@click.option("--list", "list_ids", type=LIST_ID, multiple=True, metavar="N", help="For ingest: a list it is for; repeatable.")
 @db_option
 @json_option
-def create_key(account: str, scope: str, db: str, as_json: bool) -> None:
+def create_key(account: str, scope: str, origins: tuple[str, ...], list_ids: tuple[int, ...], db: str, as_json: bool) -> None:
     """Make a key and print it: it cannot be read again."""
     with tracking_of(db) as tracking:
-        made = tracking.directory.create_key(account, scope)
+        made = tracking.directory.create_key(account, scope, origins=origins or None, list_ids=list_ids or None)
     if as_json:
         print_json(made)
     else:
@@ -152,6 +174,8 @@ def list_keys(db: str, as_json: bool) -> None:
         "key_id": "key",
         "account": "account",
         "scope": "scope",
+        "origins": "origins",
+        "list_ids": "lists",
         "created_at": "created (UTC)",
         "revoked_at": "revoked (UTC)",
     }

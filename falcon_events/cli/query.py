@@ -57,3 +57,7 @@ def stats(db: str, as_json: bool) -> None:
         click.echo()
         columns = {"list_id": "list", "event": "event", "events": "events", "first_seen": "first seen", "last_seen": "last seen"}
         print_rows(held.by_type, False, columns)
+    if held.dropped:
+        click.echo("\nnot stored, because no visitor sent them:")
+        columns = {"list_id": "list", "events": "events", "first_seen": "first seen", "last_seen": "last seen"}
+        print_rows(held.dropped, False, columns)

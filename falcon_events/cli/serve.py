@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 import msgspec
 
-from falcon_events.cli.common import WholeNumber, db_option, tracking_of
+from falcon_events.access.protocol import Scope
+from falcon_events.cli.common import LIST_ID, WholeNumber, db_option, tracking_of
+from falcon_events.errors import EventsError, NotFound
+from falcon_events.tracking import EventTracking
+
+if TYPE_CHECKING:
+    from falcon_events.http.demo import Demo
 
 FIRST_ACCOUNT, FIRST_LIST = "default", 1
+EVERYWHERE = ("0.0.0.0", "::", "")
 
 
 @click.command()
@@ -26,21 +35,33 @@ FIRST_ACCOUNT, FIRST_LIST = "default", 1
 @click.option(
     "--workers", default=1, show_default=True, type=WholeNumber(1, 64), metavar="N", help="How many processes answer requests."
 )
+@click.option("--demo", is_flag=True, help="Also serve /tracker, which shows the tracker and a list's last events to anybody.")
+@click.option("--demo-list", type=LIST_ID, metavar="N", help="The list of that page; the first one where it is left out.")
 @click.option("--log-requests", is_flag=True, help="Log each request in one line, without its contents.")
 @db_option
-def serve(host: str, port: int, interface: str, workers: int, log_requests: bool, db: str) -> None:
+def serve(
+    host: str, port: int, interface: str, workers: int, demo: bool, demo_list: int | None, log_requests: bool, db: str
+) -> None:
     """Serve the documented API; on a path without a store, make one with an account, a list and a key."""
     # The server and its libraries are not loaded for commands that do not serve.
     from falcon_events.http.serving import Interface
     from falcon_events.http.serving import serve as run
 
-    _prepare(db, host, port)
+    with _prepared(db, host, port) as tracking:
+        shown = _demo(tracking, demo_list, host, port) if demo or demo_list is not None else None
+        _warn(tracking)
     click.echo(f"Serving {db} on http://{_in_url(host)}:{port} ({interface}). Stop with Ctrl-C.")
-    run(db, host, port, cast(Interface, interface), log_requests, workers=workers)
+    try:
+        run(db, host, port, cast(Interface, interface), log_requests, workers=workers, demo=shown)
+    finally:
+        if shown is not None:
+            with tracking_of(db) as tracking:
+                tracking.directory.revoke_key(shown.key)
 
 
-def _prepare(db: str, host: str, port: int) -> None:
-    """Finds out what would keep the server from starting; a new store gets an account, a list and a key."""
+@contextmanager
+def _prepared(db: str, host: str, port: int) -> Iterator[EventTracking]:
+    """The store, once nothing would keep the server from starting; a new one gets an account, a list and a key."""
     from falcon_events.http.serving import check_address
 
     if not Path(db).exists():
@@ -51,6 +72,34 @@ def _prepare(db: str, host: str, port: int) -> None:
             tracking.directory.create_account(FIRST_ACCOUNT)
             tracking.directory.create_list(FIRST_ACCOUNT, "First list", FIRST_LIST)
             _welcome(tracking.directory.create_key(FIRST_ACCOUNT).key, db, host, port)
+        yield tracking
+
+
+def _warn(tracking: EventTracking) -> None:
+    keys = tracking.directory.keys()
+    unbound = [key.key_id for key in keys if key.scope == Scope.INGEST and key.works_anywhere]
+    if unbound:
+        click.echo(f"These keys work from any web page, as they are bound to no origin: {', '.join(unbound)}", err=True)
+
+
+def _demo(tracking: EventTracking, list_id: int | None, host: str, port: int) -> Demo:
+    """The list of the demonstration, and a key for it that works on its page only."""
+    from falcon_events.http.demo import PAGE, Demo
+
+    if not tracking.settings.tracker_path:
+        raise EventsError("--demo needs the script, and the setting tracker_path is empty.")
+    lists = [found for found in tracking.directory.lists() if list_id in (None, found.list_id)]
+    if not lists:
+        raise NotFound("There is no list to show." if list_id is None else f"--demo-list {list_id}: there is no such list.")
+    hosts = {_in_url(host), "localhost", "127.0.0.1"}
+    origins = None if host in EVERYWHERE else [f"http://{name}:{port}" for name in sorted(hosts)]
+    key = tracking.directory.create_key(lists[0].account, Scope.INGEST, origins=origins, list_ids=[lists[0].list_id]).key
+    click.echo(f"The tracker at work: http://{_in_url(_reachable(host))}:{port}{PAGE} (shows list {lists[0].list_id} to anybody)")
+    return Demo(lists[0].list_id, lists[0].name, key)
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in EVERYWHERE else host
 
 
 def _welcome(key: str, db: str, host: str, port: int) -> None:
@@ -61,10 +110,9 @@ def _welcome(key: str, db: str, host: str, port: int) -> None:
         "email": "you@example.com",
         "properties": {"number-of-subscribers-imported": 100},
     }
-    reachable = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
     click.echo(f"New store {db}: account {FIRST_ACCOUNT!r}, list {FIRST_LIST}, and this API key, shown only now:\n\n  {key}\n")
     click.echo("Track an event:\n")
-    url = f"http://{_in_url(reachable)}:{port}/api/v1/event"
+    url = f"http://{_in_url(_reachable(host))}:{port}/api/v1/event"
     click.echo(f"  curl -X POST {url} -H 'Content-Type: application/json' -d '{msgspec.json.encode(body).decode()}'\n")
 
 

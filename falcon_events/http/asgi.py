@@ -10,6 +10,7 @@ import falcon
 import falcon.asgi
 
 from falcon_events.contract.answers import Reply
+from falcon_events.http.demo import PAGE, STREAM, AsyncPage, AsyncStream, Demo
 from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, paths_of, unforeseen_reply
 from falcon_events.http.pages import script_reply
 from falcon_events.http.replies import incoming_of, send, serialize_error
@@ -126,17 +127,21 @@ def mount_asgi(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: 
         app.add_route(prefix + script, _Script())
 
 
-def asgi_app(tracking: EventTracking) -> ASGIApplication:
+def asgi_app(tracking: EventTracking, *, demo: Demo | None = None) -> ASGIApplication:
     """An ASGI application of its own: the documented endpoints, /healthz, /readyz and /metrics; failures are as documented.
 
     It opens the tracker when the server starts it and closes it when the server shuts down (lifespan).
 
     Args:
         tracking: the tracker.
+        demo: what the page of `serve --demo` is about; None for no such page.
     """
     app = _documented(falcon.asgi.App(middleware=[Lifespan(tracking, opens=True)]), tracking, "")
     for path, reply in OPERATIONS.items():
         app.add_route(path, _Operation(tracking, reply))
+    if demo is not None:
+        app.add_route(PAGE, AsyncPage(tracking, demo))
+        app.add_route(STREAM, AsyncStream(tracking, demo))
     return _Mountable(app)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from falcon_events.http.demo import streams_end
+
 MAX_HEAD_BYTES = 64 << 10
 """As much as granian's server allows for a request's line and headers, about."""
 ARRIVAL_S = 60.0
@@ -62,6 +64,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """The server is told to stop; a stream of events would keep it waiting."""
+        streams_end.set()
+        super().shutdown()
 
     def _expect(self) -> None:
         self._arriving = self.loop.call_later(ARRIVAL_S, self.transport.abort)

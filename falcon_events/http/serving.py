@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from falcon_events.errors import EventsError
 from falcon_events.http.asgi import asgi_app
+from falcon_events.http.demo import Demo, streams_end
 from falcon_events.http.wsgi import wsgi_app
 from falcon_events.tracking import EventTracking
 
@@ -55,6 +56,7 @@ def serve(
     log_requests: bool,
     load: Callable[[], Any] | None = None,
     workers: int = 1,
+    demo: Demo | None = None,
 ) -> None:
     """Serves a store until SIGTERM or SIGINT; then answers what was accepted, checkpoints and returns.
 
@@ -66,6 +68,7 @@ def serve(
         log_requests: whether each request is logged in one line.
         load: makes the application in the serving process; None for the store's own.
         workers: how many processes answer requests.
+        demo: what the page that shows the tracker at work is about; None for no such page.
 
     Raises:
         EventsError: the address cannot be listened on.
@@ -73,7 +76,7 @@ def serve(
     check_address(host, port)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file
-    load = load or partial(load_app, db, interface, log_requests)
+    load = load or partial(load_app, db, interface, log_requests, demo)
     if interface == "asgi":
         _serve_asgi(load, host, port, workers)
     else:
@@ -136,23 +139,23 @@ def _serve_wsgi(load: Callable[[], Any], host: str, port: int, workers: int) -> 
     server.serve(target_loader=load, wrap_loader=False)
 
 
-def load_app(db: str, interface: Interface, log_requests: bool) -> Any:
+def load_app(db: str, interface: Interface, log_requests: bool, demo: Demo | None) -> Any:
     """The application, made in the process that serves it."""
     prepare_worker()
     if log_requests:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     overrides: dict[str, Any] = {"log_requests": True} if log_requests else {}
-    return standalone(EventTracking(db, **overrides), interface)
+    return standalone(EventTracking(db, **overrides), interface, demo)
 
 
-def standalone(tracking: EventTracking, interface: Interface) -> Any:
+def standalone(tracking: EventTracking, interface: Interface, demo: Demo | None = None) -> Any:
     """The application of a tracker that has this process to itself, and is closed with it."""
     if interface == "asgi":
-        return asgi_app(tracking)
+        return asgi_app(tracking, demo=demo)
     tracking.open()
     # WSGI knows no shutdown; this runs when the process ends in an orderly way, after the last answer.
     util.Finalize(None, tracking.close, exitpriority=0)
-    return _UnderGranian(wsgi_app(tracking), tracking)
+    return _UnderGranian(wsgi_app(tracking, demo=demo), tracking)
 
 
 class _UnderGranian:
@@ -191,6 +194,7 @@ class _UnderGranian:
     def _end(self, signals: int) -> None:
         while signal.SIGTERM not in os.read(signals, 64):
             pass
+        streams_end.set()
         time.sleep(WSGI_PATIENCE_S)
         self._tracking.close()
         deadline = time.monotonic() + WSGI_GRACE_S

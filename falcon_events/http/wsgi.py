@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import falcon
 
 from falcon_events.contract.answers import Reply
+from falcon_events.http.demo import PAGE, STREAM, Demo, Page, Stream
 from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, paths_of, unforeseen_reply
 from falcon_events.http.pages import script_reply
 from falcon_events.http.replies import incoming_of, send, serialize_error
@@ -80,15 +81,19 @@ def mount_wsgi(app: falcon.App[Any, Any], tracking: EventTracking, prefix: str) 
         app.add_route(prefix + script, _Script())
 
 
-def wsgi_app(tracking: EventTracking) -> falcon.App[Any, Any]:
+def wsgi_app(tracking: EventTracking, *, demo: Demo | None = None) -> falcon.App[Any, Any]:
     """A WSGI application of its own: the documented endpoints, /healthz, /readyz and /metrics; failures are as documented.
 
     Args:
         tracking: the tracker; closing it stays the caller's business.
+        demo: what the page of `serve --demo` is about; None for no such page.
     """
     app = _documented(falcon.App(), tracking, "")
     for path, reply in OPERATIONS.items():
         app.add_route(path, _Operation(tracking, reply))
+    if demo is not None:
+        app.add_route(PAGE, Page(tracking, demo))
+        app.add_route(STREAM, Stream(tracking, demo))
     return app
 
 

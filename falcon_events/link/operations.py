@@ -99,6 +99,10 @@ class Operations:
         """All that is stored of a person, as PersonalData in JSON."""
         return self._store.personal_data(visitor)
 
+    def latest(self, list_id: int, after_seq: int, most: int) -> Future[bytes]:
+        """A list's last events, as an array of [seq, StoredEvent] in JSON."""
+        return self._store.latest(list_id, after_seq, most)
+
     def erase(self, visitor: Visitor) -> Future[Erased]:
         """Removes a person from a list."""
         return self._store.erase(visitor)

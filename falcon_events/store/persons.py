@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import duckdb
 import msgspec
 
 from falcon_events.errors import NotFound
-from falcon_events.store.personal import Binding, Erased, StoredEvent, Visitor
-from falcon_events.timestamps import format_timestamp
+from falcon_events.store.personal import Binding, Erased, Visitor
+from falcon_events.store.shown import COLUMNS, raw, record, shown, time_text
 
 # Addresses are bound whatever their case; a visitor may have several of them, and an address several visitors.
 FIND_VISITORS = """
@@ -26,11 +25,7 @@ order by all
 """
 _MINE = "list_id = $list_id and visitor in (select unnest($visitors::uuid[]))"
 FIND_BINDINGS = f"select visitor::varchar, email, traits, epoch_us(bound_at) from bindings where {_MINE} order by bound_at, email"
-FIND_EVENTS = f"""
-select event_id::varchar, event, visitor::varchar, external_id, email, epoch_us(occurred_at), epoch_us(received_at),
-    epoch_us(client_timestamp), client_address, properties
-from events where {_MINE} order by seq
-"""
+FIND_EVENTS = f"select {COLUMNS} from events where {_MINE} order by seq"
 FIND_ADDRESSES = f"""
 select distinct lower(email) from (
     select email from events where {_MINE} and email is not null union all select email from bindings where {_MINE}
@@ -79,11 +74,8 @@ def personal_data(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> by
         {
             "list_id": visitor.list_id,
             "visitors": whose["visitors"],
-            "bindings": [_record(Binding, (of, email, _raw(traits), _time(at))) for of, email, traits, at in bindings],
-            "events": [
-                _record(StoredEvent, (*event, _time(occurred), _time(received), _time(client), address, _raw(properties)))
-                for *event, occurred, received, client, address, properties in events
-            ],
+            "bindings": [record(Binding, (of, email, raw(traits), time_text(at))) for of, email, traits, at in bindings],
+            "events": [shown(row) for row in events],
         }
     )
 
@@ -121,15 +113,3 @@ def _found(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> dict[str,
     if not visitors:
         raise NotFound(f"List {visitor.list_id} has nothing of this visitor.")
     return {"list_id": visitor.list_id, "visitors": visitors}
-
-
-def _time(microseconds: int | None) -> str | None:
-    return None if microseconds is None else format_timestamp(microseconds)
-
-
-def _raw(text: str | None) -> msgspec.Raw | None:
-    return None if text is None else msgspec.Raw(text.encode())
-
-
-def _record(kind: type[msgspec.Struct], values: Sequence[object]) -> dict[str, object]:
-    return dict(zip(kind.__struct_fields__, values, strict=True))

@@ -38,6 +38,11 @@ class Key(msgspec.Struct, frozen=True):
     list_ids: list[int] | None = None
     """The lists that it may be used for; None for any of the account."""
 
+    @property
+    def works_anywhere(self) -> bool:
+        """Whether it is in force, and bound to no origin."""
+        return self.revoked_at is None and self.origins is None
+
 
 class Grant(msgspec.Struct, frozen=True):
     """What a key allows, by the key's hash."""

@@ -15,7 +15,7 @@ import duckdb
 
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.settings import Settings
-from falcon_events.store import catalogue, checking, maintenance, persons, reads
+from falcon_events.store import catalogue, checking, maintenance, persons, reads, shown
 from falcon_events.store.files import FileLock, log_of
 from falcon_events.store.opening import open_database
 from falcon_events.store.pending import Pending
@@ -174,6 +174,10 @@ class Store:
     def personal_data(self, visitor: Visitor) -> Future[bytes]:
         """All that is stored of a person, as PersonalData in JSON: properties may have numbers that nothing else can hold."""
         return self._read(lambda connection: persons.personal_data(connection, visitor), aside=True)
+
+    def latest(self, list_id: int, after_seq: int, most: int) -> Future[bytes]:
+        """A list's last events after a number of sequence, in JSON: an array of [seq, StoredEvent]."""
+        return self._read(lambda connection: shown.latest(connection, list_id, after_seq, most))
 
     def erase(self, visitor: Visitor) -> Future[Erased]:
         """Removes a person from a list."""

@@ -1,0 +1,50 @@
+"""erase, and whom it and `export --visitor` are about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from falcon_events.cli.common import LIST_ID, confirmed, db_option, json_option, print_json, tracking_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def person_options(command: F) -> F:
+    """Adds --email, --id and --uuid, of which one is needed."""
+    command = click.option("--uuid", metavar="UUID", help="The visitor's uuid.")(command)
+    command = click.option("--id", metavar="ID", help="The person's id in the sender's system.")(command)
+    return click.option("--email", metavar="ADDRESS", help="The person's email address.")(command)
+
+
+def check_person(person: Mapping[str, str | None]) -> None:
+    """Raises UsageError unless exactly one of the options is given."""
+    if sum(given is not None for given in person.values()) != 1:
+        raise click.UsageError("One of --email, --id and --uuid is needed to find a visitor.")
+
+
+@click.command()
+@click.option("--list", "list_id", type=LIST_ID, metavar="N", required=True, help="The list.")
+@person_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@db_option
+@json_option
+def erase(list_id: int, yes: bool, db: str, as_json: bool, **person: str | None) -> None:
+    """Remove a person from a list: events, addresses, traits and counts."""
+    check_person(person)
+    with tracking_of(db) as tracking:
+        found = tracking.personal_data(list_id, **person)
+        visitors = f"{len(found.visitors)} visitor{'s' * (len(found.visitors) != 1)}"
+        if not yes and not confirmed(
+            f"Erase {visitors} of list {list_id} with {len(found.events)} events? This cannot be undone."
+        ):
+            click.echo("nothing erased", err=True)
+            raise click.exceptions.Exit(1)
+        erased = tracking.erase(list_id, **person)
+    if as_json:
+        print_json(erased)
+    else:
+        click.echo(f"erased: {visitors}, {erased.events} events, {erased.bindings} addresses, {erased.event_ids} EventIDs")
+        click.echo("The file's free pages may still hold them until 'falcon-events compact'.", err=True)

@@ -1,0 +1,146 @@
+"""The page that shows the tracker at work (`serve --demo`): the snippet, the calls, and the events as they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import falcon
+import falcon.asgi
+import msgspec
+from falcon.asgi import SSEvent
+
+from falcon_events.browser.snippet import snippet
+from falcon_events.contract.answers import Reply
+from falcon_events.errors import EventsError
+from falcon_events.http.replies import send
+from falcon_events.store.personal import StoredEvent
+from falcon_events.tracking import EventTracking
+
+PAGE, STREAM = "/tracker", "/tracker/events"
+POLL_S = 0.5
+"""How often the store is asked for new events while somebody looks, in seconds."""
+MOST_SHOWN = 20
+POLICY = (
+    "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+streams_end = threading.Event()
+"""Set when the server is told to stop: it would wait for the streams otherwise."""
+
+
+class Demo(msgspec.Struct, frozen=True):
+    """What the page is about: a list, and a key of scope `ingest` for it."""
+
+    list_id: int
+    list_name: str
+    key: str
+
+
+class Page:
+    """The page, for a falcon.App."""
+
+    def __init__(self, tracking: EventTracking, demo: Demo) -> None:
+        self._tracking = tracking
+        self._demo = demo
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The page."""
+        send(resp, page_reply(self._tracking, self._demo))
+
+
+class AsyncPage(Page):
+    """The page, for a falcon.asgi.App."""
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:  # type: ignore[override]
+        """The page."""
+        send(resp, page_reply(self._tracking, self._demo))
+
+
+class Stream:
+    """The events as they arrive (server-sent events), for a falcon.App."""
+
+    def __init__(self, tracking: EventTracking, demo: Demo) -> None:
+        self._tracking = tracking
+        self._demo = demo
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The list's last events, then new ones until the client has gone."""
+        resp.content_type = "text/event-stream"
+        resp.set_header("Cache-Control", "no-store")
+        resp.set_header("X-Accel-Buffering", "no")
+        resp.stream = self._serialized(_last_event_id(req))
+
+    def _serialized(self, after: int) -> Iterator[bytes]:
+        try:
+            while not streams_end.is_set():
+                fresh = self._fresh(after)
+                yield b"".join(_event(seq, event).serialize() for seq, event in fresh) or b": nothing new\n\n"
+                after = fresh[-1][0] if fresh else after
+                time.sleep(POLL_S)
+        except EventsError:  # the store is closed: the browser comes again
+            return
+
+    def _fresh(self, after: int) -> list[tuple[int, StoredEvent]]:
+        return self._tracking.latest(self._demo.list_id, after=after, most=MOST_SHOWN)
+
+
+class AsyncStream(Stream):
+    """The events as they arrive, for a falcon.asgi.App."""
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:  # type: ignore[override]
+        """The list's last events, then new ones until the client has gone."""
+        resp.set_header("Cache-Control", "no-store")
+        resp.sse = self._events(_last_event_id(req))
+
+    async def _events(self, after: int) -> AsyncIterator[SSEvent | None]:
+        try:
+            while not streams_end.is_set():
+                fresh = await asyncio.to_thread(self._fresh, after)
+                for after, event in fresh:
+                    yield _event(after, event)
+                if not fresh:
+                    yield None  # a comment, on which a client that is gone is noticed
+                await asyncio.sleep(POLL_S)
+        except EventsError:
+            return
+
+
+def page_reply(tracking: EventTracking, demo: Demo) -> Reply:
+    """The page, with a Content-Security-Policy of its own."""
+    nonce = secrets.token_urlsafe(16)
+    path = tracking.settings.tracker_path
+    filled: dict[str, Any] = {
+        "NONCE": nonce,
+        "LIST_ID": demo.list_id,
+        "LIST_NAME": escape(demo.list_name),
+        "SNIPPET": escape(snippet(demo.list_id, demo.key, path=path).strip()),
+        "LIVE": snippet(demo.list_id, demo.key, path=path, nonce=nonce),
+        "STREAM": STREAM,
+    }
+    text = files("falcon_events.browser").joinpath("demo.html").read_text("utf-8")
+    for name, value in filled.items():
+        text = text.replace("{{" + name + "}}", str(value))
+    headers = (
+        ("Content-Security-Policy", POLICY.format(nonce=nonce)),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "same-origin"),
+    )
+    return Reply(200, text.encode(), headers, "text/html; charset=utf-8")
+
+
+def _event(seq: int, event: StoredEvent) -> SSEvent:
+    return SSEvent(data=msgspec.json.encode(event), event_id=str(seq))
+
+
+def _last_event_id(req: falcon.Request) -> int:
+    given = req.get_header("Last-Event-ID") or ""
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else 0
