@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 import threading
@@ -15,7 +16,7 @@ import pytest
 from falcon_events import EventsError, EventTracking, StoreClosed, StoreError, StoreLocked, StoreMissing, StoreUnavailable
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue
-from falcon_events.store.migrations import SCHEMA_VERSION
+from falcon_events.store.migrations import MIGRATIONS, SCHEMA_VERSION
 from falcon_events.store.opening import open_database
 from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.plan import Plan
@@ -416,6 +417,38 @@ def test_a_store_of_a_newer_release_is_refused(db: Path, credentials: Credential
         connection.execute("update meta set schema_version = 99")
     with pytest.raises(StoreError, match=f"version 99.*{SCHEMA_VERSION}"):
         EventTracking(db).open()
+
+
+def test_a_store_of_the_first_schema_is_brought_up_to_date(db: Path) -> None:
+    """Nothing that it has is lost or changed: keys work, events are counted, found and erased, and new ones come to them."""
+    key, visitor = "fe_full_first", str(uuid.uuid4())
+    connection = duckdb.connect()
+    connection.execute(f"attach '{db}' as first (storage_version 'v1.5.0'); use first")
+    connection.execute(MIGRATIONS[0].replace("{namespace}", str(uuid.uuid4())))
+    connection.execute("update meta set schema_version = 1")
+    connection.execute("insert into accounts values ('a-1', 'alice', now()::timestamp)")
+    connection.execute("insert into lists values (94, 'a-1', 'main', now()::timestamp)")
+    key_hash = hashlib.sha256(key.encode()).digest()
+    connection.execute("insert into api_keys values ('key_1', 'a-1', 'full', ?, now()::timestamp, null)", [key_hash])
+    connection.execute(
+        "insert into events select range, uuid(), 'a-1', 94, 'test', ?, 'x', null, now()::timestamp, now()::timestamp,"
+        " '{\"old\": 1}' from range(1, 11)",
+        [visitor],
+    )
+    connection.close()
+    db.chmod(0o600)
+    with EventTracking(db) as tracking:
+        assert tracking.properties(94, api_key=key) == {"test": ["old"]}
+        tracking.track(94, "test", uuid=visitor, properties={"new": 2}, api_key=key)
+        assert tracking.properties(94, api_key=key) == {"test": ["new", "old"]}
+        (known,) = tracking.directory.keys()
+        assert (known.key_id, known.origins, known.list_ids) == ("key_1", None, None)
+        assert tracking.stats().schema_version == SCHEMA_VERSION
+        data = tracking.personal_data(94, uuid=visitor)
+        assert [event.client_address for event in data.events] == [None] * 11
+        assert [check for check in tracking.check() if not check.ok] == []
+        assert tracking.erase(94, uuid=visitor).events == 11
+    assert rows(db, "select count(*) from events") == [(0,)]
 
 
 def test_an_interrupted_making_leaves_no_half_store(db: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
@@ -59,6 +60,9 @@ def chromium(
     folder: Path, *, agent: str | None = PERSON, preferences: dict[str, Any] | None = None, flags: tuple[str, ...] = ()
 ) -> Iterator[Browser]:
     """A browser with a profile of its own."""
+    browser, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
+    if browser is None or driver_path is None:
+        pytest.skip("Chromium and chromedriver are not installed")
     options = ChromeOptions()
     for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--no-first-run", "--disable-gpu", *flags):
         options.add_argument(flag)
@@ -67,8 +71,8 @@ def chromium(
     options.add_argument(f"--user-data-dir={folder}")
     options.add_experimental_option("prefs", preferences or {})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    options.binary_location = shutil.which("chromium") or "chromium"
-    driver = Browser(options, Service(shutil.which("chromedriver") or "chromedriver"))
+    options.binary_location = browser
+    driver = Browser(options, Service(driver_path))
     try:
         yield driver
     finally:
