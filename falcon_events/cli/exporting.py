@@ -66,7 +66,7 @@ def export(
             raise click.UsageError("--visitor needs --list N, and goes without --format, --since and --until.")
         check_person(person)
     elif form is None or any(person.values()):
-        raise click.UsageError("--format is needed, or --visitor with --email, --id or --uuid.")
+        raise click.UsageError("Missing option '--format'; or --visitor with --email, --id or --uuid.")
     folder = _folder_of(output)
     with tracking_of(db) as tracking:
         if list_id is not None and tracking.directory.owner_of(list_id) is None:
