@@ -199,7 +199,8 @@
   let track = (event, given, more) => {
     if (isSilent()) return;
     if (!visitor) setVisitor((persistent && (cookie() || local(uuidName))) || randomUUID(), data.days || 365);
-    let made = {
+    // As it is now: the page may change what it has given. What JSON cannot hold is told to the caller, and keeps nothing back.
+    let made = JSON.parse(JSON.stringify({
       Event: event,
       EventID: randomUUID(),
       UUID: visitor,
@@ -207,7 +208,7 @@
       OwnTraffic: !!local("oct_own"),
       Properties: properties(given),
       ...more,
-    };
+    }));
     waiting.push(made);
     keep(made, LEASE);
     if (waiting.length > MOST_KEPT) remove(waiting[0]);

@@ -394,6 +394,20 @@ def test_a_refused_event_is_reported_and_keeps_no_other_back(world: World, brows
     assert any("conversion" in line for line in browser.console())
 
 
+def test_what_json_cannot_hold_is_told_to_the_caller_and_keeps_no_other_back(world: World, browser: Browser) -> None:
+    """And what is given is stored as it was at the call, whatever the page does with it afterwards."""
+    browser.get(world.page("/", auto="off"))
+    wait_until(lambda: browser.js("!!oct.v"), "the script does not load")
+    told = browser.execute_script(
+        "const round = {}; round.round = round;"
+        "try { oct.eventT('round', round) } catch (error) { var told = error.name }"
+        "const given = {a: 1}; oct.eventT('fine', given); given.a = 2; return told"
+    )
+    assert told == "TypeError"
+    world.events.arrived(1)
+    assert world.events.values("a") == [1]
+
+
 def test_reset_makes_another_visitor(world: World, browser: Browser) -> None:
     """As when somebody signs out."""
     browser.get(world.page("/"))
