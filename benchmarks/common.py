@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -123,6 +123,30 @@ def free_port() -> int:
         return port
 
 
+class Poster:
+    """One client with one connection.
+
+    Args:
+        port: the server's.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """The answer's body; anything but 200 ends the benchmark."""
+        self._connection.request("POST", path, body, {"Content-Type": "application/json"})
+        answer = self._connection.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            fail(f"POST {path}: {answer.status} {text[:300]!r}")
+        return text
+
+    def close(self) -> None:
+        """Hangs up."""
+        self._connection.close()
+
+
 def make_store(path: Path, *list_ids: int) -> str:
     """Makes a store with an account that has these lists, and gives a key to it."""
     with EventTracking(path) as tracking:
@@ -140,9 +164,10 @@ class Contender:
         db: the store that it serves.
         interface: asgi or wsgi.
         workers: how many processes answer.
+        env: variables of its environment beside this process's own.
     """
 
-    def __init__(self, kind: str, db: Path, interface: str, workers: int = 1) -> None:
+    def __init__(self, kind: str, db: Path, interface: str, workers: int = 1, env: Mapping[str, str] | None = None) -> None:
         self.kind = kind
         self.db = db
         self.port = free_port()
@@ -152,7 +177,7 @@ class Contender:
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [*command, "--interface", interface, "--workers", str(workers)],
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, "PYTHONPATH": path, **(env or {})},
                 stdin=subprocess.PIPE,  # closes when the benchmark ends, however it ends
                 stdout=log,
                 stderr=log,
@@ -196,6 +221,23 @@ class Contender:
         server = sum(_busy_s(path) for path in Path("/proc").glob("[0-9]*/stat") if _group(path) == self._process.pid)
         return server, 0.0 if place is None else _busy_s(Path(f"/proc/{place.pid}/stat"))
 
+    def resident_mb(self) -> tuple[float, float]:
+        """Memory that the server and the owner of its store keep, in megabytes; 0 where the system does not tell."""
+        place = find(self.db)
+        server = sum(_resident_mb(path) for path in Path("/proc").glob("[0-9]*/stat") if _group(path) == self._process.pid)
+        return server, 0.0 if place is None else _resident_mb(Path(f"/proc/{place.pid}/stat"))
+
+    def get(self, path: str) -> bytes:
+        """The body of a GET; the server must have it."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+        if answer.status != 200:
+            fail(f"GET {path} of the {self.kind} server: {answer.status} {body[:200]!r}")
+        return body
+
     def log(self) -> str:
         """The end of what it has written."""
         return self._log.read_text()[-2000:]
@@ -217,7 +259,7 @@ def _fields(stat: Path) -> list[str]:
     """What follows a process's name in /proc/PID/stat (proc(5)): its state is the first."""
     with contextlib.suppress(OSError):
         return stat.read_text().rpartition(")")[2].split()
-    return ["X", *["0"] * 20]
+    return ["X", *["0"] * 40]
 
 
 def _group(stat: Path) -> int:
@@ -227,6 +269,10 @@ def _group(stat: Path) -> int:
 def _busy_s(stat: Path) -> float:
     fields = _fields(stat)
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident_mb(stat: Path) -> float:
+    return int(_fields(stat)[21]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 class Report:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from benchmarks.rivals import RIVALS, load_rival
 from falcon_events import EventTracking
 from falcon_events.http.serving import Interface, load_app, prepare_worker, serve, standalone
 from falcon_events.link.link import Link
@@ -19,7 +20,7 @@ from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.records import NewEvent, Receipt
 
-KINDS = ("durable", "no-store", "unfolded")
+KINDS = ("durable", "no-store", "unfolded", *RIVALS)
 
 
 class NoStore(Link):
@@ -63,8 +64,11 @@ def main() -> None:
     parser.add_argument("--interface", choices=("asgi", "wsgi"), required=True)
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
-    load = {"durable": None, "no-store": load_no_store, "unfolded": load_unfolded}[given.kind]
-    made = None if load is None else partial(load, given.db, given.interface)
+    if given.kind in RIVALS:
+        made = partial(load_rival, given.kind, given.db)
+    else:
+        load = {"durable": None, "no-store": load_no_store, "unfolded": load_unfolded}[given.kind]
+        made = None if load is None else partial(load, given.db, given.interface)
     threading.Thread(target=end_with_benchmark, daemon=True).start()
     serve(given.db, "127.0.0.1", given.port, given.interface, False, load=made, workers=given.workers)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import resource
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import msgspec
 
 from benchmarks.common import Contender, Report, describe, fail, make_store, positive, workplace
+from benchmarks.postgresql import PostgreSQL
+from benchmarks.rivals import DSN, RIVALS
 from benchmarks.workload import LIST_ID, NEW_VISITOR, bodies
 from falcon_events import EventTracking
 from falcon_events.http.endpoints import EVENT
 
-BODIES = 50_000
 WARM_UP_S = 2
 SETTLE_S = 0.3
 """How long a server that was held may look after what it has put off, before it is measured."""
-BESIDE = ("no-store", "one-worker")
+BESIDE = ("no-store", "one-worker", *RIVALS)
 
 WRK_MISSING = """wrk is not installed; it makes the load. Install it with one of
   apt-get install wrk      (Debian, Ubuntu)
@@ -106,17 +108,19 @@ class Load:
         visitors: how many visitors come back.
         new_per_100: how many of 100 events come from somebody new.
         store: the store to prepare for it; it gets every visitor who comes back.
+        count: how many different bodies.
     """
 
-    def __init__(self, folder: Path, kind: str, visitors: int, new_per_100: float, store: Path) -> None:
+    def __init__(self, folder: Path, kind: str, visitors: int, new_per_100: float, store: Path, count: int) -> None:
         self._script = folder / "load.lua"
         self._script.write_text(LUA)
         self._bodies = folder / "bodies.ndjson"
-        made = list(bodies(kind, BODIES, visitors, new_per_100, make_store(store, LIST_ID)))
+        made = list(bodies(kind, count, visitors, new_per_100, make_store(store, LIST_ID)))
         self._bodies.write_bytes(b"\n".join(made))
         with EventTracking(store) as tracking:
             deque(tracking.track_many(body for body in made if NEW_VISITOR.encode() not in body), maxlen=0)
             self.known = tracking.stats().events
+        self.count = count
         self.sent: dict[Contender, int] = {}
 
     def run(self, contender: Contender, connections: int, seconds: int) -> Run:
@@ -150,7 +154,9 @@ def _children_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def measure(load: Load, stores: Sequence[Path], interface: str, given: argparse.Namespace, report: Report) -> dict[str, Any]:
+def measure(
+    load: Load, stores: Sequence[Path], interface: str, given: argparse.Namespace, report: Report, env: Mapping[str, str]
+) -> dict[str, Any]:
     """The runs of both contenders by connections: alternating, neighbours in time; only one runs at a time."""
     pair = ("durable", given.beside)
     runs: dict[int, dict[str, list[Run]]] = {count: {name: [] for name in pair} for count in given.connections}
@@ -158,12 +164,12 @@ def measure(load: Load, stores: Sequence[Path], interface: str, given: argparse.
     kind, workers = ("durable", 1) if given.beside == "one-worker" else (given.beside, given.workers)
     with (
         Contender("durable", durable_db, interface, given.workers) as durable,
-        Contender(kind, other_db, interface, workers) as other,
+        Contender(kind, other_db, interface, workers, env) as other,
     ):
         for contender in (durable, other):
             contender.hold()
         for contender in (durable, other):
-            while load.sent.get(contender, 0) < BODIES:  # from here on, memory knows every visitor who comes back
+            while load.sent.get(contender, 0) < load.count:  # from here on, memory knows every visitor who comes back
                 last = load.run(contender, max(given.connections), WARM_UP_S)
             report.progress(
                 f"{interface}, {contender.kind}: warm after {load.sent[contender]:,} events, {last.per_second:,.0f}/s"
@@ -174,6 +180,10 @@ def measure(load: Load, stores: Sequence[Path], interface: str, given: argparse.
                     runs[count][name].append(load.run(contender, count, given.seconds))
                 both = [runs[count][name][-1].per_second for name in pair]
                 report.progress(f"{interface}, round {number + 1}, {count} connections: {both[0]:,.0f} beside {both[1]:,.0f}")
+        if given.beside in RIVALS and given.beside != "bare":
+            other.resume()
+            if (rows := int(other.get("/count"))) < load.sent[other]:
+                fail(f"{load.sent[other]:,} events were acknowledged by {other.kind}, and only {rows:,} are in its table")
         for contender in (durable, other):
             contender.resume()
             time.sleep(SETTLE_S)  # wrk has dropped its connections; granian may hang on such as come down with the signal
@@ -243,6 +253,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--body", choices=("small", "browser"), default="small", help="the documented example, or page views")
     parser.add_argument("--visitors", type=positive, default=10_000, metavar="N", help="how many come back")
     parser.add_argument("--new-visitors", type=float, default=1.0, metavar="PERCENT", help="events of somebody new")
+    parser.add_argument("--bodies", type=positive, default=50_000, metavar="N", help="different requests, sent over and over")
     parser.add_argument("--folder", type=Path, help="where the databases are put for the time, on a disk")
     parser.add_argument("--json", action="store_true", help="JSON, one object a line")
     return parser.parse_args()
@@ -256,18 +267,24 @@ def main() -> None:
         raise SystemExit(2)
     version = subprocess.run(["wrk", "--version"], capture_output=True, text=True).stdout.partition("Copyright")[0]
     report = Report(given.json)
-    with workplace(given.folder) as folder:
+    if given.beside in RIVALS and given.interface != "asgi":
+        fail(f"--beside {given.beside} needs --interface asgi, which these endpoints are written for", 2)
+    with workplace(given.folder) as folder, contextlib.ExitStack() as stack:
+        tools, env = {"wrk": version.split()[1]}, {}
+        if given.beside == "postgresql":
+            server = stack.enter_context(PostgreSQL(folder))
+            tools["postgresql"], env = server.version, {DSN: server.dsn}
         options = {
             name: getattr(given, name)
-            for name in ("seconds", "rounds", "connections", "workers", "beside", "body", "visitors", "new_visitors")
+            for name in ("seconds", "rounds", "connections", "workers", "beside", "body", "visitors", "new_visitors", "bodies")
         }
-        report.settings(describe(folder, tools={"wrk": version.split()[1]}, **options, bodies=BODIES))
+        report.settings(describe(folder, tools=tools, **options))
         template = folder / "template.duckdb"
-        load = Load(folder, given.body, given.visitors, given.new_visitors, template)
+        load = Load(folder, given.body, given.visitors, given.new_visitors, template, given.bodies)
         made, busy = [], []
         for interface in ("asgi", "wsgi") if given.interface == "both" else (given.interface,):
             stores = [shutil.copy(template, folder / f"{interface}-{name}.duckdb") for name in ("durable", "beside")]
-            measured = measure(load, stores, interface, given, report)
+            measured = measure(load, stores, interface, given, report, env)
             made += rows(measured)
             busy += cores(measured)
         report.figures(COLUMNS, made)

@@ -1,0 +1,143 @@
+"""Events per second in batches of 1,000, over HTTP, beside DuckDB's own insert of the same rows."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import msgspec
+
+from benchmarks.common import Contender, Poster, Report, describe, fail, make_store, positive, workplace
+from benchmarks.workload import LIST_ID, bodies
+from falcon_events import EventTracking
+from falcon_events.http.endpoints import EVENTS
+from falcon_events.settings import Settings
+from falcon_events.store.batch import INSERT_EVENTS
+from falcon_events.store.opening import open_database
+from falcon_events.store.plan import EventRow
+
+BATCH = 1_000
+COLUMNS = ("body", "connections", "events/s", "DuckDB rows/s", "ratio", "min-max")
+
+
+def envelopes(kind: str, count: int, key: str) -> list[bytes]:
+    """So many requests of BATCH events."""
+    made = [msgspec.json.decode(body) for body in bodies(kind, count * BATCH, 10_000, 0, key)]
+    for body in made:
+        del body["APIKey"], body["ListID"]
+    batches = [made[start : start + BATCH] for start in range(0, len(made), BATCH)]
+    return [msgspec.json.encode({"APIKey": key, "ListID": LIST_ID, "Events": batch}) for batch in batches]
+
+
+def send(contender: Contender, requests: list[bytes], connections: int) -> float:
+    """Events per second of so many clients that share the requests."""
+    waiting = list(requests)
+
+    def client() -> None:
+        poster = Poster(contender.port)
+        while True:
+            try:
+                body = waiting.pop()
+            except IndexError:
+                break
+            answer = poster.post(EVENTS, body)
+            if b'"Errors"' in answer:
+                fail(f"an event was refused: {answer[:300]!r}")
+        poster.close()
+
+    clients = [threading.Thread(target=client) for _ in range(connections)]
+    began = time.perf_counter()
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join()
+    return len(requests) * BATCH / (time.perf_counter() - began)
+
+
+def insert(db: Path, requests: list[bytes]) -> float:
+    """Rows per second of DuckDB itself: the same rows, by the same statement, in transactions of the same size."""
+    at, rows = 1_750_000_000_000_000, []
+    for number, request in enumerate(requests):
+        events = msgspec.json.decode(request)["Events"]
+        rows.append([_row(number * BATCH + place, event, at) for place, event in enumerate(events)])
+    encoded = [msgspec.json.encode(batch).decode() for batch in rows]
+    with open_database(db, Settings.from_environment()) as connection:
+        began = time.perf_counter()
+        for text in encoded:
+            connection.execute(INSERT_EVENTS, {"rows": text})
+        return len(requests) * BATCH / (time.perf_counter() - began)
+
+
+def _row(seq: int, event: dict[str, Any], at: int) -> EventRow:
+    visitor, external_id = event.get("UUID") or str(uuid.uuid4()), event.get("id") or "x"
+    who = ("benchmark", LIST_ID, event["event"], visitor, external_id, event["email"])
+    return EventRow(seq, str(uuid.uuid4()), *who, at, at, event["properties"], None, None)
+
+
+def measure(folder: Path, kind: str, given: argparse.Namespace, report: Report) -> list[dict[str, Any]]:
+    """Rounds of both, next to each other."""
+    db = folder / f"{kind}.duckdb"
+    requests = envelopes(kind, given.requests, make_store(db, LIST_ID))
+    runs: dict[int, list[tuple[float, float]]] = {count: [] for count in given.connections}
+    with Contender("durable", db, "asgi") as contender:
+        send(contender, requests, 1)  # from here on, memory knows every visitor
+        for number in range(given.rounds):
+            for count in given.connections:
+                contender.resume()
+                ours = send(contender, requests, count)
+                contender.hold()
+                theirs = insert(folder / f"{kind}-{number}-{count}.duckdb", requests)
+                runs[count].append((ours, theirs))
+                report.progress(f"{kind}, round {number + 1}, {count} connections: {ours:,.0f} beside {theirs:,.0f}")
+        contender.resume()
+        contender.stop()
+    sent = len(requests) * BATCH * (1 + given.rounds * len(given.connections))
+    with EventTracking(db) as tracking:
+        if (stored := tracking.stats().events) < sent:
+            fail(f"{sent:,} events were acknowledged, and only {stored:,} are in the store")
+    return [
+        {
+            "body": kind,
+            "connections": count,
+            "events_per_second": statistics.median(ours for ours, _ in pairs),
+            "duckdb_rows_per_second": statistics.median(theirs for _, theirs in pairs),
+            "ratio": statistics.median(ours / theirs for ours, theirs in pairs),
+            "ratios": [ours / theirs for ours, theirs in pairs],
+        }
+        for count, pairs in runs.items()
+    ]
+
+
+def main() -> None:
+    """Measures and reports."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--requests", type=positive, default=50, metavar="N", help="batches in each round")
+    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="how often")
+    parser.add_argument("--connections", type=positive, nargs="+", default=[1, 4], metavar="N", help="clients at a time")
+    parser.add_argument("--body", choices=("small", "browser"), nargs="+", default=["small", "browser"], help="which events")
+    parser.add_argument("--folder", type=Path, help="where the databases are put for the time, on a disk")
+    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    given = parser.parse_args()
+    report = Report(given.json)
+    with workplace(given.folder) as folder:
+        report.settings(describe(folder, requests=given.requests, rounds=given.rounds, connections=given.connections))
+        found = [one for kind in given.body for one in measure(folder, kind, given, report)]
+    rows = []
+    for one in found:
+        figures = [f"{one['events_per_second']:,.0f}", f"{one['duckdb_rows_per_second']:,.0f}", f"{one['ratio']:.2f}"]
+        spread = f"{min(one['ratios']):.2f}-{max(one['ratios']):.2f}"
+        rows.append((one, [one["body"], str(one["connections"]), *figures, spread]))
+    report.figures(COLUMNS, rows)
+    report.note("DuckDB: the same rows, by the statement that the store uses, 1,000 in a transaction, without HTTP and checks.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""Charts of the figures, as SVG and PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.results import Record, of, rival_of
+
+COLORS = ("#0b6b5c", "#c2571a", "#3a5fcd", "#8a5a00", "#7a3e9d", "#59636d")
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": matplotlib.cycler(color=COLORS),
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "font.size": 10,
+    "svg.hashsalt": "falcon-events",
+}
+
+
+def draw(records: list[Record], folder: Path) -> list[Path]:
+    """Every chart that there are figures for; the files."""
+    made = []
+    for name, chart in CHARTS.items():
+        with matplotlib.rc_context(STYLE):
+            figure = chart(records)
+            if figure is None:
+                continue
+            for form in ("svg", "png"):
+                path = folder / f"{name}.{form}"
+                figure.savefig(path, dpi=120, metadata={"Date": None} if form == "svg" else None)
+                made.append(path)
+            pyplot.close(figure)
+    return made
+
+
+def _throughput(records: list[Record]) -> Figure | None:
+    """Events per second by connections: durable and without storing."""
+    found = [record for record in of(records, "ingest") if rival_of(record) == "no-store" and record.get("workers", 1) == 1]
+    if not found:
+        return None
+    figure, axes = _figure("Events per second by connections", "connections", "events/s")
+    for interface in ("asgi", "wsgi"):
+        mine = sorted((one for one in found if one["interface"] == interface), key=lambda one: one["connections"])
+        for kind, line in (("durable", "-"), ("no-store", "--")):
+            if mine:
+                values = [one[kind]["events_per_second"] for one in mine]
+                color = COLORS[0] if interface == "asgi" else COLORS[1]
+                axes.plot(_connections(mine), values, line, marker="o", color=color, label=f"{interface.upper()}, {kind}")
+    _by_connections(axes, found)
+    return figure
+
+
+def _latency(records: list[Record]) -> Figure | None:
+    """Median and 99th percentile by connections, on ASGI."""
+    found = [
+        record
+        for record in of(records, "ingest")
+        if rival_of(record) == "no-store" and record["interface"] == "asgi" and record.get("workers", 1) == 1
+    ]
+    if not found:
+        return None
+    found.sort(key=lambda one: one["connections"])
+    figure, axes = _figure("Latency of an event by connections (ASGI)", "connections", "ms")
+    for kind, color in (("durable", COLORS[0]), ("no-store", COLORS[5])):
+        for percentile, line in (("p50_ms", "-"), ("p99_ms", ":")):
+            values = [one[kind][percentile] for one in found]
+            label = f"{kind}, {percentile.removesuffix('_ms')}"
+            axes.plot(_connections(found), values, line, marker="o", color=color, label=label)
+    axes.set_yscale("log")
+    _by_connections(axes, found)
+    return figure
+
+
+def _rivals(records: list[Record]) -> Figure | None:
+    """How many times as many events are stored as by endpoints written by hand."""
+    found = [record for record in of(records, "ingest") if rival_of(record) not in ("", "no-store", "one-worker")]
+    if not found:
+        return None
+    figure, axes = _figure("Durable events per second, divided by those of an endpoint on …", "", "ratio")
+    found.sort(key=lambda one: (rival_of(one), one["connections"]))
+    labels = [f"{rival_of(one)}\n{one['connections']} connections" for one in found]
+    bars = axes.bar(labels, [one["ratio"] for one in found], color=COLORS[0])
+    axes.bar_label(bars, fmt="%.2f")
+    axes.axhline(1, color=COLORS[5], linewidth=1)
+    axes.tick_params(axis="x", labelsize=8)
+    return figure
+
+
+def _query(records: list[Record]) -> Figure | None:
+    """A property query's time by the number of events."""
+    found = sorted(of(records, "query"), key=lambda one: one["events"])
+    if not found:
+        return None
+    figure, axes = _figure("A property query by the number of events", "events in the store", "ms")
+    for state in dict.fromkeys(one["catalogue"] for one in found):
+        mine = [one for one in found if one["catalogue"] == state]
+        axes.plot([one["events"] for one in mine], [one["p50_ms"] for one in mine], marker="o", label=f"p50, {state}")
+    folded = [one for one in found if one["catalogue"] == "folded"]
+    axes.plot([one["events"] for one in folded], [one["fresh_ms"] for one in folded], "--", marker="o", label="json_keys afresh")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.legend()
+    return figure
+
+
+def _size(records: list[Record]) -> Figure | None:
+    """Bytes on disk of an event."""
+    found = of(records, "size")
+    if not found:
+        return None
+    figure, axes = _figure("Bytes on disk of a page view with 24 properties", "", "bytes")
+    values = [found[-1]["bytes_per_event"], found[-1]["postgresql_bytes_per_event"]]
+    bars = axes.bar(["here, compacted", "PostgreSQL, JSONB, no index"], values, color=COLORS[:2], width=0.5)
+    axes.bar_label(bars, fmt="%.0f")
+    return figure
+
+
+def _memory(records: list[Record]) -> Figure | None:
+    """Resident memory by the number of events."""
+    found = of(records, "memory")
+    if not found:
+        return None
+    figure, axes = _figure("Resident memory while events come in", "events stored", "MB")
+    for name in ("server", "owner", "together"):
+        axes.plot([one["events"] for one in found], [one[f"{name}_mb"] for one in found], marker=".", label=name)
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    return figure
+
+
+CHARTS = {
+    "throughput": _throughput,
+    "latency": _latency,
+    "rivals": _rivals,
+    "query": _query,
+    "size": _size,
+    "memory": _memory,
+}
+
+
+def _figure(title: str, across: str, up: str) -> tuple[Figure, Axes]:
+    figure, axes = pyplot.subplots(figsize=(7.5, 4.2), layout="constrained")
+    axes.set_title(title, loc="left", fontweight="bold")
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    return figure, axes
+
+
+def _connections(records: list[Record]) -> list[int]:
+    return [one["connections"] for one in records]
+
+
+def _by_connections(axes: Any, records: list[Record]) -> None:
+    axes.set_xscale("log", base=2)
+    ticks = sorted(set(_connections(records)))
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.legend()

@@ -1,0 +1,78 @@
+"""Resident memory of the server and of the owner of its file, while millions of events of many visitors come in."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import msgspec
+
+from benchmarks.batches import BATCH
+from benchmarks.common import Contender, Poster, Report, describe, fail, make_store, positive, workplace
+from benchmarks.workload import LIST_ID, bodies
+from falcon_events.http.endpoints import EVENTS
+
+SAMPLES = 20
+COLUMNS = ("events", "visitors", "server MB", "owner MB", "together MB")
+
+
+def batch(number: int, visitors: int, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The next events: each visitor comes about as often as any other, and in time all of them have come."""
+    made = []
+    for place, event in enumerate(events):
+        visitor = f"{(number * BATCH + place) * 7919 % visitors:012d}"
+        uuid = f"13f8e79a-f063-4b80-90e4-{visitor}"
+        made.append({**event, "UUID": uuid, "email": f"{visitor}@test.com"})
+    return made
+
+
+def main() -> None:
+    """Measures and reports."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--events", type=positive, default=1_000_000, metavar="N", help="how many")
+    parser.add_argument("--visitors", type=positive, default=100_000, metavar="N", help="how many different ones")
+    parser.add_argument("--body", choices=("small", "browser"), default="small", help="which events")
+    parser.add_argument("--folder", type=Path, help="where the databases are put for the time, on a disk")
+    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    given = parser.parse_args()
+    report = Report(given.json)
+    samples: list[dict[str, Any]] = []
+    with workplace(given.folder) as folder:
+        report.settings(describe(folder, events=given.events, visitors=given.visitors, body=given.body))
+        db = folder / "events.duckdb"
+        key = make_store(db, LIST_ID)
+        events = [msgspec.json.decode(body) for body in bodies(given.body, BATCH, 100, 0, key)]
+        for event in events:
+            del event["APIKey"]
+            event.pop("id", None)
+        with Contender("durable", db, "asgi") as contender:
+            poster = Poster(contender.port)
+            batches = -(-given.events // BATCH)
+            for number in range(batches):
+                body = msgspec.json.encode({"APIKey": key, "Events": batch(number, given.visitors, events)})
+                answer = poster.post(EVENTS, body)
+                if b'"Errors"' in answer:
+                    fail(f"an event was refused: {answer[:300]!r}")
+                if (number + 1) % max(1, batches // SAMPLES) == 0:
+                    server, owner = contender.resident_mb()
+                    sent = (number + 1) * BATCH
+                    samples.append(
+                        {"events": sent, "visitors": min(sent, given.visitors), "server_mb": server, "owner_mb": owner}
+                    )
+                    report.progress(f"{sent:,} events: {server:.0f} + {owner:.0f} MB")
+            poster.close()
+            contender.stop()
+    rows = []
+    for one in samples:
+        both = one["server_mb"] + one["owner_mb"]
+        cells = [f"{one['events']:,}", f"{one['visitors']:,}", f"{one['server_mb']:.0f}", f"{one['owner_mb']:.0f}", f"{both:.0f}"]
+        rows.append(({**one, "together_mb": both}, cells))
+    report.figures(COLUMNS, rows)
+
+
+if __name__ == "__main__":
+    main()

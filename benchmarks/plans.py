@@ -1,0 +1,41 @@
+"""What `python -m benchmarks` runs: each script with its options, in full and as a quick smoke test."""
+
+from __future__ import annotations
+
+CONNECTIONS = ("--connections", "8", "32", "128", "256")
+BESIDE = ("bare", "postgresql", "sqlite", "duckdb")
+
+Plan = dict[str, list[tuple[str, ...]]]
+"""By name, the runs of a benchmark: a script of this folder and its options."""
+
+FULL: Plan = {
+    "ingest": [
+        ("ingest", *CONNECTIONS),
+        *(("ingest", "--interface", "asgi", "--connections", "32", "128", "--beside", rival) for rival in BESIDE),
+        ("ingest", "--workers", "4", "--connections", "128"),
+        ("batches",),
+    ],
+    "latency": [("latency",)],
+    "query": [("query", "--events", "100000", "1000000", "10000000")],
+    "import": [("importing",)],
+    "scale": [("scale", "--events", "10000000", "--seconds", "300")],
+    "memory": [("memory", "--events", "10000000", "--visitors", "1000000")],
+    "size": [("size",)],
+    "soak": [("soak", "--minutes", "30")],
+}
+
+_SHORT = ("--seconds", "1", "--rounds", "1", "--bodies", "1000")
+QUICK: Plan = {
+    "ingest": [
+        ("ingest", *_SHORT, "--connections", "8"),
+        *(("ingest", *_SHORT, "--interface", "asgi", "--connections", "8", "--beside", rival) for rival in BESIDE),
+        ("batches", "--requests", "3", "--rounds", "1", "--body", "small"),
+    ],
+    "latency": [("latency", "--requests", "50", "--rounds", "1")],
+    "query": [("query", "--events", "20000", "--requests", "30")],
+    "import": [("importing", "--events", "5000", "--rounds", "1", "--body", "small")],
+    "scale": [("scale", "--events", "20000", "--seconds", "3", "--connections", "4")],
+    "memory": [("memory", "--events", "20000", "--visitors", "2000")],
+    "size": [("size", "--events", "10000")],
+}
+"""Without the soak, which is of no use in seconds. These figures show that the benchmarks run, and nothing else."""
