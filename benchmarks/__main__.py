@@ -51,10 +51,9 @@ def report(records: list[Record], out: Path, page: Path | None) -> None:
 
 
 def _with_workers(record: Record, options: list[str]) -> Record:
-    """The record, and how many workers answered where that was said."""
-    return (
-        record | {"workers": int(options[options.index("--workers") + 1])} if "--workers" in options else {"workers": 1} | record
-    )
+    """The record, and how many workers answered."""
+    workers = int(options[options.index("--workers") + 1]) if "--workers" in options else 1
+    return {"workers": workers, **record}
 
 
 def main() -> None:
@@ -73,9 +72,9 @@ def main() -> None:
     reporting.add_argument("results", type=Path, metavar="RESULTS")
     reporting.add_argument("--page", type=Path, help=f"a page with {BEGIN} and {END}")
     words = sys.argv[1:]
-    given = parser.parse_args(
-        words if words[:1] and words[0] in ("run", "compare", "report", "-h", "--help") else ["run", *words]
-    )
+    if not {"compare", "report", "run", "-h", "--help"} & set(words[:1]):
+        words = ["run", *words]
+    given = parser.parse_args(words)
     if given.command == "compare":
         worse = 0
         for name, old, new, spread, is_worse in compare(load(given.old), load(given.new), given.threshold):

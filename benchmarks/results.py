@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common import fail
+
 Record = dict[str, Any]
 
 RIVALS = ("no-store", "one-worker", "bare", "postgresql", "sqlite", "duckdb")
@@ -25,7 +27,9 @@ IDENTITY = ("interface", "connections", "workers", "body", "events", "catalogue"
 
 
 def load(path: Path) -> list[Record]:
-    """The records of a file."""
+    """The records of a file; ends the benchmark where there is none."""
+    if not path.is_file():
+        fail(f"{path}: the file of a run's figures, results.jsonl, is needed", 2)
     return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
 
 

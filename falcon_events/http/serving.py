@@ -139,7 +139,7 @@ def _serve_wsgi(load: Callable[[], Any], host: str, port: int, workers: int) -> 
     server.serve(target_loader=load, wrap_loader=False)
 
 
-def load_app(db: str, interface: Interface, log_requests: bool, demo: Demo | None) -> Any:
+def load_app(db: str, interface: Interface, log_requests: bool, demo: Demo | None = None) -> Any:
     """The application, made in the process that serves it."""
     prepare_worker()
     if log_requests:
