@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable
 
 from falcon_events.access.directory import Directory
@@ -38,7 +37,7 @@ from falcon_events.senders import Sender
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending
 from falcon_events.store.records import NewEvent, Receipt
-from falcon_events.visitors import derived_uuid
+from falcon_events.visitors import RandomUUIDs, derived_uuid
 from falcon_events.waiting import Steps
 
 logger = logging.getLogger(__name__)
@@ -68,7 +67,13 @@ class Pipeline:
         self._addresses = Addresses(store, settings.client_address, clock)
         self._keeps_addresses = settings.client_address != "none"
         self.gate = Gate(store, directory, access, settings)
+        self._uuids = RandomUUIDs()
         self._contract = EventContract(anonymous_events=settings.anonymous_events, clock=clock)
+
+    def forked(self) -> None:
+        """Starts anew in a forked child."""
+        self.gate.forked()
+        self._uuids = RandomUUIDs()
 
     def event_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
         """The answer to POST /api/v1/event; never raises.
@@ -208,10 +213,10 @@ class Pipeline:
             return _unforeseen()
 
     def _new_event(self, request: EventRequest, account: str, size: int) -> Tracked | NewEvent:
-        external_id = request.external_id or str(uuid.uuid4())
+        external_id = request.external_id or next(self._uuids)
         visitor = request.visitor or self._visitor(request)
         if request.is_test:
-            event_id = request.event_id or str(uuid.uuid4())
+            event_id = request.event_id or next(self._uuids)
             return Tracked(visitor, external_id, identify_event_sent=False, event_id=event_id)
         return NewEvent(
             request.event_id,
@@ -235,7 +240,7 @@ class Pipeline:
             return derived_uuid(namespace, request.list_id, "id", request.external_id)
         if request.email is not None:
             return derived_uuid(namespace, request.list_id, "email", request.email.lower())
-        return str(uuid.uuid4())
+        return next(self._uuids)
 
 
 def _tracked(receipt: Receipt, event: NewEvent) -> Tracked:

@@ -213,7 +213,7 @@ class EventTracking(Administration):
 
     def forked(self) -> None:
         """Starts anew in a forked child: what waits belongs to the parent."""
-        self.pipeline.gate.forked()
+        self.pipeline.forked()
         self.waiter = Waiter()
 
     def __enter__(self) -> Self:

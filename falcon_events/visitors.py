@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import uuid
 from collections.abc import Iterator
 
 RANDOM_BLOCK = 256
@@ -27,9 +26,29 @@ def derived_uuid(namespace: bytes, list_id: int, kind: str, owner: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def random_uuids() -> Iterator[str]:
-    """UUIDv4s (RFC 9562, 5.4) without end; many from one system call, during which another thread may take over."""
-    while True:
-        block = os.urandom(16 * RANDOM_BLOCK)
-        for start in range(0, len(block), 16):
-            yield str(uuid.UUID(bytes=block[start : start + 16], version=4))
+class RandomUUIDs(Iterator[str]):
+    """UUIDv4s (RFC 9562, 5.4) without end, for any number of threads; many from one system call.
+
+    A child must not go on with its parent's: it makes one of its own.
+    """
+
+    def __init__(self) -> None:
+        self._block: list[str] = []
+
+    def __next__(self) -> str:
+        while True:
+            try:
+                return self._block.pop()
+            except IndexError:
+                self._block = _random_block()
+
+
+def _random_block() -> list[str]:
+    text = os.urandom(16 * RANDOM_BLOCK).hex()
+    return [_as_version_4(text[start : start + 32]) for start in range(0, len(text), 32)]
+
+
+def _as_version_4(digits: str) -> str:
+    """The version stands in the 13th digit, the variant (10 in binary) in the first two bits of the 17th."""
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

@@ -169,7 +169,7 @@ def _external_id_of(value: object) -> str | None:
 def _object_of(value: object) -> dict[str, Any] | None:
     if value is None or value == []:
         return None
-    if type(value) is not dict or len(value) > _MAX_NAMES or any(len(name) > _MAX_NAME for name in value):
+    if type(value) is not dict or len(value) > _MAX_NAMES or (value and max(map(len, value)) > _MAX_NAME):
         raise _Doubt
     return value
 

@@ -12,7 +12,7 @@ from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.records import NewEvent, Receipt
-from falcon_events.visitors import random_uuids
+from falcon_events.visitors import RandomUUIDs
 
 IN_FLIGHT = 1
 """Batches of one process under way at once. With two, they are half as large, which costs more than the owner's waiting."""
@@ -48,7 +48,7 @@ class Outbox:
         self._held_bytes = self._held = 0
         self._turnstile = Turnstile()
         self._number = 0
-        self._ids = random_uuids()
+        self._ids = RandomUUIDs()
 
     def add(self, events: Sequence[NewEvent]) -> list[Waiting]:
         """Puts events in line, to be committed together; raises StoreUnavailable where the line is full."""

@@ -11,7 +11,7 @@ import msgspec
 
 from falcon_events.store.plan import Binding, BindingRow, EventKey, Plan, binding_of
 from falcon_events.store.records import NewEvent, Receipt
-from falcon_events.visitors import random_uuids
+from falcon_events.visitors import RandomUUIDs
 
 INSERT_EVENTS = """
 insert into events
@@ -112,7 +112,7 @@ class BatchCommitter:
         self._unfolded: dict[Binding, int] = {}
         self._knows_all = self._unsure = False
         self.load_bindings()
-        self._new_ids = random_uuids()
+        self._new_ids = RandomUUIDs()
         self._statements: dict[str, duckdb.Statement] = {}
         self.last_seq = self.stored_seq()
         self.unconfirmed: tuple[int, list[Receipt]] | None = None
