@@ -86,13 +86,13 @@ def _rivals(records: list[Record]) -> Figure | None:
     found = [record for record in of(records, "ingest") if rival_of(record) not in ("", "no-store", "one-worker")]
     if not found:
         return None
-    figure, axes = _figure("Durable events per second, divided by those of an endpoint on …", "", "ratio")
+    figure, axes = _figure("Durable events per second, divided by those of an endpoint on …", "contender, connections", "ratio")
     found.sort(key=lambda one: (rival_of(one), one["connections"]))
-    labels = [f"{rival_of(one)}\n{one['connections']} connections" for one in found]
+    labels = [f"{rival_of(one)}\n{one['connections']}" for one in found]
     bars = axes.bar(labels, [one["ratio"] for one in found], color=COLORS[0])
     axes.bar_label(bars, fmt="%.2f")
     axes.axhline(1, color=COLORS[5], linewidth=1)
-    axes.tick_params(axis="x", labelsize=8)
+    axes.grid(visible=False, axis="x")
     return figure
 
 

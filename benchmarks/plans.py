@@ -11,7 +11,7 @@ Plan = dict[str, list[tuple[str, ...]]]
 FULL: Plan = {
     "ingest": [
         ("ingest", *CONNECTIONS),
-        *(("ingest", "--interface", "asgi", "--connections", "32", "128", "--beside", rival) for rival in BESIDE),
+        *(("ingest", "--interface", "asgi", "--connections", "8", "32", "128", "--beside", rival) for rival in BESIDE),
         ("ingest", "--workers", "4", "--connections", "128"),
         ("batches",),
     ],
