@@ -172,7 +172,7 @@
         });
       })
       .catch((after) => {
-        after = after * 1e3 || Math.min(6e4, 500 << failures++);
+        after = after * 1e3 || Math.min(6e4, 500 * 2 ** failures++);
         retryAt = Date.now() + after;
         waiting.forEach((event) => keep(event, after + LEASE));
       })

@@ -346,6 +346,23 @@ def test_retry_after_is_heeded(world: World, browser: Browser) -> None:
     assert world.door.posts == 2
 
 
+def test_a_server_that_is_away_for_long_is_asked_once_a_minute(world: World, browser: Browser) -> None:
+    """Half a second after the first failure, then twice as long each time, up to a minute; however many there are."""
+    browser.before_pages(
+        "window.delays = []; const later = window.setTimeout;"
+        "window.setTimeout = (action, delay) => { delays.push(delay); return later(action, Math.min(delay, 20)) }"
+    )
+    browser.get(world.page("/", auto="off"))
+    wait_until(lambda: browser.js("!!oct.v"), "the script does not load")
+    world.door.tricks = [refuse] * 40
+    browser.execute_script("oct.eventT('one')")
+    world.events.arrived(1)
+    assert world.door.posts == 41
+    waited = [delay for delay in browser.js("delays") if delay > 400]
+    expected = [min(60_000, 500 * 2**failure) for failure in range(40)]
+    assert all(delay <= wanted < delay + 100 for delay, wanted in zip(waited, expected, strict=True))
+
+
 def test_a_slow_server_gets_each_event_once(world: World, browser: Browser) -> None:
     """What comes while a request is under way waits for its end."""
     browser.get(world.page("/", auto="off"))
