@@ -20,9 +20,9 @@ from benchmarks.workload import LIST_ID, bodies
 from falcon_events import EventTracking
 from falcon_events.http.endpoints import EVENTS
 from falcon_events.settings import Settings
-from falcon_events.store.batch import INSERT_EVENTS
+from falcon_events.store.entry import EventRow
 from falcon_events.store.opening import open_database
-from falcon_events.store.plan import EventRow
+from falcon_events.store.tables import INSERT_EVENTS
 
 BATCH = 1_000
 COLUMNS = ("body", "connections", "events/s", "DuckDB rows/s", "ratio", "min-max")
@@ -79,7 +79,7 @@ def insert(db: Path, requests: list[bytes]) -> float:
 def _row(seq: int, event: dict[str, Any], at: int) -> EventRow:
     visitor, external_id = event.get("UUID") or str(uuid.uuid4()), event.get("id") or "x"
     who = ("benchmark", LIST_ID, event["event"], visitor, external_id, event["email"])
-    return EventRow(seq, str(uuid.uuid4()), *who, at, at, event["properties"], None, None)
+    return EventRow(seq, str(uuid.uuid4()), *who, at, at, msgspec.Raw(msgspec.json.encode(event["properties"])), None, None)
 
 
 def measure(folder: Path, kind: str, given: argparse.Namespace, report: Report) -> list[dict[str, Any]]:

@@ -23,8 +23,8 @@ from benchmarks.workload import LIST_ID, SEED, page_view, zipf
 from falcon_events.http.endpoints import PROPERTIES
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue
-from falcon_events.store.batch import LAST_SEQ
 from falcon_events.store.opening import open_database
+from falcon_events.store.tables import LAST_SEQ
 
 LISTS = range(LIST_ID, LIST_ID + 8)
 TYPES = ("pageView", "identify", "test", "signup", "conversion", "download", "unsubscribe", "searched")

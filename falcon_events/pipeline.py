@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access, Principal
 from falcon_events.addresses import Addresses
@@ -41,6 +43,8 @@ from falcon_events.visitors import RandomUUIDs, derived_uuid
 from falcon_events.waiting import Steps
 
 logger = logging.getLogger(__name__)
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Pipeline:
@@ -178,12 +182,32 @@ class Pipeline:
             failures.append(self._contract.unknown_list)
         if request is None or account is None:
             raise InvalidRequest(422, failures)
-        event = self._new_event(request, account, size)
-        if isinstance(event, Tracked):
-            return event
+        external_id = request.external_id or next(self._uuids)
+        visitor = request.visitor or self._visitor(request)
+        if request.is_test:
+            event_id = request.event_id or next(self._uuids)
+            return Tracked(visitor, external_id, identify_event_sent=False, event_id=event_id)
         address = (yield from self._addresses.kept(sender.address)) if self._keeps_addresses else None
         bot = not_a_visitor(sender, own=request.is_own_traffic, from_a_page=sender.origin is not None)
-        return ruled(event, self._directory.rules_of(request.list_id), bot, address)
+        rules = self._directory.rules_of(request.list_id)
+        properties, traits = ruled(request.properties, request.traits, rules, bot)
+        return NewEvent(
+            request.event_id,
+            account,
+            request.list_id,
+            request.event,
+            visitor,
+            external_id,
+            request.email,
+            request.occurred_at,
+            request.received_at,
+            _encode(properties),
+            _encode(traits) if traits else None,
+            size,
+            client_timestamp=request.client_timestamp,
+            client_address=address,
+            dropped=bot is not None and rules.bots == "drop",
+        )
 
     def properties(self, params: Params, sender: Sender) -> Steps[tuple[int, dict[str, list[str]]]]:
         """A list's id and its property names by event type.
@@ -211,28 +235,6 @@ class Pipeline:
         except Exception:
             self._store.refused[100005] += 1
             return _unforeseen()
-
-    def _new_event(self, request: EventRequest, account: str, size: int) -> Tracked | NewEvent:
-        external_id = request.external_id or next(self._uuids)
-        visitor = request.visitor or self._visitor(request)
-        if request.is_test:
-            event_id = request.event_id or next(self._uuids)
-            return Tracked(visitor, external_id, identify_event_sent=False, event_id=event_id)
-        return NewEvent(
-            request.event_id,
-            account,
-            request.list_id,
-            request.event,
-            visitor,
-            external_id,
-            request.email,
-            request.occurred_at,
-            request.received_at,
-            request.properties,
-            request.traits,
-            size,
-            client_timestamp=request.client_timestamp,
-        )
 
     def _visitor(self, request: EventRequest) -> str:
         namespace = self._store.uuid_namespace

@@ -4,36 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from falcon_events.store.records import NewEvent
 from falcon_events.store.rights import ListRules
 
 BOT = "$bot"
 REDACTED = "[redacted]"
 
 
-def ruled(event: NewEvent, rules: ListRules, bot: str | None, address: str | None) -> NewEvent:
-    """The event as its list has it stored.
+def ruled(
+    properties: dict[str, Any], traits: dict[str, Any] | None, rules: ListRules, bot: str | None
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """An event's properties and traits as its list has them stored.
 
     Args:
-        event: as it came.
+        properties: as they came.
+        traits: as they came.
         rules: the list's.
         bot: why it is no visitor's, or None where it seems to be one's.
-        address: what is kept of the client's address.
     """
-    if bot is None and address is None and not rules.denied and not rules.redacted:
-        return event
-    properties, traits = _allowed(event.properties, rules), event.traits and _allowed(event.traits, rules)
+    if rules.denied or rules.redacted:
+        properties, traits = _allowed(properties, rules), traits and _allowed(traits, rules)
     if bot is not None and rules.bots == "tag":
         properties = {**properties, BOT: bot}
-    return msgspec.structs.replace(
-        event,
-        properties=properties,
-        traits=traits,
-        client_address=address,
-        dropped=bot is not None and rules.bots == "drop",
-    )
+    return properties, traits
 
 
 def _allowed(properties: dict[str, Any], rules: ListRules) -> dict[str, Any]:

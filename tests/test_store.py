@@ -7,28 +7,56 @@ import random
 import shutil
 import threading
 import uuid
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 
 from falcon_events import EventsError, EventTracking, StoreClosed, StoreError, StoreLocked, StoreMissing, StoreUnavailable
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue
+from falcon_events.store.entry import Entry
 from falcon_events.store.migrations import MIGRATIONS, SCHEMA_VERSION
 from falcon_events.store.opening import open_database
 from falcon_events.store.pending import Pending, Turnstile
-from falcon_events.store.plan import Plan
-from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.store.records import NewEvent, Outcome, Receipt
 from falcon_events.store.store import Store
-from tests.harness import Credentials, make_store
+from tests.harness import Credentials, make_store, wait_until
 
 
-def wait(futures: list[Pending[Receipt]], timeout: float) -> None:
+class Submitted:
+    """An event that was handed to a store alone, and what becomes of it."""
+
+    def __init__(self, store: Store, event: NewEvent) -> None:
+        self._future: Future[list[Outcome]] = store.submit([event])
+        self.done = self._future.done
+
+    def exception(self, timeout: float = 60) -> EventsError | None:
+        """Why it was not stored, or None."""
+        (outcome,) = self._future.result(timeout)
+        return None if isinstance(outcome, Receipt) else outcome
+
+    def result(self, timeout: float = 60) -> Receipt:
+        """Its receipt."""
+        (outcome,) = self._future.result(timeout)
+        if not isinstance(outcome, Receipt):
+            raise outcome
+        return outcome
+
+
+def submit(store: Store, event: NewEvent) -> Submitted:
+    """Hands an event to a store alone."""
+    return Submitted(store, event)
+
+
+def wait(submitted: list[Submitted], timeout: float) -> None:
     """Until each has a receipt or an error."""
-    for future in futures:
-        future.exception(timeout)
+    for one in submitted:
+        one.exception(timeout)
 
 
 def new_event(**changes: Any) -> NewEvent:
@@ -47,7 +75,11 @@ def new_event(**changes: Any) -> NewEvent:
         "traits": None,
         "size": 100,
     }
-    return NewEvent(**{**values, **changes})
+    values |= changes
+    for name in ("properties", "traits"):
+        if isinstance(values[name], dict):
+            values[name] = msgspec.json.encode(values[name])
+    return NewEvent(**values)
 
 
 def rows(db: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -65,23 +97,23 @@ def store(db: Path) -> Any:
     store.close()
 
 
-def hold_writer(store: Store) -> threading.Event:
-    """Keeps the writer busy until the event is set."""
+def hold_intake(store: Store) -> threading.Event:
+    """Keeps the store busy, so that events wait, until the event is set."""
     held, go = threading.Event(), threading.Event()
 
     def task(_: object) -> None:
         held.set()
         go.wait(60)
 
-    store.run(task)
+    store._open_writer().alone(task)
     held.wait(60)
     return go
 
 
 def test_events_that_wait_together_are_committed_together(store: Store, db: Path) -> None:
     """Group commit: what has gathered while the writer was busy goes into as few transactions as fit."""
-    go = hold_writer(store)
-    futures = [store.submit(new_event()) for _ in range(40)]
+    go = hold_intake(store)
+    futures = [submit(store, new_event()) for _ in range(40)]
     assert not any(future.done() for future in futures)
     go.set()
     wait(futures, 60)
@@ -97,15 +129,16 @@ def test_events_that_wait_together_are_committed_together(store: Store, db: Path
         {"event_id": "no uuid"},
         {"occurred_at": 2**65},
         {"list_id": 2**70},
-        {"properties": {"a": float("inf"), "b": "\ud800"}},
+        {"properties": b"no json"},
+        {"client_timestamp": -(2**70)},
         {"email": "\ud800"},
     ],
     ids=str,
 )
 def test_an_event_that_the_database_refuses_hurts_no_other(store: Store, db: Path, poison: dict[str, Any]) -> None:
     """A refused batch is halved until the culprit stands alone: it gets an error, all others are stored."""
-    go = hold_writer(store)
-    futures = [store.submit(new_event(**(poison if number == 7 else {}))) for number in range(15)]
+    go = hold_intake(store)
+    futures = [submit(store, new_event(**(poison if number == 7 else {}))) for number in range(15)]
     go.set()
     wait(futures, 60)
     errors = [future.exception() for future in futures]
@@ -118,30 +151,30 @@ def test_an_event_that_the_database_refuses_hurts_no_other(store: Store, db: Pat
 
 def test_a_full_queue_refuses_at_once_and_keeps_what_it_has(store: Store, db: Path) -> None:
     """Past the limit of events the answer is StoreUnavailable with a time to retry; what waits is stored."""
-    go = hold_writer(store)
-    futures = [store.submit(new_event()) for _ in range(50)]
+    go = hold_intake(store)
+    futures = [submit(store, new_event()) for _ in range(50)]
     with pytest.raises(StoreUnavailable) as refused:
-        store.submit(new_event())
+        submit(store, new_event())
     assert refused.value.status == 503
     assert refused.value.retry_after_s >= 1
     assert "queue is full" in str(store.health())
     go.set()
     wait(futures, 60)
     assert store.health() is None
-    store.submit(new_event()).result(60)
+    submit(store, new_event()).result(60)
     store.close()
     assert rows(db, "select count(*) from events") == [(51,)]
 
 
 def test_the_queue_is_bounded_in_bytes_too(store: Store) -> None:
     """A few large events fill the queue as many small ones do."""
-    go = hold_writer(store)
-    futures = [store.submit(new_event(size=60_000)) for _ in range(2)]
+    go = hold_intake(store)
+    futures = [submit(store, new_event(size=60_000)) for _ in range(2)]
     with pytest.raises(StoreUnavailable):
-        store.submit(new_event())
+        submit(store, new_event())
     go.set()
     wait(futures, 60)
-    store.submit(new_event()).result(60)
+    submit(store, new_event()).result(60)
 
 
 def test_a_task_that_fails_tells_its_caller_and_nobody_else(store: Store) -> None:
@@ -152,15 +185,15 @@ def test_a_task_that_fails_tells_its_caller_and_nobody_else(store: Store) -> Non
 
     with pytest.raises(duckdb.Error):
         store.run(task).result(60)
-    store.submit(new_event()).result(60)
+    submit(store, new_event()).result(60)
 
 
 def test_of_two_events_with_a_new_binding_in_one_batch_one_sends_identify(store: Store, db: Path) -> None:
     """Of simultaneous requests with one new binding one gets true, whatever the address's case."""
     visitor = str(uuid.uuid4())
-    go = hold_writer(store)
+    go = hold_intake(store)
     futures = [
-        store.submit(new_event(visitor=visitor, email=email)) for email in ("A@example.com", "a@Example.com", "b@example.com")
+        submit(store, new_event(visitor=visitor, email=email)) for email in ("A@example.com", "a@Example.com", "b@example.com")
     ]
     go.set()
     assert [future.result(60).identify_event_sent for future in futures] == [True, False, True]
@@ -177,8 +210,8 @@ def test_of_two_events_with_a_new_binding_in_one_batch_one_sends_identify(store:
 def test_a_repeat_in_the_same_batch_is_stored_once(store: Store, db: Path) -> None:
     """Two events of one EventID that wait together are one event, and get one answer."""
     event = new_event(event_id=str(uuid.uuid4()), email="a@example.com")
-    go = hold_writer(store)
-    first, second = store.submit(event), store.submit(event)
+    go = hold_intake(store)
+    first, second = submit(store, event), submit(store, event)
     go.set()
     assert not first.result(60).duplicate
     assert second.result(60).duplicate
@@ -190,10 +223,10 @@ def test_a_repeat_in_the_same_batch_is_stored_once(store: Store, db: Path) -> No
 def test_a_repeat_binds_nothing(store: Store, db: Path) -> None:
     """A repeat that comes with another address than the first leaves no binding, in the table or in memory."""
     event = new_event(event_id=str(uuid.uuid4()), email="a@example.com")
-    store.submit(event).result(60)
+    submit(store, event).result(60)
     other = new_event(event_id=event.event_id, visitor=event.visitor, email="b@example.com")
-    assert store.submit(other).result(60).duplicate
-    assert store.submit(new_event(visitor=event.visitor, email="b@example.com")).result(60).identify_event_sent
+    assert submit(store, other).result(60).duplicate
+    assert submit(store, new_event(visitor=event.visitor, email="b@example.com")).result(60).identify_event_sent
 
 
 def test_an_event_id_counts_as_new_when_its_window_is_over(db: Path) -> None:
@@ -202,7 +235,7 @@ def test_an_event_id_counts_as_new_when_its_window_is_over(db: Path) -> None:
     event = new_event(event_id=str(uuid.uuid4()))
 
     def later(seconds: int) -> Receipt:
-        return store.submit(new_event(event_id=event.event_id, received_at=event.received_at + seconds * 1_000_000)).result(60)
+        return submit(store, new_event(event_id=event.event_id, received_at=event.received_at + seconds * 1_000_000)).result(60)
 
     assert [later(seconds).duplicate for seconds in (0, 9, 11, 20, 22)] == [False, True, False, True, False]
     store.close()
@@ -215,7 +248,7 @@ def test_bindings_are_known_beyond_the_cache_and_across_openings(db: Path) -> No
 
     def track(store: Store) -> list[bool]:
         events = [new_event(visitor=visitor, email="a@example.com") for visitor in visitors]
-        return [store.submit(event).result(60).identify_event_sent for event in events]
+        return [submit(store, event).result(60).identify_event_sent for event in events]
 
     store = Store(db, Settings(binding_cache=5))
     assert all(track(store))
@@ -231,24 +264,28 @@ def test_bindings_are_known_before_they_are_in_their_table(db: Path) -> None:
     store = Store(db, Settings(binding_cache=1))
     visitors = [str(uuid.uuid4()) for _ in range(5)]
     events = [new_event(visitor=visitor, email="Ä@example.com".lower()) for visitor in visitors]
-    assert all(store.submit(event).result(60).identify_event_sent for event in events)
-    assert not any(store.submit(event).result(60).identify_event_sent for event in events)
-    committer = store._writer._committer  # type: ignore[union-attr]
-    write = committer._write
+    assert all(submit(store, event).result(60).identify_event_sent for event in events)
+    assert not any(submit(store, event).result(60).identify_event_sent for event in events)
+    tables = store._open_writer()._tables
+    apply = tables.apply
 
-    def write_and_fail(plan: Plan) -> None:
-        write(plan)
+    def apply_and_fail(entries: Sequence[Entry]) -> None:
+        tables.apply = apply  # type: ignore[method-assign]
+        apply(entries)
         raise duckdb.IOException("the commit's answer was lost")
 
-    committer._write = write_and_fail  # type: ignore[method-assign]
+    store.stats().result(60)
+    tables.apply = apply_and_fail  # type: ignore[method-assign]
     late = new_event(visitor=str(uuid.uuid4()), email="late@example.com")
-    assert store.submit(late).result(60).identify_event_sent
-    committer._write = write  # type: ignore[method-assign]
-    assert not store.submit(late).result(60).identify_event_sent
-    shutil.copy(db, db.with_name("copy.duckdb"))
-    shutil.copy(f"{db}.wal", db.with_name("copy.duckdb.wal"))
+    assert submit(store, late).result(60).identify_event_sent
+    with pytest.raises(StoreUnavailable):
+        store.stats().result(60)
+    wait_until(lambda: store.health() is None, "the store is not mended")
+    assert not submit(store, late).result(60).identify_event_sent
+    for end in ("", ".wal", ".journal-a", ".journal-b"):
+        shutil.copy(f"{db}{end}", db.with_name(f"copy.duckdb{end}"))
     after_crash = Store(db.with_name("copy.duckdb"), Settings(fold_events=1))  # so that a fold comes in between
-    assert not any(after_crash.submit(event).result(60).identify_event_sent for event in [*events, late])
+    assert not any(submit(after_crash, event).result(60).identify_event_sent for event in [*events, late])
     for closing in (store, after_crash):
         closing.close()
         assert rows(closing.path, "select count(*), count(distinct visitor) from bindings") == [(6, 6)]
@@ -258,9 +295,9 @@ def test_bindings_are_known_before_they_are_in_their_table(db: Path) -> None:
 def test_traits_are_kept_for_a_binding_that_is_not_in_its_table_yet(store: Store, db: Path) -> None:
     """The fold leaves the traits that came before it."""
     event = new_event(visitor=str(uuid.uuid4()), email="a@example.com")
-    store.submit(event).result(60)
-    store.submit(new_event(visitor=event.visitor, email="a@example.com", traits={"a": 1})).result(60)
-    store.submit(new_event(visitor=event.visitor, email="a@example.com", traits={"b": 2})).result(60)
+    submit(store, event).result(60)
+    submit(store, new_event(visitor=event.visitor, email="a@example.com", traits={"a": 1})).result(60)
+    submit(store, new_event(visitor=event.visitor, email="a@example.com", traits={"b": 2})).result(60)
     store.close()
     assert rows(db, "select traits, bound_at = make_timestamp(1700000000000000) from bindings") == [('{"a":1,"b":2}', True)]
 
@@ -268,14 +305,14 @@ def test_traits_are_kept_for_a_binding_that_is_not_in_its_table_yet(store: Store
 def test_traits_are_merged_name_by_name(store: Store, db: Path) -> None:
     """Later traits win, within a batch and across batches; a null is a value like any other."""
     visitor = str(uuid.uuid4())
-    go = hold_writer(store)
+    go = hold_intake(store)
     waiting = [
-        store.submit(new_event(visitor=visitor, email="a@example.com", traits=traits)) for traits in ({"a": 1, "b": 1}, {"b": 2})
+        submit(store, new_event(visitor=visitor, email="a@example.com", traits=traits)) for traits in ({"a": 1, "b": 1}, {"b": 2})
     ]
     go.set()
     wait(waiting, 60)
-    store.submit(new_event(visitor=visitor, email="A@example.com", traits={"c": None, "a": {"x": [1]}})).result(60)
-    store.submit(new_event(visitor=visitor, email="a@example.com")).result(60)
+    submit(store, new_event(visitor=visitor, email="A@example.com", traits={"c": None, "a": {"x": [1]}})).result(60)
+    submit(store, new_event(visitor=visitor, email="a@example.com")).result(60)
     store.close()
     assert rows(db, "select traits from bindings") == [('{"a":{"x":[1]},"b":2,"c":null}',)]
 
@@ -289,7 +326,7 @@ def test_the_catalogue_is_exact_whatever_is_folded(db: Path) -> None:
     for _ in range(120):
         list_id, event = chance.choice((1, 2)), chance.choice(("pageView", "test", "Ünï"))
         names = chance.sample(["", "$browser", "a/b", "~", 'quo"te', "nul\0l", "Ä", "😀", "a.b", "*"], chance.randrange(4))
-        store.submit(new_event(list_id=list_id, event=event, properties={n: chance.choice(values) for n in names})).result(60)
+        submit(store, new_event(list_id=list_id, event=event, properties={n: chance.choice(values) for n in names})).result(60)
         expected[list_id].setdefault(event, set()).update(names)
         assert store.properties(list_id).result(60) == {e: sorted(n) for e, n in sorted(expected[list_id].items())}
     for list_id in (1, 2):
@@ -306,8 +343,8 @@ def test_the_catalogue_is_exact_whatever_is_folded(db: Path) -> None:
 
 def test_a_recount_tells_when_the_catalogue_is_wrong(store: Store) -> None:
     """What somebody changed in the catalogue by hand shows."""
-    store.submit(new_event()).result(60)
-    store.run(lambda connection: catalogue.fold(connection, 1)).result(60)
+    submit(store, new_event()).result(60)
+    store._open_writer().alone(lambda connection: catalogue.fold(connection, 1)).result(60)
     assert not store.recount(1).result(60).differs
     store.run(lambda connection: connection.execute("update event_properties set name = 'other'").fetchall()).result(60)
     recount = store.recount(1).result(60)
@@ -345,20 +382,20 @@ def test_a_closed_store_says_so_and_closes_twice(db: Path) -> None:
     store.open()
     store.close()
     store.close()
-    for use in (lambda: store.submit(new_event()), lambda: store.properties(1), store.open):
+    for use in (lambda: store.submit([new_event()]), lambda: store.properties(1), store.open):
         with pytest.raises(StoreClosed):
             use()
     assert store.health() is not None
     never_opened = Store(db, Settings())
     never_opened.close()
     with pytest.raises(StoreClosed):
-        never_opened.submit(new_event())
+        never_opened.submit([new_event()])
 
 
 def test_closing_commits_what_was_accepted_and_leaves_no_log(store: Store, db: Path) -> None:
     """Events that wait when close() is called are stored, folded and checkpointed."""
-    go = hold_writer(store)
-    futures = [store.submit(new_event()) for _ in range(30)]
+    go = hold_intake(store)
+    futures = [submit(store, new_event()) for _ in range(30)]
     closer = threading.Thread(target=store.close)
     closer.start()
     go.set()
@@ -473,12 +510,15 @@ def test_the_file_is_written_for_every_supported_duckdb(db: Path) -> None:
 
 def test_a_failed_database_is_opened_anew(store: Store, db: Path) -> None:
     """After a fatal error the writer opens the file again; events are taken, and nothing is doubled."""
-    store.submit(new_event()).result(60)
+    submit(store, new_event()).result(60)
     store.properties(1).result(60)
     writer = store._writer
     assert writer is not None
-    store.run(lambda _: writer._recover(duckdb.FatalException("database has been invalidated"))).result(60)
-    store.submit(new_event()).result(60)
+    writer._tables.close()
+    writer.connection.close()
+    writer.fail("database has been invalidated")
+    wait_until(lambda: store.health() is None, "the store is not mended")
+    submit(store, new_event()).result(60)
     assert store.properties(1).result(60) == {"test": ["a"]}
     store.close()
     assert rows(db, "select count(*), max(seq) from events") == [(2, 2)]
@@ -487,10 +527,10 @@ def test_a_failed_database_is_opened_anew(store: Store, db: Path) -> None:
 def test_more_than_a_batch_is_answered_batch_by_batch(db: Path) -> None:
     """Threads that wait for a batch do not wait for the one behind it for ever, nor does one that gives up hold others back."""
     store = Store(db, Settings(batch_events=2))
-    go = hold_writer(store)
-    pending = [store.submit(new_event()) for _ in range(5)]
+    go = hold_intake(store)
+    pending = [submit(store, new_event()) for _ in range(5)]
     held = store.run(lambda connection: connection.execute("select 1").fetchall())
-    pending += [store.submit(new_event()) for _ in range(4)]
+    pending += [submit(store, new_event()) for _ in range(4)]
     for waiting in pending:
         with pytest.raises(TimeoutError):
             waiting.result(0.01)

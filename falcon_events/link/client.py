@@ -9,8 +9,7 @@ from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel
 from falcon_events.link.messages import Failed, Hello
-from falcon_events.store.pending import Pending
-from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.store.records import NewEvent, Outcome, Receipt
 
 QUESTIONS = 256
 
@@ -38,15 +37,11 @@ class Client:
             self.channel.end()
 
 
-def result_of(event: NewEvent, pending: Pending[Receipt]) -> bool | str | Receipt | None:
+def result_of(event: NewEvent, outcome: Outcome) -> bool | str | Receipt | None:
     """What became of an event, as Results tells it."""
-    error = pending.exception()
-    if isinstance(error, StoreUnavailable):
-        return error.failures[0].message
-    if error is not None:
-        return None
-    receipt = pending.result()
-    return receipt if receipt.duplicate or receipt.event_id != event.id else receipt.identify_event_sent
+    if isinstance(outcome, Receipt):
+        return outcome if outcome.duplicate or outcome.event_id != event.id else outcome.identify_event_sent
+    return outcome.failures[0].message if isinstance(outcome, StoreUnavailable) else None
 
 
 def failure_of(number: int, error: BaseException) -> Failed:

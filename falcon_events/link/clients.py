@@ -36,9 +36,8 @@ from falcon_events.link.messages import (
 )
 from falcon_events.link.operations import Operations
 from falcon_events.store import directory
-from falcon_events.store.files import log_of
-from falcon_events.store.pending import Pending
-from falcon_events.store.records import Metrics, NewEvent, OwnerState, Receipt
+from falcon_events.store.files import logs_of
+from falcon_events.store.records import Metrics, NewEvent, Outcome, OwnerState
 from falcon_events.store.rights import Changes
 from falcon_events.store.store import Store
 
@@ -190,7 +189,7 @@ class Clients:
     def _take(self, client: Client, message: messages.FromClient) -> None:
         match message:
             case Batch(number, events):
-                self._commit(client, number, messages.decode_events(events))
+                self._commit(client, number, events)
             case Ask():
                 self._ask(client, message)
             case Noted(version):
@@ -210,18 +209,15 @@ class Clients:
 
     def _commit(self, client: Client, number: int, events: list[NewEvent]) -> None:
         try:
-            pending = self._store.submit_all(events)
+            future = self._store.submit(events)
         except StoreUnavailable as refused:
             client.send(Results(number, [refused.failures[0].message] * len(events)))
             return
-        if not pending:
-            client.send(Results(number, []))
-            return
 
-        def answer(_: Pending[Receipt]) -> None:
-            client.send(Results(number, [result_of(event, one) for event, one in zip(events, pending, strict=True)]))
+        def answer(done: Future[list[Outcome]]) -> None:
+            client.send(Results(number, [result_of(*one) for one in zip(events, done.result(), strict=True)]))
 
-        pending[-1].add_done_callback(answer)  # the writer takes and answers them in order
+        future.add_done_callback(answer)
 
     def _ask(self, client: Client, ask: Ask) -> None:
         client.questions.acquire()
@@ -251,7 +247,6 @@ class Clients:
         """What a monitoring system wants to know."""
         measures, waiting = self._store.measures()
         path = self._store.path
-        log = log_of(path)
         refused: Counter[int] = Counter()
         with self._changed:
             for counts in self._refused.values():
@@ -266,7 +261,7 @@ class Clients:
             owner_changes=generation,
             owner_started_at=self._since.timestamp(),
             file_bytes=path.stat().st_size if path.exists() else 0,
-            log_bytes=log.stat().st_size if log.exists() else 0,
+            log_bytes=sum(log.stat().st_size for log in logs_of(path) if log.exists()),
             healthy=self._store.health() is None,
         )
 

@@ -17,7 +17,7 @@ from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnav
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused
 from falcon_events.link.connecting import Connector
-from falcon_events.link.messages import Answer, Counted, Failed, Leave, Log, News, Noted, Results, Welcome
+from falcon_events.link.messages import Answer, Batch, Counted, Failed, Leave, Log, News, Noted, Results, Welcome
 from falcon_events.link.outbox import CANNOT_NOW, CLOSED, LOST, Outbox, settle
 from falcon_events.link.process import mind, unforked
 from falcon_events.link.questions import UNKNOWN, Questions, give_up
@@ -190,8 +190,8 @@ class Link:
         while self._transmitter.channel is not None and (batch := self._outbox.next_batch()) is not None:
             number, events = batch
             try:
-                frame = messages.encode_batch(number, events)
-            except Exception:  # what no JSON text can hold, from a caller that did not go through the contract
+                frame = messages.encode(Batch(number, events))
+            except Exception:  # what no text can hold, from a caller that did not go through the contract
                 logger.exception("%d events cannot be sent", len(events))
                 settle(self._outbox.answered(number), [None] * len(events))
             else:
@@ -210,7 +210,7 @@ class Link:
             self._transmitter.connect(channel)
             self._outbox.drop_expired()
             for number, events in self._outbox.sent_before():
-                self._transmitter.send(messages.encode_batch(number, events))
+                self._transmitter.send(messages.encode(Batch(number, events)))
             for ask in self._questions.asks():
                 self._transmitter.send(messages.encode(ask))
             self._pump()

@@ -9,7 +9,7 @@ import msgspec
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.rights import Changes, Snapshot
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised with every change to these messages: processes of two releases refuse each other instead of guessing."""
 
 
@@ -29,8 +29,7 @@ class Batch(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Events to commit; answered by Results of the same number."""
 
     number: int
-    events: bytes
-    """A list of NewEvent in JSON, which has numbers of any size, as the events' properties may."""
+    events: list[NewEvent]
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -114,12 +113,5 @@ FromClient = Hello | Batch | Ask | Noted | Counted | Leave
 FromOwner = Welcome | Results | Answer | Failed | News | Log
 
 encode = msgspec.msgpack.Encoder().encode
-_encode_events = msgspec.json.Encoder().encode
-decode_events = msgspec.json.Decoder(list[NewEvent]).decode
 decode_from_client = msgspec.msgpack.Decoder(FromClient).decode
 decode_from_owner = msgspec.msgpack.Decoder(FromOwner).decode
-
-
-def encode_batch(number: int, events: list[NewEvent]) -> bytes:
-    """The frame of a batch."""
-    return encode(Batch(number, _encode_events(events)))

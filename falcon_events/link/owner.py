@@ -19,7 +19,7 @@ from falcon_events.errors import EventsError, StoreLocked
 from falcon_events.link.clients import Clients
 from falcon_events.link.place import socket_path
 from falcon_events.settings import Settings
-from falcon_events.store.files import FileLock, check_access, set_log_aside
+from falcon_events.store.files import FileLock, check_access, set_logs_aside
 from falcon_events.store.store import Store
 
 LOCK_WAIT_S = 0.2
@@ -88,9 +88,8 @@ class Owner:
 
     def _replaced(self) -> None:
         """Makes room for an owner of the file that stands there now; the log belongs to the one that has gone."""
-        aside = set_log_aside(self._db)
-        if aside is not None:
-            logger.critical("the log of the file that was replaced is kept as %s", aside)
+        for aside in set_logs_aside(self._db):
+            logger.critical("a log of the file that was replaced is kept as %s", aside)
         os._exit(1)
 
 

@@ -118,6 +118,14 @@ def read_properties(connection: duckdb.DuckDBPyConnection, list_id: int, hint: i
     return _by_event(connection.execute(PROPERTIES, {"list_id": list_id, "hint": hint}).fetchall())
 
 
+def with_names(properties: dict[str, list[str]], more: dict[str, set[str]]) -> dict[str, list[str]]:
+    """The property names of a list, and those of events that are not in the tables yet."""
+    if not more:
+        return properties
+    together = {event: more.get(event, set()).union(properties.get(event, ())) for event in properties.keys() | more.keys()}
+    return {event: sorted(together[event]) for event in sorted(together)}
+
+
 def recount(connection: duckdb.DuckDBPyConnection, list_id: int) -> Recount:
     """Counts a list's catalogue afresh from all its events and compares the kept one with it."""
     connection.begin()

@@ -75,6 +75,25 @@ def log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
 
 
+def journals_of(path: Path) -> tuple[Path, Path]:
+    """The two files that the journal of a store is written to in turn."""
+    return path.with_name(f"{path.name}.journal-a"), path.with_name(f"{path.name}.journal-b")
+
+
+def logs_of(path: Path) -> tuple[Path, ...]:
+    """What belongs to a store's file as long as it is there: the database's log, and the journal."""
+    return log_of(path), *journals_of(path)
+
+
+def sync(path: Path) -> None:
+    """Has the system write a file or folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class Watched:
     """A file under its name: deleted or replaced while it is open, it is still written to, and nobody finds that again.
 
@@ -108,15 +127,15 @@ class Watched:
         return found.st_dev, found.st_ino
 
 
-def set_log_aside(path: Path) -> Path | None:
-    """Renames the log of a store whose file has been replaced: it belongs to the old one. Its new path, if there was one."""
-    log = log_of(path)
-    aside = log.with_name(f"{log.name}.replaced-{time.time_ns()}")
-    try:
-        log.rename(aside)
-    except FileNotFoundError:
-        return None
-    return aside
+def set_logs_aside(path: Path) -> list[Path]:
+    """Renames the logs of a store whose file has been replaced: they belong to the old one. Their new paths."""
+    moved = []
+    for log in logs_of(path):
+        aside = log.with_name(f"{log.name}.replaced-{time.time_ns()}")
+        with contextlib.suppress(FileNotFoundError):
+            log.rename(aside)
+            moved.append(aside)
+    return moved
 
 
 def check_access(path: Path, *, create: bool) -> None:
@@ -131,7 +150,7 @@ def check_access(path: Path, *, create: bool) -> None:
         StoreError: the file or its folder cannot be read or written.
     """
     if not path.exists():
-        if (log := log_of(path)).exists():
+        if log := next((log for log in logs_of(path) if log.exists()), None):
             raise StoreError(f"{path} is missing, but its log {log.name} is there. Put the file back, or move the log away.")
         if not create:
             raise StoreMissing(f"{path} does not exist. Give the path of a store, or start `falcon-events serve` to make one.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import duckdb
 
 from falcon_events.errors import EventsError
+from falcon_events.store.files import sync
 from falcon_events.store.opening import STORAGE_VERSION
 from falcon_events.store.records import Table
 
@@ -66,15 +66,6 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
                 left.unlink(missing_ok=True)
         raise EventsError(f"{target} cannot be written: {' '.join(str(error).split())}") from error
     return target.stat().st_size
-
-
-def sync(path: Path) -> None:
-    """Has the system write a file or folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def quoted(text: str) -> str:

@@ -109,7 +109,9 @@ create table dropped_events (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB)
+_JOURNAL = "alter table meta add column journal_applied bigint default 0"
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL)
 """Step n leads from schema version n to n + 1; a step, once released, never changes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

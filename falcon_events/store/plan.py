@@ -1,12 +1,15 @@
-"""What one batch is to write: repeats, bindings and identify events, worked out event by event; no database."""
+"""What one batch leads to: repeats, bindings and identify events, worked out event by event; no database."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from falcon_events.errors import EventsError
+from falcon_events.store.entry import DroppedRow, Entry, EventIDRow, EventRow, TraitsRow, encode, encoded
 from falcon_events.store.records import NewEvent, Receipt
 
 EventKey = tuple[str, str]
@@ -14,87 +17,57 @@ EventKey = tuple[str, str]
 Binding = tuple[int, str, str]
 """A visitor and an email address, lower-cased, within a list."""
 
-
-class EventRow(msgspec.Struct, gc=False):
-    """A row of the table events, as INSERT_EVENTS reads it."""
-
-    seq: int
-    event_id: str
-    account_id: str
-    list_id: int
-    event: str
-    visitor: str
-    external_id: str
-    email: str | None
-    occurred_at: int
-    received_at: int
-    properties: dict[str, Any]
-    client_timestamp: int | None
-    client_address: str | None
+_is_uuid = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+_MOST_ID = 2**63
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_800_000_000
+"""The years 1 to 9999, in microseconds since 1970."""
+_decode_traits = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-class EventIDRow(msgspec.Struct, gc=False):
-    """A row of the table event_ids: an answer that a repeat gets again."""
+class KnownBinding(msgspec.Struct):
+    """What is known of a binding that a batch may write: since when, at which seq of its identify event, and the traits."""
 
-    account_id: str
-    event_id: str
-    visitor: str
-    external_id: str
-    identify_event_sent: bool
-    stored_at: int
-
-
-class BindingRow(msgspec.Struct, gc=False):
-    """A row of the table bindings; traits are the merged ones."""
-
-    list_id: int
-    visitor: str
-    email: str
-    traits: dict[str, Any] | None
     bound_at: int
-
-
-class DroppedRow(msgspec.Struct, gc=False):
-    """What a row of the table dropped_events grows by."""
-
-    list_id: int
-    events: int
-    first_seen: int
-    last_seen: int
+    seq: int
+    traits: dict[str, Any] | None = None
 
 
 class Plan:
-    """What one transaction is to write.
+    """What one entry of the journal is to hold; nobody is told of it before that is synced.
 
     Args:
+        number: the entry's.
         last_seq: the last seq given out before it.
         repeats: the answers of known EventIDs; None for one whose time has run out, but whose row is still there.
-        bindings: the rows of bindings that the batch may write; None for one that is not in the table yet.
+        bindings: the bindings that the batch may write; None for one that is new.
         new_ids: for events without an id.
         stored: the receipts of events that came before, by id and time of receipt, and were stored without anybody being told.
     """
 
     def __init__(
         self,
+        number: int,
         last_seq: int,
         repeats: dict[EventKey, Receipt | None],
-        bindings: dict[Binding, BindingRow | None],
+        bindings: dict[Binding, KnownBinding | None],
         new_ids: Iterator[str],
-        stored: dict[tuple[str, int], Receipt] | None = None,
+        stored: dict[tuple[str, int], Receipt],
     ) -> None:
         self.last_seq = last_seq
         self.receipts: list[Receipt] = []
-        self.rows: list[EventRow] = []
-        self.dropped: dict[int, DroppedRow] = {}
-        self.new_event_ids: list[EventIDRow] = []
-        self.expired_event_ids: list[EventIDRow] = []
-        self.new_bindings: dict[Binding, BindingRow] = {}
+        self.new_bindings: dict[Binding, KnownBinding] = {}
         """Their identify events tell of them; rows of the table they become with a later fold."""
-        self.changed_traits: dict[Binding, BindingRow] = {}
+        self.changed_traits: dict[Binding, KnownBinding] = {}
+        self.event_ids: list[EventIDRow] = []
+        self.renewed_event_ids: list[EventIDRow] = []
+        self.dropped: dict[int, DroppedRow] = {}
+        self._number = number
+        self._rows: list[EventRow] = []
+        self.bindings = bindings
         self._repeats = repeats
-        self._bindings = bindings
         self._new_ids = new_ids
-        self._stored = stored or {}
+        self._stored = stored
 
     def add(self, event: NewEvent) -> None:
         """Works out what the next event leads to."""
@@ -103,19 +76,16 @@ class Plan:
             self._drop(event)
             self.receipts.append(Receipt(event_id, event.visitor, event.external_id, identify_event_sent=False))
             return
-        key = (event.account_id, event_id)
         if event.again and (stored := self._stored.get((event_id, event.received_at))) is not None:
             self.receipts.append(stored)
             return
-        if event.event_id and (first := self._repeats.get(key)) is not None:
+        if event.event_id and (first := self._repeats.get((event.account_id, event_id))) is not None:
             self.receipts.append(first)
             return
-        newly_bound = self._bind(event)
         is_identify = event.event == "identify"
+        newly_bound = self._bind(event, self.last_seq + 1)
         sent = newly_bound or is_identify
-        properties = event.properties
-        if sent and event.email is not None and "emailAddress" not in properties:
-            properties = {**properties, "emailAddress": event.email}
+        properties = identifying(event) if sent else event.properties
         if sent and not is_identify:
             # Before its event: an export that is read in again then finds the visitor bound and makes no second one.
             self._add_row(event, next(self._new_ids), "identify", properties)
@@ -123,9 +93,26 @@ class Plan:
         receipt = Receipt(event_id, event.visitor, event.external_id, sent)
         self.receipts.append(receipt)
         if event.event_id:
+            key = (event.account_id, event_id)
             row = EventIDRow(*key, event.visitor, event.external_id, sent, event.received_at)
-            (self.expired_event_ids if key in self._repeats else self.new_event_ids).append(row)
+            (self.renewed_event_ids if key in self._repeats else self.event_ids).append(row)
             self._repeats[key] = msgspec.structs.replace(receipt, duplicate=True)
+
+    def entry(self) -> Entry | None:
+        """The entry, or None where there is nothing to keep: every event was known."""
+        if not (self._rows or self.changed_traits or self.dropped):
+            return None
+        traits = [TraitsRow(*binding, known.traits, known.bound_at) for binding, known in self.changed_traits.items()]
+        return Entry(
+            self._number,
+            self.last_seq,
+            len(self._rows),
+            events=encoded(self._rows),
+            traits=encoded(traits),
+            event_ids=encoded(self.event_ids),
+            renewed_event_ids=encoded(self.renewed_event_ids),
+            dropped=encoded(list(self.dropped.values())),
+        )
 
     def _drop(self, event: NewEvent) -> None:
         at = event.received_at
@@ -133,27 +120,23 @@ class Plan:
         row.events += 1
         row.first_seen, row.last_seen = min(row.first_seen, at), max(row.last_seen, at)
 
-    def _bind(self, event: NewEvent) -> bool:
+    def _bind(self, event: NewEvent, seq: int) -> bool:
         """Whether the event's address was not yet bound to its visitor; takes in its traits too."""
         binding = binding_of(event)
-        if binding is None or binding not in self._bindings:
+        if binding is None or binding not in self.bindings:
             return False  # no address, or a binding known from memory without traits to change
-        row = self._bindings[binding]
-        if newly_bound := row is None:
-            row = BindingRow(*binding, None, event.received_at)
-            self._bindings[binding] = self.new_bindings[binding] = row
-        if event.traits:
-            row.traits = {**(row.traits or {}), **event.traits}
-            self.changed_traits[binding] = row
+        known = self.bindings[binding]
+        if newly_bound := known is None:
+            known = KnownBinding(event.received_at, seq)
+            self.bindings[binding] = self.new_bindings[binding] = known
+        if event.traits is not None and (traits := _decode_traits(event.traits)):
+            known.traits = {**(known.traits or {}), **traits}
+            self.changed_traits[binding] = known
         return newly_bound
 
-    def known_bindings(self) -> Iterable[Binding]:
-        """The bindings that are in the table once this plan is committed."""
-        return (binding for binding, row in self._bindings.items() if row is not None)
-
-    def _add_row(self, event: NewEvent, event_id: str, name: str, properties: dict[str, Any]) -> None:
+    def _add_row(self, event: NewEvent, event_id: str, name: str, properties: bytes) -> None:
         self.last_seq += 1
-        self.rows.append(
+        self._rows.append(
             EventRow(
                 seq=self.last_seq,
                 event_id=event_id,
@@ -165,7 +148,7 @@ class Plan:
                 email=event.email,
                 occurred_at=event.occurred_at,
                 received_at=event.received_at,
-                properties=properties,
+                properties=msgspec.Raw(properties),
                 client_timestamp=event.client_timestamp,
                 client_address=event.client_address,
             )
@@ -175,3 +158,23 @@ class Plan:
 def binding_of(event: NewEvent) -> Binding | None:
     """The binding that an event asks for, if it has an address; addresses bind whatever their case."""
     return None if event.email is None else (event.list_id, event.visitor, event.email.lower())
+
+
+def identifying(event: NewEvent) -> bytes:
+    """The properties of an identify event: with the address, unless they name one."""
+    properties = event.properties
+    if event.email is None or (b'"emailAddress"' in properties and "emailAddress" in _decode_properties(properties)):
+        return properties
+    comma = b"" if properties == b"{}" else b","
+    return properties[:-1] + comma + b'"emailAddress":' + encode(event.email) + b"}"
+
+
+def check(event: NewEvent) -> None:
+    """Raises EventsError for what no row can hold: the answer is out before the database could say so."""
+    if not _is_uuid(event.visitor) or not (event.id is None or _is_uuid(event.id)):
+        raise EventsError("The database refuses an event: its ids must be UUIDs in lower case.")
+    moments = (event.occurred_at, event.received_at, event.client_timestamp or 0)
+    if not 0 <= event.list_id < _MOST_ID or min(moments) < _FIRST_US or max(moments) >= _LAST_US:
+        raise EventsError("The database refuses an event: its list or its time is out of range.")
+    if event.properties[:1] != b"{" or event.properties[-1:] != b"}":
+        raise EventsError("The database refuses an event: its properties are no object in JSON.")

@@ -33,6 +33,7 @@ class Readers:
         connection: Callable[[], duckdb.DuckDBPyConnection],
         read: Callable[[duckdb.DuckDBPyConnection], T],
         *,
+        before: Callable[[], object] = lambda: None,
         aside: bool = False,
     ) -> Future[T]:
         """Reads with a cursor of the connection.
@@ -40,10 +41,12 @@ class Readers:
         Args:
             connection: the writer's present one.
             read: what to do with the cursor.
+            before: waits for what has to be there to be read.
             aside: whether it may take long.
         """
 
         def job() -> T:
+            before()  # outside the gate, which whoever has to do something first may want to close
             with self._gate.shared():
                 return read(self._cursor(connection()))
 

@@ -7,14 +7,17 @@ from typing import Any
 
 import msgspec
 
+from falcon_events.errors import EventsError
+
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """An event to store. Times are microseconds since 1970, UTC; uuids are lower-case text.
 
     `event_id` is the sender's own id, under which the event may come again; without one, `own_id` is the event's id, or it
-    gets one when it is stored. `size` is about how many bytes the event takes while it waits. `again` says that it was sent
-    before and its outcome is unknown: it is looked for among the stored ones first. `client_timestamp` is the sender's own
-    Timestamp, where `occurred_at` may be corrected. A `dropped` event is only counted.
+    gets one when it is stored. `properties` and `traits` are JSON objects, encoded once, by whoever took the request: no
+    number, of whatever size, is read and written again on its way. `size` is about how many bytes the event takes while it
+    waits. `again` says that it was sent before and its outcome is unknown: it is looked for among the stored ones first.
+    `client_timestamp` is the sender's own Timestamp, where `occurred_at` may be corrected. A `dropped` event is only counted.
     """
 
     event_id: str | None
@@ -26,8 +29,8 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     email: str | None
     occurred_at: int
     received_at: int
-    properties: dict[str, Any]
-    traits: dict[str, Any] | None
+    properties: bytes
+    traits: bytes | None
     size: int
     own_id: str | None = None
     again: bool = False
@@ -41,7 +44,7 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
         return self.event_id or self.own_id
 
 
-class Receipt(msgspec.Struct, frozen=True, array_like=True):
+class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was committed for one event: its answer, or the first one's where it is a repeat."""
 
     event_id: str
@@ -49,6 +52,10 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
     external_id: str
     identify_event_sent: bool
     duplicate: bool = False
+
+
+Outcome = Receipt | EventsError
+"""What became of an event: it was committed, or why not."""
 
 
 class TypeCount(msgspec.Struct, frozen=True):

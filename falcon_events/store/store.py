@@ -16,20 +16,19 @@ import duckdb
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue, checking, maintenance, persons, reads, shown
-from falcon_events.store.files import FileLock, log_of
+from falcon_events.store.files import FileLock, log_of, sync
+from falcon_events.store.intake import Intake
 from falcon_events.store.opening import open_database
-from falcon_events.store.pending import Pending
 from falcon_events.store.personal import Erased, Visitor
-from falcon_events.store.queue import Task
 from falcon_events.store.readers import Readers
-from falcon_events.store.records import Check, Measures, NewEvent, Receipt, Recount, Selection, Sizes, Stats, Table
-from falcon_events.store.writer import Writer
+from falcon_events.store.records import Check, Measures, NewEvent, Outcome, Recount, Selection, Sizes, Stats, Table
+from falcon_events.store.writer import Task, Writer
 
 T = TypeVar("T")
 
 
 class Store:
-    """Events in a DuckDB file: one writer, short reads beside it.
+    """Events in a DuckDB file with a journal before it: one intake, one writer, short reads beside them.
 
     Constructing it touches nothing; the file is opened and threads start with open(), or with the first use.
 
@@ -63,6 +62,7 @@ class Store:
         self._locked = lock is not None
         self._lock_wait_s = settings.lock_wait_s
         self._writer: Writer | None = None
+        self._intake: Intake | None = None
         self._readers = Readers()
         self.uuid_namespace = b""
         """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
@@ -97,7 +97,7 @@ class Store:
                 raise
             ((namespace,),) = writer.run(lambda c: c.execute("select uuid_namespace from meta").fetchall()).result()
             self.uuid_namespace = namespace.bytes
-            self._writer = writer
+            self._writer, self._intake = writer, Intake(writer, self._settings)
             atexit.register(_close, weakref.ref(self))
 
     def close(self) -> None:
@@ -106,9 +106,12 @@ class Store:
             if self._closed:
                 return
             self._closed = True
-            self._readers.close()
-            if self._writer is not None:
+            if self._writer is not None and self._intake is not None:
+                self._intake.close()
+                self._readers.close()
                 self._writer.close()
+            else:
+                self._readers.close()
             if self._lock is not None:
                 self._lock.release()
 
@@ -117,22 +120,25 @@ class Store:
         """Whether the database cannot be used at present; closing it might then write into a file that is not there."""
         return self._writer is not None and self._writer.failure is not None
 
-    def submit(self, event: NewEvent) -> Pending[Receipt]:
-        """Queues an event; there is a receipt once it is committed and synced to disk.
+    def submit(self, events: Sequence[NewEvent]) -> Future[list[Outcome]]:
+        """Queues events, all of them or none; they have their outcomes, in order, once they are committed and synced to disk.
 
         Raises:
-            StoreUnavailable: the store cannot take it now; nothing was kept.
+            StoreUnavailable: the store cannot take them now; nothing was kept.
         """
-        return self._open_writer().submit([event])[0]
-
-    def submit_all(self, events: Sequence[NewEvent]) -> list[Pending[Receipt]]:
-        """Queues events, all of them or none; they are answered in this order. Raises as submit() does."""
-        return self._open_writer().submit(events)
+        self._open_writer()
+        assert self._intake is not None
+        return self._intake.submit(events)
 
     def properties(self, list_id: int) -> Future[dict[str, list[str]]]:
         """The names of a list's properties by event type, both in code-point order, exact at this moment."""
-        hint = self._open_writer().folded_seq
-        return self._read(lambda connection: catalogue.read_properties(connection, list_id, hint))
+        writer = self._open_writer()
+
+        def read(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+            journaled = writer.backlog.names(list_id)  # before the tables: what is in neither now is in the tables by then
+            return catalogue.with_names(catalogue.read_properties(connection, list_id, writer.upkeep.folded_seq), journaled)
+
+        return self._readers.read(lambda: writer.connection, read)
 
     def recount(self, list_id: int) -> Future[Recount]:
         """The same counted afresh from every event of the list, and whether the catalogue differs from it."""
@@ -155,7 +161,8 @@ class Store:
     def measures(self) -> tuple[Measures, int]:
         """What the writer has done, and how many events wait for it."""
         writer = self._open_writer()
-        return writer.meters.state(), writer.waiting()
+        assert self._intake is not None
+        return writer.meters.state(), self._intake.waiting()
 
     def run(self, task: Task) -> Future[Any]:
         """Runs a piece of work of the access tables on the writing connection."""
@@ -167,9 +174,9 @@ class Store:
 
         def task(connection: duckdb.DuckDBPyConnection) -> None:
             reads.delete_list(connection, list_id)
-            writer.reload_bindings()
+            writer.knowledge.load_bindings()
 
-        return writer.run(task)
+        return writer.alone(task)
 
     def personal_data(self, visitor: Visitor) -> Future[bytes]:
         """All that is stored of a person, as PersonalData in JSON: properties may have numbers that nothing else can hold."""
@@ -184,12 +191,12 @@ class Store:
         writer = self._open_writer()
 
         def task(connection: duckdb.DuckDBPyConnection) -> Erased:
-            writer.fold()
+            writer.upkeep.fold(1)
             erased = persons.erase(connection, visitor)
-            writer.reload_bindings()
+            writer.knowledge.load_bindings()
             return erased
 
-        return writer.run(task)
+        return writer.alone(task)
 
     def sql(self, query: str) -> Future[Table]:
         """The rows of one statement that only looks."""
@@ -214,7 +221,7 @@ class Store:
             writer.reopen(lambda: self._replace_with(fresh))
             return Sizes(before, self.path.stat().st_size)
 
-        return writer.run(task)
+        return writer.alone(task)
 
     def _replace_with(self, fresh: Path) -> None:
         """Puts another file in the closed store's place."""
@@ -223,11 +230,11 @@ class Store:
             fresh.unlink()
             raise EventsError(f"{self.path} cannot be compacted now: its log could not be taken in. Try again later.")
         fresh.replace(self.path)
-        maintenance.sync(self.path.parent)
+        sync(self.path.parent)
 
     def purge_list(self, list_id: int) -> Future[object]:
         """Deletes what came in for a list after it was deleted."""
-        return self._open_writer().run(lambda connection: reads.purge_list(connection, list_id))
+        return self._open_writer().alone(lambda connection: reads.purge_list(connection, list_id))
 
     def aside(self, work: Callable[[], T]) -> Future[T]:
         """Runs something that waits for the store in a thread of its own."""
@@ -240,7 +247,7 @@ class Store:
             writer = self._open_writer()
         except (StoreUnavailable, StoreError) as error:
             return error.failures[0].message if isinstance(error, StoreUnavailable) else str(error)
-        if writer.failure is None and writer.is_full():
+        if writer.failure is None and self._intake is not None and self._intake.is_full():
             return "The event store's queue is full."
         return writer.failure
 
@@ -265,8 +272,9 @@ class Store:
             time.sleep(0.02)
 
     def _read(self, read: Callable[[duckdb.DuckDBPyConnection], T], *, aside: bool = False) -> Future[T]:
+        """Reads what the tables have once every event that is acknowledged by now is in them."""
         writer = self._open_writer()
-        return self._readers.read(lambda: writer.connection, read, aside=aside)
+        return self._readers.read(lambda: writer.connection, read, before=writer.take_in, aside=aside)
 
 
 def _close(store: weakref.ref[Store]) -> None:

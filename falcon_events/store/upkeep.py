@@ -11,8 +11,9 @@ import duckdb
 
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue
-from falcon_events.store.batch import BatchCommitter
+from falcon_events.store.knowledge import Knowledge
 from falcon_events.store.meters import Meters
+from falcon_events.store.tables import Tables
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ class Upkeep:
 
     Args:
         connection: the writing one.
-        committer: knows how far the events go, and the bindings that only events tell of.
+        tables: know how far the events go.
+        knowledge: knows the bindings that only events tell of.
         wal: the path of the log.
         settings: how far the catalogue may lag behind.
         clock: the current time in seconds since 1970.
@@ -46,7 +48,8 @@ class Upkeep:
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
-        committer: BatchCommitter,
+        tables: Tables,
+        knowledge: Knowledge,
         wal: Path,
         settings: Settings,
         clock: Callable[[], float],
@@ -54,7 +57,8 @@ class Upkeep:
         opening_s: float,
     ) -> None:
         self._connection = connection
-        self._committer = committer
+        self._tables = tables
+        self._knowledge = knowledge
         self._wal = wal
         self._settings = settings
         self._clock = clock
@@ -71,7 +75,7 @@ class Upkeep:
         self._checkpoint(IDLE_RESTART_S)
         if (now := time.monotonic()) >= self._next_expiry:
             self._next_expiry = now + EXPIRY_INTERVAL_S
-            self._committer.forget_expired_event_ids(int(self._clock() * 1e6))
+            self._tables.forget_event_ids(int((self._clock() - self._settings.event_id_window_s) * 1e6))
 
     def after_commit(self) -> None:
         """Does what can wait no longer."""
@@ -87,11 +91,13 @@ class Upkeep:
 
     def fold(self, least: int) -> None:
         """Takes the new events into the catalogue, if there are at least so many; very large ones in smaller portions."""
-        last = self._committer.last_seq
+        last = self._tables.last_seq
         while last - self.folded_seq >= least:
             began = time.perf_counter()
             try:
-                self._committer.fold_bindings()
+                if bindings := self._knowledge.unfolded_bindings(last):
+                    self._tables.fold_bindings(bindings)
+                    self._knowledge.folded(bindings)
                 catalogue.fold(self._connection, last)
             except duckdb.OutOfMemoryException:
                 if last - self.folded_seq == 1:
@@ -99,7 +105,7 @@ class Upkeep:
                 last = self.folded_seq + (last - self.folded_seq) // 2
                 least = 1
             else:
-                self.folded_seq, last = last, self._committer.last_seq
+                self.folded_seq, last = last, self._tables.last_seq
                 self._meters.folded(time.perf_counter() - began)
 
     def _checkpoint(self, most_s: float) -> None:

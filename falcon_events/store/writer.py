@@ -1,31 +1,33 @@
-"""The writer thread: takes whatever waits, commits it as one transaction, then answers; looks after the file when idle."""
+"""The writer: owns the database in a thread of its own; takes the journal into the tables, does tasks, looks after the file."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from falcon_events.errors import EventsError, StoreError, StoreUnavailable
+from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
 from falcon_events.settings import Settings
-from falcon_events.store.batch import BatchCommitter
-from falcon_events.store.faults import DEADLY, NOBODYS_FAULT, PASSING
+from falcon_events.store.applying import apply, refused_of, taken_in
+from falcon_events.store.backlog import CANNOT_NOW, Backlog
+from falcon_events.store.faults import DEADLY
 from falcon_events.store.files import Watched, log_of
+from falcon_events.store.knowledge import Knowledge
 from falcon_events.store.meters import Meters
-from falcon_events.store.pending import Pending
-from falcon_events.store.queue import Queue, Task, Waiting
-from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.store.tables import Tables
 from falcon_events.store.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
-CANNOT_NOW = "The event store cannot take the event now. Try again later."
+Task = Callable[[duckdb.DuckDBPyConnection], Any]
+
 IDLE_S = 1.0
 """How long nothing must come before the writer looks after the file."""
 MEND_S = 0.5
@@ -33,14 +35,17 @@ MEND_S = 0.5
 
 
 class Writer:
-    """Owns the writing connection, in a thread of its own.
+    """Owns the writing connection.
 
     Args:
         connect: opens the store's file and returns a connection; called again when the database has failed.
-        path: the store's file, for the size of the log beside it.
-        settings: the limits of queue, batches and catalogue.
+        path: the store's file; its logs are beside it.
+        settings: the limits of cache and catalogue.
         clock: the current time in seconds since 1970.
         replaced: called when another file stands in the place of the store's.
+
+    Raises:
+        StoreError: the file cannot be opened, or its journal not be taken in.
     """
 
     def __init__(
@@ -53,38 +58,30 @@ class Writer:
     ) -> None:
         self._connect = connect
         self._path = path
-        self._wal = log_of(path)
         self._replaced = replaced
         self._settings = settings
         self._clock = clock
-        self._queue = Queue(settings)
         self.meters = Meters()
-        self._open()
+        self.backlog = Backlog()
+        self.turn = threading.RLock()
+        """Held by whoever takes events in, and by whoever changes what the next ones lead to."""
         self.failure: str | None = None
         """Why the store takes no events at present, or None while it does."""
+        self._misplaced = self._journal_failed = self._closing = False
         self._next_mend = 0.0
-        self._misplaced = False
+        self._tasks: deque[tuple[Task, Future[Any]]] = deque()
+        opening_s = self._open()
+        try:
+            self.journal = taken_in(path, self.connection, self._tables)
+            self.number = self._tables.applied
+            """The number of the newest entry of the journal."""
+            self.knowledge = Knowledge(self.connection, self._tables.last_seq, settings)
+            self._look_after(opening_s)
+        except BaseException:
+            self._let_go()
+            raise
         self._thread = threading.Thread(target=self._run, name="falcon-events-writer", daemon=True)
         self._thread.start()
-
-    def _open(self) -> None:
-        began = time.monotonic()
-        self.connection = connection = self._connect()
-        opening_s = time.monotonic() - began
-        self._file = Watched(self._path)
-        self._committer = BatchCommitter(connection, self._settings.event_id_window_s, self._settings.binding_cache)
-        self._upkeep = Upkeep(connection, self._committer, self._wal, self._settings, self._clock, self.meters, opening_s)
-
-    def submit(self, events: Sequence[NewEvent]) -> list[Pending[Receipt]]:
-        """Queues events for the next commit, all or none; there is a receipt for each once it is synced to disk.
-
-        Raises:
-            StoreUnavailable: the queue is full, or the store has failed.
-            StoreClosed: close() was called.
-        """
-        if self.failure is not None:
-            raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
-        return self._queue.put(events)
 
     def run(self, task: Task) -> Future[Any]:
         """Queues a piece of work on the writing connection; the future gets what it returns or raises.
@@ -92,64 +89,58 @@ class Writer:
         Raises:
             StoreClosed: close() was called.
         """
-        return self._queue.put_task(task)
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+        with self.backlog.changed:
+            if self._closing:
+                raise StoreClosed
+            self._tasks.append((task, future))
+            self.backlog.changed.notify_all()
+        return future
 
-    @property
-    def folded_seq(self) -> int:
-        """The catalogue's watermark."""
-        return self._upkeep.folded_seq
+    def alone(self, task: Task) -> Future[Any]:
+        """Queues a piece of work that finds every event in the tables, while no new ones are taken in. Raises as run() does."""
 
-    def waiting(self) -> int:
-        """How many events and tasks wait."""
-        return len(self._queue)
+        def work(_: duckdb.DuckDBPyConnection) -> Any:
+            with self.turn:
+                self._apply_everything()
+                return task(self.connection)
 
-    def is_full(self) -> bool:
-        """Whether the next event would be refused."""
-        return self._queue.is_full()
+        return self.run(work)
+
+    def take_in(self) -> None:
+        """Returns once the tables have every event that is journaled by now; raises StoreUnavailable where they cannot."""
+        self.backlog.take_in(lambda: self.failure is not None)
+
+    def wait_for_room(self) -> None:
+        """Returns once not too much is journaled that the tables do not have."""
+        self.backlog.wait_for_room(lambda: self.failure is not None)
+
+    def journal_failed(self, error: OSError) -> None:
+        """Nothing more is journaled before the files have been made anew: it is not known what is in them."""
+        self._journal_failed = True
+        self.fail(f"the journal cannot be written: {error.strerror or error}")
 
     def close(self) -> None:
-        """Commits what waits, folds, checkpoints and ends the thread."""
-        self._queue.close()
+        """Takes the journal in, folds, checkpoints and ends the thread; no event may be taken in any more."""
+        with self.backlog.changed:
+            self._closing = True
+            self.backlog.changed.notify_all()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def reload_bindings(self) -> None:
-        """Fills the cache of known bindings anew; to be called from within a task that deleted some."""
-        self._committer.load_bindings()
-
-    def fold(self) -> None:
-        """Takes every event into the catalogue; to be called from within a task."""
-        self._upkeep.fold(1)
-
     def reopen(self, between: Callable[[], object]) -> None:
-        """Closes the database, does something to its file, and opens it again; to be called from within a task."""
-        self._committer.close()
-        self.connection.close()
+        """Closes the database, does something to its file, and opens it again; to be called from within alone()."""
+        self.knowledge.close()
+        self._let_go()
         try:
             between()
         finally:
-            self._open()
+            opening_s = self._open()
+            self.knowledge.reconnect(self.connection)
+            self._look_after(opening_s)
 
-    def _run(self) -> None:
-        while True:
-            if self.failure is not None:
-                self._mend()
-            batch, task = self._queue.next(IDLE_S)
-            if batch:
-                self._commit(batch)
-                self._guarded(self._upkeep.after_commit)
-            elif task is not None:
-                self._do(*task)
-            elif self._queue.closed:
-                break
-            elif self.failure is None:
-                self._tidy()
-        if self.failure is None:
-            self._guarded(self._upkeep.at_the_end)
-            self._committer.close()
-            self.connection.close()
-
-    def _stands(self) -> bool:
+    def stands(self) -> bool:
         """Whether the file still stands under its name; where not, nothing more is written to it."""
         trouble = self._file.trouble()
         if trouble is None:
@@ -162,87 +153,131 @@ class Writer:
                 self._replaced()
         return False
 
+    def _open(self) -> float:
+        """Opens the database; how long that took, in seconds."""
+        began = time.monotonic()
+        self.connection = self._connect()
+        opening_s = time.monotonic() - began
+        self._file = Watched(self._path)
+        self._tables = Tables(self.connection)
+        return opening_s
+
+    def _look_after(self, opening_s: float) -> None:
+        log = log_of(self._path)
+        self.upkeep = Upkeep(
+            self.connection, self._tables, self.knowledge, log, self._settings, self._clock, self.meters, opening_s
+        )
+
+    def _let_go(self) -> None:
+        self._tables.close()
+        self.connection.close()
+
+    def _run(self) -> None:
+        while True:
+            task = self._next()
+            if self.failure is not None:
+                self._mend()
+            elif self.backlog.is_due():
+                self._apply()
+            elif task is None and not self._closing:
+                self._tidy()
+            if task is not None:
+                self._do(*task)
+            elif self._closing:
+                break
+        self._end()
+
+    def _next(self) -> tuple[Task, Future[Any]] | None:
+        """The next task, or None when something else is to be done, or nothing has come for a while."""
+        changed, idle_at = self.backlog.changed, time.monotonic() + IDLE_S
+        with changed:
+            while not (self._tasks or self._closing):
+                left_s = (idle_at if self.failure is None else self._next_mend) - time.monotonic()
+                due_s = None if self.failure is not None else self.backlog.due_s()
+                if left_s <= 0 or due_s == 0:
+                    return None
+                changed.wait(left_s if due_s is None else min(due_s, left_s))
+            return self._tasks.popleft() if self._tasks else None
+
+    def _end(self) -> None:
+        self._next_mend = 0.0
+        if self.failure is not None:
+            self._mend()
+        if self.failure is None:
+            self._guarded(self._apply_everything)
+        if self.failure is None:
+            self._guarded(self.upkeep.at_the_end)
+            self.journal.close()
+            self.knowledge.close()
+            self._let_go()
+
+    def _apply(self) -> None:
+        """Writes the next entries of the backlog into the tables."""
+        if not self.stands():
+            return
+        entries = self.backlog.first()
+        try:
+            apply(self._tables, entries, refused_of(self._path))
+        except (duckdb.Error, OSError) as error:
+            self.fail(str(error))
+            return
+        self._applied()
+        self._guarded(self.upkeep.after_commit)
+
+    def _applied(self) -> None:
+        """Lets go of what the tables have by now."""
+        self.journal.stored(self._tables.applied)
+        if entries := self.backlog.stored(self._tables.applied):
+            self.knowledge.stored(entries, self.connection)
+
+    def _apply_everything(self) -> None:
+        while self.failure is None and self.backlog.first():
+            self._apply()
+        if self.failure is not None:
+            raise StoreUnavailable(CANNOT_NOW)
+
+    def fail(self, reason: str) -> None:
+        """Nothing more is taken in before the store has been mended, which is tried at once, and then now and then."""
+        self.failure = f"The event store has failed: {reason}"
+        logger.error("%s", self.failure)
+        self._next_mend = 0.0
+        with self.backlog.changed:
+            self.backlog.changed.notify_all()
+
     def _mend(self) -> None:
         """Tries again what has failed, every now and then, however many wait."""
         if time.monotonic() < self._next_mend:
             return
         self._next_mend = time.monotonic() + MEND_S
-        if not self._misplaced:
-            self._reopen()
-        elif self._stands():
+        if not self.stands():
+            return
+        if self._misplaced:
             logger.warning("%s is back", self._path)
             self._misplaced = False
-            self.failure = None
-
-    def _commit(self, batch: list[Waiting]) -> None:
-        try:
-            if not self._stands():
-                raise StoreUnavailable(CANNOT_NOW)
-            began = time.perf_counter()
-            events = [waiting.event for waiting in batch]
-            receipts = self._committer.commit(events)
-            self.meters.committed(receipts, sum(event.dropped for event in events), time.perf_counter() - began)
-        except Exception as error:
-            recovered = self._recover(error)
-            if recovered is None:
-                self._refuse(batch, error)
+        with self.turn:
+            try:
+                self._mend_database()
+                if self._journal_failed:
+                    self._tables.skip(self.number)  # what could not be written for sure must not turn up later
+                    self.journal.start()
+                    self._journal_failed = False
+            except (duckdb.Error, StoreError, OSError) as error:
+                self.failure = f"The event store has failed: {error}"
                 return
-            receipts = recovered
-        for waiting, receipt in zip(batch, receipts, strict=True):
-            waiting.set_result(receipt)
-
-    def _refuse(self, batch: list[Waiting], error: Exception) -> None:
-        """Nothing of the batch was stored: halves it until the culprit stands alone, unless nobody is to blame."""
-        if len(batch) > 1 and self.failure is None and not isinstance(error, NOBODYS_FAULT):
-            middle = len(batch) // 2
-            self._commit(batch[:middle])
-            self._commit(batch[middle:])
-            return
-        logger.error(
-            "%d events cannot be stored, %s first", len(batch), batch[0].event.id or "one without EventID", exc_info=error
-        )
-        self.meters.failed(len(batch))
-        passing = self.failure is not None or isinstance(error, PASSING)
-        for waiting in batch:
-            waiting.set_exception(
-                StoreUnavailable(CANNOT_NOW)
-                if passing
-                else EventsError("The database refuses this event; the log has the details.")
-            )
-
-    def _recover(self, error: Exception) -> list[Receipt] | None:
-        """Makes the connection usable again; the batch's receipts if its commit took place after all, else None."""
-        unconfirmed = self._committer.unconfirmed
-        if isinstance(error, DEADLY):
-            logger.error("the database has failed and is opened anew: %s", error)
-            self._reopen()
-        if unconfirmed is None or self.failure is not None:
-            return None
-        last_seq, receipts = unconfirmed
-        self._committer.unconfirmed = None
-        try:
-            stored = self._committer.stored_seq()
-        except duckdb.Error as again:
-            logger.error("the database cannot be read and is opened anew: %s", again)
-            self._reopen()
-            if self.failure is not None:
-                return None
-            stored = self._committer.last_seq
-        if stored < last_seq:
-            return None
-        self._committer.last_seq = last_seq
-        return receipts
-
-    def _reopen(self) -> None:
-        """Opens the failed database anew; where that fails too, `failure` says why, and it is tried again when idle."""
-        try:
-            self._committer.close()
-            self.connection.close()
-            self._open()
             self.failure = None
-        except (duckdb.Error, StoreError) as error:
-            self.failure = f"The event store has failed: {error}"
-            logger.critical("the store cannot be opened anew: %s", error)
+            logger.warning("the store takes events again")
+
+    def _mend_database(self) -> None:
+        """Opens the database anew where it cannot be read, and writes into it what is journaled."""
+        try:
+            self._tables.look()
+        except duckdb.Error as error:
+            logger.error("the database is opened anew: %s", error)
+            self.reopen(lambda: None)
+        self._applied()
+        while entries := self.backlog.first():
+            apply(self._tables, entries, refused_of(self._path))
+            self._applied()
 
     def _do(self, task: Task, future: Future[Any]) -> None:
         try:
@@ -252,13 +287,14 @@ class Writer:
 
     def _tidy(self) -> None:
         """Nothing waits: a good moment for what would otherwise make somebody wait."""
-        if self._stands():
-            self._guarded(self._upkeep.when_idle)
+        if self.stands():
+            self._guarded(self.upkeep.when_idle)
 
     def _guarded(self, work: Callable[[], object]) -> None:
         """Does what can as well be done later."""
         try:
             work()
-        except duckdb.Error as error:
+        except (duckdb.Error, StoreUnavailable) as error:
             logger.warning("put off: %s", error)
-            self._recover(error)
+            if isinstance(error, DEADLY):
+                self.fail(str(error))
