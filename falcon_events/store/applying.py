@@ -11,10 +11,9 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from falcon_events.errors import StoreError
 from falcon_events.store.entry import Entry, decode_entry, decode_rows, encode
 from falcon_events.store.faults import PASSING
-from falcon_events.store.files import WRITABLE, sync
+from falcon_events.store.files import sync
 from falcon_events.store.journal import MARK_BYTES, Journal
 from falcon_events.store.tables import Tables
 
@@ -72,10 +71,7 @@ def taken_in(path: Path, connection: duckdb.DuckDBPyConnection, tables: Tables) 
         logger.info("taking in %d entries of the journal of %s", len(entries), path)
         for start in range(0, len(entries), TAKEN_AT_ONCE):
             apply(tables, entries[start : start + TAKEN_AT_ONCE], refused_of(path))
-    try:
-        journal.start()
-    except OSError as error:
-        raise StoreError(f"The journal of {path} cannot be made: {error.strerror}. {WRITABLE}") from error
+    journal.start()
     return journal
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import duckdb
 
 from falcon_events.store import catalogue
-from falcon_events.store.files import log_of
+from falcon_events.store.applying import refused_of
+from falcon_events.store.files import logs_of
 from falcon_events.store.records import Check
 
 SCANNED = ("accounts", "lists", "api_keys", "sessions", "events", "bindings", "event_ids", "event_types", "event_properties")
@@ -36,12 +37,14 @@ def check(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Check]:
 
 def _files(path: Path) -> list[Check]:
     found = []
-    for file in (path, log_of(path), path.with_name(path.name + ".lock")):
+    for file in (path, *logs_of(path), refused_of(path), path.with_name(path.name + ".lock")):
         if not file.exists():
             continue
         mode = stat.S_IMODE(file.stat().st_mode)
         ok = not mode & 0o077
         advice = "" if ok else f"; others may read it: chmod 600 {file}"
+        if file == refused_of(path):
+            ok, advice = False, f"{advice}; the database has refused these rows: please report this"
         found.append(Check(f"file {file.name}", ok, f"mode {mode:04o}, {file.stat().st_size} bytes{advice}"))
     return found
 

@@ -70,13 +70,16 @@ class Journal:
         """Makes the files anew; the database has all that they held.
 
         Raises:
-            OSError: they cannot be made.
+            StoreError: they cannot be made.
         """
         self._let_go()
-        for path in self._paths:
-            path.unlink(missing_ok=True)
-            self._files.append(_File(path, HEAD + self._mark))
-        sync(self._paths[0].parent)
+        try:
+            for path in self._paths:
+                path.unlink(missing_ok=True)
+                self._files.append(_File(path, HEAD + self._mark))
+            sync(self._paths[0].parent)
+        except OSError as error:
+            raise StoreError(f"The journal of the store cannot be made in {self._paths[0].parent}: {error.strerror}.") from error
 
     def append(self, number: int, entry: bytes) -> None:
         """Writes an entry and syncs it to disk.

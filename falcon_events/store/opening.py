@@ -96,8 +96,8 @@ def _explained(path: Path, error: duckdb.Error) -> StoreError:
         return StoreError(f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade with: pip install -U duckdb")
     if "WAL" in text or "wal" in text.replace(str(path), ""):
         return StoreError(
-            f"{log_of(path)} is damaged and cannot be taken in: {text} Restore {path} from a backup, or set the log aside "
-            f"by renaming it; then the store opens without the events that only the log has."
+            f"{log_of(path)} is damaged and cannot be taken in: {text} Restore {path} from a backup, or set the log and the "
+            f"journal beside it aside by renaming them; then the store opens without the events that only these have."
         )
     if "Could not read enough bytes" in text or isinstance(error, (duckdb.FatalException, duckdb.SerializationException)):
         return StoreError(f"{path} is damaged: {text} Restore it from a backup.")

@@ -9,7 +9,9 @@ from typing import TypeVar
 
 import duckdb
 
-from falcon_events.errors import StoreClosed
+from falcon_events.errors import StoreClosed, StoreUnavailable
+from falcon_events.store.backlog import CANNOT_NOW
+from falcon_events.store.faults import DEADLY
 from falcon_events.store.gate import Gate
 
 T = TypeVar("T")
@@ -48,7 +50,10 @@ class Readers:
         def job() -> T:
             before()  # outside the gate, which whoever has to do something first may want to close
             with self._gate.shared():
-                return read(self._cursor(connection()))
+                try:
+                    return read(self._cursor(connection()))
+                except (*DEADLY, duckdb.ConnectionException) as error:
+                    raise StoreUnavailable(CANNOT_NOW) from error  # the writer opens the database anew
 
         return self._submit(self._long if aside else self._short, job)
 

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 Task = Callable[[duckdb.DuckDBPyConnection], Any]
 
+FAILED = "The event store has failed: {}"
 IDLE_S = 1.0
 """How long nothing must come before the writer looks after the file."""
 MEND_S = 0.5
@@ -189,14 +190,14 @@ class Writer:
 
     def _next(self) -> tuple[Task, Future[Any]] | None:
         """The next task, or None when something else is to be done, or nothing has come for a while."""
-        changed, idle_at = self.backlog.changed, time.monotonic() + IDLE_S
-        with changed:
+        idle_at = time.monotonic() + IDLE_S
+        with self.backlog.changed:
             while not (self._tasks or self._closing):
                 left_s = (idle_at if self.failure is None else self._next_mend) - time.monotonic()
                 due_s = None if self.failure is not None else self.backlog.due_s()
                 if left_s <= 0 or due_s == 0:
                     return None
-                changed.wait(left_s if due_s is None else min(due_s, left_s))
+                self.backlog.changed.wait(left_s if due_s is None else min(due_s, left_s))
             return self._tasks.popleft() if self._tasks else None
 
     def _end(self) -> None:
@@ -238,7 +239,7 @@ class Writer:
 
     def fail(self, reason: str) -> None:
         """Nothing more is taken in before the store has been mended, which is tried at once, and then now and then."""
-        self.failure = f"The event store has failed: {reason}"
+        self.failure = FAILED.format(reason)
         logger.error("%s", self.failure)
         self._next_mend = 0.0
         with self.backlog.changed:
@@ -262,7 +263,7 @@ class Writer:
                     self.journal.start()
                     self._journal_failed = False
             except (duckdb.Error, StoreError, OSError) as error:
-                self.failure = f"The event store has failed: {error}"
+                self.failure = FAILED.format(error)
                 return
             self.failure = None
             logger.warning("the store takes events again")

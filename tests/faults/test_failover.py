@@ -19,21 +19,20 @@ KILLS = 6
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from falcon_events.store.batch import BatchCommitter
+from falcon_events.store.journal import Journal
 
-commit = BatchCommitter.commit
+append = Journal.append
 
 
-def commit_and_die(self, events):
-    receipts = commit(self, events)
+def append_and_die(self, number, entry):
+    append(self, number, entry)
     order = Path(os.environ["DIE_ORDER"])
     if order.exists():
         order.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
-    return receipts
 
 
-BatchCommitter.commit = commit_and_die
+Journal.append = append_and_die
 """
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events import EventTracking, StoreError, StoreLocked
+from falcon_events.store.files import logs_of
 from tests.harness import command, is_held, make_store, owner_of, plain, serving, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +76,8 @@ def test_a_damaged_log_stops_the_start_and_nothing_is_deleted(db: Path) -> None:
     with pytest.raises(StoreError, match=r"\.wal"):
         EventTracking(db).open()
     assert contents(db) == before
-    log.rename(db.with_name("aside"))
+    for path in logs_of(db):
+        path.rename(path.with_name(f"aside{path.suffix}"))
     with EventTracking(db) as tracking:
         assert tracking.stats().events >= 0
 

@@ -1,0 +1,212 @@
+"""The owner dies at each step of an event's way through the journal; the journal's files are torn, damaged, foreign."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from falcon_events import EventTracking, StoreError
+from falcon_events.store.files import journals_of, logs_of
+from tests.faults.common import Clients, assert_whole
+from tests.harness import fill_store, is_held, make_store, serving, wait_until
+
+ROOT = Path(__file__).parents[2]
+DIES = """
+import os, signal
+from pathlib import Path
+from falcon_events.store import backlog, journal, tables
+
+STEP, ORDER = os.environ["DIE_AT"], Path(os.environ["DIE_ORDER"])
+journal.ROTATED_BYTES = 4096
+
+
+def die(step):
+    if step == STEP and ORDER.exists():
+        ORDER.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wrap(owner, name, before=None, after=None):
+    function = getattr(owner, name)
+
+    def wrapped(*arguments, **named):
+        die(before)
+        result = function(*arguments, **named)
+        die(after)
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+write = journal._write
+
+
+def torn(descriptor, data, at):
+    if STEP == "in the write" and ORDER.exists() and data[:1] != bytes(1):
+        write(descriptor, data[: len(data) // 2], at)
+        die("in the write")
+    write(descriptor, data, at)
+
+
+journal._write = torn
+wrap(journal.Journal, "append", before="before the write", after="after the sync")
+wrap(journal, "_sync", before="before the sync")
+wrap(backlog.Backlog, "first", before="after the answer")
+wrap(tables.Tables, "_write", after="in the application")
+wrap(journal.Journal, "stored", before="after the application", after="after the journal's part is free")
+wrap(journal._File, "restart", after="in the rotation")
+"""
+STEPS = [
+    "before the write",
+    "in the write",
+    "before the sync",
+    "after the sync",
+    "after the answer",
+    "in the application",
+    "after the application",
+    "after the journal's part is free",
+    "in the rotation",
+]
+
+
+def dying(tmp_path: Path, step: str) -> tuple[dict[str, str], Path]:
+    """The environment in which an owner dies at a step, and the file that orders it to."""
+    hooks, order = tmp_path / "hooks", tmp_path / "order"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(DIES)
+    return {"PYTHONPATH": os.pathsep.join([str(hooks), str(ROOT)]), "DIE_ORDER": str(order), "DIE_AT": step}, order
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_owner_may_die_at_any_step(db: Path, tmp_path: Path, step: str) -> None:
+    """Whatever step an event has come to: acknowledged ones are stored, each once, and requests in flight succeed."""
+    env, order = dying(tmp_path, step)
+    credentials = make_store(db)
+    with serving(db, "asgi", env=env) as served, Clients(served.url, credentials) as clients:
+        for _ in range(3):
+            clients.wait_for(20)
+            order.touch()
+            wait_until(lambda: not order.exists(), f"nobody dies {step}", served)
+        clients.wait_for(20)
+        clients.stop()
+        assert not clients.given_up
+        assert clients.refused.keys() <= {503}
+        assert served.stop() == 0, served.log()
+    assert_whole(db, clients.acknowledged)
+    assert not any(path.exists() for path in journals_of(db))
+
+
+CRASH = """
+import os, sys
+from pathlib import Path
+from falcon_events import EventTracking
+from falcon_events.link.place import holder
+
+db = Path(sys.argv[1])
+tracking = EventTracking(db).open()
+for number in range(int(sys.argv[2])):
+    tracking.track(94, "load", email=f"v{number}@example.com", id=number, properties={f"name {number}": number})
+with tracking.store._lock:  # no new owner comes for this process
+    os.kill(holder(db), 9)
+    os.kill(os.getpid(), 9)
+"""
+EVENTS = 40
+
+
+@pytest.fixture
+def crashed(db: Path, tmp_path: Path) -> Path:
+    """A store whose owner has died with EVENTS events that only the journal has, and their identify events."""
+    with EventTracking(db) as tracking:
+        fill_store(tracking)
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text("from falcon_events.store import backlog\nbacklog.APPLIED_AFTER_S = 600\n")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(hooks), str(ROOT)])}
+    done = subprocess.run([sys.executable, "-c", CRASH, str(db), str(EVENTS)], cwd=ROOT, env=env, check=False)
+    assert done.returncode == -9
+    wait_until(lambda: not is_held(db), "the owner lives on")
+    return db
+
+
+def newest(db: Path) -> Path:
+    """The file of the journal that has its entries."""
+    return max(journals_of(db), key=lambda path: path.stat().st_size)
+
+
+def test_what_only_the_journal_has_is_taken_in_once(crashed: Path) -> None:
+    """Also where the database has been opened before, and the journal's files are still there: as after a crash in between."""
+    kept = {path: path.read_bytes() for path in journals_of(crashed)}
+    for _ in range(2):
+        with EventTracking(crashed) as tracking:
+            assert tracking.stats().events == 2 * EVENTS
+            names = tracking.properties(94)
+            assert names["load"] == sorted(f"name {number}" for number in range(EVENTS))
+            assert names["identify"] == sorted([*names["load"], "emailAddress"])
+            assert not tracking.track(94, "more", email="v0@example.com", id=0, properties={"isTest": True}).identify_event_sent
+            assert not tracking.recount(94).differs
+            assert [check for check in tracking.check() if not check.ok and check.name != "disk"] == []
+        assert not any(path.exists() for path in logs_of(crashed))
+        for path, content in kept.items():
+            path.write_bytes(content)
+            path.chmod(0o600)
+
+
+def test_a_torn_end_is_cut_off_and_told(crashed: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The last entry lacks its end: it was never acknowledged, so the store opens without it, and says so."""
+    path = newest(crashed)
+    content = path.read_bytes().rstrip(b"\0")
+    path.write_bytes(content[:-20])
+    with caplog.at_level(logging.WARNING, "falcon_events"), EventTracking(crashed) as tracking:
+        assert tracking.stats().events == 2 * (EVENTS - 1)
+        tracking.track(94, "load", email="new@example.com")
+    assert any("cut off" in record.getMessage() for record in caplog.records)
+    with EventTracking(crashed) as tracking:
+        assert tracking.stats().events == 2 * EVENTS
+
+
+@pytest.mark.parametrize("damage", ["middle", "first", "foreign", "gap"])
+def test_a_damaged_journal_stops_the_start_and_nothing_is_deleted(crashed: Path, tmp_path: Path, damage: str) -> None:
+    """The error names the files and both ways out; set aside, the store opens with what the database has."""
+    path = newest(crashed)
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"name 20")
+    if damage == "foreign":
+        other = tmp_path / "other.duckdb"
+        make_store(other)
+        shutil.copy(other, crashed)
+    elif damage == "gap":
+        with EventTracking(tmp_path / "copy.duckdb"):
+            pass
+        content[content.index(b"\xfeFEJ") : content.index(b"name 3")] = b"\0" * (
+            content.index(b"name 3") - content.index(b"\xfeFEJ")
+        )
+    else:
+        at = middle if damage == "middle" else content.index(b"name 0")
+        content[at : at + 5] = b"XXXXX"
+    path.write_bytes(content)
+    before = {path: path.read_bytes() for path in (crashed, *journals_of(crashed))}
+    with pytest.raises(StoreError, match=r"journal-.*(backup).*(aside)"):
+        EventTracking(crashed).open()
+    assert before == {path: path.read_bytes() for path in before}
+    for path in journals_of(crashed):
+        path.rename(path.with_name(f"aside{path.suffix}"))
+    with EventTracking(crashed) as tracking:
+        assert tracking.stats().events == 0
+
+
+def test_a_missing_file_whose_journal_is_there_is_not_made_anew(crashed: Path) -> None:
+    """The journal has what was acknowledged: the error says that it is there."""
+    crashed.rename(crashed.with_name("away"))
+    for path in logs_of(crashed)[:1]:
+        path.unlink(missing_ok=True)
+    with pytest.raises(StoreError, match="journal-a is there"):
+        EventTracking(crashed).open()
+    crashed.with_name("away").rename(crashed)
+    with EventTracking(crashed) as tracking:
+        assert tracking.stats().events == 2 * EVENTS
