@@ -47,13 +47,15 @@ def exposition(metrics: Metrics) -> bytes:
             yield refused
             yield histogram("batch_events", "Events in one commit.", measures.batches)
             yield histogram("commit_seconds", "How long a commit took.", measures.commits)
+            yield histogram("apply_seconds", "How long writing the journal into the tables took.", measures.applications)
             yield histogram("fold_seconds", "How long a fold into the catalogue took.", measures.folds)
             yield gauge("waiting_events", "Events that wait for their commit, in all processes.", metrics.waiting)
+            yield gauge("journaled_events", "Events in the journal that the tables do not have yet.", metrics.journaled)
             yield gauge("clients", "Processes that use the store.", metrics.clients)
             yield counter("owner_changes", "How often another process had to take the file over.", metrics.owner_changes)
             yield gauge("owner_start_time_seconds", "When the owner of the file started.", metrics.owner_started_at)
             yield gauge("file_bytes", "Size of the database file.", metrics.file_bytes)
-            yield gauge("log_bytes", "Size of the write-ahead log.", metrics.log_bytes)
+            yield gauge("log_bytes", "Size of the journal and of the write-ahead log.", metrics.log_bytes)
             yield gauge("healthy", "1 while events are taken, else 0.", float(metrics.healthy))
 
     registry = CollectorRegistry()

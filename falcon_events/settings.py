@@ -52,7 +52,7 @@ class Settings:
         "how many bytes of request bodies may wait for a commit, so that large events cannot fill the memory",
         1,
     )
-    batch_events: int = _setting(1_000, "events", "the most events that one transaction takes", 1)
+    batch_events: int = _setting(1_000, "events", "the most events that one commit takes", 1)
     fold_events: int = _setting(
         5_000,
         "events",

@@ -245,7 +245,7 @@ class Clients:
 
     def metrics(self) -> Metrics:
         """What a monitoring system wants to know."""
-        measures, waiting = self._store.measures()
+        measures, waiting, journaled = self._store.measures()
         path = self._store.path
         refused: Counter[int] = Counter()
         with self._changed:
@@ -257,6 +257,7 @@ class Clients:
             measures=measures,
             refused=dict(refused),
             waiting=waiting,
+            journaled=journaled,
             clients=clients,
             owner_changes=generation,
             owner_started_at=self._since.timestamp(),

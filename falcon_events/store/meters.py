@@ -34,12 +34,13 @@ class Histogram:
 
 
 class Meters:
-    """What the writer has done since the store was opened; written in its thread, read in any."""
+    """What has been done since the store was opened; written in the threads that do it, read in any."""
 
     def __init__(self) -> None:
         self._stored = self._duplicates = self._dropped = self._failed = 0
         self._batches = Histogram(BATCH_BOUNDS)
         self._commits = Histogram(SECONDS_BOUNDS)
+        self._applications = Histogram(SECONDS_BOUNDS)
         self._folds = Histogram(SECONDS_BOUNDS)
 
     def committed(self, receipts: list[Receipt], dropped: int, seconds: float) -> None:
@@ -55,6 +56,10 @@ class Meters:
         """Counts events that could not be stored."""
         self._failed += events
 
+    def applied(self, seconds: float) -> None:
+        """Counts a transaction that wrote journal entries into the tables."""
+        self._applications.observe(seconds)
+
     def folded(self, seconds: float) -> None:
         """Counts a fold."""
         self._folds.observe(seconds)
@@ -68,5 +73,6 @@ class Meters:
             self._failed,
             self._batches.state(),
             self._commits.state(),
+            self._applications.state(),
             self._folds.state(),
         )

@@ -8,7 +8,7 @@ import duckdb
 import msgspec
 
 from falcon_events.errors import EventsError, NotFound
-from falcon_events.store.files import log_of
+from falcon_events.store.files import logs_of
 from falcon_events.store.maintenance import quoted
 from falcon_events.store.records import DroppedCount, Selection, Stats, TypeCount
 from falcon_events.timestamps import format_timestamp
@@ -61,7 +61,6 @@ def stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
         ((version,),) = connection.execute("select schema_version from meta").fetchall()
     finally:
         connection.rollback()
-    wal = log_of(path)
     return Stats(
         events=sum(count.events for count in by_type),
         by_type=by_type,
@@ -70,7 +69,7 @@ def stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
         newest=max((count.last_seen for count in by_type), default=None),
         unfolded_events=tail,
         file_bytes=path.stat().st_size,
-        wal_bytes=wal.stat().st_size if wal.exists() else 0,
+        wal_bytes=sum(log.stat().st_size for log in logs_of(path) if log.exists()),
         schema_version=version,
         database_version=duckdb.__version__,
     )

@@ -159,6 +159,8 @@ class Measures(msgspec.Struct, frozen=True):
     failed: int
     batches: Distribution
     commits: Distribution
+    applications: Distribution
+    """Of journal entries into the tables."""
     folds: Distribution
 
 
@@ -169,6 +171,8 @@ class Metrics(msgspec.Struct, frozen=True):
     refused: dict[int, int]
     """Requests that were refused, by documented code, in all processes."""
     waiting: int
+    journaled: int
+    """Events that are committed to the journal and not in the tables yet."""
     clients: int
     owner_changes: int
     owner_started_at: float

@@ -158,11 +158,11 @@ class Store:
         """
         return self._read(lambda connection: reads.export(connection, selection, target, form), aside=True)
 
-    def measures(self) -> tuple[Measures, int]:
-        """What the writer has done, and how many events wait for it."""
+    def measures(self) -> tuple[Measures, int, int]:
+        """What has been done, how many events wait for their commit, and how many the tables do not have yet."""
         writer = self._open_writer()
         assert self._intake is not None
-        return writer.meters.state(), self._intake.waiting()
+        return writer.meters.state(), self._intake.waiting(), len(writer.backlog)
 
     def run(self, task: Task) -> Future[Any]:
         """Runs a piece of work of the access tables on the writing connection."""

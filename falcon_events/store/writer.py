@@ -180,8 +180,8 @@ class Writer:
                 self._mend()
             elif self.backlog.is_due():
                 self._apply()
-            elif task is None and not self._closing:
-                self._tidy()
+            elif task is None and not self._closing and self.stands():
+                self._guarded(self.upkeep.when_idle)  # a good moment for what would otherwise make somebody wait
             if task is not None:
                 self._do(*task)
             elif self._closing:
@@ -216,12 +216,13 @@ class Writer:
         """Writes the next entries of the backlog into the tables."""
         if not self.stands():
             return
-        entries = self.backlog.first()
+        began = time.perf_counter()
         try:
-            apply(self._tables, entries, refused_of(self._path))
+            apply(self._tables, self.backlog.first(), refused_of(self._path))
         except (duckdb.Error, OSError) as error:
             self.fail(str(error))
             return
+        self.meters.applied(time.perf_counter() - began)
         self._applied()
         self._guarded(self.upkeep.after_commit)
 
@@ -262,11 +263,10 @@ class Writer:
                     self._tables.skip(self.number)  # what could not be written for sure must not turn up later
                     self.journal.start()
                     self._journal_failed = False
+                self.failure = None
+                logger.warning("the store takes events again")
             except (duckdb.Error, StoreError, OSError) as error:
                 self.failure = FAILED.format(error)
-                return
-            self.failure = None
-            logger.warning("the store takes events again")
 
     def _mend_database(self) -> None:
         """Opens the database anew where it cannot be read, and writes into it what is journaled."""
@@ -285,11 +285,6 @@ class Writer:
             future.set_result(task(self.connection))
         except Exception as error:
             future.set_exception(error)
-
-    def _tidy(self) -> None:
-        """Nothing waits: a good moment for what would otherwise make somebody wait."""
-        if self.stands():
-            self._guarded(self.upkeep.when_idle)
 
     def _guarded(self, work: Callable[[], object]) -> None:
         """Does what can as well be done later."""
