@@ -43,7 +43,7 @@ def test_each_event_gets_the_answer_that_it_would_have_got_alone(api: Api) -> No
         event(event="", email="none"),
         event(event="conversion"),
         event(ListID=96),
-        event(ListID="95", event=name),
+        event(ListID="95", event=name, properties={"isTest": True}),  # other tests want that list without events
         "no object",
         event(event=name, properties={"isTest": True}),
         event(event=name, EventID="none"),

@@ -12,7 +12,7 @@ import msgspec
 
 from falcon_events.settings import Settings
 from falcon_events.store.entry import NOTHING, Entry, decode_event_ids, encode
-from falcon_events.store.event_ids import EventIDs
+from falcon_events.store.filter import Filter
 from falcon_events.store.plan import Binding, EventKey, KnownBinding, Plan, binding_of, check
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.statements import Statements
@@ -43,6 +43,10 @@ from (select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "
 join bindings as known
     on known.list_id = asked.r.list_id and known.visitor = asked.r.visitor and known.email = asked.r.email
 """
+COUNT_EVENT_IDS = "select count(*) from event_ids"
+EVENT_IDS = "select account_id, event_id::varchar from event_ids"
+COUNT_BINDINGS = "select count(*) from bindings"
+BINDINGS = "select list_id, visitor::varchar, email from bindings"
 NEWEST_BINDINGS = "select list_id, visitor::varchar, email from bindings order by bound_at desc limit $most"
 # Every new binding has its identify event, so the events past the catalogue's fold tell which the table lacks.
 UNFOLDED_BINDINGS = """
@@ -73,8 +77,10 @@ class Knowledge:
         self._unfolded: dict[Binding, KnownBinding] = {}
         self._traits: dict[Binding, tuple[int, KnownBinding]] = {}
         """Bindings whose traits are newer than the table's, and the last seq when they were."""
-        self._knows_all = False
-        self._event_ids = EventIDs()
+        self._bindings_filter = Filter(COUNT_BINDINGS, BINDINGS)
+        self._event_ids: dict[EventKey, tuple[Receipt, int]] = {}
+        """Answers of EventIDs that are not in the table yet, and when they were received."""
+        self._event_ids_filter = Filter(COUNT_EVENT_IDS, EVENT_IDS)
         self.reconnect(connection)
         self.load_bindings()
 
@@ -82,11 +88,12 @@ class Knowledge:
         """Reads over a cursor of this connection from now on."""
         self._connection = connection.cursor()
         self._statements = Statements(self._connection)
-        self._event_ids.fill(connection)
+        self._fill(connection)
 
     def close(self) -> None:
         """Closes the cursors: they would keep the database alive."""
-        self._event_ids.close()
+        self._event_ids_filter.close()
+        self._bindings_filter.close()
         self._connection.close()
 
     def plan(self, number: int, events: Sequence[NewEvent]) -> Plan:
@@ -108,10 +115,13 @@ class Knowledge:
     def took(self, plan: Plan) -> None:
         """Remembers what was journaled."""
         self.last_seq = plan.last_seq
-        self._event_ids.add(plan.event_ids)
-        self._event_ids.add(plan.renewed_event_ids)
+        for row in (*plan.event_ids, *plan.renewed_event_ids):
+            receipt = Receipt(row.event_id, row.visitor, row.external_id, row.identify_event_sent, duplicate=True)
+            self._event_ids[(row.account_id, row.event_id)] = (receipt, row.stored_at)
+        self._event_ids_filter.add((row.account_id, row.event_id) for row in plan.event_ids)
         if plan.bindings:
             with self._changing:
+                self._bindings_filter.add(plan.new_bindings)
                 self._unfolded.update(plan.new_bindings)
                 self._traits.update({binding: (plan.last_seq, known) for binding, known in plan.changed_traits.items()})
                 found = [binding for binding, known in plan.bindings.items() if known is not None]
@@ -122,13 +132,19 @@ class Knowledge:
         """Leaves to the tables what these entries had: they have been written; called in the connection's thread."""
         for entry in entries:
             for rows in (entry.event_ids, entry.renewed_event_ids):
-                if rows != NOTHING:
-                    self._event_ids.stored(decode_event_ids(rows))
-        self._event_ids.fill(connection)
+                for row in decode_event_ids(rows) if rows != NOTHING else ():
+                    key = (row.account_id, row.event_id)
+                    if (newest := self._event_ids.get(key)) and newest[1] == row.stored_at:  # else a later entry renews it
+                        del self._event_ids[key]
+        self._fill(connection)
         if self._traits:
             with self._changing:
                 last = entries[-1].last_seq
                 self._traits = {binding: newer for binding, newer in self._traits.items() if newer[0] > last}
+
+    def _fill(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._event_ids_filter.fill(connection, self._event_ids)
+        self._bindings_filter.fill(connection, self._unfolded)
 
     def unfolded_bindings(self, last_seq: int) -> dict[Binding, KnownBinding]:
         """The bindings that only events up to this one tell of."""
@@ -144,17 +160,14 @@ class Knowledge:
             self._shrink()
 
     def load_bindings(self) -> None:
-        """Fills the cache with the newest bindings: at the start, and after rows of that table were deleted.
-
-        While it holds them all, a binding that it lacks is new, and no look-up is needed to know that.
-        """
-        newest = self._connection.execute(NEWEST_BINDINGS, {"most": self._cache_size + 1}).fetchall()
+        """Fills the cache with the newest bindings: at the start, and after rows of that table were deleted."""
+        newest = self._connection.execute(NEWEST_BINDINGS, {"most": self._cache_size}).fetchall()
         found = self._connection.execute(UNFOLDED_BINDINGS).fetchall()
         with self._changing:
-            self._knows_all = len(newest) <= self._cache_size
-            self._bound = OrderedDict.fromkeys(reversed(newest[: self._cache_size]))
+            self._bound = OrderedDict.fromkeys(reversed(newest))
             self._unfolded = {(i, visitor, email.lower()): KnownBinding(at, seq) for i, visitor, email, at, seq in found}
             self._traits.clear()
+            self._bindings_filter.add(self._unfolded)
 
     def _repeats(self, events: Sequence[NewEvent]) -> dict[EventKey, Receipt | None]:
         """The answers of EventIDs that are known; None for one whose time has run out, but whose row is still there."""
@@ -164,9 +177,9 @@ class Knowledge:
             if not event.event_id:
                 continue
             key, since = (event.account_id, event.event_id), event.received_at - self._window_us
-            if (pending := self._event_ids.pending(key)) is not None:
-                repeats[key] = pending[0] if pending[1] > since else None
-            elif self._event_ids.may_be_stored(key):
+            if (newest := self._event_ids.get(key)) is not None:
+                repeats[key] = newest[0] if newest[1] > since else None
+            elif self._event_ids_filter.may_have(key):
                 asked[key] = since
         if asked:
             keys = [{"account_id": account, "event_id": event_id} for account, event_id in asked]
@@ -202,7 +215,7 @@ class Knowledge:
                 asked[binding] = msgspec.structs.replace(newest[1])
                 continue
             asked[binding] = None if known is None else msgspec.structs.replace(known)
-            if not self._knows_all or known is not None or binding in self._bound:
+            if self._bindings_filter.may_have(binding):
                 uncertain.append(binding)
         if uncertain:
             keys = [{"list_id": list_id, "visitor": visitor, "email": email} for list_id, visitor, email in uncertain]
@@ -215,7 +228,6 @@ class Knowledge:
     def _shrink(self) -> None:
         while len(self._bound) > self._cache_size:
             self._bound.popitem(last=False)
-            self._knows_all = False
 
     def _find(self, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
         return self._statements.run(sql, **parameters).fetchall()
