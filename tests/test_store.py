@@ -304,6 +304,31 @@ def test_the_catalogue_is_exact_whatever_is_folded(db: Path) -> None:
     }  # fmt: skip
 
 
+def test_property_queries_are_exact_while_the_catalogue_is_folded(db: Path) -> None:
+    """Whoever asks sees every event that is committed and no part of another, on every thread."""
+    store = Store(db, Settings(fold_events=2))
+    store.open()
+    ended = threading.Event()
+    answers: list[list[str]] = []
+
+    def ask() -> None:
+        while not ended.is_set():
+            answers.append(store.properties(1).result(60).get("test", []))
+
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    names = [f"p{number:03d}" for number in range(150)]
+    for number, name in enumerate(names, 1):
+        store.submit(new_event(properties={name: 1})).result(60)
+        assert store.properties(1).result(60) == {"test": names[:number]}
+    ended.set()
+    for asker in askers:
+        asker.join(60)
+    assert all(answer == names[: len(answer)] for answer in answers)
+    store.close()
+
+
 def test_a_recount_tells_when_the_catalogue_is_wrong(store: Store) -> None:
     """What somebody changed in the catalogue by hand shows."""
     store.submit(new_event()).result(60)
