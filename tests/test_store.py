@@ -496,6 +496,26 @@ def test_the_file_is_written_for_every_supported_duckdb(db: Path) -> None:
     assert tags.startswith("v1.5.0")
 
 
+def test_properties_are_compressed_by_zstd_in_new_files_and_in_copies(db: Path, tmp_path: Path) -> None:
+    """A third of the bytes; a file of before gets there with its next copy, whose schema is the same but for that."""
+    columns = "select column_name, data_type, is_nullable from duckdb_columns() where table_name = 'events' order by column_index"
+    used = """select distinct compression from pragma_storage_info('events')
+        where column_name = 'properties' and segment_type <> 'VALIDITY'"""
+    with duckdb.connect(str(db)) as connection:  # as every release has made it
+        for step in MIGRATIONS:
+            connection.execute(step.replace("{namespace}", str(uuid.uuid4())))
+        connection.execute("update meta set schema_version = ?", [SCHEMA_VERSION])
+        schema = connection.execute(columns).fetchall()
+    store, fresh = Store(db, Settings()), Store(tmp_path / "fresh.duckdb", Settings())
+    for one in (store, fresh):
+        wait(one.submit_all([new_event(properties={"number": number}) for number in range(1000)]), 60)
+    store.compact().result(60)
+    for one in (store, fresh):
+        one.close()
+        assert rows(one.path, used) == [("ZSTD",)]
+        assert rows(one.path, columns) == schema
+
+
 def test_a_failed_database_is_opened_anew(store: Store, db: Path) -> None:
     """After a fatal error the writer opens the file again; events are taken, and nothing is doubled."""
     store.submit(new_event()).result(60)
