@@ -93,7 +93,7 @@ def rows(measured: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
     return made
 
 
-CORES = ("interface", "connections", "contender", "server", "owner", "load", "all", "µs an event")
+CORES = ("interface", "connections", "contender", "beside", "server", "owner", "load", "all", "µs an event")
 
 
 def cores(measured: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
@@ -107,11 +107,12 @@ def cores(measured: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
                 "interface": measured["interface"],
                 "connections": count,
                 "contender": name,
+                "beside": next(other for other in runs if other != name),
                 **busy,
                 "us_an_event": per_event,
             }
             figures = [f"{value:.2f}" for value in (*busy.values(), sum(busy.values()))]
-            made.append((record, [measured["interface"], str(count), name, *figures, f"{per_event:.0f}"]))
+            made.append((record, [measured["interface"], str(count), name, record["beside"], *figures, f"{per_event:.0f}"]))
     return made
 
 

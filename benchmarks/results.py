@@ -117,6 +117,7 @@ TABLES: list[tuple[str, str, dict[str, str]]] = [
             "workers": "workers",
             "connections": "connections",
             "contender": "contender",
+            "beside": "beside",
             "server": "server",
             "owner": "owner",
             "load": "load",
