@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import msgspec
 
 from benchmarks.common import Contender, Poster, Report, describe, fail, make_store, positive, workplace
-from benchmarks.workload import LIST_ID, bodies
+from benchmarks.workload import LISTS, bodies
 from falcon_events import EventTracking
 from falcon_events.http.endpoints import EVENTS
 from falcon_events.settings import Settings
@@ -32,9 +32,9 @@ def envelopes(kind: str, count: int, key: str) -> list[bytes]:
     """So many requests of BATCH events."""
     made = [msgspec.json.decode(body) for body in bodies(kind, count * BATCH, 10_000, 0, key)]
     for body in made:
-        del body["APIKey"], body["ListID"]
+        del body["APIKey"]
     batches = [made[start : start + BATCH] for start in range(0, len(made), BATCH)]
-    return [msgspec.json.encode({"APIKey": key, "ListID": LIST_ID, "Events": batch}) for batch in batches]
+    return [msgspec.json.encode({"APIKey": key, "Events": batch}) for batch in batches]
 
 
 def send(contender: Contender, requests: list[bytes], connections: int) -> float:
@@ -78,14 +78,14 @@ def insert(db: Path, requests: list[bytes]) -> float:
 
 def _row(seq: int, event: dict[str, Any], at: int) -> EventRow:
     visitor, external_id = event.get("UUID") or str(uuid.uuid4()), event.get("id") or "x"
-    who = ("benchmark", LIST_ID, event["event"], visitor, external_id, event["email"])
+    who = ("benchmark", event["ListID"], event["event"], visitor, external_id, event["email"])
     return EventRow(seq, str(uuid.uuid4()), *who, at, at, msgspec.Raw(msgspec.json.encode(event["properties"])), None, None)
 
 
 def measure(folder: Path, kind: str, given: argparse.Namespace, report: Report) -> list[dict[str, Any]]:
     """Rounds of both, next to each other."""
     db = folder / f"{kind}.duckdb"
-    requests = envelopes(kind, given.requests, make_store(db, LIST_ID))
+    requests = envelopes(kind, given.requests, make_store(db, *LISTS))
     runs: dict[int, list[tuple[float, float]]] = {count: [] for count in given.connections}
     with Contender("durable", db, "asgi") as contender:
         send(contender, requests, 1)  # from here on, memory knows every visitor

@@ -61,7 +61,7 @@ def _throughput(records: list[Record]) -> Figure | None:
 
 
 def _latency(records: list[Record]) -> Figure | None:
-    """Median and 99th percentile by connections, on ASGI."""
+    """Median, 99th and 99.9th percentile by connections, on ASGI."""
     found = [
         record
         for record in of(records, "ingest")
@@ -72,10 +72,11 @@ def _latency(records: list[Record]) -> Figure | None:
     found.sort(key=lambda one: one["connections"])
     figure, axes = _figure("Latency of an event by connections (ASGI)", "connections", "ms")
     for kind, color in (("durable", COLORS[0]), ("no-store", COLORS[5])):
-        for percentile, line in (("p50_ms", "-"), ("p99_ms", ":")):
-            values = [one[kind][percentile] for one in found]
-            label = f"{kind}, {percentile.removesuffix('_ms')}"
-            axes.plot(_connections(found), values, line, marker="o", color=color, label=label)
+        for percentile, line in (("p50", "-"), ("p99", "--"), ("p999", ":")):
+            if all(f"{percentile}_ms" in one[kind] for one in found):
+                values = [one[kind][f"{percentile}_ms"] for one in found]
+                label = f"{kind}, {percentile.replace('p999', 'p99.9')}"
+                axes.plot(_connections(found), values, line, marker="o", color=color, label=label)
     axes.set_yscale("log")
     _by_connections(axes, found)
     return figure

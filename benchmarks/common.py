@@ -301,10 +301,11 @@ class Report:
         print(text, file=sys.stderr, flush=True)
 
     def figures(self, columns: Sequence[str], rows: Sequence[tuple[dict[str, Any], Sequence[str]]]) -> None:
-        """The figures; of each row as they are, and as a person reads them."""
+        """The figures; of each row as they are (empty where another row has them), and as a person reads them."""
         if self._json:
             for record, _ in rows:
-                print(json.dumps(record), flush=True)
+                if record:
+                    print(json.dumps(record), flush=True)
             return
         table = Table(box=box.SIMPLE_HEAD)
         for column in columns:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import msgspec
 
 from benchmarks.common import Report, describe, fail, make_store, positive, workplace
-from benchmarks.workload import LIST_ID, bodies
+from benchmarks.workload import LISTS, bodies
 
 READ_AND_INSERT = """
 import sys, duckdb
@@ -50,7 +50,7 @@ def measure(folder: Path, kind: str, given: argparse.Namespace, report: Report) 
     pairs = []
     for number in range(given.rounds):
         db = folder / f"{kind}-{number}.duckdb"
-        make_store(db, LIST_ID)
+        make_store(db, *LISTS)
         ours = taken_s("-m", "falcon_events", "import", str(file), "--db", str(db), "--rejects", str(folder / "rejects"))
         theirs = taken_s("-c", READ_AND_INSERT, str(folder / f"{kind}-{number}-bare.duckdb"), str(file))
         pairs.append((ours, theirs))

@@ -1,13 +1,14 @@
-"""What a durable event costs one client: beside a request that stores nothing and a bare commit of the database."""
+"""What one client waits for: a durable event, beside no store and a bare commit; a query that sees its own write."""
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import duckdb
 
-from benchmarks.common import Contender, Poster, Report, describe, make_store, positive, workplace
+from benchmarks.common import Contender, Poster, Report, describe, fail, make_store, positive, workplace
 from benchmarks.rivals import TABLE
-from benchmarks.workload import LIST_ID, bodies
-from falcon_events.http.endpoints import EVENT
+from benchmarks.workload import LISTS, bodies
+from falcon_events.http.endpoints import EVENT, PROPERTIES
 
 WARM_UP = 200
 INSERT = "insert into events values (uuid(), 94, 'test', uuid(), 'x', 'a@example.com', epoch(now()), '{\"a\": 1}')"
+OWN_LIST = LISTS[-1]
+NAMES = 50
+"""Property names that the written events have in turn: the first of each is new, so that only its write can have brought it."""
 COLUMNS = ("interface", "durable p50 ms", "p99 ms", "no store p50 ms", "p99 ms", "commit p50 ms", "ratio", "min-max")
+QUERIES = ("interface", "after a write p50 ms", "p99 ms", "nothing written p50 ms", "p99 ms", "ratio")
 
 
 def timed(action: Callable[[], object], times: int) -> list[float]:
@@ -40,11 +45,45 @@ def percentile(taken: list[float], share: float) -> float:
     return taken[min(len(taken) - 1, int(len(taken) * share))]
 
 
+class Asker:
+    """One client that asks for the properties of OWN_LIST, some times right after it has written to it.
+
+    Args:
+        port: the server's.
+        key: a key that may do both.
+    """
+
+    def __init__(self, port: int, key: str) -> None:
+        self._poster = Poster(port)
+        self._query = json.dumps({"APIKey": key, "ListID": OWN_LIST}).encode()
+        self._event = {"APIKey": key, "ListID": OWN_LIST, "Event": "written", "ID": "asker", "Email": "asker@example.com"}
+        self._written = 0
+
+    def ask(self, times: int) -> list[float]:
+        """Milliseconds of each of so many queries, sorted."""
+        return timed(lambda: self._poster.post(PROPERTIES, self._query), times)
+
+    def write_and_ask(self, times: int) -> list[float]:
+        """The same, each after the 200 of an event; the time of the event is not in it, its property must be in the answer."""
+        taken = []
+        for _ in range(times):
+            name = f"name-{self._written % NAMES}"
+            self._written += 1
+            self._poster.post(EVENT, json.dumps({**self._event, "Properties": {name: 1}}).encode())
+            began = time.perf_counter()
+            answer = self._poster.post(PROPERTIES, self._query)
+            taken.append((time.perf_counter() - began) * 1e3)
+            if f'"{name}"'.encode() not in answer:
+                fail(f"a query after an event's 200 does not see its property: {answer[:300]!r}")
+        return sorted(taken)
+
+
 def measure(folder: Path, interface: str, given: argparse.Namespace, report: Report) -> dict[str, Any]:
     """Rounds of the three, next to each other."""
     stores = [folder / f"{interface}-{kind}.duckdb" for kind in ("durable", "no-store")]
     posts = []
     rounds: list[tuple[list[float], list[float], list[float]]] = []
+    queries: list[tuple[list[float], list[float]]] = []
     with (
         Contender("durable", stores[0], interface) as durable,
         Contender("no-store", stores[1], interface) as no_store,
@@ -58,18 +97,25 @@ def measure(folder: Path, interface: str, given: argparse.Namespace, report: Rep
         actions = [*posts, lambda: bare.execute(INSERT)]
         for action in actions:
             timed(action, WARM_UP)
+        asker = Asker(durable.port, given.keys[interface][0])
+        asker.write_and_ask(2 * NAMES)
         for number in range(given.rounds):
             one, two, three = (timed(action, given.requests) for action in actions)
             rounds.append((one, two, three))
+            queries.append((asker.write_and_ask(given.requests), asker.ask(given.requests)))
             report.progress(f"{interface}, round {number + 1}: {statistics.median(one):.2f} ms durable")
         durable.stop()
         no_store.stop()
     medians = [[statistics.median(taken) for taken in one] for one in rounds]
     ratios = [durable_ms / (no_store_ms + commit_ms) for durable_ms, no_store_ms, commit_ms in medians]
-    p99 = [statistics.median(percentile(one[place], 0.99) for one in rounds) for place in range(2)]
+    p99 = [median_of([one[place] for one in rounds], 0.99) for place in range(2)]
     columns = [statistics.median(column) for column in zip(*medians, strict=True)]
+    written, quiet = ([median_of(one, share) for share in (0.5, 0.99)] for one in zip(*queries, strict=True))
     return {
         "interface": interface,
+        "own_write": {"p50_ms": written[0], "p99_ms": written[1]},
+        "nothing_written": {"p50_ms": quiet[0], "p99_ms": quiet[1]},
+        "own_write_ratio": written[0] / quiet[0],
         "durable": {"p50_ms": columns[0], "p99_ms": p99[0]},
         "no_store": {"p50_ms": columns[1], "p99_ms": p99[1]},
         "commit": {"p50_ms": columns[2]},
@@ -78,11 +124,22 @@ def measure(folder: Path, interface: str, given: argparse.Namespace, report: Rep
     }
 
 
+def median_of(rounds: Sequence[list[float]], share: float) -> float:
+    """The median over the rounds of a percentile."""
+    return statistics.median(percentile(taken, share) for taken in rounds)
+
+
 def row(found: dict[str, Any]) -> list[str]:
     """The figures as a person reads them."""
     times = [found["durable"]["p50_ms"], found["durable"]["p99_ms"], found["no_store"]["p50_ms"], found["no_store"]["p99_ms"]]
     cells = [f"{value:.2f}" for value in (*times, found["commit"]["p50_ms"], found["ratio"])]
     return [found["interface"], *cells, f"{min(found['ratios']):.2f}-{max(found['ratios']):.2f}"]
+
+
+def queries_row(found: dict[str, Any]) -> list[str]:
+    """The figures of the queries as a person reads them."""
+    times = [found[name][figure] for name in ("own_write", "nothing_written") for figure in ("p50_ms", "p99_ms")]
+    return [found["interface"], *(f"{value:.2f}" for value in (*times, found["own_write_ratio"]))]
 
 
 def main() -> None:
@@ -97,12 +154,14 @@ def main() -> None:
     with workplace(given.folder) as folder:
         report.settings(describe(folder, requests=given.requests, rounds=given.rounds))
         given.keys = {
-            interface: [make_store(folder / f"{interface}-{kind}.duckdb", LIST_ID) for kind in ("durable", "no-store")]
+            interface: [make_store(folder / f"{interface}-{kind}.duckdb", *LISTS) for kind in ("durable", "no-store")]
             for interface in ("asgi", "wsgi")
         }
         found = [measure(folder, interface, given, report) for interface in ("asgi", "wsgi")]
     report.figures(COLUMNS, [(one, row(one)) for one in found])
     report.note("One client, one connection. ratio: durable p50 divided by the sum of the other two, of neighbouring runs.")
+    report.figures(QUERIES, [({}, queries_row(one)) for one in found])
+    report.note("A property query right after an event's 200, which must see it, beside one where nothing was written since.")
 
 
 if __name__ == "__main__":

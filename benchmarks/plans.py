@@ -28,6 +28,7 @@ _SHORT = ("--seconds", "1", "--rounds", "1", "--bodies", "1000")
 QUICK: Plan = {
     "ingest": [
         ("ingest", *_SHORT, "--connections", "8"),
+        ("ingest", *_SHORT, "--interface", "asgi", "--connections", "8", "--generator", "own"),
         *(("ingest", *_SHORT, "--interface", "asgi", "--connections", "8", "--beside", rival) for rival in BESIDE),
         ("batches", "--requests", "3", "--rounds", "1", "--body", "small"),
     ],

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import http.client
-import itertools
+import contextlib
 import json
 import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import duckdb
 
-from benchmarks.common import Contender, Report, describe, fail, make_store, positive, workplace
-from benchmarks.workload import LIST_ID, SEED, page_view, zipf
+from benchmarks.common import Contender, Poster, Report, describe, fail, make_store, positive, workplace
+from benchmarks.workload import LIST_ID, LISTS, SEED, page_view, zipf
 from falcon_events.http.endpoints import PROPERTIES
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue
 from falcon_events.store.opening import open_database
 from falcon_events.store.tables import LAST_SEQ
 
-LISTS = range(LIST_ID, LIST_ID + 8)
 TYPES = ("pageView", "identify", "test", "signup", "conversion", "download", "unsubscribe", "searched")
 PATTERNS = 20_000
 """How many different events are made in Python; the database repeats them, each time with another visitor's uuid."""
@@ -35,12 +33,14 @@ WARM_UP = 20
 FOLD_AT_ONCE = 100_000
 FRESH_RUNS = 3
 
+AT_ONCE = 200_000
+"""Rows of one statement: sorting more of them would need more memory than a store has."""
 FILL = f"""
 insert into events
 select $first + i, md5('event ' || ($first + i))::uuid, 'benchmark', list_id, event, visitor, 'user-id-' || i, i || '@test.com',
        timestamp '2025-06-01' + to_milliseconds(i), timestamp '2025-06-01' + to_milliseconds(i),
        replace(properties, '{VISITOR}', visitor::varchar), null, null
-from (select i, md5('visitor ' || i // 20)::uuid as visitor from range($events) as numbers(i))
+from (select i, md5('visitor ' || i // 20)::uuid as visitor from range($since, $until) as numbers(i))
 join patterns on patterns.number = hash(i) % {PATTERNS}
 order by i
 """
@@ -52,7 +52,7 @@ def fill(connection: duckdb.DuckDBPyConnection, events: int) -> None:
     lists, types = zipf(chance, len(LISTS)), zipf(chance, len(TYPES))
     made: list[dict[str, Any]] = []
     for number, list_rank, type_rank in zip(range(PATTERNS), lists, types, strict=False):
-        properties = page_view(chance, VISITOR) | {"$list_id": LISTS[list_rank - 1]}
+        properties = page_view(chance, VISITOR, LISTS[list_rank - 1])
         own = {} if type_rank == 1 else {f"{TYPES[type_rank - 1]}-{name}": chance.randrange(100) for name in ("count", "value")}
         made.append({"number": number, "list_id": LISTS[list_rank - 1], "event": TYPES[type_rank - 1]})
         made[-1]["properties"] = json.dumps(properties | own)
@@ -62,7 +62,8 @@ def fill(connection: duckdb.DuckDBPyConnection, events: int) -> None:
         {"made": json.dumps(made), "form": form},
     )
     ((last,),) = connection.execute(LAST_SEQ).fetchall()
-    connection.execute(FILL, {"first": last + 1, "events": events})
+    for since in range(0, events, AT_ONCE):
+        connection.execute(FILL, {"first": last + 1, "since": since, "until": min(events, since + AT_ONCE)})
 
 
 def fold(connection: duckdb.DuckDBPyConnection) -> None:
@@ -84,56 +85,62 @@ def fresh(connection: duckdb.DuckDBPyConnection) -> tuple[float, dict[str, list[
 
 
 def query(contender: Contender, api_key: str, requests: int, expected: dict[str, list[str]]) -> list[float]:
-    """Milliseconds of each of so many queries, one after the other over one connection, sorted."""
-    connection = http.client.HTTPConnection("127.0.0.1", contender.port, timeout=60)
+    """Milliseconds of each of so many queries, one after the other over one connection."""
+    poster = Poster(contender.port)
     body = json.dumps({"APIKey": api_key, "ListID": LIST_ID}).encode()
     taken = []
     for _ in range(WARM_UP + requests):
         began = time.perf_counter()
-        connection.request("POST", PROPERTIES, body, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        text = answer.read()
+        text = poster.post(PROPERTIES, body)
         taken.append((time.perf_counter() - began) * 1e3)
-        if answer.status != 200:
-            fail(f"a query was answered with {answer.status}: {text[:200]!r}\n{contender.log()}")
-    connection.close()
+    poster.close()
     if json.loads(text)["Properties"] != expected:
         fail("the answer differs from the properties counted afresh")
-    return sorted(taken[WARM_UP:])
+    return taken[WARM_UP:]
 
 
-def measure(folder: Path, events: int, given: argparse.Namespace, report: Report) -> list[dict[str, Any]]:
-    """The figures of a store of this size: first with everything folded, then with an unfolded tail."""
-    db = folder / f"{events}.duckdb"
-    api_key = make_store(db, *LISTS)
-    settings = Settings.from_environment()
-    steps: list[tuple[str, int, Callable[[duckdb.DuckDBPyConnection], None]]] = [
-        ("folded", events, fold),
-        (f"and {settings.fold_events} unfolded", settings.fold_events, lambda connection: None),
-    ]
+class Filled:
+    """A store of so many events, of which an answer is known.
+
+    Args:
+        db: its file.
+        events: how many are put into it at first.
+    """
+
+    def __init__(self, db: Path, events: int) -> None:
+        self.db = db
+        self.events = events
+        self.api_key = make_store(db, *LISTS)
+
+    def add(self, events: int, folded: bool) -> None:
+        """Adds rows, and counts the list afresh."""
+        with open_database(self.db, Settings.from_environment()) as connection:
+            fill(connection, events)
+            if folded:
+                fold(connection)
+            else:  # they stay in the log, as they are under load: a fold comes before most checkpoints
+                connection.execute("pragma disable_checkpoint_on_shutdown")
+            self.fresh_ms, self.expected = fresh(connection)
+            ((self.listed,),) = connection.execute("select count(*) from events where list_id = ?", [LIST_ID]).fetchall()
+
+
+def measure(stores: Sequence[Filled], state: str, given: argparse.Namespace, report: Report) -> list[dict[str, Any]]:
+    """The figures of all stores: asked in turn, so that whatever else the machine does falls on each of them."""
+    taken: dict[int, list[float]] = {store.events: [] for store in stores}
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(Contender("unfolded", store.db, given.interface)) for store in stores]
+        for _ in range(given.rounds):
+            for store, server in zip(stores, servers, strict=True):
+                taken[store.events] += query(server, store.api_key, -(-given.requests // given.rounds), store.expected)
+        for server in servers:
+            server.stop()
     found = []
-    for catalogue_state, added, finish in steps:
-        began = time.perf_counter()
-        connection = open_database(db, settings)
-        fill(connection, added)
-        finish(connection)
-        fresh_ms, expected = fresh(connection)
-        ((listed,),) = connection.execute("select count(*) from events where list_id = ?", [LIST_ID]).fetchall()
-        connection.close()
-        report.progress(f"{events:,} events, {catalogue_state}: made in {time.perf_counter() - began:.1f} s")
-        with Contender("unfolded", db, given.interface) as contender:
-            taken = query(contender, api_key, given.requests, expected)
-            contender.stop()
-        found.append(
-            {
-                "events": events,
-                "catalogue": catalogue_state,
-                "of_the_list": listed,
-                "p50_ms": round(statistics.median(taken), 3),
-                "p99_ms": round(taken[min(len(taken) - 1, len(taken) * 99 // 100)], 3),
-                "fresh_ms": round(fresh_ms, 3),
-            }
-        )
+    for store in stores:
+        times = sorted(taken[store.events])
+        record = {"events": store.events, "catalogue": state, "of_the_list": store.listed, "fresh_ms": round(store.fresh_ms, 3)}
+        p50, p99 = statistics.median(times), times[min(len(times) - 1, len(times) * 99 // 100)]
+        found.append({**record, "p50_ms": round(p50, 3), "p99_ms": round(p99, 3)})
+        report.progress(f"{store.events:,} events, {state}: {p50:.2f} ms")
     return found
 
 
@@ -163,6 +170,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--events", type=positive, nargs="+", default=[100_000, 1_000_000], metavar="N", help="sizes of stores")
     parser.add_argument("--requests", type=positive, default=300, metavar="N", help="queries of each store")
+    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="in so many turns")
     parser.add_argument("--interface", choices=("asgi", "wsgi"), default="asgi", help="which flavour answers")
     parser.add_argument("--folder", type=Path, help="where the databases are put for the time, on a disk")
     parser.add_argument("--json", action="store_true", help="JSON, one object a line")
@@ -176,7 +184,15 @@ def main() -> None:
     with workplace(given.folder) as folder:
         options = {name: value for name, value in vars(given).items() if name not in ("folder", "json")}
         report.settings(describe(folder, **options, lists=len(LISTS), event_types=len(TYPES)))
-        found = list(itertools.chain.from_iterable(measure(folder, events, given, report) for events in given.events))
+        settings = Settings.from_environment()
+        stores = [Filled(folder / f"{events}.duckdb", events) for events in given.events]
+        found = []
+        for state, added in (("folded", None), (f"and {settings.fold_events} unfolded", settings.fold_events)):
+            for store in stores:
+                began = time.perf_counter()
+                store.add(store.events if added is None else added, folded=added is None)
+                report.progress(f"{store.events:,} events, {state}: made in {time.perf_counter() - began:.1f} s")
+            found += measure(stores, state, given, report)
     report.figures(COLUMNS, rows(found))
     report.note("to the smallest: p50 divided by that of the smallest store; 1.00 is independent of the size.")
     report.note("to afresh: p50 divided by the time of json_keys over the whole list, run in DuckDB directly.")

@@ -84,14 +84,14 @@ def markdown(records: list[Record]) -> str:
         versions = {**{name: settings[name] for name in told if name in settings}, **tools}
         parts.append("; ".join(f"{name} {value}" for name, value in versions.items()) + ".")
     for title, script, columns in TABLES:
-        rows = [[_cell(record, name) for name in columns.values()] for record in of(records, script) if _fits(record, script)]
+        rows = [[_cell(record, name) for name in columns.values()] for record in of(records, script) if _fits(record, columns)]
         if rows:
             head = f"| {' | '.join(columns)} |\n|{' ---: |' * len(columns)}"
             parts.append(f"**{title}**\n\n{head}\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows))
     return "\n\n".join(parts) + "\n"
 
 
-TOOLS = ("wrk", "postgresql")
+TOOLS = ("wrk", "generator", "postgresql")
 TABLES: list[tuple[str, str, dict[str, str]]] = [
     (
         "One event a request",
@@ -107,6 +107,21 @@ TABLES: list[tuple[str, str, dict[str, str]]] = [
             "its events/s": "rival.events_per_second",
             "its p99 ms": "rival.p99_ms",
             "ratio": "ratio",
+        },
+    ),
+    (
+        "Cores kept busy",
+        "ingest",
+        {
+            "interface": "interface",
+            "workers": "workers",
+            "connections": "connections",
+            "contender": "contender",
+            "beside": "beside",
+            "server": "server",
+            "owner": "owner",
+            "load": "load",
+            "µs an event": "us_an_event",
         },
     ),
     (
@@ -129,6 +144,18 @@ TABLES: list[tuple[str, str, dict[str, str]]] = [
             "no store p50 ms": "no_store.p50_ms",
             "a commit p50 ms": "commit.p50_ms",
             "durable / their sum": "ratio",
+        },
+    ),
+    (
+        "A property query after an event's 200",
+        "latency",
+        {
+            "interface": "interface",
+            "p50 ms": "own_write.p50_ms",
+            "p99 ms": "own_write.p99_ms",
+            "nothing written p50 ms": "nothing_written.p50_ms",
+            "p99 ms ": "nothing_written.p99_ms",
+            "ratio": "own_write_ratio",
         },
     ),
     (
@@ -186,8 +213,10 @@ TABLES: list[tuple[str, str, dict[str, str]]] = [
 """Title, script, and of each column its heading and where its value stands in a record."""
 
 
-def _fits(record: Record, script: str) -> bool:
-    return script != "ingest" or bool(rival_of(record))
+def _fits(record: Record, columns: dict[str, str]) -> bool:
+    """Whether a table is for this record: `ingest` has two kinds, and older files lack figures of today's."""
+    first_parts = {name.partition(".")[0] for name in columns.values()}
+    return all(bool(rival_of(record)) if part == "rival" else part in record for part in first_parts)
 
 
 def _cell(record: Record, name: str) -> str:

@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import Contender, Poster, Report, describe, make_store, positive, workplace
 from benchmarks.latency import percentile
-from benchmarks.query import LISTS, fill, fold
-from benchmarks.workload import bodies
+from benchmarks.query import fill, fold
+from benchmarks.workload import LISTS, bodies
 from falcon_events.http.endpoints import EVENT
 from falcon_events.settings import Settings
 from falcon_events.store.opening import open_database

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import Report, describe, make_store, positive, workplace
 from benchmarks.postgresql import PostgreSQL
-from benchmarks.workload import LIST_ID, bodies
+from benchmarks.workload import LISTS, bodies
 from falcon_events import EventTracking
 
 CREATE = """
@@ -38,7 +38,7 @@ def main() -> None:
     with workplace(given.folder) as folder, PostgreSQL(folder) as server:
         report.settings(describe(folder, tools={"postgresql": server.version}, events=given.events))
         db = folder / "events.duckdb"
-        key = make_store(db, LIST_ID)
+        key = make_store(db, *LISTS)
         empty = db.stat().st_size
         with EventTracking(db) as tracking:
             deque(tracking.track_many(bodies("browser", given.events, given.events // 20, 0, key)), maxlen=0)

@@ -1,4 +1,4 @@
-"""Seeded requests as senders make them: the documented example's shape, and browser page views."""
+"""Seeded requests as senders make them: the documented example's shape, and page views; lists, visitors, pages by Zipf's law."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import msgspec
 
 SEED = 2006
 LIST_ID = 94
+LISTS = range(LIST_ID, LIST_ID + 8)
+"""An account's lists: the first has most of the events (Zipf's law)."""
 NEW_VISITOR = "(new-visitor"
 """What a load generator replaces by 12 digits that it has not used before."""
 
@@ -18,15 +20,19 @@ _BROWSERS = [("Chrome", "126.0.0.0"), ("Safari", "17.5"), ("Firefox", "127.0"), 
 _SYSTEMS = [("Windows", "Desktop", ""), ("Mac OS X", "Desktop", ""), ("iOS", "Mobile", "iPhone"), ("Android", "Mobile", "")]
 _SCREENS = [(1080, 1920), (1440, 2560), (900, 1440), (852, 393), (915, 412)]
 _PATHS = ["/", "/pricing", "/blog/how-to-segment-a-list", "/docs/getting-started", "/signup", "/account/billing", "/features"]
+_PAGES = [*_PATHS, *(f"/blog/{number:03d}-what-we-have-learned" for number in range(200))]
+_PAGE_WEIGHTS = list(itertools.accumulate(1 / rank for rank in range(1, len(_PAGES) + 1)))
+"""The n-th page is seen a n-th as often as the first."""
 _SOURCES = ["", "https://www.google.com/", "https://news.ycombinator.com/item", "https://mail.example.net/inbox"]
 
 
-def page_view(chance: random.Random, visitor: str) -> dict[str, Any]:
+def page_view(chance: random.Random, visitor: str, list_id: int = LIST_ID) -> dict[str, Any]:
     """The 24 documented properties of a page view."""
     browser, version = chance.choice(_BROWSERS)
     system, device_type, device = chance.choice(_SYSTEMS)
     height, width = chance.choice(_SCREENS)
-    path, source = chance.choice(_PATHS), chance.choice(_SOURCES)
+    (path,) = chance.choices(_PAGES, cum_weights=_PAGE_WEIGHTS)
+    source = chance.choice(_SOURCES)
     url = f"https://www.example.com{path}?utm_source=newsletter&utm_campaign={chance.randrange(50)}"
     return {
         "$browser": browser,
@@ -39,7 +45,7 @@ def page_view(chance: random.Random, visitor: str) -> dict[str, Any]:
         "$host": "www.example.com",
         "$lib": "web",
         "$lib_version": "1.4.2",
-        "$list_id": LIST_ID,
+        "$list_id": list_id,
         "$os": system,
         "$pageTitle": f"Example - {path.strip('/') or 'home'}",
         "$pathname": path,
@@ -71,16 +77,23 @@ def bodies(kind: str, count: int, visitors: int, new_per_100: float, api_key: st
         count: how many.
         visitors: how many visitors come back; a few of them send most of the events.
         new_per_100: how many of 100 events come from somebody new, whose number is NEW_VISITOR until it is sent.
-        api_key: a key that may track on LIST_ID.
+        api_key: a key that may track on LISTS.
     """
     chance = random.Random(SEED)
-    for number in itertools.islice(zipf(chance, visitors), count):
+    lists = zipf(random.Random(SEED + 1), len(LISTS))
+    for number, rank in itertools.islice(zip(zipf(chance, visitors), lists, strict=True), count):
         visitor = NEW_VISITOR if chance.random() * 100 < new_per_100 else f"{number:012d}"
-        body: dict[str, Any] = {"APIKey": api_key, "ListID": LIST_ID}
+        list_id = LISTS[rank - 1]
+        body: dict[str, Any] = {"APIKey": api_key, "ListID": list_id}
         if kind == "small":
             imported = {"number-of-subscribers-imported": chance.randrange(1000)}
             body |= {"id": f"user-id-{visitor}", "event": "test", "email": f"{visitor}@test.com", "properties": imported}
         else:
             uuid = f"13f8e79a-f063-4b80-90e4-{visitor}"
-            body |= {"UUID": uuid, "event": "pageView", "email": f"{visitor}@test.com", "properties": page_view(chance, uuid)}
+            body |= {
+                "UUID": uuid,
+                "event": "pageView",
+                "email": f"{visitor}@test.com",
+                "properties": page_view(chance, uuid, list_id),
+            }
         yield msgspec.json.encode(body)

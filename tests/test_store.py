@@ -383,6 +383,31 @@ def test_the_catalogue_is_exact_whatever_is_folded(db: Path) -> None:
     }  # fmt: skip
 
 
+def test_property_queries_are_exact_while_the_catalogue_is_folded(db: Path) -> None:
+    """Whoever asks sees every event that is committed and no part of another, on every thread."""
+    store = Store(db, Settings(fold_events=2))
+    store.open()
+    ended = threading.Event()
+    answers: list[list[str]] = []
+
+    def ask() -> None:
+        while not ended.is_set():
+            answers.append(store.properties(1).result(60).get("test", []))
+
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    names = [f"p{number:03d}" for number in range(150)]
+    for number, name in enumerate(names, 1):
+        store.submit(new_event(properties={name: 1})).result(60)
+        assert store.properties(1).result(60) == {"test": names[:number]}
+    ended.set()
+    for asker in askers:
+        asker.join(60)
+    assert all(answer == names[: len(answer)] for answer in answers)
+    store.close()
+
+
 def test_a_recount_tells_when_the_catalogue_is_wrong(store: Store) -> None:
     """What somebody changed in the catalogue by hand shows."""
     submit(store, new_event()).result(60)
@@ -548,6 +573,26 @@ def test_the_file_is_written_for_every_supported_duckdb(db: Path) -> None:
     ).fetchall()
     connection.close()
     assert tags.startswith("v1.5.0")
+
+
+def test_properties_are_compressed_by_zstd_in_new_files_and_in_copies(db: Path, tmp_path: Path) -> None:
+    """A third of the bytes; a file of before gets there with its next copy, whose schema is the same but for that."""
+    columns = "select column_name, data_type, is_nullable from duckdb_columns() where table_name = 'events' order by column_index"
+    used = """select distinct compression from pragma_storage_info('events')
+        where column_name = 'properties' and segment_type <> 'VALIDITY'"""
+    with duckdb.connect(str(db)) as connection:  # as every release has made it
+        for step in MIGRATIONS:
+            connection.execute(step.replace("{namespace}", str(uuid.uuid4())))
+        connection.execute("update meta set schema_version = ?", [SCHEMA_VERSION])
+        schema = connection.execute(columns).fetchall()
+    store, fresh = Store(db, Settings()), Store(tmp_path / "fresh.duckdb", Settings())
+    for one in (store, fresh):
+        wait(one.submit_all([new_event(properties={"number": number}) for number in range(1000)]), 60)
+    store.compact().result(60)
+    for one in (store, fresh):
+        one.close()
+        assert rows(one.path, used) == [("ZSTD",)]
+        assert rows(one.path, columns) == schema
 
 
 def test_a_failed_database_is_opened_anew(store: Store, db: Path) -> None:

@@ -44,26 +44,15 @@ when matched then update set
     last_seen = greatest(kept.last_seen, seen.last_seen)
 when not matched then insert values (seen.list_id, seen.event, seen.events, seen.first_seen, seen.last_seen)
 """
-# $hint is a fold's watermark that this process knows to be committed: a constant, so that whole row groups are skipped.
+# Planning is most of what it costs, so there are no joins, and Python groups and sorts. $folded is a constant, so that whole
+# row groups are skipped; any watermark that was true once will do, since names that are folded by now are only found twice.
 PROPERTIES = """
-with tail as (
-    select event, properties from events
-    where list_id = $list_id and seq > $hint and seq > (select folded_seq from meta)
-),
-types as (
-    select event from event_types where list_id = $list_id
-    union
-    select event from tail
-),
-names as (
-    select event, name from event_properties where list_id = $list_id
-    union
-    select event, unnest(json_keys(properties)) as name from tail
-)
-select types.event, list(names.name order by names.name) filter (where names.name is not null)
-from types left join names on names.event = types.event
-group by types.event
-order by types.event
+select event, name from event_properties where list_id = $list_id
+union all
+select event, null from event_types where list_id = $list_id
+union all
+select distinct event, unnest(list_append(json_keys(properties), null)) from events
+where list_id = $list_id and seq > $folded
 """
 COUNT_AFRESH = """
 with counted as (
@@ -107,15 +96,28 @@ def folded_seq(connection: duckdb.DuckDBPyConnection) -> int:
     return int(seq)
 
 
-def read_properties(connection: duckdb.DuckDBPyConnection, list_id: int, hint: int) -> dict[str, list[str]]:
-    """The property names of a list by event type, exact at this moment.
+class PropertyNames:
+    """The query for a list's property names, parsed once; any connection may run it."""
 
-    Args:
-        connection: any connection to the store.
-        list_id: the list.
-        hint: a watermark that was true at some time, or 0.
-    """
-    return _by_event(connection.execute(PROPERTIES, {"list_id": list_id, "hint": hint}).fetchall())
+    def __init__(self) -> None:
+        self._statement: duckdb.Statement | None = None
+
+    def read(self, connection: duckdb.DuckDBPyConnection, list_id: int, folded: int) -> dict[str, list[str]]:
+        """The property names of a list by event type, exact at this moment: one statement sees one state of the store.
+
+        Args:
+            connection: any connection to the store.
+            list_id: the list.
+            folded: the catalogue's watermark, now or at some time before.
+        """
+        if self._statement is None:
+            (self._statement,) = connection.extract_statements(PROPERTIES)
+        names: dict[str, set[str]] = {}
+        for event, name in connection.execute(self._statement, {"list_id": list_id, "folded": folded}).fetchall():
+            known = names.setdefault(event, set())
+            if name is not None:
+                known.add(name)
+        return {event: sorted(names[event]) for event in sorted(names)}
 
 
 def with_names(properties: dict[str, list[str]], more: dict[str, set[str]]) -> dict[str, list[str]]:
@@ -131,7 +133,7 @@ def recount(connection: duckdb.DuckDBPyConnection, list_id: int) -> Recount:
     connection.begin()
     try:
         afresh = _by_event(connection.execute(PROPERTIES_AFRESH, {"list_id": list_id}).fetchall())
-        kept = read_properties(connection, list_id, 0)
+        kept = PropertyNames().read(connection, list_id, folded_seq(connection))
         ((differences,),) = connection.execute(COUNT_AFRESH, {"list_id": list_id}).fetchall()
     finally:
         connection.rollback()

@@ -12,6 +12,7 @@ import duckdb
 
 from falcon_events.errors import EventsError
 from falcon_events.store.files import sync
+from falcon_events.store.layout import compress_properties
 from falcon_events.store.opening import STORAGE_VERSION
 from falcon_events.store.records import Table
 
@@ -53,7 +54,9 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
         unfinished.unlink(missing_ok=True)
         connection.execute(f"attach {quoted(str(unfinished))} as {name} (storage_version '{STORAGE_VERSION}')")
         try:
-            connection.execute(f'copy from database "{source}" to {name}')
+            connection.execute(f'copy from database "{source}" to {name} (schema)')
+            compress_properties(connection, name)
+            connection.execute(f'copy from database "{source}" to {name} (data)')
         finally:
             connection.execute(f"detach {name}")
         unfinished.chmod(0o600)

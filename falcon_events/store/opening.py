@@ -12,6 +12,7 @@ import duckdb
 from falcon_events.errors import StoreError, StoreLocked
 from falcon_events.settings import Settings
 from falcon_events.store.files import WRITABLE, check_access, log_of
+from falcon_events.store.layout import compress_properties
 from falcon_events.store.migrations import migrate
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,9 @@ def _make(path: Path, settings: Settings) -> None:
         unfinished.unlink()
     except OSError as error:
         raise StoreError(f"{path} cannot be made: {error.strerror}. {WRITABLE}") from None
-    _connect(unfinished, settings).close()
+    with _connect(unfinished, settings) as connection:
+        ((database,),) = connection.execute("select current_database()").fetchall()
+        compress_properties(connection, database)
     unfinished.chmod(0o600)
     unfinished.rename(path)
 

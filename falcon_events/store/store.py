@@ -64,6 +64,7 @@ class Store:
         self._writer: Writer | None = None
         self._intake: Intake | None = None
         self._readers = Readers()
+        self._names = catalogue.PropertyNames()
         self.uuid_namespace = b""
         """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
 
@@ -136,7 +137,7 @@ class Store:
 
         def read(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
             journaled = writer.backlog.names(list_id)  # before the tables: what is in neither now is in the tables by then
-            return catalogue.with_names(catalogue.read_properties(connection, list_id, writer.upkeep.folded_seq), journaled)
+            return catalogue.with_names(self._names.read(connection, list_id, writer.upkeep.folded_seq), journaled)
 
         return self._readers.read(lambda: writer.connection, read)
 
