@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 RANDOM_BLOCK = 256
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def derived_uuid(namespace: bytes, list_id: int, kind: str, owner: str) -> str:
@@ -19,11 +20,7 @@ def derived_uuid(namespace: bytes, list_id: int, kind: str, owner: str) -> str:
         owner: the external id, or the address, lower-cased.
     """
     name = f"{list_id}:{kind}:{owner}".encode()
-    digest = bytearray(hashlib.sha1(namespace + name, usedforsecurity=False).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return _as_version(5, hashlib.sha1(namespace + name, usedforsecurity=False).hexdigest())
 
 
 class RandomUUIDs(Iterator[str]):
@@ -45,10 +42,9 @@ class RandomUUIDs(Iterator[str]):
 
 def _random_block() -> list[str]:
     text = os.urandom(16 * RANDOM_BLOCK).hex()
-    return [_as_version_4(text[start : start + 32]) for start in range(0, len(text), 32)]
+    return [_as_version(4, text[start : start + 32]) for start in range(0, len(text), 32)]
 
 
-def _as_version_4(digits: str) -> str:
+def _as_version(version: int, digits: str) -> str:
     """The version stands in the 13th digit, the variant (10 in binary) in the first two bits of the 17th."""
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    return f"{digits[:8]}-{digits[8:12]}-{version}{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:32]}"

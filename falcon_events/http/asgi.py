@@ -69,11 +69,9 @@ class Direct:
             reply = await self._reply(scope, receive, event)
         except Exception:
             reply = unforeseen_reply()
-        headers = [
-            (b"content-type", reply.content_type.encode()),
-            *[(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers],
-            (b"content-length", b"%d" % len(reply.body)),
-        ]
+        headers = [(b"content-type", reply.content_type.encode()), (b"content-length", b"%d" % len(reply.body))]
+        for name, value in reply.headers:
+            headers.append((name.lower().encode(), value.encode("latin-1")))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
 
