@@ -47,21 +47,26 @@ class Resource:
 class Direct:
     """Answers the documented endpoints' POST as their resources do, without what a framework takes of each request's time.
 
+    It may be mounted below a path, which ASGI frameworks leave in front of `path`.
+
     Args:
+        app: answers everything else.
         tracking: the tracker.
         prefix: what stands before /api/v1.
     """
 
-    def __init__(self, tracking: EventTracking, prefix: str = "") -> None:
+    def __init__(self, app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str = "") -> None:
+        self._app = app
         self._tracking = tracking
         self._endpoints = {prefix + path: path for path in PATHS if "POST" in ACTIONS[path]}
 
-    def answers(self, scope: Scope) -> bool:
-        """Whether this request is one that it answers."""
-        return scope["path"] in self._endpoints and scope["method"] == "POST"
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request that answers() has taken."""
+        """Answers."""
+        if scope.get("root_path"):
+            scope = {**scope, "path": _path(scope)}
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in self._endpoints:
+            await self._app(scope, receive, send)
+            return
         event = await receive()
         if event["type"] == "http.disconnect":
             return
@@ -133,7 +138,7 @@ class ASGIMiddleware:
         self._app = app
         self._tracking = tracking
         self._paths = frozenset(prefix + path for path in paths_of(tracking))
-        self._own = _Mountable(_documented(falcon.asgi.App(), tracking, prefix), Direct(tracking, prefix))
+        self._own = Direct(_documented(falcon.asgi.App(), tracking, prefix), tracking, prefix)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers, or passes on."""
@@ -151,22 +156,6 @@ class ASGIMiddleware:
             await send(message)
 
         return send_and_close
-
-
-class _Mountable:
-    """An ASGI application that a framework may mount below a path, which it then leaves in front of `path`."""
-
-    def __init__(self, app: falcon.asgi.App[Any, Any], direct: Direct) -> None:
-        self._app = app
-        self._direct = direct
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("root_path"):
-            scope = {**scope, "path": _path(scope)}
-        if scope["type"] == "http" and self._direct.answers(scope):
-            await self._direct(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
 
 
 def mount_asgi(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str) -> None:
@@ -192,7 +181,7 @@ def asgi_app(tracking: EventTracking, *, demo: Demo | None = None) -> ASGIApplic
     if demo is not None:
         app.add_route(PAGE, AsyncPage(tracking, demo))
         app.add_route(STREAM, AsyncStream(tracking, demo))
-    return _Mountable(app, Direct(tracking))
+    return Direct(app, tracking)
 
 
 def _documented(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str) -> falcon.asgi.App[Any, Any]:
