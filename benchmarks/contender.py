@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import signal
 import threading
-import uuid
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -19,6 +17,7 @@ from falcon_events.link.link import Link
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.visitors import RandomUUIDs
 
 KINDS = ("durable", "no-store", "unfolded", *RIVALS)
 
@@ -26,12 +25,16 @@ KINDS = ("durable", "no-store", "unfolded", *RIVALS)
 class NoStore(Link):
     """Knows accounts, lists and keys as the store does, and acknowledges events without keeping them."""
 
+    def __init__(self, db: str, settings: Settings) -> None:
+        super().__init__(db, settings)
+        self._ids = RandomUUIDs()
+
     def submit(self, events: Sequence[NewEvent]) -> Sequence[Pending[Receipt]]:
         """Receipts at once."""
         acknowledged = []
         for event in events:
             pending: Pending[Receipt] = Pending(Turnstile())
-            event_id = event.event_id or str(uuid.UUID(int=random.getrandbits(128), version=4))
+            event_id = event.event_id or next(self._ids)
             pending.set_result(Receipt(event_id, event.visitor, event.external_id, identify_event_sent=False))
             acknowledged.append(pending)
         return acknowledged

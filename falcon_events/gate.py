@@ -115,22 +115,11 @@ class Gate:
         self._ready = False
 
     def _enter(self, params: Params, sender: Sender) -> Steps[Principal]:
-        yield from self._opened()
-        return TRUSTED if sender.trusted else (yield from self._identified(params, sender.bearer))
-
-    def _opened(self) -> Steps[None]:
         if not self._ready:
-            yield Call(self._prepare)
-
-    def _prepare(self) -> None:
-        try:
-            self.prepare(self._settings.commit_wait_s)
-        except StoreError as error:
-            logger.error("the store cannot be opened: %s", error)
-            raise StoreUnavailable("The event store cannot be opened; the log has the details.") from error
-
-    def _identified(self, params: Params, bearer: str | None) -> Steps[Principal]:
-        credential = _credential(params, bearer)
+            yield from self._opened()
+        if sender.trusted:
+            return TRUSTED
+        credential = _credential(params, sender.bearer)
         if credential is None:
             _unauthenticated()
         if self._access is None:
@@ -144,6 +133,17 @@ class Gate:
         if limit := self._settings.rate_limit_per_key:
             yield from self.admit("key", hashlib.sha256(credential.secret.encode()).hexdigest(), limit)
         return principal
+
+    def _opened(self) -> Steps[None]:
+        if not self._ready:
+            yield Call(self._prepare)
+
+    def _prepare(self) -> None:
+        try:
+            self.prepare(self._settings.commit_wait_s)
+        except StoreError as error:
+            logger.error("the store cannot be opened: %s", error)
+            raise StoreUnavailable("The event store cannot be opened; the log has the details.") from error
 
 
 def _credential(params: Params, bearer: str | None) -> Credential | None:

@@ -176,7 +176,7 @@ class Pipeline:
             request = self._contract.check(params, own_clock=sender.trusted)
         except InvalidRequest as refused:
             failures.extend(refused.failures)
-        list_id = self._contract.list_id(params)
+        list_id = self._contract.list_id(params) if request is None else request.list_id
         account = None if list_id is None else (yield from self.gate.owner(principal, list_id))
         if account is None:
             failures.append(self._contract.unknown_list)

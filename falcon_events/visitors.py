@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 from collections.abc import Iterator
 
 RANDOM_BLOCK = 256
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_VERSION_4_BYTE = bytes(byte & 0x0F | 0x40 for byte in range(256))
+_VARIANT_BYTE = bytes(byte & 0x3F | 0x80 for byte in range(256))
+_GROUPS = struct.Struct("8s4s4s4s12s")
 
 
 def derived_uuid(namespace: bytes, list_id: int, kind: str, owner: str) -> str:
@@ -19,11 +24,9 @@ def derived_uuid(namespace: bytes, list_id: int, kind: str, owner: str) -> str:
         owner: the external id, or the address, lower-cased.
     """
     name = f"{list_id}:{kind}:{owner}".encode()
-    digest = bytearray(hashlib.sha1(namespace + name, usedforsecurity=False).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    digits = hashlib.sha1(namespace + name, usedforsecurity=False).hexdigest()
+    # The version is the 13th digit; the variant (10 in binary) the first two bits of the 17th (RFC 9562, 4.1 and 4.2).
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:32]}"
 
 
 class RandomUUIDs(Iterator[str]):
@@ -44,11 +47,8 @@ class RandomUUIDs(Iterator[str]):
 
 
 def _random_block() -> list[str]:
-    text = os.urandom(16 * RANDOM_BLOCK).hex()
-    return [_as_version_4(text[start : start + 32]) for start in range(0, len(text), 32)]
-
-
-def _as_version_4(digits: str) -> str:
-    """The version stands in the 13th digit, the variant (10 in binary) in the first two bits of the 17th."""
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    """Version and variant are set, and the dashes, for all at once: one after the other they would take three times as long."""
+    block = bytearray(os.urandom(16 * RANDOM_BLOCK))
+    block[6::16] = block[6::16].translate(_VERSION_4_BYTE)
+    block[8::16] = block[8::16].translate(_VARIANT_BYTE)
+    return [b"-".join(groups).decode() for groups in _GROUPS.iter_unpack(block.hex().encode())]

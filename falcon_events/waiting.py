@@ -65,7 +65,10 @@ class Waiter:
             wait = next(steps)
             while True:
                 try:
-                    value = await _acall(wait) if isinstance(wait, Call) else await self._future(wait)
+                    if isinstance(wait, Call):
+                        value = await _acall(wait)
+                    else:
+                        value = wait.result() if wait.done() else await self._bridge().wait(wait)
                 except Exception as error:
                     wait = steps.throw(error)
                 else:
@@ -81,14 +84,13 @@ class Waiter:
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._loop = None
 
-    async def _future(self, future: Future[Any] | Pending[Any]) -> Any:
-        if future.done():
-            return future.result()
+    def _bridge(self) -> _Bridge:
+        """The running loop's."""
         # A thread runs one loop at a time; to ask which costs a system call (Python 3.11: getpid).
         bridge = self._bridges.get(threading.get_ident())
         if bridge is None or not bridge.loop.is_running():
             bridge = self._new_bridge(asyncio.get_running_loop())
-        return await bridge.wait(future)
+        return bridge
 
     def _new_bridge(self, loop: asyncio.AbstractEventLoop) -> _Bridge:
         with self._starting:

@@ -56,6 +56,8 @@ class Directory:
         self._store = store
         self._clock = clock
         self._keys: dict[bytes, Principal] = {}
+        self._shown: dict[str, Principal] = {}
+        """Keys that have been shown since the last change, and need not be hashed again."""
         self._sessions: dict[bytes, tuple[Principal, float]] = {}
         self._lists: dict[int, str] = {}
         self._rules: dict[int, ListRules] = {}
@@ -65,6 +67,10 @@ class Directory:
 
     def _know(self, news: Snapshot | Changes) -> None:
         """Answers by what the store's tables hold from now on."""
+        self._take(news)
+        self._shown = {}  # another one, and last: whoever has looked a key up before this keeps it in the old one
+
+    def _take(self, news: Snapshot | Changes) -> None:
         keys = {grant.key_hash: _principal(grant) for grant in news.keys}
         rules = {rules.list_id: rules for rules in news.rules}
         sessions = {key: (Principal(account), at.timestamp()) for key, account, at in news.sessions}
@@ -92,10 +98,14 @@ class Directory:
 
     def identify(self, credential: Credential) -> Principal | None:
         """The account that a key or a session belongs to, or None where it is unknown, revoked or expired."""
-        secret = _hash(credential.secret)
         if credential.kind == "api_key":
-            return self._keys.get(secret)
-        principal, expires = self._sessions.get(secret, (None, 0.0))
+            shown = self._shown
+            if (known := shown.get(credential.secret)) is None and (
+                known := self._keys.get(_hash(credential.secret))
+            ) is not None:
+                shown[credential.secret] = known
+            return known
+        principal, expires = self._sessions.get(_hash(credential.secret), (None, 0.0))
         return principal if expires > self._clock() else None
 
     def owns_list(self, account: str, list_id: int) -> bool:

@@ -21,6 +21,7 @@ PARAMETERS = {
     for schema in ("events.request", "event.request", "properties.request")
     for name in load_schema(schema)["properties"]
 }
+_KNOWN = frozenset(PARAMETERS.values())
 
 
 def unreadable() -> InvalidRequest:
@@ -58,6 +59,8 @@ def read_body(body: bytes, max_depth: int = MAX_DEPTH) -> Params:
 
 def named(members: dict[str, Any]) -> Params | None:
     """The members under the names that the schemas give them; None where two of them are spellings of one name."""
+    if members.keys() <= _KNOWN:  # most senders write what the documentation writes
+        return members
     params: Params = {}
     for name, value in members.items():
         known = PARAMETERS.get(name) or PARAMETERS.get(name.lower())

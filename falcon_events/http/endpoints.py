@@ -78,21 +78,20 @@ def answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[
     if incoming.body is None:
         reply = common_reply(413)
     else:
-        reply = yield from _answer(tracking, endpoint, incoming)
+        try:
+            if incoming.encoding:
+                incoming = inflated(incoming, tracking.settings.max_body_bytes)
+            if limit := tracking.settings.rate_limit_per_address:
+                yield from tracking.pipeline.gate.admit("address", incoming.sender.address, limit)
+        except RequestRefused as refused:
+            reply = tracking.pipeline.refusal(refused)
+        else:
+            reply = yield from ACTIONS[endpoint][incoming.method](tracking, incoming)
     if incoming.sender.origin is not None and endpoint in FROM_PAGES:
         reply = yield from _shared(tracking, incoming.sender.origin, reply)
     if tracking.settings.log_requests:
         logger.info("%s %s %d %.1f ms", incoming.method, incoming.path, reply.status, (time.perf_counter() - began) * 1e3)
     return reply
-
-
-def _answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[Reply]:
-    try:
-        incoming = inflated(incoming, tracking.settings.max_body_bytes)
-        yield from tracking.pipeline.gate.admit("address", incoming.sender.address, tracking.settings.rate_limit_per_address)
-    except RequestRefused as refused:
-        return tracking.pipeline.refusal(refused)
-    return (yield from ACTIONS[endpoint][incoming.method](tracking, incoming))
 
 
 def _shared(tracking: EventTracking, origin: str, reply: Reply) -> Steps[Reply]:

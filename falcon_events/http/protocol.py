@@ -23,6 +23,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._requests = 0
         self._in_head = True
+        self._is_begun = False
         self._arriving: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -43,14 +44,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.transport.abort()
+        if self._is_begun and self._arriving is None:  # most requests are all there by now, and need no timer
+            self._expect()
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
-        if self._arriving is None:
-            self._expect()
+        self._is_begun = True
 
     def on_headers_complete(self) -> None:
         """Its head is there."""
@@ -74,6 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._arriving = self.loop.call_later(ARRIVAL_S, self.transport.abort)
 
     def _arrived(self) -> None:
+        self._is_begun = False
         if self._arriving is not None:
             self._arriving.cancel()
             self._arriving = None

@@ -1,6 +1,8 @@
-"""Falcon's requests as the core reads them, and replies into Falcon's responses; the same for both flavours."""
+"""Requests as the core reads them, and replies into Falcon's responses; the same for both flavours."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import falcon
 
@@ -9,22 +11,48 @@ from falcon_events.http.bodies import Incoming
 from falcon_events.http.endpoints import not_allowed, status_reply
 from falcon_events.senders import Sender
 
-PURPOSES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+PURPOSES = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
 """By which browsers say that nobody looks at a page yet; only the first is of a standard (Fetch, 3.7)."""
+HEADERS = (
+    "HTTP_AUTHORIZATION",
+    "HTTP_ORIGIN",
+    "HTTP_USER_AGENT",
+    "HTTP_CONTENT_ENCODING",
+    "HTTP_ACCESS_CONTROL_REQUEST_METHOD",
+    *PURPOSES,
+)
+"""Every header that the core is told, under its name in a WSGI environment (RFC 3875, 4.1.18)."""
 
 
-def incoming_of(req: falcon.Request, body: bytes | None) -> Incoming:
-    """What a door has read of a request."""
-    header = req.get_header
+def incoming_of(
+    method: str,
+    path: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    address: str,
+    query: Mapping[str, str | list[str]] | None = None,
+) -> Incoming:
+    """What a door has read of a request.
+
+    Args:
+        method: the request's.
+        path: the request's.
+        body: the request's, None where it is over the limit.
+        headers: at least those of HEADERS that it has, under the names there.
+        address: the peer's.
+        query: the query string's parameters, where they matter.
+    """
+    header = headers.get
+    authorization = header("HTTP_AUTHORIZATION")
     sender = Sender(
-        _bearer(header("Authorization") or ""),
-        header("Origin"),
-        header("User-Agent") or "",
-        next((value for name in PURPOSES if (value := header(name))), ""),
-        req.remote_addr or "",
+        _bearer(authorization) if authorization else None,
+        header("HTTP_ORIGIN"),
+        header("HTTP_USER_AGENT", ""),
+        header(PURPOSES[0]) or header(PURPOSES[1]) or header(PURPOSES[2]) or header(PURPOSES[3]) or "",
+        address,
     )
-    is_preflight = header("Access-Control-Request-Method") is not None
-    return Incoming(req.method, req.path, body, req.params, sender, header("Content-Encoding") or "", is_preflight)
+    is_preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in headers
+    return Incoming(method, path, body, query or {}, sender, header("HTTP_CONTENT_ENCODING", ""), is_preflight)
 
 
 def send(resp: falcon.Response, reply: Reply) -> None:
