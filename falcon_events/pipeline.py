@@ -9,6 +9,7 @@ from collections.abc import Callable
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access, Principal
 from falcon_events.addresses import Addresses
+from falcon_events.batches import Batches
 from falcon_events.bots import not_a_visitor
 from falcon_events.contract.answers import (
     Reply,
@@ -19,13 +20,11 @@ from falcon_events.contract.answers import (
     properties_reply,
     refusal_reply,
 )
-from falcon_events.contract.batch import read_envelope, read_events
-from falcon_events.contract.body import Params, read_body, unreadable
+from falcon_events.contract.body import Params, read_body
 from falcon_events.contract.event import EventContract, EventRequest
+from falcon_events.contract.plain import PlainEvents
 from falcon_events.contract.properties import check_properties_request, list_not_found
-from falcon_events.contract.schemas import common_error
 from falcon_events.errors import (
-    EventsError,
     Failure,
     InvalidRequest,
     RequestRefused,
@@ -35,7 +34,6 @@ from falcon_events.link.link import Link
 from falcon_events.rules import ruled
 from falcon_events.senders import Sender
 from falcon_events.settings import Settings
-from falcon_events.store.pending import Pending
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.visitors import RandomUUIDs, derived_uuid
 from falcon_events.waiting import Steps
@@ -69,6 +67,17 @@ class Pipeline:
         self.gate = Gate(store, directory, access, settings)
         self._uuids = RandomUUIDs()
         self._contract = EventContract(anonymous_events=settings.anonymous_events, clock=clock)
+        self.batches = Batches(
+            store,
+            self.gate,
+            directory,
+            self._addresses if self._keeps_addresses else None,
+            self._contract,
+            PlainEvents(anonymous_events=settings.anonymous_events),
+            self._new_event,
+            clock,
+        )
+        """Tracks many events at once."""
 
     def forked(self) -> None:
         """Starts anew in a forked child."""
@@ -93,7 +102,7 @@ class Pipeline:
     def events_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
         """The answer to POST /api/v1/events; never raises."""
         try:
-            results = yield from self.track_batch(body, sender)
+            results = yield from self.batches.track_body(body, sender)
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:
@@ -129,40 +138,6 @@ class Pipeline:
             return made
         (pending,) = self._store.submit([made])
         return _tracked((yield pending), made)
-
-    def track_batch(self, body: bytes, sender: Sender) -> Steps[list[Tracked | RequestRefused]]:
-        """Checks the events of a batch and stores those that are right, in one commit; what became of each, in order.
-
-        Raises:
-            RequestRefused: for the batch as a whole; nothing was stored.
-        """
-        params = read_envelope(body)
-        principal = yield from self.gate.tracking(params, sender)
-        events = read_events(params, body)
-        size = len(body) // len(events)
-        results: list[Tracked | RequestRefused | NewEvent] = []
-        for event in events:
-            try:
-                if event is None:
-                    raise unreadable()
-                results.append((yield from self._made(event, principal, sender, size)))
-            except RequestRefused as refused:
-                results.append(refused)
-        made = [result for result in results if isinstance(result, NewEvent)]
-        stored: list[Tracked | RequestRefused] = []
-        for new, pending in zip(made, self._store.submit(made) if made else (), strict=True):
-            stored.append((yield from self._outcome(pending, new)))  # it would be an async generator's
-        outcomes = iter(stored)
-        return [next(outcomes) if isinstance(result, NewEvent) else result for result in results]
-
-    def _outcome(self, pending: Pending[Receipt], event: NewEvent) -> Steps[Tracked | RequestRefused]:
-        try:
-            return _tracked((yield pending), event)
-        except RequestRefused as refused:
-            return refused
-        except EventsError:
-            status, failure = common_error(100005)
-            return RequestRefused(status, [failure])
 
     def _made(self, params: Params, principal: Principal, sender: Sender, size: int) -> Steps[Tracked | NewEvent]:
         """The event to store, or the answer to one that is only checked; raises InvalidRequest."""
@@ -231,6 +206,7 @@ class Pipeline:
             request.properties,
             request.traits,
             size,
+            None if request.event_id else next(self._uuids),
             client_timestamp=request.client_timestamp,
         )
 

@@ -209,7 +209,7 @@ class EventTracking(Administration):
         Yields:
             For each body, in order, its answer once it is committed, or why it was refused.
         """
-        return store_many(self.pipeline, self.waiter, self.settings, bodies)
+        return store_many(self.pipeline.batches, self.waiter, self.settings, bodies)
 
     def forked(self) -> None:
         """Starts anew in a forked child: what waits belongs to the parent."""
