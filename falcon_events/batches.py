@@ -32,13 +32,14 @@ Answer = Tracked | RequestRefused
 class _List(msgspec.Struct, frozen=True):
     """What a batch's sender may do with a list, and what becomes of the events there."""
 
-    account: str | None
+    account: str = ""
     rules: ListRules | None = None
+    """None where the list is unknown, or another account's."""
     bot: str | None = None
     address: str | None = None
     refused: RequestRefused | None = None
-    changes_events: bool = False
-    """Whether events are not stored as they come."""
+    takes_as_it_is: bool = False
+    """Whether events are stored as they come."""
 
 
 class Batches:
@@ -95,50 +96,61 @@ class Batches:
         made: list[NewEvent] = []
         lists: dict[int, _List] = {}
         accept, received_at = self._plain.accept, int(self._clock() * 1e6)
-        for number, members in enumerate(events.members):
+        for number, (members, size) in enumerate(zip(events.members, events.sizes, strict=False)):
             request = accept(members, events.list_id, received_at, own_clock=sender.trusted)
-            failures: list[Failure] = []
-            try:
-                if request is None:
-                    params = events.params(number)
-                    list_id = self._contract.list_id(params)
-                    try:
-                        request = self._contract.check(params, own_clock=sender.trusted)
-                    except InvalidRequest as refused:
-                        failures.extend(refused.failures)
-                else:
-                    list_id = request.list_id
-                known = _NO_LIST if list_id is None else lists.get(list_id)
-                if known is None and list_id is not None:
-                    known = lists[list_id] = yield from self._list(list_id, principal, sender)
-                assert known is not None
-                event = self._event(request, known, failures, events.size(number), sender)
-            except RequestRefused as refused:
-                answers.append(refused)
+            known = None if request is None else lists.get(request.list_id)
+            if request is None or known is None or not known.takes_as_it_is or request.is_own_traffic:
+                try:
+                    event = yield from self._unusual(events, number, size, request, lists, principal, sender)
+                except RequestRefused as refused:
+                    answers.append(refused)
+                    continue
+            else:  # most events of a batch, without any step in between
+                event = self._make(request, known.account, size)
+            if isinstance(event, NewEvent):
+                made.append(event)
+                answers.append(None)
             else:
-                if isinstance(event, NewEvent):
-                    made.append(event)
-                    answers.append(None)
-                else:
-                    answers.append(event)
+                answers.append(event)
         if not made:
             return [answer for answer in answers if answer is not None]
         stored = iter((yield from self._stored(made)))
         return [next(stored) if answer is None else answer for answer in answers]
 
-    def _event(
-        self, request: EventRequest | None, known: _List, failures: list[Failure], size: int, sender: Sender
-    ) -> Tracked | NewEvent:
+    def _unusual(
+        self,
+        events: Events,
+        number: int,
+        size: int,
+        request: EventRequest | None,
+        lists: dict[int, _List],
+        principal: Principal,
+        sender: Sender,
+    ) -> Steps[Tracked | NewEvent]:
+        """What an event makes that is not accepted yet, or the first one for its list, or not stored as it came."""
+        failures: list[Failure] = []
+        if request is None:
+            params = events.params(number)
+            list_id = self._contract.list_id(params)
+            try:
+                request = self._contract.check(params, own_clock=sender.trusted)
+            except InvalidRequest as refused:
+                failures.extend(refused.failures)
+        else:
+            list_id = request.list_id
+        known = _NO_LIST if list_id is None else lists.get(list_id)
+        if known is None and list_id is not None:
+            known = lists[list_id] = yield from self._list(list_id, principal, sender)
+        assert known is not None
         if known.refused is not None:
             raise known.refused
-        if known.account is None:
+        if known.rules is None:
             failures.append(self._contract.unknown_list)
-        if request is None or known.account is None:
+        if request is None or known.rules is None:
             raise InvalidRequest(422, failures)
         event = self._make(request, known.account, size)
-        if not (known.changes_events or request.is_own_traffic) or isinstance(event, Tracked):
+        if isinstance(event, Tracked):
             return event
-        assert known.rules is not None
         bot = not_a_visitor(sender, own=True, from_a_page=False) if request.is_own_traffic else known.bot
         return ruled(event, known.rules, bot, known.address)
 
@@ -146,14 +158,14 @@ class Batches:
         try:
             account = yield from self._gate.owner(principal, list_id)
         except RequestRefused as refused:
-            return _List(None, refused=refused)
+            return _List(refused=refused)
         if account is None:
             return _NO_LIST
         address = None if self._addresses is None else (yield from self._addresses.kept(sender.address))
         bot = not_a_visitor(sender, own=False, from_a_page=sender.origin is not None)
         rules = self._directory.rules_of(list_id)
-        changes = bot is not None or address is not None or bool(rules.denied or rules.redacted)
-        return _List(account, rules, bot, address, changes_events=changes)
+        as_it_is = bot is None and address is None and not rules.denied and not rules.redacted
+        return _List(account, rules, bot, address, takes_as_it_is=as_it_is)
 
     def _stored(self, events: list[NewEvent]) -> Steps[list[Answer]]:
         pending = self._store.submit_together(events)
@@ -166,12 +178,12 @@ class Batches:
         return [_answer(event, outcome) for event, outcome in zip(events, outcomes, strict=True)]
 
 
-_NO_LIST = _List(None)
+_NO_LIST = _List()
 
 
 def _answer(event: NewEvent, outcome: Outcome) -> Answer:
     if outcome is True or outcome is False:
-        return Tracked(event.visitor, event.external_id, outcome, event.id or "", dropped=event.dropped)
+        return Tracked(event.visitor, event.external_id, outcome, event.event_id or event.own_id or "", dropped=event.dropped)
     if isinstance(outcome, Receipt):
         return Tracked(
             outcome.visitor,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any, Protocol
 
 from falcon_events.contract.body import (
@@ -39,8 +40,9 @@ class Events(Protocol):
     def list_id(self) -> object:
         """The ListID of those that name none."""
 
-    def size(self, number: int) -> int:
-        """About how many bytes an event takes."""
+    @property
+    def sizes(self) -> Iterable[int]:
+        """About how many bytes each event takes."""
 
     def params(self, number: int) -> Params:
         """An event's parameters, under the names that the schemas give them; raises InvalidRequest where it is unreadable."""
@@ -63,13 +65,10 @@ class EnvelopedEvents:
             raise InvalidRequest(422, _schema.failures(params))
         self.members: list[object] = given
         self.list_id = params.get("ListID")
+        self.sizes = repeat(len(body) // len(given))
         self._envelope = params
         self._body = body
         self._order: list[object] = []
-
-    def size(self, number: int) -> int:
-        """An equal share of the body."""
-        return len(self._body) // len(self.members)
 
     def params(self, number: int) -> Params:
         """An event's parameters; raises InvalidRequest where it is not an object."""
@@ -94,11 +93,8 @@ class LooseEvents:
 
     def __init__(self, bodies: Sequence[bytes]) -> None:
         self.members = [_members_of(body) for body in bodies]
+        self.sizes = list(map(len, bodies))
         self._bodies = bodies
-
-    def size(self, number: int) -> int:
-        """The body's."""
-        return len(self._bodies[number])
 
     def params(self, number: int) -> Params:
         """An event's parameters; raises InvalidRequest where the body is unreadable."""

@@ -114,7 +114,7 @@ class Outbox:
         return self._turnstile
 
     def _named(self, event: NewEvent) -> NewEvent:
-        if event.id is None:  # what a second owner will look for where the first has died
+        if event.own_id is None and event.event_id is None:  # what a second owner will look for where the first has died
             event = msgspec.structs.replace(event, own_id=next(self._ids))
         return event
 
