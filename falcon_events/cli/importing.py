@@ -10,12 +10,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from falcon_events.batches import Answer
 from falcon_events.cli.common import db_option, json_option, print_json, tracking_of
@@ -24,6 +22,9 @@ from falcon_events.contract.schemas import common_error
 from falcon_events.errors import EventsError, InvalidRequest, RequestRefused, StoreUnavailable
 from falcon_events.many import store_blocks
 from falcon_events.tracking import EventTracking
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 @click.command("import")
@@ -47,10 +48,10 @@ def import_(files: Sequence[str], rejects: str, db: str, as_json: bool) -> None:
     with (
         tracking_of(db) as tracking,
         RejectFile(rejects) as reject_file,
-        _progress(files) as progress,
+        Bar(files) as bar,
         Interrupts() as interrupts,
     ):
-        run = Import(tracking, reject_file, progress, interrupts)
+        run = Import(tracking, reject_file, bar, interrupts)
         run.run(files)
     counts = dict(run.counts) | ({"rejects": rejects} if run.counts["rejected"] else {})
     if as_json:
@@ -151,24 +152,55 @@ class RejectFile:
         self._path.rename(kept)
 
 
+class Bar:
+    """A bar over the files' bytes, on a terminal's standard error only."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._progress: Progress | None = None
+        if sys.stderr is None or not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=Console(stderr=True))
+        sizes = [size_of(name) for name in files]
+        known = [size for size in sizes if size is not None]
+        self._task = self._progress.add_task("import", total=sum(known) if len(known) == len(sizes) else None)
+
+    def move_to(self, done: int) -> None:
+        """Shows how many bytes have been read."""
+        if self._progress is not None:
+            self._progress.update(self._task, completed=done)
+
+    def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
 class Import:
     """One run: reads lines, stores them, and counts what became of them.
 
     Args:
         tracking: where events go.
         rejects: where refused lines go.
-        progress: its only task is moved on with the bytes that were read.
+        bar: is moved on with the bytes that were read.
         interrupts: tell when to stop.
     """
 
-    def __init__(self, tracking: EventTracking, rejects: RejectFile, progress: Progress, interrupts: Interrupts) -> None:
+    def __init__(self, tracking: EventTracking, rejects: RejectFile, bar: Bar, interrupts: Interrupts) -> None:
         self.counts: Counter[str] = Counter(stored=0, duplicates=0, rejected=0)
         self.failure: str | None = None
         """Why it stopped before the end, if it did."""
         self.place = "before the first line"
         self._tracking = tracking
         self._rejects = rejects
-        self._progress = progress
+        self._bar = bar
         self._interrupts = interrupts
         self._max_bytes = tracking.settings.max_body_bytes
         self._sent: deque[tuple[str, Sequence[int], Sequence[bytes]]] = deque()
@@ -215,7 +247,7 @@ class Import:
         return sendable
 
     def _progressed(self, before: int, position: int) -> None:
-        self._progress.update(self._progress.task_ids[0], completed=before + position)
+        self._bar.move_to(before + position)
 
     def _settle(self, file: str, numbers: Sequence[int], bodies: Sequence[bytes], answers: Sequence[Answer]) -> None:
         stored = duplicates = 0
@@ -238,13 +270,3 @@ class Import:
 
     def _stop(self, why: str) -> None:
         self.failure = self.failure or why
-
-
-def _progress(files: Sequence[str]) -> Progress:
-    """A bar over the files' bytes, on a terminal's standard error only."""
-    columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=Console(stderr=True), disable=sys.stderr is None or not sys.stderr.isatty())
-    sizes = [size_of(name) for name in files]
-    known = [size for size in sizes if size is not None]
-    progress.add_task("import", total=sum(known) if len(known) == len(sizes) else None)
-    return progress
