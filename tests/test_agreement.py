@@ -32,6 +32,7 @@ from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.rights import Grant, ListRules, Snapshot
+from falcon_events.timestamps import parse_timestamp
 
 T = TypeVar("T")
 
@@ -241,6 +242,19 @@ def test_plain_checks_and_schema_agree_on_lists(params: dict[str, Any]) -> None:
     refused = list(checked.failures) if isinstance(checked, InvalidRequest) else []
     assert refused == PROPERTIES_JUDGE.failures(params)
     assert refused or checked > 0
+
+
+@steady
+@given(
+    moment=moments, digits=st.text(st.sampled_from("0123456789"), max_size=8), second=st.sampled_from([None, "59", "60", "61"])
+)
+def test_a_time_in_utc_is_the_same_however_its_offset_is_written(moment: datetime, digits: str, second: str | None) -> None:
+    """`Z`, `z` and an offset of zero are read alike, leap seconds and fractions of any length included."""
+    text = f"{moment:%H:%M}:{second or moment.strftime('%S')}" + (digits and f".{digits}")
+    text = f"{moment.year:04}-{moment:%m-%d}T{text}"
+    read = parse_timestamp(f"{text}+00:00")
+    assert parse_timestamp(f"{text}Z") == parse_timestamp(f"{text}z") == read
+    assert (read is None) == (second == "61" or (second == "60" and text.startswith("9999-12-31T23:59")))
 
 
 class Members(dict[str, Any]):
