@@ -5,53 +5,60 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
-from falcon_events.batches import Answer, Batches
+from falcon_events.batches import Answer
 from falcon_events.errors import RequestRefused, StoreUnavailable
+from falcon_events.pipeline import Pipeline
+from falcon_events.senders import HOST
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending
-from falcon_events.waiting import Call, Wait, Waiter
+from falcon_events.waiting import Call, Steps, Wait, Waiter
 
 BLOCK_BYTES = 1 << 18
 """About how much is checked and sent together."""
 
+Track = Callable[[Sequence[bytes]], Steps[list[Answer]]]
 
-def store_many(batches: Batches, waiter: Waiter, settings: Settings, bodies: Iterable[bytes]) -> Iterator[Answer]:
+
+def store_many(pipeline: Pipeline, waiter: Waiter, settings: Settings, bodies: Iterable[bytes]) -> Iterator[Answer]:
     """The answer to each body, in order, once its event is committed, or why it was refused.
 
     Args:
-        batches: checks and stores.
+        pipeline: checks and stores.
         waiter: waits.
         settings: how much may be under way.
         bodies: request bodies in JSON; credentials in them are not looked at.
     """
-    # Whoever has all of them need not be waited for. Of others, each is stored before the next is asked for, which may be late.
-    blocks = _blocks(bodies, settings.batch_events) if isinstance(bodies, Sequence) else ([body] for body in bodies)
-    for answers in store_blocks(batches, waiter, settings, blocks):
+    if isinstance(bodies, Sequence):
+        answered = store_blocks(pipeline.batches.track_bodies, waiter, settings, _blocks(bodies, settings.batch_events))
+    else:  # each is stored before the next one is asked for, which may be late
+        answered = store_blocks(partial(_track_one, pipeline), waiter, settings, ([body] for body in bodies))
+    for answers in answered:
         yield from answers
 
 
 def store_blocks(
-    batches: Batches, waiter: Waiter, settings: Settings, blocks: Iterable[Sequence[bytes]]
+    track: Track, waiter: Waiter, settings: Settings, blocks: Iterable[Sequence[bytes]]
 ) -> Iterator[Sequence[Answer]]:
     """The same with blocks of bodies: the answers to each block, in order.
 
     Args:
-        batches: checks and stores.
+        track: checks and stores a block.
         waiter: waits.
         settings: how much may be under way.
-        blocks: each of at most `batch_events` bodies and about BLOCK_BYTES; one that is not empty.
+        blocks: each of at most `batch_events` bodies and about BLOCK_BYTES; none is empty.
     """
     waiting: deque[_Sent] = deque()
     held = held_bytes = 0
     for block in blocks:
-        sent = _Sent(batches, waiter, block)
+        sent = _Sent(track, waiter, block)
         while isinstance(sent.outcome, StoreUnavailable) and waiting:  # the queue is full of what went before
             held -= waiting[0].count
             held_bytes -= waiting[0].size
             yield waiting.popleft().result()
-            sent = _Sent(batches, waiter, block)
+            sent = _Sent(track, waiter, block)
         waiting.append(sent)
         held += sent.count
         held_bytes += sent.size
@@ -66,12 +73,12 @@ def store_blocks(
 class _Sent:
     """A block on its way: its steps, stopped at its commit, or its outcome."""
 
-    def __init__(self, batches: Batches, waiter: Waiter, block: Sequence[bytes]) -> None:
+    def __init__(self, track: Track, waiter: Waiter, block: Sequence[bytes]) -> None:
         self.count = len(block)
         self.size = sum(map(len, block))
         self.outcome: list[Answer] | RequestRefused | None = None
         self._waiter = waiter
-        self._steps = batches.track_bodies(block)
+        self._steps = track(block)
         self._pending: Future[Any] | Pending[Any] | None = None
         self._advance(self._steps.send, None)
 
@@ -110,3 +117,7 @@ def _blocks(bodies: Sequence[bytes], most: int) -> Iterator[list[bytes]]:
             block, size = [], 0
     if block:
         yield block
+
+
+def _track_one(pipeline: Pipeline, block: Sequence[bytes]) -> Steps[list[Answer]]:
+    return [(yield from pipeline.track(block[0], HOST))]

@@ -209,7 +209,9 @@ class Import:
         """Stores the lines of the files; whatever was read is stored or refused when it returns."""
         tracking = self._tracking
         try:
-            for answers in store_blocks(tracking.pipeline.batches, tracking.waiter, tracking.settings, self._bodies(files)):
+            for answers in store_blocks(
+                tracking.pipeline.batches.track_bodies, tracking.waiter, tracking.settings, self._bodies(files)
+            ):
                 self._settle(*self._sent.popleft(), answers)
         except (EventsError, OSError) as error:
             self._stop(str(error))
