@@ -379,6 +379,11 @@ def test_a_batch_gives_each_event_what_it_gets_alone() -> None:
         @example(envelope=94, sent=[[("event", "test"), ("email", "a@example.com"), ("", 1), ("Event", "x")]])
         @example(envelope=94, sent=[[("event", "test"), ("email", "a@example.com"), ("Properties", {"isTest": True})]])
         @example(envelope=94, sent=[[("event", "test"), ("email", "a@example.com"), ("OwnTraffic", True)]])
+        @example(envelope=94, sent=[[("event", "test"), ("email", "l" * 64 + "@" + ("d" * 63 + ".") * 3 + "example")]])
+        @example(envelope=94, sent=[[("event", "test"), ("email", "l" * 65 + "@example.com")]])
+        @example(envelope=94, sent=[[("event", "test"), ("email", "l@" + "d" * 64 + ".com")]])
+        @example(envelope=94, sent=[[("event", "test"), ("email", "a@example.com"), ("properties", {"n" * 201: 1})]] * 2)
+        @example(envelope=94, sent=[[("event", "test"), ("email", "a@example.com"), ("properties", {"n" * 200: 1})]] * 2)
         def hold(envelope: object, sent: list[list[tuple[str, Any]]]) -> None:
             lone = [json_object(without_credentials([("ListID", envelope), *event])) for event in sent]
             for sender in (Sender("key", user_agent="Mozilla/5.0"), Sender("key", "https://a.example", "curl/8"), HOST):
