@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
-from falcon_events.contract.answers import Tracked
+from falcon_events.batches import Answer
 from falcon_events.errors import RequestRefused, StoreUnavailable
 from falcon_events.pipeline import Pipeline
 from falcon_events.senders import HOST
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending
-from falcon_events.waiting import Call, Wait, Waiter
+from falcon_events.waiting import Call, Steps, Wait, Waiter
+
+BLOCK_BYTES = 1 << 18
+"""About how much is checked and sent together."""
+
+Track = Callable[[Sequence[bytes]], Steps[list[Answer]]]
 
 
-def store_many(
-    pipeline: Pipeline, waiter: Waiter, settings: Settings, bodies: Iterable[bytes]
-) -> Iterator[Tracked | RequestRefused]:
+def store_many(pipeline: Pipeline, waiter: Waiter, settings: Settings, bodies: Iterable[bytes]) -> Iterator[Answer]:
     """The answer to each body, in order, once its event is committed, or why it was refused.
 
     Args:
@@ -27,17 +31,39 @@ def store_many(
         settings: how much may be under way.
         bodies: request bodies in JSON; credentials in them are not looked at.
     """
+    if isinstance(bodies, Sequence):
+        answered = store_blocks(pipeline.batches.track_bodies, waiter, settings, _blocks(bodies, settings.batch_events))
+    else:  # each is stored before the next one is asked for, which may be late
+        answered = store_blocks(partial(_track_one, pipeline), waiter, settings, ([body] for body in bodies))
+    for answers in answered:
+        yield from answers
+
+
+def store_blocks(
+    track: Track, waiter: Waiter, settings: Settings, blocks: Iterable[Sequence[bytes]]
+) -> Iterator[Sequence[Answer]]:
+    """The same with blocks of bodies: the answers to each block, in order.
+
+    Args:
+        track: checks and stores a block.
+        waiter: waits.
+        settings: how much may be under way.
+        blocks: each of at most `batch_events` bodies and about BLOCK_BYTES; none is empty.
+    """
     waiting: deque[_Sent] = deque()
-    held_bytes = 0
-    for body in bodies:
-        sent = _Sent(pipeline, waiter, body)
+    held = held_bytes = 0
+    for block in blocks:
+        sent = _Sent(track, waiter, block)
         while isinstance(sent.outcome, StoreUnavailable) and waiting:  # the queue is full of what went before
+            held -= waiting[0].count
             held_bytes -= waiting[0].size
             yield waiting.popleft().result()
-            sent = _Sent(pipeline, waiter, body)
+            sent = _Sent(track, waiter, block)
         waiting.append(sent)
+        held += sent.count
         held_bytes += sent.size
-        while len(waiting) > settings.batch_events * 2 or (held_bytes > settings.queue_bytes and len(waiting) > 1):
+        while len(waiting) > 1 and (held > settings.batch_events * 2 or held_bytes > settings.queue_bytes):
+            held -= waiting[0].count
             held_bytes -= waiting[0].size
             yield waiting.popleft().result()
     while waiting:
@@ -45,18 +71,19 @@ def store_many(
 
 
 class _Sent:
-    """A body on its way: its steps, stopped at its commit, or its outcome."""
+    """A block on its way: its steps, stopped at its commit, or its outcome."""
 
-    def __init__(self, pipeline: Pipeline, waiter: Waiter, body: bytes) -> None:
-        self.size = len(body)
-        self.outcome: Tracked | RequestRefused | None = None
+    def __init__(self, track: Track, waiter: Waiter, block: Sequence[bytes]) -> None:
+        self.count = len(block)
+        self.size = sum(map(len, block))
+        self.outcome: list[Answer] | RequestRefused | None = None
         self._waiter = waiter
-        self._steps = pipeline.track(body, HOST)
+        self._steps = track(block)
         self._pending: Future[Any] | Pending[Any] | None = None
         self._advance(self._steps.send, None)
 
-    def result(self) -> Tracked | RequestRefused:
-        """The answer, once the event is committed, or why it was refused."""
+    def result(self) -> list[Answer]:
+        """The answers, once the events are committed, or why they were refused."""
         while self.outcome is None:
             assert self._pending is not None
             try:
@@ -65,7 +92,7 @@ class _Sent:
                 self._advance(self._steps.throw, error)
             else:
                 self._advance(self._steps.send, value)
-        return self.outcome
+        return [self.outcome] * self.count if isinstance(self.outcome, RequestRefused) else self.outcome
 
     def _advance(self, step: Callable[[Any], Wait], value: object) -> None:
         try:
@@ -77,3 +104,20 @@ class _Sent:
             self.outcome = stop.value
         except RequestRefused as refused:
             self.outcome = refused
+
+
+def _blocks(bodies: Sequence[bytes], most: int) -> Iterator[list[bytes]]:
+    block: list[bytes] = []
+    size = 0
+    for body in bodies:
+        block.append(body)
+        size += len(body)
+        if len(block) == most or size >= BLOCK_BYTES:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
+
+
+def _track_one(pipeline: Pipeline, block: Sequence[bytes]) -> Steps[list[Answer]]:
+    return [(yield from pipeline.track(block[0], HOST))]

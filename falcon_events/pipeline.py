@@ -6,11 +6,10 @@ import logging
 import time
 from collections.abc import Callable
 
-import msgspec
-
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access, Principal
 from falcon_events.addresses import Addresses
+from falcon_events.batches import Batches
 from falcon_events.bots import not_a_visitor
 from falcon_events.contract.answers import (
     Reply,
@@ -21,30 +20,24 @@ from falcon_events.contract.answers import (
     properties_reply,
     refusal_reply,
 )
-from falcon_events.contract.batch import read_envelope, read_events
-from falcon_events.contract.body import Params, read_body, unreadable
+from falcon_events.contract.body import Params, read_body
 from falcon_events.contract.event import EventContract, EventRequest
+from falcon_events.contract.plain import PlainEvents
 from falcon_events.contract.properties import check_properties_request, list_not_found
-from falcon_events.contract.schemas import common_error
 from falcon_events.errors import (
-    EventsError,
     Failure,
     InvalidRequest,
     RequestRefused,
 )
 from falcon_events.gate import Gate
 from falcon_events.link.link import Link
-from falcon_events.rules import ruled
+from falcon_events.making import Maker
 from falcon_events.senders import Sender
 from falcon_events.settings import Settings
-from falcon_events.store.pending import Pending
 from falcon_events.store.records import NewEvent, Receipt
-from falcon_events.visitors import RandomUUIDs, derived_uuid
 from falcon_events.waiting import Steps
 
 logger = logging.getLogger(__name__)
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Pipeline:
@@ -71,13 +64,24 @@ class Pipeline:
         self._addresses = Addresses(store, settings.client_address, clock)
         self._keeps_addresses = settings.client_address != "none"
         self.gate = Gate(store, directory, access, settings)
-        self._uuids = RandomUUIDs()
+        self._maker = Maker(store)
         self._contract = EventContract(anonymous_events=settings.anonymous_events, clock=clock)
+        self.batches = Batches(
+            store,
+            self.gate,
+            directory,
+            self._addresses if self._keeps_addresses else None,
+            self._contract,
+            PlainEvents(anonymous_events=settings.anonymous_events),
+            self._maker,
+            clock,
+        )
+        """Tracks many events at once."""
 
     def forked(self) -> None:
         """Starts anew in a forked child."""
         self.gate.forked()
-        self._uuids = RandomUUIDs()
+        self._maker.forked()
 
     def event_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
         """The answer to POST /api/v1/event; never raises.
@@ -97,7 +101,7 @@ class Pipeline:
     def events_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
         """The answer to POST /api/v1/events; never raises."""
         try:
-            results = yield from self.track_batch(body, sender)
+            results = yield from self.batches.track_body(body, sender)
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:
@@ -134,40 +138,6 @@ class Pipeline:
         (pending,) = self._store.submit([made])
         return _tracked((yield pending), made)
 
-    def track_batch(self, body: bytes, sender: Sender) -> Steps[list[Tracked | RequestRefused]]:
-        """Checks the events of a batch and stores those that are right, in one commit; what became of each, in order.
-
-        Raises:
-            RequestRefused: for the batch as a whole; nothing was stored.
-        """
-        params = read_envelope(body)
-        principal = yield from self.gate.tracking(params, sender)
-        events = read_events(params, body)
-        size = len(body) // len(events)
-        results: list[Tracked | RequestRefused | NewEvent] = []
-        for event in events:
-            try:
-                if event is None:
-                    raise unreadable()
-                results.append((yield from self._made(event, principal, sender, size)))
-            except RequestRefused as refused:
-                results.append(refused)
-        made = [result for result in results if isinstance(result, NewEvent)]
-        stored: list[Tracked | RequestRefused] = []
-        for new, pending in zip(made, self._store.submit(made) if made else (), strict=True):
-            stored.append((yield from self._outcome(pending, new)))  # it would be an async generator's
-        outcomes = iter(stored)
-        return [next(outcomes) if isinstance(result, NewEvent) else result for result in results]
-
-    def _outcome(self, pending: Pending[Receipt], event: NewEvent) -> Steps[Tracked | RequestRefused]:
-        try:
-            return _tracked((yield pending), event)
-        except RequestRefused as refused:
-            return refused
-        except EventsError:
-            status, failure = common_error(100005)
-            return RequestRefused(status, [failure])
-
     def _made(self, params: Params, principal: Principal, sender: Sender, size: int) -> Steps[Tracked | NewEvent]:
         """The event to store, or the answer to one that is only checked; raises InvalidRequest."""
         request: EventRequest | None = None
@@ -182,32 +152,9 @@ class Pipeline:
             failures.append(self._contract.unknown_list)
         if request is None or account is None:
             raise InvalidRequest(422, failures)
-        external_id = request.external_id or next(self._uuids)
-        visitor = request.visitor or self._visitor(request)
-        if request.is_test:
-            event_id = request.event_id or next(self._uuids)
-            return Tracked(visitor, external_id, identify_event_sent=False, event_id=event_id)
         address = (yield from self._addresses.kept(sender.address)) if self._keeps_addresses else None
         bot = not_a_visitor(sender, own=request.is_own_traffic, from_a_page=sender.origin is not None)
-        rules = self._directory.rules_of(request.list_id)
-        properties, traits = ruled(request.properties, request.traits, rules, bot)
-        return NewEvent(
-            request.event_id,
-            account,
-            request.list_id,
-            request.event,
-            visitor,
-            external_id,
-            request.email,
-            request.occurred_at,
-            request.received_at,
-            _encode(properties),
-            _encode(traits) if traits else None,
-            size,
-            client_timestamp=request.client_timestamp,
-            client_address=address,
-            dropped=bot is not None and rules.bots == "drop",
-        )
+        return self._maker.make(request, account, size, self._directory.rules_of(request.list_id), bot, address)
 
     def properties(self, params: Params, sender: Sender) -> Steps[tuple[int, dict[str, list[str]]]]:
         """A list's id and its property names by event type.
@@ -235,14 +182,6 @@ class Pipeline:
         except Exception:
             self._store.refused[100005] += 1
             return _unforeseen()
-
-    def _visitor(self, request: EventRequest) -> str:
-        namespace = self._store.uuid_namespace
-        if request.external_id is not None:
-            return derived_uuid(namespace, request.list_id, "id", request.external_id)
-        if request.email is not None:
-            return derived_uuid(namespace, request.list_id, "email", request.email.lower())
-        return next(self._uuids)
 
 
 def _tracked(receipt: Receipt, event: NewEvent) -> Tracked:

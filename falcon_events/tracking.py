@@ -204,7 +204,8 @@ class EventTracking(Administration):
         """Stores many events, each given as the body of a request; commits run while further bodies are read.
 
         Args:
-            bodies: request bodies in JSON; credentials in them are not looked at.
+            bodies: request bodies in JSON; credentials in them are not looked at. Those in a list are checked many at a time,
+                which takes a quarter of the time; of others, each is stored before the next one is asked for.
 
         Yields:
             For each body, in order, its answer once it is committed, or why it was refused.

@@ -1,22 +1,38 @@
-"""The plain checks against the schemas, and read_body against a strict JSON reader: for any input, they agree."""
+"""The plain checks against the schemas, a batch against its events alone, and read_body against a strict JSON reader.
+
+For any input, they agree.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from falcon_events import InvalidRequest
+from falcon_events import EventTracking, InvalidRequest, RequestRefused
+from falcon_events.contract.batch import read_envelope
 from falcon_events.contract.body import MAX_DEPTH, PARAMETERS, read_body
 from falcon_events.contract.event import WHITE_SPACE, EventContract
 from falcon_events.contract.properties import check_properties_request
 from falcon_events.contract.schemas import RequestSchema, load_schema
+from falcon_events.link.link import Link
+from falcon_events.link.outbox import Outcome
+from falcon_events.senders import HOST, Sender
+from falcon_events.settings import Settings
+from falcon_events.store.pending import Pending, Turnstile
+from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.store.rights import Grant, ListRules, Snapshot
+from falcon_events.timestamps import parse_timestamp
 
 T = TypeVar("T")
 
@@ -228,6 +244,19 @@ def test_plain_checks_and_schema_agree_on_lists(params: dict[str, Any]) -> None:
     assert refused or checked > 0
 
 
+@steady
+@given(
+    moment=moments, digits=st.text(st.sampled_from("0123456789"), max_size=8), second=st.sampled_from([None, "59", "60", "61"])
+)
+def test_a_time_in_utc_is_the_same_however_its_offset_is_written(moment: datetime, digits: str, second: str | None) -> None:
+    """`Z`, `z` and an offset of zero are read alike, leap seconds and fractions of any length included."""
+    text = f"{moment:%H:%M}:{second or moment.strftime('%S')}" + (digits and f".{digits}")
+    text = f"{moment.year:04}-{moment:%m-%d}T{text}"
+    read = parse_timestamp(f"{text}+00:00")
+    assert parse_timestamp(f"{text}Z") == parse_timestamp(f"{text}z") == read
+    assert (read is None) == (second == "61" or (second == "60" and text.startswith("9999-12-31T23:59")))
+
+
 class Members(dict[str, Any]):
     """A JSON object that knows the order of its names, repeated ones included."""
 
@@ -335,3 +364,122 @@ def test_nearly_valid_json_is_read_as_strictly_as_json_is_defined(body: bytes) -
 def test_valid_json_is_read(body: bytes) -> None:
     """Every object in JSON is a readable body, and the last of two spellings of a name counts."""
     hold_to_strict_reader(body)
+
+
+def test_a_batch_gives_each_event_what_it_gets_alone() -> None:
+    """Whatever the events are, answers and what is stored are the same; so they are for bodies that are stored together."""
+    with EventTracking("nowhere", store=Memory(Path("nowhere"), Settings()), clock=lambda: NOW) as tracking:
+        store = tracking.store
+        assert isinstance(store, Memory)
+        tracking.pipeline._maker._uuids = itertools.repeat("random")  # type: ignore[assignment]
+
+        @steady
+        @given(envelope=st.one_of(st.just(94), st.none(), list_ids), sent=st.lists(written_events, min_size=1, max_size=4))
+        @example(envelope=94, sent=[[("event", "test"), ("email", "a@example.com"), ("ListID", None)]])
+        @example(envelope=94, sent=[[("event", "test"), ("email", "a@example.com"), ("", 1), ("Event", "x")]])
+        @example(envelope=94, sent=[[("event", "test"), ("email", "a@example.com"), ("Properties", {"isTest": True})]])
+        @example(envelope=94, sent=[[("event", "test"), ("email", "a@example.com"), ("OwnTraffic", True)]])
+        @example(envelope=94, sent=[[("event", "test"), ("email", "l" * 64 + "@" + ("d" * 63 + ".") * 3 + "example")]])
+        @example(envelope=94, sent=[[("event", "test"), ("email", "l" * 65 + "@example.com")]])
+        @example(envelope=94, sent=[[("event", "test"), ("email", "l@" + "d" * 64 + ".com")]])
+        @example(envelope=94, sent=[[("event", "test"), ("email", "a@example.com"), ("properties", {"n" * 201: 1})]] * 2)
+        @example(envelope=94, sent=[[("event", "test"), ("email", "a@example.com"), ("properties", {"n" * 200: 1})]] * 2)
+        def hold(envelope: object, sent: list[list[tuple[str, Any]]]) -> None:
+            lone = [json_object(without_credentials([("ListID", envelope), *event])) for event in sent]
+            for sender in (Sender("key", user_agent="Mozilla/5.0"), Sender("key", "https://a.example", "curl/8"), HOST):
+                alone = [tracking.waiter.run(tracking.pipeline.event_reply(body, sender)) for body in lone]
+                expected, stored = [json.loads(reply.body) for reply in alone], store.taken()
+                events = b",".join(map(json_object, sent))
+                body = b'{"ListID":%s,"Events":[%s]}' % (json.dumps(envelope).encode(), events)
+                reply = tracking.waiter.run(tracking.pipeline.events_reply(body, sender))
+                assert json.loads(reply.body) == {"Results": expected}
+                assert [msgspec.structs.replace(event, size=0) for event in store.taken()] == [
+                    msgspec.structs.replace(event, size=0) for event in stored
+                ]
+            answers = list(tracking.track_many(lone))
+            assert [answer.codes if isinstance(answer, RequestRefused) else answer.uuid for answer in answers] == [
+                tuple(error["Code"] for error in result["Errors"]) if "Errors" in result else result["uuid"]
+                for result in expected
+            ]
+            assert store.taken() == stored
+
+        hold()
+
+
+class Memory(Link):
+    """A store in memory with the list 94, which keeps what it is given."""
+
+    def open(self, wait_s: float | None = None) -> None:
+        """Knows the key and the list at once."""
+        self.uuid_namespace = bytes(16)
+        self._kept: list[NewEvent] = []
+        grant = Grant(hashlib.sha256(b"key").digest(), "acme", "full")
+        self._told(Snapshot([grant], [], [(94, "acme")], [ListRules(94, denied=["a"], redacted=["b"])]))
+
+    def close(self) -> None:
+        """Has nothing to let go of."""
+
+    def submit(self, events: Sequence[NewEvent]) -> Sequence[Pending[Receipt]]:
+        """Receipts at once."""
+        self._kept += events
+        made: list[Pending[Receipt]] = [Pending(Turnstile()) for _ in events]
+        for event, pending in zip(events, made, strict=True):
+            pending.set_result(Receipt(event.id or "", event.visitor, event.external_id, identify_event_sent=True))
+        return made
+
+    def submit_together(self, events: Sequence[NewEvent]) -> Pending[Sequence[Outcome]]:
+        """What became of them at once."""
+        self._kept += events
+        pending: Pending[Sequence[Outcome]] = Pending(Turnstile())
+        pending.set_result([True] * len(events))
+        return pending
+
+    def taken(self) -> list[NewEvent]:
+        """What was submitted since the last call."""
+        taken, self._kept = self._kept, []
+        return taken
+
+
+def without_credentials(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Those of a batch's events are not looked at."""
+    return [(name, value) for name, value in pairs if name.lower() not in ("apikey", "sessionid")]
+
+
+def json_object(pairs: Iterable[tuple[str, Any]]) -> bytes:
+    """JSON of these members in this order, with all that are repeated."""
+    return ("{" + ",".join(f"{json.dumps(name)}:{json.dumps(value)}" for name, value in pairs) + "}").encode()
+
+
+respelled = st.builds(
+    lambda params, spell, more: [*((spell(name), value) for name, value in params.items()), *more],
+    st.one_of(event_params, one_param, one_param),
+    st.sampled_from([str, str, str.lower, str.upper, str.title]),
+    st.one_of(st.just([]), st.lists(st.tuples(st.one_of(spellings, text), json_values), max_size=2)),
+)
+written_events = st.one_of(respelled, respelled, st.lists(st.tuples(spellings, json_values), max_size=4))
+
+nests = st.builds(
+    lambda levels, inside, opening: [*[opening] * levels, inside],
+    st.integers(0, 68),
+    st.sampled_from(["1", '"[[{{"', '"]}\\""', "[]", "{}"]),
+    st.sampled_from(["[", '{"a":']),
+)
+
+
+@steady
+@given(
+    values=st.lists(nests, min_size=1, max_size=4),
+    name=st.sampled_from(["properties", "Properties", "IdentifyProperties", "x"]),
+    brackets=st.integers(0, 70),
+    around=st.sampled_from(['{"Events":[%s]}', '{"Events":%s}', '{"events":[%s],"Events":[{"properties":{}}]}', '{"x":[%s]}']),
+)
+@example(values=[["[" for _ in range(63)] + ["1"]], name="properties", brackets=0, around='{"Events":[%s]}')
+@example(values=[["[" for _ in range(62)] + ["1"]], name="properties", brackets=66, around='{"Events":[%s]}')
+def test_a_batch_is_as_deep_as_its_deepest_event(values: list[list[str]], name: str, brackets: int, around: str) -> None:
+    """Brackets beside each other, in whatever number, and those within texts make nothing deeper, and hide nothing."""
+    closing = {"[": "]", '{"a":': "}"}
+    nested = ["".join(parts) + "".join(closing[part] for part in reversed(parts[:-1])) for parts in values]
+    events = [f'{{"event":"e","{name}":{{"a":{value}}}}}' for value in nested] + ['{"properties":{}}'] * brackets
+    body = (around % ",".join(events)).encode() if "[" in around else (around % events[0]).encode()
+    read = outcome(lambda: read_envelope(body))
+    assert isinstance(read, InvalidRequest) == (depth(json.loads(body)) > MAX_DEPTH + 2)

@@ -399,7 +399,7 @@ def test_property_queries_are_exact_while_the_catalogue_is_folded(db: Path) -> N
         asker.start()
     names = [f"p{number:03d}" for number in range(150)]
     for number, name in enumerate(names, 1):
-        store.submit(new_event(properties={name: 1})).result(60)
+        submit(store, new_event(properties={name: 1})).result(60)
         assert store.properties(1).result(60) == {"test": names[:number]}
     ended.set()
     for asker in askers:
@@ -587,7 +587,7 @@ def test_properties_are_compressed_by_zstd_in_new_files_and_in_copies(db: Path, 
         schema = connection.execute(columns).fetchall()
     store, fresh = Store(db, Settings()), Store(tmp_path / "fresh.duckdb", Settings())
     for one in (store, fresh):
-        wait(one.submit_all([new_event(properties={"number": number}) for number in range(1000)]), 60)
+        one.submit([new_event(properties={"number": number}) for number in range(1000)]).result(60)
     store.compact().result(60)
     for one in (store, fresh):
         one.close()

@@ -10,19 +10,21 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from falcon_events.batches import Answer
 from falcon_events.cli.common import db_option, json_option, print_json, tracking_of
-from falcon_events.cli.lines import Line, check_readable, read_lines, size_of
-from falcon_events.contract.answers import Tracked
+from falcon_events.cli.lines import Lines, check_readable, read_lines, size_of
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import EventsError, InvalidRequest, RequestRefused, StoreUnavailable
+from falcon_events.many import store_blocks
 from falcon_events.tracking import EventTracking
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 @click.command("import")
@@ -46,10 +48,10 @@ def import_(files: Sequence[str], rejects: str, db: str, as_json: bool) -> None:
     with (
         tracking_of(db) as tracking,
         RejectFile(rejects) as reject_file,
-        _progress(files) as progress,
+        Bar(files) as bar,
         Interrupts() as interrupts,
     ):
-        run = Import(tracking, reject_file, progress, interrupts)
+        run = Import(tracking, reject_file, bar, interrupts)
         run.run(files)
     counts = dict(run.counts) | ({"rejects": rejects} if run.counts["rejected"] else {})
     if as_json:
@@ -75,11 +77,11 @@ class Interrupts:
         self.signal: signal.Signals | None = None
         self._reading = False
 
-    def next_of(self, lines: Iterator[Line]) -> Line | None:
-        """The next line; None at the end, or when it is time to stop."""
+    def next_of(self, blocks: Iterator[Lines]) -> Lines | None:
+        """The next lines; None at the end, or when it is time to stop."""
         try:
             self._reading = True
-            return None if self.signal is not None else next(lines, None)
+            return None if self.signal is not None else next(blocks, None)
         except KeyboardInterrupt:
             return None
         finally:
@@ -120,17 +122,17 @@ class RejectFile:
         if not os.access(self._path if self._path.exists() else folder, os.W_OK):
             raise EventsError(f"--rejects {name} cannot be written: permission denied for this user.")
 
-    def add(self, line: Line, refused: RequestRefused) -> None:
+    def add(self, file: str, number: int, body: bytes | None, refused: RequestRefused) -> None:
         """Writes a line and why it was refused."""
         if self._file is None:
             self._keep_earlier()
             self._file = self._path.open("wb")
         entry = {
-            "file": line.file,
-            "line": line.number,
+            "file": file,
+            "line": number,
             "codes": refused.codes,
             "errors": [{"Code": failure.code, "Message": failure.message} for failure in refused.failures],
-            "body": None if line.body is None else line.body.decode(errors="backslashreplace"),
+            "body": None if body is None else body.decode(errors="backslashreplace"),
         }
         self._file.write(msgspec.json.encode(entry) + b"\n")
 
@@ -150,79 +152,123 @@ class RejectFile:
         self._path.rename(kept)
 
 
+class Bar:
+    """A bar over the files' bytes, on a terminal's standard error only."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._progress: Progress | None = None
+        if sys.stderr is None or not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=Console(stderr=True))
+        sizes = [size_of(name) for name in files]
+        known = [size for size in sizes if size is not None]
+        self._task = self._progress.add_task("import", total=sum(known) if len(known) == len(sizes) else None)
+
+    def move_to(self, done: int) -> None:
+        """Shows how many bytes have been read."""
+        if self._progress is not None:
+            self._progress.update(self._task, completed=done)
+
+    def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
 class Import:
     """One run: reads lines, stores them, and counts what became of them.
 
     Args:
         tracking: where events go.
         rejects: where refused lines go.
-        progress: its only task is moved on with the bytes that were read.
+        bar: is moved on with the bytes that were read.
         interrupts: tell when to stop.
     """
 
-    def __init__(self, tracking: EventTracking, rejects: RejectFile, progress: Progress, interrupts: Interrupts) -> None:
+    def __init__(self, tracking: EventTracking, rejects: RejectFile, bar: Bar, interrupts: Interrupts) -> None:
         self.counts: Counter[str] = Counter(stored=0, duplicates=0, rejected=0)
         self.failure: str | None = None
         """Why it stopped before the end, if it did."""
         self.place = "before the first line"
         self._tracking = tracking
         self._rejects = rejects
-        self._progress = progress
+        self._bar = bar
         self._interrupts = interrupts
         self._max_bytes = tracking.settings.max_body_bytes
-        self._sent: deque[Line] = deque()
+        self._sent: deque[tuple[str, Sequence[int], Sequence[bytes]]] = deque()
 
     def run(self, files: Sequence[str]) -> None:
         """Stores the lines of the files; whatever was read is stored or refused when it returns."""
+        tracking = self._tracking
         try:
-            for outcome in self._tracking.track_many(self._bodies(files)):
-                self._settle(self._sent.popleft(), outcome)
+            for answers in store_blocks(
+                tracking.pipeline.batches.track_bodies, tracking.waiter, tracking.settings, self._bodies(files)
+            ):
+                self._settle(*self._sent.popleft(), answers)
         except (EventsError, OSError) as error:
             self._stop(str(error))
 
-    def _bodies(self, files: Sequence[str]) -> Iterator[bytes]:
+    def _bodies(self, files: Sequence[str]) -> Iterator[Sequence[bytes]]:
         done = 0
         for name in files:
-            lines = read_lines(name, self._max_bytes, partial(self._progressed, done))
+            blocks = read_lines(name, self._max_bytes, self._tracking.settings.batch_events, partial(self._progressed, done))
             while self.failure is None:
                 try:
-                    line = self._interrupts.next_of(lines)
+                    lines = self._interrupts.next_of(blocks)
                 except EventsError as error:  # told once what was sent has been answered
                     self._stop(str(error))
                     return
-                if line is None:
+                if lines is None:
                     break
-                self.place = f"after {line.file} line {line.number}"
-                if line.body is None:
-                    status, failure = common_error(413)
-                    self._settle(line, InvalidRequest(status, [failure]))
-                else:
-                    self._sent.append(line)
-                    yield line.body
+                self.place = f"after {lines.file} line {lines.numbers[-1]}"
+                if bodies := self._sendable(lines):
+                    yield bodies
             done += size_of(name) or 0
             self._progressed(done, 0)
 
-    def _progressed(self, before: int, position: int) -> None:
-        self._progress.update(self._progress.task_ids[0], completed=before + position)
+    def _sendable(self, lines: Lines) -> Sequence[bytes]:
+        """The lines' bodies, which are noted as sent, but for those that are too long: these are refused."""
+        numbers, bodies = lines.numbers, lines.bodies
+        if None in bodies:
+            status, failure = common_error(413)
+            for number, body in zip(numbers, bodies, strict=True):
+                if body is None:
+                    self._refuse(lines.file, number, None, InvalidRequest(status, [failure]))
+            numbers = [number for number, body in zip(numbers, bodies, strict=True) if body is not None]
+        sendable = [body for body in bodies if body is not None]
+        if sendable:
+            self._sent.append((lines.file, numbers, sendable))
+        return sendable
 
-    def _settle(self, line: Line, outcome: Tracked | RequestRefused) -> None:
-        if isinstance(outcome, StoreUnavailable):
-            self._stop(str(outcome))
-        elif isinstance(outcome, RequestRefused):
-            self._rejects.add(line, outcome)
-            self.counts["rejected"] += 1
+    def _progressed(self, before: int, position: int) -> None:
+        self._bar.move_to(before + position)
+
+    def _settle(self, file: str, numbers: Sequence[int], bodies: Sequence[bytes], answers: Sequence[Answer]) -> None:
+        stored = duplicates = 0
+        for place, answer in enumerate(answers):
+            if isinstance(answer, RequestRefused):
+                self._refuse(file, numbers[place], bodies[place], answer)
+            elif answer.duplicate:
+                duplicates += 1
+            else:
+                stored += 1
+        self.counts["stored"] += stored
+        self.counts["duplicates"] += duplicates
+
+    def _refuse(self, file: str, number: int, body: bytes | None, refused: RequestRefused) -> None:
+        if isinstance(refused, StoreUnavailable):
+            self._stop(str(refused))
         else:
-            self.counts["duplicates" if outcome.duplicate else "stored"] += 1
+            self._rejects.add(file, number, body, refused)
+            self.counts["rejected"] += 1
 
     def _stop(self, why: str) -> None:
         self.failure = self.failure or why
-
-
-def _progress(files: Sequence[str]) -> Progress:
-    """A bar over the files' bytes, on a terminal's standard error only."""
-    columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=Console(stderr=True), disable=sys.stderr is None or not sys.stderr.isatty())
-    sizes = [size_of(name) for name in files]
-    known = [size for size in sizes if size is not None]
-    progress.add_task("import", total=sum(known) if len(known) == len(sizes) else None)
-    return progress

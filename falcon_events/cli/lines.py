@@ -6,11 +6,11 @@ import gzip
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 import msgspec
 
@@ -19,15 +19,16 @@ from falcon_events.errors import EventsError
 STDIN = "-"
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_REST = 1 << 16
+_BLOCK = 1 << 17
+_MORE = b"."
 
 
-class Line(msgspec.Struct, frozen=True):
-    """A line that is not blank; `body` is None where it is longer than the limit."""
+class Lines(msgspec.Struct, frozen=True):
+    """Lines that follow each other, without the blank ones; a body is None where it is longer than the limit."""
 
     file: str
-    number: int
-    body: bytes | None
+    numbers: Sequence[int]
+    bodies: Sequence[bytes | None]
 
 
 def check_readable(name: str) -> None:
@@ -51,12 +52,13 @@ def size_of(name: str) -> int | None:
     return path.stat().st_size if name != STDIN and path.is_file() else None
 
 
-def read_lines(name: str, max_bytes: int, progressed: Callable[[int], None]) -> Iterator[Line]:
-    """The lines that are not blank, with their numbers from 1 on.
+def read_lines(name: str, max_bytes: int, most: int, progressed: Callable[[int], None]) -> Iterator[Lines]:
+    """The lines that are not blank, with their numbers from 1 on; those of a pipe as they come.
 
     Args:
         name: a file's path, or - for standard input; gzip is told by its first two bytes.
         max_bytes: the longest line that is read whole.
+        most: how many lines are given at once.
         progressed: gets how many bytes of the file have been read, every now and then.
 
     Raises:
@@ -67,32 +69,70 @@ def read_lines(name: str, max_bytes: int, progressed: Callable[[int], None]) -> 
             raw = sys.stdin.buffer if name == STDIN else stack.enter_context(Path(name).open("rb"))
             # cast: both are BufferedReaders, which their declared types do not say
             zipped = cast("BufferedReader", raw).peek(2)[:2] == _GZIP
-            plain = cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=raw)) if zipped else raw)
+            plain = cast("BufferedReader", stack.enter_context(gzip.GzipFile(fileobj=raw)) if zipped else raw)
             tells = raw.seekable()
-            number = 0
-            while taken := _take(plain, max_bytes):
-                text, whole = taken
-                number += 1
+            number = 1
+            for texts in _texts(plain, max_bytes):
                 if number == 1:
-                    text = text.removeprefix(_BYTE_ORDER_MARK)
-                body = text.strip()
-                if tells and number % 1000 == 0:
+                    texts[0] = texts[0].removeprefix(_BYTE_ORDER_MARK)
+                if tells:
                     progressed(raw.tell())
-                if body or not whole:
-                    yield Line(name, number, body if whole and len(body) <= max_bytes else None)
+                for start in range(0, len(texts), most):
+                    lines = _without_blanks(name, number + start, texts[start : start + most], max_bytes)
+                    if lines.bodies:
+                        yield lines
+                number += len(texts)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise EventsError(f"{name} is cut off or damaged: {error}") from None
         except OSError as error:
             raise EventsError(f"{name} cannot be read: {error.strerror or error}.") from None
 
 
-def _take(plain: BinaryIO, max_bytes: int) -> tuple[bytes, bool] | None:
-    """The next line, and whether it is all of it; of a longer one the rest is skipped. None at the end."""
-    text = plain.readline(max_bytes + 2)
-    if not text:
+def _texts(plain: BufferedReader, max_bytes: int) -> Iterator[list[bytes]]:
+    """Lines as far as they can be read at once; of what is too long for a body, no more than shows that."""
+    begun = b""
+    while True:
+        read = plain.read1(_BLOCK)
+        texts = (begun + read).split(b"\n")
+        begun = texts.pop()
+        if not read:
+            if begun:
+                yield [begun]
+            return
+        if len(begun) > max_bytes + 2:  # a line end of two bytes may be among them
+            texts.append(_cut(begun, max_bytes) + _rest_of_line(plain))
+            begun = b""
+        if texts:
+            yield texts
+
+
+def _cut(text: bytes, max_bytes: int) -> bytes:
+    """What a line begins with, and a byte more where there is more than white space."""
+    more = text[max_bytes + 2 :]
+    return text[: max_bytes + 2] + (_MORE if more.strip() else b"")
+
+
+def _rest_of_line(plain: BufferedReader) -> bytes:
+    """Skips what is left of a line; a byte of it where there is more than white space."""
+    more, rest = b"", b""
+    while not rest.endswith(b"\n") and (rest := plain.readline(_BLOCK)):
+        more = more or (_MORE if rest.strip() else b"")
+    return more
+
+
+def _without_blanks(name: str, first: int, texts: list[bytes], max_bytes: int) -> Lines:
+    stripped: list[bytes | None] = [text.strip() for text in texts]
+    numbers: Sequence[int] = range(first, first + len(texts))
+    if max(map(len, texts)) > max_bytes:
+        stripped = [_body(text, max_bytes) for text in texts]
+    if b"" in stripped:
+        kept = [(number, body) for number, body in zip(numbers, stripped, strict=True) if body != b""]
+        numbers, stripped = [number for number, _ in kept], [body for _, body in kept]
+    return Lines(name, numbers, stripped)
+
+
+def _body(text: bytes, max_bytes: int) -> bytes | None:
+    if text[max_bytes + 2 :].strip():
         return None
-    whole, rest = True, text
-    while rest and not rest.endswith(b"\n"):
-        rest = plain.readline(_REST)
-        whole = whole and not rest.strip()
-    return text, whole
+    body = text[: max_bytes + 2].strip()
+    return body if len(body) <= max_bytes else None

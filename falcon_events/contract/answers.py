@@ -24,7 +24,7 @@ class Reply(msgspec.Struct, frozen=True):
     content_type: str = "application/json"
 
 
-class Tracked(msgspec.Struct, frozen=True):
+class Tracked(msgspec.Struct, frozen=True, gc=False):
     """The answer to a tracked event.
 
     The documented members, then the stored event's own id, whether it is a repeat, and whether it was only counted because no
@@ -39,7 +39,7 @@ class Tracked(msgspec.Struct, frozen=True):
     dropped: bool = False
 
 
-class _EventAnswer(msgspec.Struct):
+class _EventAnswer(msgspec.Struct, gc=False):
     status: str
     uuid: str
     external_id: str
@@ -69,7 +69,7 @@ def event_reply(tracked: Tracked) -> Reply:
 
 def events_reply(results: Sequence[Tracked | RequestRefused]) -> Reply:
     """200 for a batch: for each event the answer that it would have got alone."""
-    dropped = any(isinstance(result, Tracked) and result.dropped for result in results)
+    dropped = any(result.dropped for result in results if isinstance(result, Tracked))
     return Reply(200, _encode({"Results": [_result(result) for result in results]}), (DROPPED,) if dropped else ())
 
 

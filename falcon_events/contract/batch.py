@@ -1,8 +1,24 @@
-"""Reading the body of POST /api/v1/events: the envelope's parameters, and those of each event."""
+"""Many events at once: the body of POST /api/v1/events, and bodies of POST /api/v1/event that are stored together."""
 
 from __future__ import annotations
 
-from falcon_events.contract.body import MAX_DEPTH, Mentioned, Params, mentioned, named, named_in_order, read_body
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from typing import Any, Protocol
+
+from falcon_events.contract.body import (
+    MAX_DEPTH,
+    Mentioned,
+    Params,
+    brackets,
+    decoded,
+    is_deeper,
+    mentioned,
+    named,
+    named_in_order,
+    read_body,
+    unreadable,
+)
 from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.errors import InvalidRequest
 
@@ -13,13 +29,27 @@ _schema = RequestSchema(load_schema("events.request"))
 _MOST = load_schema("events.request")["properties"]["Events"]["maxItems"]
 
 
-def read_envelope(body: bytes) -> Params:
-    """The parameters of a batch; raises InvalidRequest where the body is unreadable."""
-    return read_body(body, MAX_DEPTH + ENVELOPE_DEPTH)
+class Events(Protocol):
+    """Events that are checked and stored together."""
+
+    @property
+    def members(self) -> Sequence[object]:
+        """Each event as it was decoded; what is no object is no event."""
+
+    @property
+    def list_id(self) -> object:
+        """The ListID of those that name none."""
+
+    @property
+    def sizes(self) -> Iterable[int]:
+        """About how many bytes each event takes."""
+
+    def params(self, number: int) -> Params:
+        """An event's parameters, under the names that the schemas give them; raises InvalidRequest where it is unreadable."""
 
 
-def read_events(params: Params, body: bytes) -> list[Params | None]:
-    """The parameters of each event of a batch, None for one that is not an object.
+class EnvelopedEvents:
+    """The events of a batch.
 
     Args:
         params: of the envelope; its ListID counts for events without one.
@@ -28,25 +58,79 @@ def read_events(params: Params, body: bytes) -> list[Params | None]:
     Raises:
         InvalidRequest: there is no array of 1 to 1,000 events (status 422).
     """
-    given = params.get("Events")
-    if type(given) is not list or not 0 < len(given) <= _MOST:
-        raise InvalidRequest(422, _schema.failures(params))
-    order: list[object] | None = None
-    events: list[Params | None] = []
-    for number, members in enumerate(given):
+
+    def __init__(self, params: Params, body: bytes) -> None:
+        given = params.get("Events")
+        if type(given) is not list or not 0 < len(given) <= _MOST:
+            raise InvalidRequest(422, _schema.failures(params))
+        self.members: list[object] = given
+        self.list_id = params.get("ListID")
+        self.sizes = repeat(len(body) // len(given))
+        self._envelope = params
+        self._body = body
+        self._order: list[object] = []
+
+    def params(self, number: int) -> Params:
+        """An event's parameters; raises InvalidRequest where it is not an object."""
+        members = self.members[number]
         if type(members) is not dict:
-            events.append(None)
-            continue
+            raise unreadable()
         event = named(members)
         if event is None:
-            order = order or _events_of(mentioned(body))
-            mentions = order[number]
+            self._order = self._order or _events_of(mentioned(self._body))
+            mentions = self._order[number]
             assert isinstance(mentions, Mentioned)
             event = named_in_order(members, mentions)
-        if "ListID" in params:
-            event.setdefault("ListID", params["ListID"])
-        events.append(event)
-    return events
+        if "ListID" in self._envelope:
+            event.setdefault("ListID", self._envelope["ListID"])
+        return event
+
+
+class LooseEvents:
+    """Events in a body each; credentials in them are not looked at."""
+
+    list_id = None
+
+    def __init__(self, bodies: Sequence[bytes]) -> None:
+        self.members = [_members_of(body) for body in bodies]
+        self.sizes = list(map(len, bodies))
+        self._bodies = bodies
+
+    def params(self, number: int) -> Params:
+        """An event's parameters; raises InvalidRequest where the body is unreadable."""
+        return read_body(self._bodies[number])
+
+
+def read_envelope(body: bytes) -> Params:
+    """The parameters of a batch; raises InvalidRequest where the body is unreadable."""
+    members = decoded(body)
+    params = named(members)
+    most = MAX_DEPTH + ENVELOPE_DEPTH
+    if brackets(body) > most + _aside(params) and is_deeper(members, most):
+        raise unreadable()
+    return named_in_order(members, mentioned(body)) if params is None else params
+
+
+def _aside(params: Params | None) -> int:
+    """How many of a body's arrays and objects surely stand beside its deepest ones, rather than around them.
+
+    Of the array of events, the events and their properties, that is all but one of each kind: a batch has thousands of
+    brackets, and need not be walked through for that.
+    """
+    events = None if params is None else params.get("Events")
+    if type(events) is not list:
+        return 0
+    objects = [event for event in events if type(event) is dict]
+    properties = sum(type(event.get("properties")) is dict for event in objects)
+    return max(len(objects) - 1, 0) + max(properties - 1, 0)
+
+
+def _members_of(body: bytes) -> dict[str, Any] | None:
+    try:
+        members = decoded(body)
+    except InvalidRequest:
+        return None
+    return None if brackets(body) > MAX_DEPTH and is_deeper(members, MAX_DEPTH) else members
 
 
 def _events_of(body: Mentioned) -> list[object]:

@@ -44,17 +44,23 @@ def read_body(body: bytes, max_depth: int = MAX_DEPTH) -> Params:
         InvalidRequest: the body is not a JSON object in UTF-8, is nested too deep, or has a
             fraction beyond the range of an IEEE double or half a surrogate pair (status 400).
     """
+    members = decoded(body)
+    # A body with few brackets cannot be deep; counting them is cheaper than walking every body.
+    if brackets(body) > max_depth and is_deeper(members, max_depth):
+        raise unreadable()
+    params = named(members)
+    return named_in_order(members, mentioned(body)) if params is None else params
+
+
+def decoded(body: bytes) -> dict[str, Any]:
+    """The members of a JSON body, however deep it is nested; raises InvalidRequest where it is unreadable otherwise."""
     try:
         members = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise unreadable() from None
     if type(members) is not dict:
         raise unreadable()
-    # A body with few brackets cannot be deep; counting them is cheaper than walking every body.
-    if body.count(b"[") + body.count(b"{") > max_depth and _depth(members) > max_depth:
-        raise unreadable()
-    params = named(members)
-    return named_in_order(members, mentioned(body)) if params is None else params
+    return members
 
 
 def named(members: dict[str, Any]) -> Params | None:
@@ -87,10 +93,16 @@ def named_in_order(members: dict[str, Any], order: Mentioned) -> Params:
     return {known: members[name] for known, name in last.items()}
 
 
-def _depth(value: object) -> int:
-    """How deep arrays and objects are nested; without recursion, as the depth is the sender's."""
-    depth, level = 0, [value]
-    while level := [item for item in level if type(item) is dict or type(item) is list]:
-        depth += 1
-        level = [inner for item in level for inner in (item.values() if type(item) is dict else item)]
-    return depth
+def brackets(body: bytes) -> int:
+    """How many arrays and objects a body has at most; those within its texts are counted too."""
+    return body.count(b"[") + body.count(b"{")
+
+
+def is_deeper(value: dict[str, Any] | list[Any], levels: int) -> bool:
+    """Whether arrays and objects are nested in more levels than so many, the outermost one included."""
+    if levels == 0:
+        return True
+    for inner in value.values() if type(value) is dict else value:
+        if (type(inner) is dict or type(inner) is list) and is_deeper(inner, levels - 1):
+            return True
+    return False

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 
 from falcon_events.errors import Failure
 from falcon_events.timestamps import parse_timestamp
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 NAMES = (
     *("event.request", "event.response", "events.request", "events.response"),
@@ -47,15 +50,6 @@ def listed_errors(schema: Mapping[str, Any]) -> dict[int, tuple[int, Failure]]:
 
 _COMMON = listed_errors(load_schema("errors"))
 
-_formats = FormatChecker(formats=())
-
-
-def _is_date_time(value: object) -> bool:
-    return not isinstance(value, str) or parse_timestamp(value) is not None
-
-
-_formats.checks("date-time")(_is_date_time)
-
 
 class RequestSchema:
     """A request's schema as a judge: which documented failures do these parameters have?
@@ -69,16 +63,25 @@ class RequestSchema:
     def __init__(self, schema: Schema, lifted: frozenset[str] = frozenset(), clock: Callable[[], float] = time.time) -> None:
         rules = [rule for rule in schema.get("allOf", ()) if rule.get("x-unless-setting") not in lifted]
         self._schema = {**schema, "allOf": rules}
+        self._clock = clock
+
+    @cached_property
+    def _validator(self) -> Any:
+        # A quarter of a command's start, which nothing but a refusal needs; servers load it with their doors.
+        from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
+
+        formats = FormatChecker(formats=())
+        formats.checks("date-time")(_is_date_time)
 
         def max_ahead(_: Any, limit_s: float, value: object, __: Any) -> Iterator[ValidationError]:
             moment = parse_timestamp(value) if isinstance(value, str) else None
-            if moment is not None and moment > (clock() + limit_s) * 1e6:
+            if moment is not None and moment > (self._clock() + limit_s) * 1e6:
                 yield ValidationError(f"{value!r} lies more than {limit_s} s ahead")
 
         judge = validators.extend(  # type: ignore[no-untyped-call]
             Draft202012Validator, {"x-max-ahead-s": max_ahead}
         )
-        self._validator = judge(self._schema, format_checker=_formats)
+        return judge(self._schema, format_checker=formats)
 
     def failures(self, params: object, status: int = 422) -> list[Failure]:
         """The failures of this status that the rules find in the parameters, ascending by code."""
@@ -100,3 +103,7 @@ class RequestSchema:
                 rule = place.get("x-error", rule)
             place = place[step]
         return rule
+
+
+def _is_date_time(value: object) -> bool:
+    return not isinstance(value, str) or parse_timestamp(value) is not None

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+import jsonschema  # noqa: F401  a server judges requests: this is loaded with it, not with the first wrong one
 import msgspec
 
 from falcon_events.contract.answers import Reply, common_reply, errors_reply, refusal_reply

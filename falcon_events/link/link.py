@@ -18,19 +18,18 @@ from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused
 from falcon_events.link.connecting import Connector
 from falcon_events.link.messages import Answer, Batch, Counted, Failed, Leave, Log, News, Noted, Results, Welcome
-from falcon_events.link.outbox import CANNOT_NOW, CLOSED, LOST, Outbox, settle
+from falcon_events.link.outbox import CANNOT_NOW, CLOSED, LOST, Outbox, Outcome, settle
 from falcon_events.link.process import mind, unforked
 from falcon_events.link.questions import UNKNOWN, Questions, give_up
 from falcon_events.link.sending import Transmitter
 from falcon_events.settings import Settings
-from falcon_events.store.pending import Pending
+from falcon_events.store.pending import Pending, T
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.rights import Changes, Snapshot
 
 logger = logging.getLogger(__name__)
 
-TICK_S = 0.5
-RETRY_S = 0.5
+TICK_S = RETRY_S = 0.5
 
 
 class Link:
@@ -49,8 +48,7 @@ class Link:
         self.path = Path(path)
         self._settings = settings
         self._connector = Connector(self.path, settings, create=create)
-        self._started = False
-        self._closed = False
+        self._started = self._closed = False
         self._told: Callable[[Snapshot | Changes], object] = lambda news: None
         self.uuid_namespace = b""
         """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
@@ -133,11 +131,14 @@ class Link:
         thread.join()
 
     def submit(self, events: Sequence[NewEvent]) -> Sequence[Pending[Receipt]]:
-        """Queues events for one commit, all or none; there is a receipt for each once it is synced to disk.
+        """Queues events, all or none, and gives a receipt for each once it is synced to disk; raises StoreUnavailable."""
+        return self._queue(lambda: self._outbox.add(events))
 
-        Raises:
-            StoreUnavailable: the store cannot take it now; nothing was kept.
-        """
+    def submit_together(self, events: Sequence[NewEvent]) -> Pending[Sequence[Outcome]]:
+        """Queues events for one commit, all or none, and tells what became of all of them; raises StoreUnavailable."""
+        return self._queue(lambda: self._outbox.add_group(events))
+
+    def _queue(self, add: Callable[[], T]) -> T:
         if not self._started:
             self.open(self._settings.commit_wait_s)
         with self._lock:
@@ -145,7 +146,7 @@ class Link:
                 raise StoreClosed
             if self._failure is not None:
                 raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
-            waiting = self._outbox.add(events)
+            waiting = add()
             self._pump()
             return waiting
 
@@ -188,12 +189,11 @@ class Link:
     def _pump(self) -> None:
         """Sends what may be sent now; with the lock held."""
         while self._transmitter.channel is not None and (batch := self._outbox.next_batch()) is not None:
-            number, events = batch
             try:
-                frame = messages.encode(Batch(number, events))
+                frame = messages.encode(Batch(*batch))
             except Exception:  # what no text can hold, from a caller that did not go through the contract
-                logger.exception("%d events cannot be sent", len(events))
-                settle(self._outbox.answered(number), [None] * len(events))
+                logger.exception("%d events cannot be sent", len(batch[1]))
+                settle(self._outbox.answered(batch[0]), [None] * len(batch[1]))
             else:
                 self._transmitter.send(frame)
 

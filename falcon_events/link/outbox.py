@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,6 +14,9 @@ from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.visitors import RandomUUIDs
+
+T = TypeVar("T")
+W = TypeVar("W", bound="Waiting[Any]")
 
 IN_FLIGHT = 1
 """Batches of one process under way at once. With two, they are half as large, which costs more than the owner's waiting."""
@@ -23,15 +27,55 @@ FULL = "The event store's queue is full. Try again later."
 REFUSES = "The database refuses this event; the log has the details."
 
 
-class Waiting(Pending[Receipt]):
-    """An event that waits for its commit, and then has its receipt."""
+Outcome = bool | str | Receipt | None
+"""What became of an event, as Results tells it."""
 
-    __slots__ = ("event", "since")
 
-    def __init__(self, event: NewEvent, turnstile: Turnstile) -> None:
+class Waiting(Pending[T]):
+    """Events that wait for their commit together.
+
+    Args:
+        events: one or more.
+        turnstile: where threads wait.
+    """
+
+    __slots__ = ("events", "since", "size")
+
+    def __init__(self, events: list[NewEvent], turnstile: Turnstile) -> None:
         super().__init__(turnstile)
-        self.event = event
+        self.events = events
+        self.size = sum([event.size for event in events])
         self.since = time.monotonic()
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Tells who waits what became of the events."""
+        raise NotImplementedError
+
+
+class WaitingEvent(Waiting[Receipt]):
+    """A single event: it has its receipt, or an error."""
+
+    __slots__ = ()
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Tells who waits what became of the event."""
+        (event,), (outcome,) = self.events, outcomes
+        if isinstance(outcome, bool):
+            self.set_result(Receipt(event.id or "", event.visitor, event.external_id, outcome))
+        elif isinstance(outcome, Receipt):
+            self.set_result(outcome)
+        else:
+            self.set_exception(EventsError(REFUSES) if outcome is None else StoreUnavailable(outcome))
+
+
+class WaitingGroup(Waiting[Sequence[Outcome]]):
+    """Several events that come with one wait, and with what became of each."""
+
+    __slots__ = ()
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Tells who waits what became of the events."""
+        self.set_result(outcomes)
 
 
 class Outbox:
@@ -43,51 +87,65 @@ class Outbox:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._queue: deque[list[Waiting]] = deque()
-        self._in_flight: dict[int, list[Waiting]] = {}
+        self._queue: deque[Waiting[Any]] = deque()
+        self._in_flight: dict[int, list[Waiting[Any]]] = {}
         self._held_bytes = self._held = 0
         self._turnstile = Turnstile()
         self._number = 0
         self._ids = RandomUUIDs()
 
-    def add(self, events: Sequence[NewEvent]) -> list[Waiting]:
+    def add(self, events: Sequence[NewEvent]) -> list[WaitingEvent]:
+        """Puts events in line, all or none; raises StoreUnavailable where the line is full."""
+        self._refuse_where_full()
+        return [self._in_line(WaitingEvent([self._named(event)], self._turnstile_of_next())) for event in events]
+
+    def add_group(self, events: Sequence[NewEvent]) -> WaitingGroup:
         """Puts events in line, to be committed together; raises StoreUnavailable where the line is full."""
+        self._refuse_where_full()
+        return self._in_line(WaitingGroup([self._named(event) for event in events], Turnstile()))
+
+    def _refuse_where_full(self) -> None:
         if self.is_full():
             raise StoreUnavailable(FULL)
-        group = [self._waiting(event) for event in events]
-        self._queue.append(group)
-        return group
 
-    def _waiting(self, event: NewEvent) -> Waiting:
+    def _turnstile_of_next(self) -> Turnstile:
         if self._turnstile.left == self._settings.batch_events:
             self._turnstile = Turnstile()  # the next batch's
-        if event.event_id is None:  # what a second owner will look for where the first has died
+        return self._turnstile
+
+    def _named(self, event: NewEvent) -> NewEvent:
+        if event.own_id is None and event.event_id is None:  # what a second owner will look for where the first has died
             event = msgspec.structs.replace(event, own_id=next(self._ids))
-        waiting = Waiting(event, self._turnstile)
-        self._held += 1
-        self._held_bytes += event.size
+        return event
+
+    def _in_line(self, waiting: W) -> W:
+        self._held += len(waiting.events)
+        self._held_bytes += waiting.size
+        self._queue.append(waiting)
         return waiting
 
     def next_batch(self) -> tuple[int, list[NewEvent]] | None:
         """The number and events of the batch to send now; None where nothing waits, or enough is under way."""
         if not self._queue or len(self._in_flight) >= IN_FLIGHT:
             return None
-        batch: list[Waiting] = []
-        while self._queue and (not batch or len(batch) + len(self._queue[0]) <= self._settings.batch_events):
-            batch += self._queue.popleft()
+        batch: list[Waiting[Any]] = []
+        events: list[NewEvent] = []
+        while self._queue and (not batch or len(events) + len(self._queue[0].events) <= self._settings.batch_events):
+            batch.append(self._queue.popleft())
+            events += batch[-1].events
         self._turnstile = Turnstile()  # what waits now is answered together
         self._number += 1
         self._in_flight[self._number] = batch
-        return self._number, [waiting.event for waiting in batch]
+        return self._number, events
 
     def sent_before(self) -> list[tuple[int, list[NewEvent]]]:
         """The batches that were sent and not answered, to be sent to another owner: it looks for their events first."""
         return [
-            (number, [msgspec.structs.replace(waiting.event, again=True) for waiting in batch])
+            (number, [msgspec.structs.replace(event, again=True) for waiting in batch for event in waiting.events])
             for number, batch in self._in_flight.items()
         ]
 
-    def answered(self, number: int) -> list[Waiting]:
+    def answered(self, number: int) -> list[Waiting[Any]]:
         """The events of a batch that has its results: it is no longer under way."""
         batch = self._in_flight.pop(number, [])
         self._let_go(batch)
@@ -96,10 +154,10 @@ class Outbox:
     def expire(self, reason: str) -> None:
         """Gives up what has waited for longer than commit_wait_s; what was sent may have been stored all the same."""
         before = time.monotonic() - self._settings.commit_wait_s
-        late = [waiting for group in self._queue if group[0].since < before for waiting in group]
+        late = [waiting for waiting in self._queue if waiting.since < before]
         if late:
             self._turnstile = Turnstile()  # the old one has results from here on
-            self._queue = deque(group for group in self._queue if group[0].since >= before)
+            self._queue = deque(waiting for waiting in self._queue if waiting.since >= before)
             self._let_go(late)
         sent = [waiting for batch in self._in_flight.values() for waiting in batch if waiting.since < before]
         for waiting in [*late, *sent]:
@@ -115,7 +173,7 @@ class Outbox:
 
     def fail(self, reason: str) -> None:
         """Gives up everything."""
-        everything = [waiting for group in (*self._in_flight.values(), *self._queue) for waiting in group]
+        everything = [*(waiting for batch in self._in_flight.values() for waiting in batch), *self._queue]
         self._in_flight.clear()
         self._queue.clear()
         self._turnstile = Turnstile()
@@ -131,21 +189,17 @@ class Outbox:
         """Whether the next event would be refused."""
         return self._held >= self._settings.queue_events or self._held_bytes >= self._settings.queue_bytes
 
-    def _let_go(self, waitings: Iterable[Waiting]) -> None:
+    def _let_go(self, waitings: Iterable[Waiting[Any]]) -> None:
         for waiting in waitings:
-            self._held -= 1
-            self._held_bytes -= waiting.event.size
+            self._held -= len(waiting.events)
+            self._held_bytes -= waiting.size
 
 
-def settle(batch: Sequence[Waiting], results: Sequence[bool | str | Receipt | None]) -> None:
-    """Gives the events of a batch their receipts or errors."""
-    for waiting, result in zip(batch, results, strict=False):
-        if waiting.done():  # it was given up
-            continue
-        if isinstance(result, bool):
-            event = waiting.event
-            waiting.set_result(Receipt(event.id or "", event.visitor, event.external_id, result))
-        elif isinstance(result, Receipt):
-            waiting.set_result(result)
-        else:
-            waiting.set_exception(EventsError(REFUSES) if result is None else StoreUnavailable(result))
+def settle(batch: Iterable[Waiting[Any]], outcomes: Sequence[Outcome]) -> None:
+    """Tells who waits for the events of a batch what became of them."""
+    start = 0
+    for waiting in batch:
+        end = start + len(waiting.events)
+        if not waiting.done() and end <= len(outcomes):  # else it was given up
+            waiting.settle(outcomes[start:end])
+        start = end

@@ -1,0 +1,77 @@
+"""What a checked request makes: the event to store, with everything decided that needs no database."""
+
+from __future__ import annotations
+
+import msgspec
+
+from falcon_events.contract.answers import Tracked
+from falcon_events.contract.event import EventRequest
+from falcon_events.link.link import Link
+from falcon_events.rules import ruled
+from falcon_events.store.records import NewEvent
+from falcon_events.store.rights import ListRules
+from falcon_events.visitors import RandomUUIDs, derived_uuid
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Maker:
+    """Makes events of requests.
+
+    Args:
+        store: has the secret under which visitors' uuids are derived.
+    """
+
+    def __init__(self, store: Link) -> None:
+        self._store = store
+        self._uuids = RandomUUIDs()
+
+    def forked(self) -> None:
+        """A child makes ids of its own."""
+        self._uuids = RandomUUIDs()
+
+    def make(
+        self, request: EventRequest, account: str, size: int, rules: ListRules, bot: str | None, address: str | None
+    ) -> Tracked | NewEvent:
+        """The event to store, or the answer to a request that is only checked.
+
+        Args:
+            request: what was asked for.
+            account: under which account.
+            size: about how many bytes the event takes.
+            rules: the list's.
+            bot: why it is no visitor's, or None where it seems to be one's.
+            address: what is kept of the client's address.
+        """
+        external_id = request.external_id or next(self._uuids)
+        visitor = request.visitor or self._visitor(request)
+        own_id = None if request.event_id else next(self._uuids)
+        if request.is_test:
+            return Tracked(visitor, external_id, identify_event_sent=False, event_id=request.event_id or own_id or "")
+        properties, traits = ruled(request.properties, request.traits, rules, bot)
+        return NewEvent(
+            request.event_id,
+            account,
+            request.list_id,
+            request.event,
+            visitor,
+            external_id,
+            request.email,
+            request.occurred_at,
+            request.received_at,
+            _encode(properties),
+            _encode(traits) if traits else None,
+            size,
+            own_id,
+            client_timestamp=request.client_timestamp,
+            client_address=address,
+            dropped=bot is not None and rules.bots == "drop",
+        )
+
+    def _visitor(self, request: EventRequest) -> str:
+        namespace = self._store.uuid_namespace
+        if request.external_id is not None:
+            return derived_uuid(namespace, request.list_id, "id", request.external_id)
+        if request.email is not None:
+            return derived_uuid(namespace, request.list_id, "email", request.email.lower())
+        return next(self._uuids)
