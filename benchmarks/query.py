@@ -118,8 +118,6 @@ class Filled:
             fill(connection, events)
             if folded:
                 fold(connection)
-            else:  # they stay in the log, as they are under load: a fold comes before most checkpoints
-                connection.execute("pragma disable_checkpoint_on_shutdown")
             self.fresh_ms, self.expected = fresh(connection)
             ((self.listed,),) = connection.execute("select count(*) from events where list_id = ?", [LIST_ID]).fetchall()
 

@@ -179,7 +179,9 @@ def test_the_suites_own_generator_sends_the_bodies_in_turn_and_counts(server: Th
     assert told["status"] == (0 if server.RequestHandlerClass is _Kept else told["requests"])
     assert told["socket"] == told["timeout"] == 0
     assert 0 < told["p50_us"] <= told["p99_us"] <= told["p999_us"]
-    assert sorted(body["n"] for body in sent[:2]) == [2, 3]
+    assert {body["n"] for body in sent[:2]} <= {2, 3, 0}, "it goes on where the server's last run ended"
+    times = Counter(body["n"] for body in sent)
+    assert max(times.values()) - min(times[number] for number in range(4)) <= 3
     new = [body["v"] for body in sent if body["n"] == 1]
     assert len(set(new)) == len(new)
     assert all(visitor.isdigit() and len(visitor) == 12 for visitor in new)
