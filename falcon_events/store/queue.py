@@ -42,8 +42,12 @@ class Queue:
         self.closed = False
         """Whether nothing more comes in."""
 
-    def put(self, events: Sequence[NewEvent]) -> Group:
+    def put(self, events: Sequence[NewEvent], *, wake: bool) -> Group:
         """Puts events in, all or none.
+
+        Args:
+            events: the events.
+            wake: whether wait() is to return.
 
         Raises:
             StoreUnavailable: it is full.
@@ -58,27 +62,35 @@ class Queue:
             self._events += len(events)
             self._bytes += group.size
             self._groups.append(group)
-            self._changed.notify()
+            if wake:
+                self._changed.notify()
         return group
 
-    def next(self) -> list[Group]:
-        """The groups that wait, as many as one batch takes, once there is one; none after close().
+    def wait(self) -> bool:
+        """Returns once something waits; False after close(), when nothing does."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._groups or self.closed)
+            return bool(self._groups)
 
-        What was taken out before has been answered by now, and counts no longer.
-        """
+    def next(self) -> list[Group]:
+        """The groups that wait, as many as one batch takes; none where nothing waits. They count until answered() is called."""
         batch: list[Group] = []
         events = 0
         with self._changed:
-            for group in self._under_way:
-                self._events -= len(group.events)
-                self._bytes -= group.size
-            self._changed.wait_for(lambda: self._groups or self.closed)
             while self._groups and (not batch or events + len(self._groups[0].events) <= self._settings.batch_events):
                 group = self._groups.popleft()
                 batch.append(group)
                 events += len(group.events)
             self._under_way = batch
         return batch
+
+    def answered(self) -> None:
+        """What was taken out last counts no longer."""
+        with self._changed:
+            for group in self._under_way:
+                self._events -= len(group.events)
+                self._bytes -= group.size
+            self._under_way = []
 
     def __len__(self) -> int:
         return self._events
