@@ -69,7 +69,7 @@ def event_reply(tracked: Tracked) -> Reply:
 
 def events_reply(results: Sequence[Tracked | RequestRefused]) -> Reply:
     """200 for a batch: for each event the answer that it would have got alone."""
-    dropped = any([result.dropped for result in results if isinstance(result, Tracked)])
+    dropped = any(result.dropped for result in results if isinstance(result, Tracked))
     return Reply(200, _encode({"Results": [_result(result) for result in results]}), (DROPPED,) if dropped else ())
 
 
