@@ -17,8 +17,11 @@ from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from falcon_events import EventTracking
+from falcon_events.cli import lines as reading
 from tests.harness import command, make_store, plain, wait_until
 
 LIST = 94
@@ -145,6 +148,35 @@ def test_a_line_of_exactly_the_largest_body_is_taken(store: Path, tmp_path: Path
             line = lines(body(number, properties={"large": "x" * (room + more)})).strip()
             assert len(line) == limit + more
             assert imported(store, "-", stdin=line + end)[result] == 1
+
+
+@settings(derandomize=True, deadline=None, database=None, max_examples=300, suppress_health_check=list(HealthCheck))
+@given(
+    pieces=st.lists(
+        st.sampled_from([b"{}", b"xxxxxxxx", b"\n", b"\r\n", b" ", b"          ", b"\x0b", b"\xef\xbb\xbf", b"\xef"]), max_size=14
+    ),
+    limit=st.integers(1, 20),
+    block=st.integers(1, 40),
+    most=st.integers(1, 5),
+    zipped=st.booleans(),
+)
+def test_lines_are_the_same_however_they_are_read(
+    pieces: list[bytes], limit: int, block: int, most: int, zipped: bool, tmp_path: Path
+) -> None:
+    """Blocks that end anywhere change no line and no number; white space makes none too long."""
+    content = b"".join(pieces)
+    source = tmp_path / "lines"
+    source.write_bytes(gzip.compress(content) if zipped else content)
+    expected = []
+    for number, text in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        body = None if text[limit + 2 :].strip() else text[: limit + 2].strip()
+        if body != b"":
+            expected.append((number, body if body is not None and len(body) <= limit else None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "_BLOCK", block)
+        blocks = list(reading.read_lines(str(source), limit, most, lambda position: None))
+    assert all(0 < len(block.bodies) <= most for block in blocks)
+    assert [pair for block in blocks for pair in zip(block.numbers, block.bodies, strict=True)] == expected
 
 
 def test_an_earlier_reject_file_is_kept(store: Path) -> None:

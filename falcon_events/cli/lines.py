@@ -20,7 +20,6 @@ STDIN = "-"
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLOCK = 1 << 17
-_MORE = b"."
 
 
 class Lines(msgspec.Struct, frozen=True):
@@ -73,12 +72,10 @@ def read_lines(name: str, max_bytes: int, most: int, progressed: Callable[[int],
             tells = raw.seekable()
             number = 1
             for texts in _texts(plain, max_bytes):
-                if number == 1:
-                    texts[0] = texts[0].removeprefix(_BYTE_ORDER_MARK)
                 if tells:
                     progressed(raw.tell())
                 for start in range(0, len(texts), most):
-                    lines = _without_blanks(name, number + start, texts[start : start + most], max_bytes)
+                    lines = _without_blanks(name, number + start, texts[start : start + most])
                     if lines.bodies:
                         yield lines
                 number += len(texts)
@@ -88,51 +85,52 @@ def read_lines(name: str, max_bytes: int, most: int, progressed: Callable[[int],
             raise EventsError(f"{name} cannot be read: {error.strerror or error}.") from None
 
 
-def _texts(plain: BufferedReader, max_bytes: int) -> Iterator[list[bytes]]:
-    """Lines as far as they can be read at once; of what is too long for a body, no more than shows that."""
-    begun = b""
+def _texts(plain: BufferedReader, max_bytes: int) -> Iterator[list[bytes | None]]:
+    """Lines as far as they can be read at once; None for one that is too long by more than white space."""
+    begun, at_start = b"", True
     while True:
         read = plain.read1(_BLOCK)
-        texts = (begun + read).split(b"\n")
-        begun = texts.pop()
-        if not read:
-            if begun:
-                yield [begun]
-            return
-        if len(begun) > max_bytes + 2:  # a line end of two bytes may be among them
-            texts.append(_cut(begun, max_bytes) + _rest_of_line(plain))
+        begun += read
+        if at_start:
+            if read and len(begun) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(begun):
+                continue
+            begun, at_start = begun.removeprefix(_BYTE_ORDER_MARK), False
+        *whole, begun = begun.split(b"\n")
+        texts: list[bytes | None] = [*whole]
+        if max(map(len, whole), default=0) > max_bytes:
+            texts = [_cut(text, max_bytes) for text in whole]
+        if len(begun) > max_bytes + 2:  # a body's own line end may be of two bytes
+            rest_is_blank = _skip_line(plain)
+            texts.append(_cut(begun, max_bytes) if rest_is_blank else None)
             begun = b""
+        if not read and begun:
+            texts.append(_cut(begun, max_bytes))
         if texts:
             yield texts
+        if not read:
+            return
 
 
-def _cut(text: bytes, max_bytes: int) -> bytes:
-    """What a line begins with, and a byte more where there is more than white space."""
-    more = text[max_bytes + 2 :]
-    return text[: max_bytes + 2] + (_MORE if more.strip() else b"")
-
-
-def _rest_of_line(plain: BufferedReader) -> bytes:
-    """Skips what is left of a line; a byte of it where there is more than white space."""
-    more, rest = b"", b""
-    while not rest.endswith(b"\n") and (rest := plain.readline(_BLOCK)):
-        more = more or (_MORE if rest.strip() else b"")
-    return more
-
-
-def _without_blanks(name: str, first: int, texts: list[bytes], max_bytes: int) -> Lines:
-    stripped: list[bytes | None] = [text.strip() for text in texts]
-    numbers: Sequence[int] = range(first, first + len(texts))
-    if max(map(len, texts)) > max_bytes:
-        stripped = [_body(text, max_bytes) for text in texts]
-    if b"" in stripped:
-        kept = [(number, body) for number, body in zip(numbers, stripped, strict=True) if body != b""]
-        numbers, stripped = [number for number, _ in kept], [body for _, body in kept]
-    return Lines(name, numbers, stripped)
-
-
-def _body(text: bytes, max_bytes: int) -> bytes | None:
+def _cut(text: bytes, max_bytes: int) -> bytes | None:
+    """A line of which only white space goes beyond the limit; None for any other that is too long."""
     if text[max_bytes + 2 :].strip():
         return None
     body = text[: max_bytes + 2].strip()
     return body if len(body) <= max_bytes else None
+
+
+def _skip_line(plain: BufferedReader) -> bool:
+    """Skips what is left of a line; whether it is white space."""
+    blank, rest = True, b""
+    while not rest.endswith(b"\n") and (rest := plain.readline(_BLOCK)):
+        blank = blank and not rest.strip()
+    return blank
+
+
+def _without_blanks(name: str, first: int, texts: list[bytes | None]) -> Lines:
+    bodies = [text and text.strip() for text in texts]
+    numbers: Sequence[int] = range(first, first + len(texts))
+    if b"" in bodies:
+        kept = [(number, body) for number, body in zip(numbers, bodies, strict=True) if body != b""]
+        numbers, bodies = [number for number, _ in kept], [body for _, body in kept]
+    return Lines(name, numbers, bodies)
