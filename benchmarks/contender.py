@@ -14,7 +14,7 @@ from benchmarks.rivals import RIVALS, load_rival
 from falcon_events import EventTracking
 from falcon_events.http.serving import Interface, load_app, prepare_worker, serve, standalone
 from falcon_events.link.link import Link
-from falcon_events.link.outbox import Outcome
+from falcon_events.link.outbox import Result
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.records import NewEvent, Receipt
@@ -40,9 +40,9 @@ class NoStore(Link):
             acknowledged.append(pending)
         return acknowledged
 
-    def submit_together(self, events: Sequence[NewEvent]) -> Pending[Sequence[Outcome]]:
+    def submit_together(self, events: Sequence[NewEvent]) -> Pending[Sequence[Result]]:
         """What became of them at once."""
-        pending: Pending[Sequence[Outcome]] = Pending(Turnstile())
+        pending: Pending[Sequence[Result]] = Pending(Turnstile())
         pending.set_result([False] * len(events))
         return pending
 

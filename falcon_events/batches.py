@@ -19,7 +19,7 @@ from falcon_events.contract.schemas import common_error
 from falcon_events.errors import EventsError, Failure, InvalidRequest, RequestRefused, StoreUnavailable
 from falcon_events.gate import Gate
 from falcon_events.link.link import Link
-from falcon_events.link.outbox import Outcome
+from falcon_events.link.outbox import Result
 from falcon_events.making import Maker
 from falcon_events.senders import HOST, Sender
 from falcon_events.store.records import NewEvent, Receipt
@@ -169,7 +169,7 @@ class Batches:
     def _stored(self, events: list[NewEvent]) -> Steps[list[Answer]]:
         pending = self._store.submit_together(events)
         try:
-            outcomes: Sequence[Outcome] = yield pending
+            outcomes: Sequence[Result] = yield pending
         except RequestRefused as refused:
             return [refused] * len(events)
         except EventsError:
@@ -180,7 +180,7 @@ class Batches:
 _NO_LIST = _List()
 
 
-def _answer(event: NewEvent, outcome: Outcome) -> Answer:
+def _answer(event: NewEvent, outcome: Result) -> Answer:
     if outcome is True or outcome is False:
         return Tracked(event.visitor, event.external_id, outcome, event.event_id or event.own_id or "", dropped=event.dropped)
     if isinstance(outcome, Receipt):

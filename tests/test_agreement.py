@@ -26,7 +26,7 @@ from falcon_events.contract.event import WHITE_SPACE, EventContract
 from falcon_events.contract.properties import check_properties_request
 from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.link.link import Link
-from falcon_events.link.outbox import Outcome
+from falcon_events.link.outbox import Result
 from falcon_events.senders import HOST, Sender
 from falcon_events.settings import Settings
 from falcon_events.store.pending import Pending, Turnstile
@@ -427,10 +427,10 @@ class Memory(Link):
             pending.set_result(Receipt(event.id or "", event.visitor, event.external_id, identify_event_sent=True))
         return made
 
-    def submit_together(self, events: Sequence[NewEvent]) -> Pending[Sequence[Outcome]]:
+    def submit_together(self, events: Sequence[NewEvent]) -> Pending[Sequence[Result]]:
         """What became of them at once."""
         self._kept += events
-        pending: Pending[Sequence[Outcome]] = Pending(Turnstile())
+        pending: Pending[Sequence[Result]] = Pending(Turnstile())
         pending.set_result([True] * len(events))
         return pending
 

@@ -28,11 +28,11 @@ _uuid = re.compile(_RULES["UUID"]["pattern"]).search
 _json_number = re.compile(
     _SCHEMA["allOf"][-1]["then"]["properties"]["properties"]["properties"]["conversion-value"]["pattern"]
 ).search
-_MAX_EVENT = _RULES["event"]["maxLength"]
-_MAX_ID = _RULES["id"]["maxLength"]
+MAX_EVENT = _RULES["event"]["maxLength"]
+MAX_ID = _RULES["id"]["maxLength"]
 _LEAST_ID, _MOST_ID = _RULES["id"]["exclusiveMinimum"], _RULES["id"]["exclusiveMaximum"]
-_MAX_NAMES = _RULES["properties"]["anyOf"][0]["maxProperties"]
-_MAX_NAME = _RULES["properties"]["anyOf"][0]["propertyNames"]["maxLength"]
+MAX_NAMES = _RULES["properties"]["anyOf"][0]["maxProperties"]
+MAX_NAME = _RULES["properties"]["anyOf"][0]["propertyNames"]["maxLength"]
 _MAX_AHEAD_S = _RULES["Timestamp"]["x-max-ahead-s"]
 
 
@@ -60,7 +60,7 @@ class EventRequest(msgspec.Struct, frozen=True, gc=False):
         return self.properties.get("isTest") is True
 
 
-class _Doubt(Exception):
+class Doubt(Exception):
     """The plain checks do not accept; what the schema says counts."""
 
 
@@ -94,10 +94,10 @@ class EventContract:
             InvalidRequest: with every failure, ascending by code (status 422).
         """
         received_at = int(self._clock() * 1e6)
-        offset = 0 if own_clock else _clock_offset(params, received_at)
+        offset = 0 if own_clock else clock_offset(params, received_at)
         try:
             return self._accept(params, received_at, offset)
-        except _Doubt:
+        except Doubt:
             if offset and type(params["Timestamp"]) is str and (moment := parse_timestamp(params["Timestamp"])) is not None:
                 params = {**params, "Timestamp": format_timestamp(moment + offset)}
             failures = self.schema.failures(params)
@@ -113,75 +113,79 @@ class EventContract:
         get = params.get
         list_id = list_id_of(get("ListID"))
         event = get("event")
-        if list_id is None or type(event) is not str or len(event) > _MAX_EVENT or not event.strip(WHITE_SPACE):
-            raise _Doubt
+        if list_id is None or type(event) is not str or len(event) > MAX_EVENT or not event.strip(WHITE_SPACE):
+            raise Doubt
         timestamp = get("Timestamp")
-        moment = None if timestamp is None else _moment_of(timestamp, received_at, offset)
-        visitor = _uuid_of(get("UUID"))
-        email = _email_of(get("email"))
+        moment = None if timestamp is None else moment_of(timestamp, received_at, offset)
+        visitor = uuid_of(get("UUID"))
+        email = email_of(get("email"))
         if email is None and (event == IDENTIFY or not (visitor or self._anonymous_events)):
-            raise _Doubt
+            raise Doubt
         properties = _object_of(get("properties")) or {}
         if event == CONVERSION:
-            _check_conversion(properties)
+            check_conversion(properties)
         return EventRequest(
             list_id=list_id,
             event=event,
             properties=properties,
             received_at=received_at,
             occurred_at=received_at if moment is None else moment + offset,
-            external_id=_external_id_of(get("id")),
+            external_id=external_id_of(get("id")),
             email=email,
             visitor=visitor,
-            event_id=_uuid_of(get("EventID")),
+            event_id=uuid_of(get("EventID")),
             traits=_object_of(get("IdentifyProperties")),
             client_timestamp=moment,
             is_own_traffic=get("OwnTraffic") is True,
         )
 
 
-def _email_of(value: object) -> str | None:
+def email_of(value: object) -> str | None:
+    """An address without the white space around it, None for none; raises Doubt."""
     if value is None:
         return None
     if type(value) is not str or not (match := _email(value)):
-        raise _Doubt
+        raise Doubt
     return match[1]
 
 
-def _uuid_of(value: object) -> str | None:
+def uuid_of(value: object) -> str | None:
+    """A UUID in lower case, None for none; raises Doubt."""
     if value is None:
         return None
     if type(value) is not str or len(value) > 36 or not _uuid(value):
-        raise _Doubt
+        raise Doubt
     return value.lower()
 
 
-def _external_id_of(value: object) -> str | None:
+def external_id_of(value: object) -> str | None:
+    """An ID as text, None for none; raises Doubt."""
     if value is None or value == "":
         return None
-    if type(value) is str and len(value) <= _MAX_ID:
+    if type(value) is str and len(value) <= MAX_ID:
         return value
     if type(value) in (int, float) and _LEAST_ID < value < _MOST_ID and value == int(value):  # type: ignore[call-overload]
         return str(int(value))  # type: ignore[call-overload]
-    raise _Doubt
+    raise Doubt
 
 
 def _object_of(value: object) -> dict[str, Any] | None:
     if value is None or value == []:
         return None
-    if type(value) is not dict or len(value) > _MAX_NAMES or (value and max(map(len, value)) > _MAX_NAME):
-        raise _Doubt
+    if type(value) is not dict or len(value) > MAX_NAMES or (value and max(map(len, value)) > MAX_NAME):
+        raise Doubt
     return value
 
 
-def _moment_of(value: object, received_at: int, offset: int) -> int:
+def moment_of(value: object, received_at: int, offset: int) -> int:
+    """A Timestamp in microseconds since 1970, which `offset` does not move too far ahead; raises Doubt."""
     moment = parse_timestamp(value) if type(value) is str else None
     if moment is None or moment + offset > received_at + _MAX_AHEAD_S * 1_000_000:
-        raise _Doubt
+        raise Doubt
     return moment
 
 
-def _clock_offset(params: Params, received_at: int) -> int:
+def clock_offset(params: Params, received_at: int) -> int:
     """What a sender's Timestamp lacks to be right, in microseconds; 0 where its clock is about right, or nobody knows.
 
     `$sent_at` says what the sender's clock was when the request left, which is about when it came in.
@@ -196,10 +200,11 @@ def _clock_offset(params: Params, received_at: int) -> int:
     return received_at - moment
 
 
-def _check_conversion(properties: dict[str, Any]) -> None:
+def check_conversion(properties: dict[str, Any]) -> None:
+    """Raises Doubt where a conversion may lack one of its documented properties."""
     for name in ("conversion-id", "conversion-name"):
         if properties.get(name) in (None, "", [], {}):
-            raise _Doubt
+            raise Doubt
     value = properties.get("conversion-value")
     if type(value) not in (int, float) and not (type(value) is str and _json_number(value)):
-        raise _Doubt
+        raise Doubt

@@ -9,21 +9,21 @@ from typing import Any
 
 from falcon_events.contract.body import PARAMETERS, Params
 from falcon_events.contract.event import (
-    _MAX_EVENT,
-    _MAX_ID,
-    _MAX_NAME,
-    _MAX_NAMES,
     CONVERSION,
     IDENTIFY,
+    MAX_EVENT,
+    MAX_ID,
+    MAX_NAME,
+    MAX_NAMES,
     WHITE_SPACE,
+    Doubt,
     EventRequest,
-    _check_conversion,
-    _clock_offset,
-    _Doubt,
-    _email_of,
-    _external_id_of,
-    _moment_of,
-    _uuid_of,
+    check_conversion,
+    clock_offset,
+    email_of,
+    external_id_of,
+    moment_of,
+    uuid_of,
 )
 from falcon_events.contract.lists import list_id_of
 
@@ -74,31 +74,31 @@ class PlainEvents:
         try:
             number = list_id_of(own_list if names_list else list_id)
             # Letters and digits are no white space, and are told from it in less time.
-            if number is None or type(event) is not str or len(event) > _MAX_EVENT:
+            if number is None or type(event) is not str or len(event) > MAX_EVENT:
                 return None
             if not (event.isalnum() or event.strip(WHITE_SPACE)):
                 return None
             if visitor is not None:
-                visitor = _uuid_of(visitor)
+                visitor = uuid_of(visitor)
             if type(email) is not str or not _common_email(email):
-                email = _email_of(email)
+                email = email_of(email)
             if email is None and (event == IDENTIFY or not (visitor or self._anonymous_events)):
                 return None
             properties = self._object_of(properties) or {}
             if event == CONVERSION:
-                _check_conversion(properties)
+                check_conversion(properties)
             occurred_at, moment = received_at, None
             if timestamp is not None:
-                offset = 0 if own_clock else _clock_offset({"Timestamp": timestamp, "properties": properties}, received_at)
-                moment = _moment_of(timestamp, received_at, offset)
+                offset = 0 if own_clock else clock_offset({"Timestamp": timestamp, "properties": properties}, received_at)
+                moment = moment_of(timestamp, received_at, offset)
                 occurred_at = moment + offset
-            if type(owner) is not str or not 0 < len(owner) <= _MAX_ID:
-                owner = _external_id_of(owner)
+            if type(owner) is not str or not 0 < len(owner) <= MAX_ID:
+                owner = external_id_of(owner)
             if event_id is not None:
-                event_id = _uuid_of(event_id)
+                event_id = uuid_of(event_id)
             if traits is not None:
                 traits = self._object_of(traits)
-        except _Doubt:
+        except Doubt:
             return None
         return EventRequest(
             number,
@@ -134,15 +134,15 @@ class PlainEvents:
     def _object_of(self, value: object) -> dict[str, Any] | None:
         if type(value) is dict:
             # Names come again and again: to know the short ones takes a third of the time of measuring them.
-            if len(value) > _MAX_NAMES or not (self._short.issuperset(value) or self._are_short(value)):
-                raise _Doubt
+            if len(value) > MAX_NAMES or not (self._short.issuperset(value) or self._are_short(value)):
+                raise Doubt
             return value
         if value is None or value == []:
             return None
-        raise _Doubt
+        raise Doubt
 
     def _are_short(self, names: dict[str, Any]) -> bool:
-        if max(map(len, names)) > _MAX_NAME:
+        if max(map(len, names)) > MAX_NAME:
             return False
         if len(self._short) + len(names) > _SHORT_NAMES:
             self._short = set()

@@ -18,7 +18,7 @@ from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused
 from falcon_events.link.connecting import Connector
 from falcon_events.link.messages import Answer, Batch, Counted, Failed, Leave, Log, News, Noted, Results, Welcome
-from falcon_events.link.outbox import CANNOT_NOW, CLOSED, LOST, Outbox, Outcome, settle
+from falcon_events.link.outbox import CANNOT_NOW, CLOSED, LOST, Outbox, Result, settle
 from falcon_events.link.process import mind, unforked
 from falcon_events.link.questions import UNKNOWN, Questions, give_up
 from falcon_events.link.sending import Transmitter
@@ -134,7 +134,7 @@ class Link:
         """Queues events, all or none, and gives a receipt for each once it is synced to disk; raises StoreUnavailable."""
         return self._queue(lambda: self._outbox.add(events))
 
-    def submit_together(self, events: Sequence[NewEvent]) -> Pending[Sequence[Outcome]]:
+    def submit_together(self, events: Sequence[NewEvent]) -> Pending[Sequence[Result]]:
         """Queues events for one commit, all or none, and tells what became of all of them; raises StoreUnavailable."""
         return self._queue(lambda: self._outbox.add_group(events))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -27,11 +28,11 @@ FULL = "The event store's queue is full. Try again later."
 REFUSES = "The database refuses this event; the log has the details."
 
 
-Outcome = bool | str | Receipt | None
+Result = bool | str | Receipt | None
 """What became of an event, as Results tells it."""
 
 
-class Waiting(Pending[T]):
+class Waiting(Pending[T], ABC):
     """Events that wait for their commit together.
 
     Args:
@@ -47,9 +48,9 @@ class Waiting(Pending[T]):
         self.size = sum([event.size for event in events])
         self.since = time.monotonic()
 
-    def settle(self, outcomes: Sequence[Outcome]) -> None:
+    @abstractmethod
+    def settle(self, outcomes: Sequence[Result]) -> None:
         """Tells who waits what became of the events."""
-        raise NotImplementedError
 
 
 class WaitingEvent(Waiting[Receipt]):
@@ -57,7 +58,7 @@ class WaitingEvent(Waiting[Receipt]):
 
     __slots__ = ()
 
-    def settle(self, outcomes: Sequence[Outcome]) -> None:
+    def settle(self, outcomes: Sequence[Result]) -> None:
         """Tells who waits what became of the event."""
         (event,), (outcome,) = self.events, outcomes
         if isinstance(outcome, bool):
@@ -68,12 +69,12 @@ class WaitingEvent(Waiting[Receipt]):
             self.set_exception(EventsError(REFUSES) if outcome is None else StoreUnavailable(outcome))
 
 
-class WaitingGroup(Waiting[Sequence[Outcome]]):
+class WaitingGroup(Waiting[Sequence[Result]]):
     """Several events that come with one wait, and with what became of each."""
 
     __slots__ = ()
 
-    def settle(self, outcomes: Sequence[Outcome]) -> None:
+    def settle(self, outcomes: Sequence[Result]) -> None:
         """Tells who waits what became of the events."""
         self.set_result(outcomes)
 
@@ -195,7 +196,7 @@ class Outbox:
             self._held_bytes -= waiting.size
 
 
-def settle(batch: Iterable[Waiting[Any]], outcomes: Sequence[Outcome]) -> None:
+def settle(batch: Iterable[Waiting[Any]], outcomes: Sequence[Result]) -> None:
     """Tells who waits for the events of a batch what became of them."""
     start = 0
     for waiting in batch:

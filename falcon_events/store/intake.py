@@ -24,7 +24,7 @@ REFUSED = "The database refuses this event; the log has the details."
 
 
 class Intake:
-    """Takes events in: in the thread that brings them where nothing else waits, else in a thread of its own.
+    """Takes events in, in a thread of its own.
 
     Args:
         writer: writes into the tables what is journaled here.
@@ -34,7 +34,6 @@ class Intake:
     def __init__(self, writer: Writer, settings: Settings) -> None:
         self._writer = writer
         self._queue = Queue(settings)
-        self._taking = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="falcon-events-intake", daemon=True)
         self._thread.start()
 
@@ -47,17 +46,7 @@ class Intake:
         """
         if self._writer.failure is not None:
             raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
-        if not self._taking.acquire(blocking=False):
-            return self._queue.put(events, wake=True).future
-        try:  # a hand-over to another thread would cost as much as the sync
-            if is_free := self._writer.turn.acquire(blocking=False):
-                self._writer.turn.release()
-            group = self._queue.put(events, wake=not is_free)
-            if is_free:
-                self._take_batch()
-        finally:
-            self._taking.release()
-        return group.future
+        return self._queue.put(events).future
 
     def waiting(self) -> int:
         """How many events wait."""
@@ -74,19 +63,14 @@ class Intake:
             self._thread.join()
 
     def _run(self) -> None:
-        while self._queue.wait():
-            with self._taking:
-                self._take_batch()
-
-    def _take_batch(self) -> None:
-        groups = self._queue.next()
-        events = [event for group in groups for event in group.events]
-        outcomes = self._outcomes(events) if events else []
-        self._queue.answered()
-        at = 0
-        for group in groups:
-            group.future.set_result(outcomes[at : at + len(group.events)])
-            at += len(group.events)
+        while groups := self._queue.next():
+            events = [event for group in groups for event in group.events]
+            outcomes = self._outcomes(events)
+            self._queue.done(groups)
+            at = 0
+            for group in groups:
+                group.future.set_result(outcomes[at : at + len(group.events)])
+                at += len(group.events)
 
     def _outcomes(self, events: Sequence[NewEvent]) -> list[Outcome]:
         """What became of each event; where some are refused, the batch is halved until the culprit stands alone."""

@@ -37,17 +37,12 @@ class Queue:
         self._settings = settings
         self._groups: deque[Group] = deque()
         self._events = self._bytes = 0
-        self._under_way: list[Group] = []
         self._changed = threading.Condition(threading.Lock())
         self.closed = False
         """Whether nothing more comes in."""
 
-    def put(self, events: Sequence[NewEvent], *, wake: bool) -> Group:
+    def put(self, events: Sequence[NewEvent]) -> Group:
         """Puts events in, all or none.
-
-        Args:
-            events: the events.
-            wake: whether wait() is to return.
 
         Raises:
             StoreUnavailable: it is full.
@@ -62,35 +57,26 @@ class Queue:
             self._events += len(events)
             self._bytes += group.size
             self._groups.append(group)
-            if wake:
-                self._changed.notify()
+            self._changed.notify()
         return group
 
-    def wait(self) -> bool:
-        """Returns once something waits; False after close(), when nothing does."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._groups or self.closed)
-            return bool(self._groups)
-
     def next(self) -> list[Group]:
-        """The groups that wait, as many as one batch takes; none where nothing waits. They count until answered() is called."""
+        """The groups that wait, as many as one batch takes, once there is one; none after close(). They count until done()."""
         batch: list[Group] = []
         events = 0
         with self._changed:
+            self._changed.wait_for(lambda: self._groups or self.closed)
             while self._groups and (not batch or events + len(self._groups[0].events) <= self._settings.batch_events):
                 group = self._groups.popleft()
                 batch.append(group)
                 events += len(group.events)
-            self._under_way = batch
         return batch
 
-    def answered(self) -> None:
-        """What was taken out last counts no longer."""
+    def done(self, batch: Sequence[Group]) -> None:
+        """What was taken out counts no longer."""
         with self._changed:
-            for group in self._under_way:
-                self._events -= len(group.events)
-                self._bytes -= group.size
-            self._under_way = []
+            self._events -= sum(len(group.events) for group in batch)
+            self._bytes -= sum(group.size for group in batch)
 
     def __len__(self) -> int:
         return self._events
