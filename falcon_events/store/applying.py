@@ -11,14 +11,13 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from falcon_events.store.entry import Entry, decode_entry, decode_rows, encode
+from falcon_events.errors import StoreError
+from falcon_events.store.backlog import Backlog
+from falcon_events.store.entry import Entry, decode_entry, decode_rows, encode, encoded
 from falcon_events.store.faults import PASSING
 from falcon_events.store.files import sync
 from falcon_events.store.journal import MARK_BYTES, Journal
 from falcon_events.store.tables import Tables
-
-TAKEN_AT_ONCE = 1_000
-"""How many entries are taken in at once when a store is opened."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +43,11 @@ def apply(tables: Tables, entries: Sequence[Entry], aside: Path) -> None:
         tables.apply(entries)
     except duckdb.Error as error:
         if len(entries) > 1 and (isinstance(error, duckdb.OutOfMemoryException) or not isinstance(error, PASSING)):
-            middle = len(entries) // 2
-            apply(tables, entries[:middle], aside)
-            apply(tables, entries[middle:], aside)
+            tables.look()  # an error of the commit itself does not say that it did not take place
+            left = [entry for entry in entries if entry.number > tables.applied]
+            for part in (left[: len(left) // 2], left[len(left) // 2 :]):
+                if part:
+                    apply(tables, part, aside)
         elif isinstance(error, PASSING):
             raise
         else:
@@ -62,28 +63,40 @@ def taken_in(path: Path, connection: duckdb.DuckDBPyConnection, tables: Tables) 
         tables: its tables.
 
     Raises:
-        StoreError: the journal is damaged, or cannot be made.
-        duckdb.Error, OSError: as apply().
+        StoreError: the journal is damaged, or cannot be taken in or made.
     """
     ((namespace,),) = connection.execute("select uuid_namespace from meta").fetchall()
     journal = Journal(path, hashlib.sha256(namespace.bytes).digest()[:MARK_BYTES])
-    if entries := [decode_entry(entry) for entry in journal.read(tables.applied)]:
-        logger.info("taking in %d entries of the journal of %s", len(entries), path)
-        for start in range(0, len(entries), TAKEN_AT_ONCE):
-            apply(tables, entries[start : start + TAKEN_AT_ONCE], refused_of(path))
+    backlog = Backlog()
+    for entry in journal.read(tables.applied):
+        backlog.add(decode_entry(entry), len(entry))
+    if len(backlog):
+        logger.info("taking in %d events of the journal of %s", len(backlog), path)
+    try:
+        while entries := backlog.first():
+            apply(tables, entries, refused_of(path))
+            backlog.stored(tables.applied)
+    except (duckdb.Error, OSError) as error:
+        raise StoreError(f"The journal of {path} cannot be taken in: {str(error).splitlines()[0]}") from error
     journal.start()
     return journal
 
 
 def _apply_without_culprits(tables: Tables, entry: Entry, aside: Path, error: duckdb.Error) -> None:
-    culprits = tables.refused(entry)
-    _keep(aside, culprits or [msgspec.Raw(encode(entry))])
     logger.critical("the database refuses what was acknowledged; it is kept in %s", aside, exc_info=error)
-    if culprits:
+    if culprits := tables.refused(entry):
+        _keep(aside, culprits)  # first: kept twice is better than lost
         left = [row for row in decode_rows(entry.events) if row not in culprits]
-        tables.apply([msgspec.structs.replace(entry, events=msgspec.Raw(encode(left)), count=len(left))])
-    else:
-        tables.skip(entry.number)
+        try:
+            tables.apply([msgspec.structs.replace(entry, events=encoded(left), count=len(left))])
+        except PASSING:
+            raise
+        except duckdb.Error:
+            logger.exception("the rest of the entry is refused, too")
+        else:
+            return
+    _keep(aside, [msgspec.Raw(encode(entry))])
+    tables.skip(entry.number)
 
 
 def _keep(aside: Path, rows: Sequence[msgspec.Raw]) -> None:
