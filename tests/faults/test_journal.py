@@ -61,6 +61,10 @@ wrap(backlog.Backlog, "first", before="after the answer")
 wrap(tables.Tables, "_write", after="in the application")
 wrap(journal.Journal, "stored", before="after the application", after="after the journal's part is free")
 wrap(journal._File, "restart", after="in the rotation")
+wrap(journal.Journal, "close", before="before the journal is removed")
+wrap(journal._File, "close", after="while the journal is closed")
+if STEP == "between the removal of its files":
+    wrap(Path, "unlink", after=STEP)
 """
 STEPS = [
     "before the write",
@@ -98,6 +102,27 @@ def test_an_owner_may_die_at_any_step(db: Path, tmp_path: Path, step: str) -> No
         assert not clients.given_up
         assert clients.refused.keys() <= {503}
         assert served.stop() == 0, served.log()
+    assert_whole(db, clients.acknowledged)
+    assert not any(path.exists() for path in journals_of(db))
+
+
+@pytest.mark.parametrize(
+    "step", ["before the journal is removed", "while the journal is closed", "between the removal of its files"]
+)
+def test_an_owner_may_die_at_the_very_end(db: Path, tmp_path: Path, step: str) -> None:
+    """When everything is in the database, and the journal is on its way out: the next start finds all of it, once."""
+    env, order = dying(tmp_path, step)
+    credentials = make_store(db)
+    with serving(db, "asgi", env=env) as served:
+        with Clients(served.url, credentials) as clients:
+            clients.wait_for(50)
+        order.touch()
+        served.stop()
+        wait_until(lambda: not is_held(db), "the owner lives on")
+    assert not order.exists()
+    assert any(path.exists() for path in journals_of(db))
+    with EventTracking(db) as tracking:
+        assert tracking.track(94, "more", email="a@example.com").event_id
     assert_whole(db, clients.acknowledged)
     assert not any(path.exists() for path in journals_of(db))
 
