@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from falcon_events.store.pending import Pending
+from falcon_events.link.pending import Pending
 
 T = TypeVar("T")
 

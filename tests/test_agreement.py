@@ -27,9 +27,9 @@ from falcon_events.contract.properties import check_properties_request
 from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.link.link import Link
 from falcon_events.link.outbox import Result
+from falcon_events.link.pending import Pending, Turnstile
 from falcon_events.senders import HOST, Sender
 from falcon_events.settings import Settings
-from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.rights import Grant, ListRules, Snapshot
 from falcon_events.timestamps import parse_timestamp

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from falcon_events.errors import EventsError, StoreUnavailable
+from falcon_events.link.pending import Pending, Turnstile
 from falcon_events.settings import Settings
-from falcon_events.store.pending import Pending, Turnstile
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.visitors import RandomUUIDs
 
