@@ -56,7 +56,7 @@ class Filter:
             return
         ((stored,),) = connection.execute(self._count).fetchall()
         size = min(max(LEAST_KEYS, 2 * stored), MOST_KEYS)
-        self._room = max(size - stored, LEAST_KEYS)
+        self._room = max(size - stored, stored // 2, LEAST_KEYS)  # a larger table is read again when it has grown by half
         self._filling = filling = rbloom.Bloom(size, FALSE_ALARMS)  # from here on add() adds to it
         filling.update(list(coming))
         self._closing = False
