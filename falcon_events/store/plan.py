@@ -17,7 +17,7 @@ EventKey = tuple[str, str]
 Binding = tuple[int, str, str]
 """A visitor and an email address, lower-cased, within a list."""
 
-_is_uuid = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+_are_uuids = re.compile(r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}){2}").fullmatch
 _MOST_ID = 2**63
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 """The years 1 to 9999, in microseconds since 1970."""
@@ -171,10 +171,14 @@ def identifying(event: NewEvent) -> bytes:
 
 def check(event: NewEvent) -> None:
     """Raises EventsError for what no row can hold: the answer is out before the database could say so."""
-    if not _is_uuid(event.visitor) or not (event.id is None or _is_uuid(event.id)):
+    if not _are_uuids(event.visitor + (event.id or event.visitor)):
         raise EventsError("The database refuses an event: its ids must be UUIDs in lower case.")
-    moments = (event.occurred_at, event.received_at, event.client_timestamp or 0)
-    if not 0 <= event.list_id < _MOST_ID or min(moments) < _FIRST_US or max(moments) >= _LAST_US:
+    moments_are_right = (
+        _FIRST_US <= event.occurred_at < _LAST_US
+        and _FIRST_US <= event.received_at < _LAST_US
+        and (event.client_timestamp is None or _FIRST_US <= event.client_timestamp < _LAST_US)
+    )
+    if not moments_are_right or not 0 <= event.list_id < _MOST_ID:
         raise EventsError("The database refuses an event: its list or its time is out of range.")
     if event.properties[:1] != b"{" or event.properties[-1:] != b"}":
         raise EventsError("The database refuses an event: its properties are no object in JSON.")
