@@ -121,8 +121,8 @@ class Knowledge:
         self._event_ids_filter.add((row.account_id, row.event_id) for row in plan.event_ids)
         if plan.bindings:
             with self._changing:
-                self._bindings_filter.add(plan.new_bindings)
                 self._unfolded.update(plan.new_bindings)
+                self._bindings_filter.add(plan.new_bindings)  # after: a filling takes what is unfolded, and what is added
                 self._traits.update({binding: (plan.last_seq, known) for binding, known in plan.changed_traits.items()})
                 found = [binding for binding, known in plan.bindings.items() if known is not None]
                 self._bound.update(dict.fromkeys(binding for binding in found if binding not in self._unfolded))
