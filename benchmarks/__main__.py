@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.common import ROOT, fail
 from benchmarks.plans import FULL, QUICK, Plan
 from benchmarks.results import Record, compare, load, markdown
+from benchmarks.targets import glance
 
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
@@ -37,7 +38,7 @@ def report(records: list[Record], out: Path, page: Path | None) -> None:
     """Writes results.md and the charts, and the tables into a page between two marks."""
     from benchmarks.charts import draw
 
-    text = markdown(records)
+    text = "\n\n".join(part for part in (glance(records), markdown(records)) if part)
     (out / "results.md").write_text(text)
     for path in (out / "results.md", *draw(records, out)):
         print(path)

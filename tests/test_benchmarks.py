@@ -19,6 +19,7 @@ from benchmarks.charts import draw
 from benchmarks.memory import template, visitors_of
 from benchmarks.plans import FULL, QUICK
 from benchmarks.results import compare, load, markdown
+from benchmarks.targets import glance
 from benchmarks.workload import LISTS, NEW_VISITOR, bodies
 
 ROOT = Path(__file__).parents[1]
@@ -91,7 +92,20 @@ def test_figures_become_tables_and_charts(tmp_path: Path) -> None:
     page.write_text("before\n<!-- figures -->\nold\n<!-- /figures -->\nafter\n")
     command = [sys.executable, "-m", "benchmarks", "report", str(results), "--page", str(page)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    assert page.read_text() == f"before\n<!-- figures -->\n\n{text}\n<!-- /figures -->\nafter\n"
+    assert page.read_text() == f"before\n<!-- figures -->\n\n{glance(records)}\n\n{text}\n<!-- /figures -->\nafter\n"
+
+
+def test_a_run_is_held_against_its_aims_at_a_glance() -> None:
+    """A row for each aim that the run has measured, with all its figures; none for others."""
+    records = [ingest(0.6), ingest(0.75, connections=128), ingest(3.5, rival="postgresql"), latency(1.25)]
+    records += [{"benchmark": "memory", "events": count, "together_mb": 300 + count} for count in (1, 2, 3, 4)]
+    rows = glance(records).splitlines()[2:]
+    reached = "0.60 (32 connections), 0.75 (128 connections)"
+    assert rows[0] == f"| durable events/s ÷ without storing, ASGI | ≥ 0.55, 0.65, 0.75, 0.85 | {reached} |"
+    assert "| p99 of a durable event ÷ without storing | ≤ 3 | 1.00 (32 connections) |" in rows
+    assert "| resident memory of server and owner, MB | ≤ 700 | 304 (4 events), 304 (median of the second half) |" in rows
+    assert len(rows) == 5
+    assert glance([]) == ""
 
 
 def test_cores_and_queries_have_tables_of_their_own() -> None:
