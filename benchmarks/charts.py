@@ -93,6 +93,7 @@ def _rivals(records: list[Record]) -> Figure | None:
     bars = axes.bar(labels, [one["ratio"] for one in found], color=COLORS[0])
     axes.bar_label(bars, fmt="%.2f")
     axes.axhline(1, color=COLORS[5], linewidth=1)
+    axes.tick_params(axis="x", labelsize=7)
     axes.grid(visible=False, axis="x")
     return figure
 
