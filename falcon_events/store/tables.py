@@ -65,6 +65,9 @@ MARK_APPLIED = "update meta set journal_applied = $number"
 APPLIED = "select journal_applied from meta"
 LAST_SEQ = "select greatest(coalesce(max(seq), 0), (select folded_seq from meta)) from events"
 
+PORTION_BYTES = 8 << 20
+"""How much one statement takes in: the database holds it several times over, in the little memory that it may take."""
+
 Row = TypeVar("Row", TraitsRow, EventIDRow)
 
 
@@ -126,8 +129,9 @@ class Tables:
         self._writing.close()
 
     def _write(self, entries: Sequence[Entry]) -> None:
+        for events in _portions(entries):
+            self._statements.run(INSERT_EVENTS, rows=events)
         for sql, rows in (
-            (INSERT_EVENTS, joined(entry.events for entry in entries)),
             (WRITE_TRAITS, _last((entry.traits for entry in entries), decode_traits, _binding)),
             (INSERT_EVENT_IDS, joined(entry.event_ids for entry in entries)),
             (RENEW_EVENT_IDS, _last((entry.renewed_event_ids for entry in entries), decode_event_ids, _key)),
@@ -160,6 +164,22 @@ class Tables:
             raise
         if not keep:
             self._writing.rollback()
+
+
+def _portions(entries: Sequence[Entry]) -> Iterator[str]:
+    """The events of entries, in as few arrays as stay within PORTION_BYTES; an event is never divided."""
+    portion: list[msgspec.Raw] = []
+    size = 0
+    for entry in entries:
+        whole = len(bytes(entry.events)) <= PORTION_BYTES
+        for array in [entry.events] if whole else [msgspec.Raw(b"[%b]" % bytes(row)) for row in decode_rows(entry.events)]:
+            size += len(bytes(array))
+            if portion and size > PORTION_BYTES:
+                yield joined(portion)
+                portion, size = [], len(bytes(array))
+            portion.append(array)
+    if events := joined(portion):
+        yield events
 
 
 def _last(arrays: Iterable[msgspec.Raw], decode: Callable[[msgspec.Raw], list[Row]], key: Callable[[Row], object]) -> str:
