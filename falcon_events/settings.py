@@ -63,7 +63,7 @@ class Settings:
         100_000, "bindings", "how many known bindings of visitor and email address are kept in memory, about 300 bytes each", 1
     )
     memory_limit_mb: int = _setting(
-        512, "megabytes", "how much memory the database may take from its host; larger queries spill to disk and finish", 64
+        384, "megabytes", "how much memory the database may take from its host; larger queries spill to disk and finish", 64
     )
     threads: int = _setting(2, "threads", "how many of its host's cores the database may use at once", 1, 256)
     checkpoint_wal_mb: int = _setting(

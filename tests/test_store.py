@@ -483,7 +483,7 @@ def test_the_database_is_a_modest_guest(store: Store) -> None:
     """Memory and threads are limited as the settings say."""
     sql = "select current_setting('memory_limit'), current_setting('threads')"
     limit, threads = store.run(lambda connection: connection.execute(sql).fetchone()).result(60)  # type: ignore[misc]
-    assert limit == "488.2 MiB"
+    assert limit == "366.2 MiB"
     assert threads == 2
 
 
