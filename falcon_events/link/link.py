@@ -18,13 +18,13 @@ from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused
 from falcon_events.link.connecting import Connector
 from falcon_events.link.messages import Answer, Batch, Counted, Failed, Leave, Log, News, Noted, Results, Welcome
-from falcon_events.link.outbox import CANNOT_NOW, CLOSED, LOST, Outbox, Result, settle
+from falcon_events.link.outbox import CLOSED, LOST, Outbox, Result, settle
 from falcon_events.link.pending import Pending, T
 from falcon_events.link.process import mind, unforked
 from falcon_events.link.questions import UNKNOWN, Questions, give_up
 from falcon_events.link.sending import Transmitter
 from falcon_events.settings import Settings
-from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.store.records import CANNOT_NOW, NewEvent, Receipt
 from falcon_events.store.rights import Changes, Snapshot
 
 logger = logging.getLogger(__name__)

@@ -11,21 +11,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from falcon_events.errors import EventsError, StoreUnavailable
-from falcon_events.link.pending import Pending, Turnstile
+from falcon_events.link.pending import Pending, T, Turnstile
 from falcon_events.settings import Settings
-from falcon_events.store.records import NewEvent, Receipt
+from falcon_events.store.records import FULL, REFUSED, NewEvent, Receipt
 from falcon_events.visitors import RandomUUIDs
 
-T = TypeVar("T")
 W = TypeVar("W", bound="Waiting[Any]")
 
 IN_FLIGHT = 1
 """Batches of one process under way at once. With two, they are half as large, which costs more than the owner's waiting."""
-CANNOT_NOW = "The event store cannot take the event now. Try again later."
 CLOSED = "The event store is closed."
 LOST = "The event store's owner did not answer in time. Try again later."
-FULL = "The event store's queue is full. Try again later."
-REFUSES = "The database refuses this event; the log has the details."
 
 
 Result = bool | str | Receipt | None
@@ -66,7 +62,7 @@ class WaitingEvent(Waiting[Receipt]):
         elif isinstance(outcome, Receipt):
             self.set_result(outcome)
         else:
-            self.set_exception(EventsError(REFUSES) if outcome is None else StoreUnavailable(outcome))
+            self.set_exception(EventsError(REFUSED) if outcome is None else StoreUnavailable(outcome))
 
 
 class WaitingGroup(Waiting[Sequence[Result]]):

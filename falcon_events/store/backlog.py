@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from falcon_events.errors import StoreUnavailable
 from falcon_events.store.entry import Entry, add_names
+from falcon_events.store.records import CANNOT_NOW
 
 APPLIED_AFTER_S = 0.1
 """How long an entry may wait for others to be written into the tables with it."""
@@ -16,7 +17,6 @@ APPLIED_AT_ONCE = 5_000
 """How many events are written into the tables at once; so many are written without waiting."""
 MOST_BYTES = 64 << 20
 """How much may be journaled and not in the tables, before new events wait."""
-CANNOT_NOW = "The event store cannot take the event now. Try again later."
 
 
 class Backlog:

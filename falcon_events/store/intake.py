@@ -12,15 +12,12 @@ import duckdb
 
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.settings import Settings
-from falcon_events.store.backlog import CANNOT_NOW
 from falcon_events.store.entry import encode
 from falcon_events.store.queue import Queue
-from falcon_events.store.records import NewEvent, Outcome
+from falcon_events.store.records import CANNOT_NOW, REFUSED, NewEvent, Outcome
 from falcon_events.store.writer import Writer
 
 logger = logging.getLogger(__name__)
-
-REFUSED = "The database refuses this event; the log has the details."
 
 
 class Intake:

@@ -105,10 +105,6 @@ class Journal:
             for path in self._paths:
                 path.unlink(missing_ok=True)
 
-    def size(self) -> int:
-        """How many bytes the files take."""
-        return sum(file.size for file in self._files)
-
     def _let_go(self) -> None:
         while self._files:
             self._files.pop().close()

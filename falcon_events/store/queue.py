@@ -9,9 +9,7 @@ from concurrent.futures import Future
 
 from falcon_events.errors import StoreClosed, StoreUnavailable
 from falcon_events.settings import Settings
-from falcon_events.store.records import NewEvent, Outcome
-
-FULL = "The event store's queue is full. Try again later."
+from falcon_events.store.records import FULL, NewEvent, Outcome
 
 
 class Group:

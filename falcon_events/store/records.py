@@ -9,6 +9,10 @@ import msgspec
 
 from falcon_events.errors import EventsError
 
+CANNOT_NOW = "The event store cannot take the event now. Try again later."
+FULL = "The event store's queue is full. Try again later."
+REFUSED = "The database refuses this event; the log has the details."
+
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """An event to store. Times are microseconds since 1970, UTC; uuids are lower-case text.
