@@ -10,7 +10,7 @@ import msgspec
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import Failure, RateLimited, RequestRefused, StoreUnavailable
 
-DROPPED = ("X-Event-Dropped", "bot")
+DROPPED = "X-Event-Dropped"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -27,8 +27,8 @@ class Reply(msgspec.Struct, frozen=True):
 class Tracked(msgspec.Struct, frozen=True, gc=False):
     """The answer to a tracked event.
 
-    The documented members, then the stored event's own id, whether it is a repeat, and whether it was only counted because no
-    visitor sent it.
+    The documented members, then the stored event's own id, whether it is a repeat, whether it was only counted, and who wanted
+    that: `bot`, as no visitor sent it, or `host`, a hook of the application.
     """
 
     uuid: str
@@ -37,6 +37,7 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     event_id: str
     duplicate: bool = False
     dropped: bool = False
+    dropped_by: str | None = None
 
 
 class _EventAnswer(msgspec.Struct, gc=False):
@@ -63,14 +64,15 @@ def event_reply(tracked: Tracked) -> Reply:
     if tracked.duplicate:
         headers += (("X-Event-Duplicate", "true"),)
     if tracked.dropped:
-        headers += (DROPPED,)
+        headers += ((DROPPED, tracked.dropped_by or ""),)
     return Reply(200, body, headers)
 
 
 def events_reply(results: Sequence[Tracked | RequestRefused]) -> Reply:
     """200 for a batch: for each event the answer that it would have got alone."""
-    dropped = any(result.dropped for result in results if isinstance(result, Tracked))
-    return Reply(200, _encode({"Results": [_result(result) for result in results]}), (DROPPED,) if dropped else ())
+    dropped = {result.dropped_by for result in results if isinstance(result, Tracked) and result.dropped_by}
+    headers = ((DROPPED, ", ".join(sorted(dropped))),) if dropped else ()
+    return Reply(200, _encode({"Results": [_result(result) for result in results]}), headers)
 
 
 def properties_reply(list_id: int, properties: Mapping[str, Sequence[str]]) -> Reply:

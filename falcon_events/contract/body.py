@@ -1,8 +1,9 @@
-"""Reading a request's body: JSON bytes into parameters under their documented names."""
+"""A request's body: JSON bytes read into parameters under their documented names, and written from the arguments of a call."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -22,6 +23,21 @@ PARAMETERS = {
     for name in load_schema(schema)["properties"]
 }
 _KNOWN = frozenset(PARAMETERS.values())
+ARGUMENTS = {
+    "list_id": "ListID",
+    "event": "event",
+    "email": "email",
+    "id": "id",
+    "properties": "properties",
+    "uuid": "UUID",
+    "timestamp": "Timestamp",
+    "event_id": "EventID",
+    "identify_properties": "IdentifyProperties",
+    "api_key": "APIKey",
+    "session_id": "SessionID",
+}
+"""What Python's calls name the parameters of an event."""
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def unreadable() -> InvalidRequest:
@@ -107,3 +123,16 @@ def is_deeper(value: dict[str, Any] | list[Any], levels: int) -> bool:
         if (type(inner) is dict or type(inner) is list) and is_deeper(inner, levels - 1):
             return True
     return False
+
+
+def write_body(arguments: Mapping[str, Any]) -> bytes:
+    """The body of an event from the arguments of a call; those that are None, or missing, are not in it.
+
+    Raises:
+        InvalidRequest: one of them is nothing that JSON can hold.
+    """
+    given = {name: arguments[argument] for argument, name in ARGUMENTS.items() if arguments.get(argument) is not None}
+    try:
+        return _encode(given).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise unreadable() from error

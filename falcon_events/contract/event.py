@@ -33,7 +33,7 @@ MAX_ID = _RULES["id"]["maxLength"]
 _LEAST_ID, _MOST_ID = _RULES["id"]["exclusiveMinimum"], _RULES["id"]["exclusiveMaximum"]
 MAX_NAMES = _RULES["properties"]["anyOf"][0]["maxProperties"]
 MAX_NAME = _RULES["properties"]["anyOf"][0]["propertyNames"]["maxLength"]
-_MAX_AHEAD_S = _RULES["Timestamp"]["x-max-ahead-s"]
+MAX_AHEAD_S = _RULES["Timestamp"]["x-max-ahead-s"]
 
 
 class EventRequest(msgspec.Struct, frozen=True, gc=False):
@@ -180,7 +180,7 @@ def _object_of(value: object) -> dict[str, Any] | None:
 def moment_of(value: object, received_at: int, offset: int) -> int:
     """A Timestamp in microseconds since 1970, which `offset` does not move too far ahead; raises Doubt."""
     moment = parse_timestamp(value) if type(value) is str else None
-    if moment is None or moment + offset > received_at + _MAX_AHEAD_S * 1_000_000:
+    if moment is None or moment + offset > received_at + MAX_AHEAD_S * 1_000_000:
         raise Doubt
     return moment
 
