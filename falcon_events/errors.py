@@ -21,6 +21,10 @@ class SettingError(EventsError, ValueError):
     """A setting has a value that it cannot have; the message names it and what would be right."""
 
 
+class PlanError(EventsError, ValueError):
+    """A tracking plan cannot be one; the message names the file, event or argument and what would be right."""
+
+
 class RequestRefused(EventsError):
     """A request was refused; nothing of it was stored.
 
@@ -41,6 +45,21 @@ class RequestRefused(EventsError):
 
 class InvalidRequest(RequestRefused):
     """The body or a parameter is not as documented (HTTP 400, 413 or 422)."""
+
+
+class EventRefused(InvalidRequest):
+    """Raised by a `before_store` hook: the event is not stored, and its sender gets the reason (HTTP 422, code 18).
+
+    Args:
+        reason: what the sender is told, as one sentence.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(422, [Failure(18, reason)])
+
+
+class EventDropped(EventsError):
+    """Raised by a `before_store` hook: the event is only counted, and its sender gets the usual answer."""
 
 
 class NotAuthenticated(RequestRefused):
@@ -78,6 +97,26 @@ class StoreClosed(StoreUnavailable):
 
     def __init__(self) -> None:
         super().__init__("The event store is closed.")
+
+
+class NoAnswer(EventsError):
+    """A remote server gave no answer that is one; whether it has stored the request is not known.
+
+    Sent again with the same EventID, an event is stored once. `reached` says whether the server had the request, as far as
+    one can tell: else the connection was never made.
+    """
+
+    def __init__(self, reason: str, *, reached: bool = True) -> None:
+        super().__init__(reason)
+        self.reached = reached
+
+
+class QueueFull(EventsError):
+    """A client's queue has no room for another event; nothing of it was kept."""
+
+
+class ClientClosed(EventsError):
+    """A client was used after its close(), or closed before an event was sent."""
 
 
 class StoreError(EventsError):

@@ -8,6 +8,10 @@ from itertools import accumulate
 from falcon_events.errors import EventsError
 from falcon_events.store.records import Distribution, Metrics
 
+BEFORE_STORE_FAILED, AFTER_COMMIT_FAILED = "before_store", "after_commit"
+NOT_GIVEN = "not given to after_commit"
+OFF_PLAN = "off plan"
+"""What a process counts by name and tells the store's owner."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -39,12 +43,22 @@ def exposition(metrics: Metrics) -> bytes:
             measures = metrics.measures
             yield counter("stored", "Events that were committed.", measures.stored)
             yield counter("duplicates", "Events whose EventID was stored before.", measures.duplicates)
-            yield counter("dropped", "Events that no visitor sent and that were only counted.", measures.dropped)
+            yield counter(
+                "dropped", "Events that were only counted: no visitor sent them, or a hook dropped them.", measures.dropped
+            )
             yield counter("failed", "Events that were accepted and could not be committed.", measures.failed)
             refused = CounterMetricFamily("falcon_events_refused", "Failures in answers, by documented code.", labels=["code"])
             for code, count in sorted(metrics.refused.items()):
                 refused.add_metric([str(code)], count)
             yield refused
+            failed = CounterMetricFamily("falcon_events_hook_failures", "Exceptions in hooks of the host.", labels=["hook"])
+            for hook in (BEFORE_STORE_FAILED, AFTER_COMMIT_FAILED):
+                failed.add_metric([hook], metrics.told.get(hook, 0))
+            yield failed
+            skipped = "Committed events that after_commit was not given, as it is slower than they are."
+            yield counter("hook_skipped", skipped, metrics.told.get(NOT_GIVEN, 0))
+            off_plan = "Events that did not keep to the tracking plan, refused or stored."
+            yield counter("plan_violations", off_plan, metrics.told.get(OFF_PLAN, 0))
             yield histogram("batch_events", "Events in one commit.", measures.batches)
             yield histogram("commit_seconds", "How long a commit took.", measures.commits)
             yield histogram("apply_seconds", "How long writing the journal into the tables took.", measures.applications)
@@ -54,6 +68,11 @@ def exposition(metrics: Metrics) -> bytes:
             yield gauge("clients", "Processes that use the store.", metrics.clients)
             yield counter("owner_changes", "How often another process had to take the file over.", metrics.owner_changes)
             yield gauge("owner_start_time_seconds", "When the owner of the file started.", metrics.owner_started_at)
+            deliveries = CounterMetricFamily("falcon_events_deliveries", "Attempts to deliver an event.", labels=["result"])
+            for result, count in metrics.deliveries.items():
+                deliveries.add_metric([result], count)
+            yield deliveries
+            yield gauge("deliveries_waiting", "Events that are not delivered yet.", metrics.deliveries_waiting)
             yield gauge("file_bytes", "Size of the database file.", metrics.file_bytes)
             yield gauge("log_bytes", "Size of the journal and of the write-ahead log.", metrics.log_bytes)
             yield gauge("healthy", "1 while events are taken, else 0.", float(metrics.healthy))

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from falcon_events.errors import SettingError
+from falcon_events.proxies import networks_of
 
 PREFIX = "FALCON_EVENTS_"
 _TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-
 
 _MOST = 2**40
 """Beyond any use, and small enough for everything that a setting is handed to."""
@@ -26,6 +26,11 @@ def _setting(default: Any, unit: str, reason: str, least: int = 0, most: int = _
 
 def _text(default: str, unit: str, reason: str, pattern: str) -> Any:
     return dataclasses.field(default=default, metadata={"unit": unit, "reason": reason, "pattern": pattern})
+
+
+def _path_but(taken: str) -> str:
+    """The pattern of a path that is not one of these, nor an endpoint's; or of none."""
+    return rf"(?:(?!/(?:api/v1/.*|healthz|readyz|metrics|tracker|docs|docs/.*|{taken})$)(?:/[A-Za-z0-9._~-]+)+)?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,17 +104,61 @@ class Settings:
         "what is stored of a client's address: nothing, its network (/24, /48), a hash whose salt changes daily, or all of it",
         "none|truncated|hashed|full",
     )
+    trusted_proxies: str = _text(
+        "",
+        "addresses or networks, separated by commas, or nothing",
+        "which proxies say truly in X-Forwarded-For whom they ask for: that is the client's address then; nothing for none",
+        r"[0-9A-Fa-f:./, ]*",
+    )
     tracker_path: str = _text(
         "/tracker.js",
         "a path below the mount's prefix, or nothing",
         "where the script for web pages is served: a path of your own stands on no blocker's list; nothing for nowhere",
-        r"(?:(?!/(?:api/v1/.*|healthz|readyz|metrics|tracker)$)(?:/[A-Za-z0-9._~-]+)+)?",
+        _path_but(r"openapi\.json"),
+    )
+    openapi_path: str = _text(
+        "",
+        "a path below the mount's prefix, or nothing",
+        "where a mounted tracker serves the API's OpenAPI document; nothing for nowhere, since many an application has an "
+        "/openapi.json of its own. The standalone server always has /openapi.json, and /docs for people",
+        _path_but(r"tracker\.js"),
+    )
+    delivery_backoff_s: float = _setting(
+        5.0,
+        "seconds",
+        "the wait before an event that a webhook's receiver has refused is posted again; the next ones grow with it, to a day",
+        0.0001,  # type: ignore[arg-type]
+        3600,
+    )
+    delivery_timeout_s: float = _setting(
+        15.0,
+        "seconds",
+        "how long the receiver of a webhook may take for one event",
+        0.1,  # type: ignore[arg-type]
+        300,
+    )
+    plan_folder: str = _text(
+        "",
+        "the path of a folder, or nothing",
+        "the tracking plan that events are held to: a JSON Schema for each event's properties; nothing for no plan",
+        r"[^\0]*",
+    )
+    plan_violations: str = _text(
+        "reject",
+        "reject or report",
+        "what becomes of an event that does not keep to the plan: it is refused with code 17, or stored and counted",
+        "reject|report",
+    )
+    plan_unknown: str = _text(
+        "allow", "allow, reject or report", "what becomes of an event that the plan does not have", "allow|reject|report"
     )
     log_requests: bool = _setting(False, "yes or no", "whether each request is logged in one line, without its contents")
 
     def __post_init__(self) -> None:
         if (self.rate_limit_per_key or self.rate_limit_per_address) and importlib.util.find_spec("limits") is None:
             raise SettingError("rate_limit_per_key and rate_limit_per_address need: pip install 'falcon-events[limits]'.")
+        if self.openapi_path and self.openapi_path == self.tracker_path:
+            raise SettingError(f"openapi_path={self.openapi_path!r}: another path than that of tracker_path needed.")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             kinds: tuple[type, ...] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}[str(field.type)]
@@ -122,6 +171,12 @@ class Settings:
             least, most = field.metadata["least"], field.metadata["most"]
             if not least <= value <= most:  # also false for "not a number"
                 raise SettingError(f"{field.name}={value!r}: from {least} to {most} {field.metadata['unit']} needed.")
+
+        try:
+            networks_of(self.trusted_proxies)
+        except ValueError as error:
+            unit = "addresses or networks, such as 127.0.0.1 or 10.0.0.0/8, separated by commas,"
+            raise SettingError(f"trusted_proxies={self.trusted_proxies!r}: {unit} needed ({error}).") from None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:

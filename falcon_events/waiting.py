@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
@@ -15,6 +16,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from falcon_events.link.pending import Pending
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -42,6 +45,7 @@ class Waiter:
     def __init__(self) -> None:
         self._bridges: dict[int, _Bridge] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
     def run(self, steps: Steps[T]) -> T:
@@ -101,9 +105,17 @@ class Waiter:
             return bridge
 
     def call(self, call: Call) -> Any:
-        """What the function returns; of an async one, once it is done, in an event loop of its own."""
+        """What the function returns; of an async one, once it is done, in an event loop of its own.
+
+        Raises:
+            RuntimeError: it is called in that event loop, and would wait for itself.
+        """
         value = call.function(*call.arguments)
         if inspect.isawaitable(value):
+            if threading.current_thread() is self._thread:
+                if inspect.iscoroutine(value):
+                    value.close()
+                raise RuntimeError("an async function of the host's waits for itself; await atrack() in it, not track()")
             return asyncio.run_coroutine_threadsafe(_awaited(value), self._background_loop()).result()
         return value
 
@@ -111,7 +123,8 @@ class Waiter:
         with self._starting:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_run_loop, args=(self._loop,), name="falcon-events-host", daemon=True).start()
+                self._thread = threading.Thread(target=_run_loop, args=(self._loop,), name="falcon-events-host", daemon=True)
+                self._thread.start()
             return self._loop
 
 
@@ -169,12 +182,20 @@ def _plainly(call: Call) -> Any:
 
 
 async def _awaited(value: Any) -> Any:
-    return await value
+    try:
+        return await value
+    except (SystemExit, KeyboardInterrupt) as error:  # which would end the event loop that others wait at
+        raise RuntimeError(f"a host's function raised {type(error).__name__}") from error
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
-    loop.run_forever()
+    while True:
+        try:
+            loop.run_forever()
+            break
+        except (SystemExit, KeyboardInterrupt):  # of a task that a host's function has left behind: others wait at this loop
+            logger.exception("a task of the host's wants to leave")
     left = asyncio.all_tasks(loop)
     for task in left:  # whoever waits for one would wait for ever
         task.cancel()

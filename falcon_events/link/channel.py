@@ -100,12 +100,17 @@ def ask_for_secret(channel: Channel, secret: bytes) -> None:
         raise Refused(str(error)) from error
 
 
-def check_user(connected: socket.socket) -> None:
-    """Raises Refused where the peer is another user of the machine, where the system tells (Linux)."""
+def check_user(connected: socket.socket, *trusted: int) -> None:
+    """Raises Refused where the peer is another user of the machine, where the system tells (Linux).
+
+    Args:
+        connected: leads to the peer.
+        trusted: users besides this process's own and root.
+    """
     if not hasattr(socket, "SO_PEERCRED"):
         return
     _, user, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    if user not in (os.geteuid(), 0):
+    if user not in (os.geteuid(), 0, *trusted):
         raise Refused(f"user {user} of this machine")
 
 

@@ -7,18 +7,19 @@ import os
 import socket
 import threading
 import time
-from collections import Counter
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from falcon_events.deliveries.dispatcher import Dispatcher
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.link import messages
 from falcon_events.link.book import Book
 from falcon_events.link.channel import Channel, Refused, ask_for_secret, check_user
 from falcon_events.link.client import Client, failure_of, result_of
+from falcon_events.link.measuring import Processes, Tally, metrics_of
 from falcon_events.link.messages import (
     PROTOCOL,
     Answer,
@@ -36,7 +37,6 @@ from falcon_events.link.messages import (
 )
 from falcon_events.link.operations import Operations
 from falcon_events.store import directory
-from falcon_events.store.files import logs_of
 from falcon_events.store.records import Metrics, NewEvent, Outcome, OwnerState
 from falcon_events.store.rights import Changes
 from falcon_events.store.store import Store
@@ -59,11 +59,17 @@ class Clients:
         store: the open store.
         secret: what whoever connects has to know.
         address: where they connect.
+        dispatcher: delivers the store's events to webhooks; None where nothing is delivered.
+        stays: whether the store outlives them: then who leaves need not wait for anybody.
     """
 
-    def __init__(self, store: Store, secret: bytes, address: str) -> None:
+    def __init__(
+        self, store: Store, secret: bytes, address: str, dispatcher: Dispatcher | None = None, *, stays: bool = False
+    ) -> None:
         self._store = store
         self._address = address
+        self._dispatcher = dispatcher
+        self._stays = stays
         self._since = datetime.now(UTC)
         self._secret = secret
         self._operations = Operations(store, self._directory_changed, self)
@@ -74,7 +80,7 @@ class Clients:
         self._version = 1
         self._book = Book(store.run(directory.load).result())
         self._generation = 0
-        self._refused: dict[str, dict[int, int]] = {}
+        self._tally = Tally()
         self._over = False
         self._had_one = False
         self._alone_since = time.monotonic()
@@ -95,10 +101,14 @@ class Clients:
                 logger.warning("a connection of %s was refused", refused)
                 connected.close()
                 continue
-            if not self._greeting.acquire(blocking=False):
-                connected.close()
-                continue
-            threading.Thread(target=self._serve, args=(Channel(connected),), name="falcon-events-client", daemon=True).start()
+            self.take(connected)
+
+    def take(self, connected: socket.socket) -> None:
+        """Serves a connection in a thread of its own, unless too many strangers are greeting."""
+        if not self._greeting.acquire(blocking=False):
+            connected.close()
+            return
+        threading.Thread(target=self._serve, args=(Channel(connected),), name="falcon-events-client", daemon=True).start()
 
     def wait_until_alone(self, first_s: float, linger_s: float) -> None:
         """Returns when the last client has said that it leaves, or has been gone for `linger_s` seconds; nobody comes in then.
@@ -156,8 +166,7 @@ class Clients:
             with self._changed:
                 if client is not None:
                     self._clients.discard(client)
-                    if not self._refused.get(client.id):
-                        self._refused.pop(client.id, None)
+                    self._tally.left(client.id)
                     self._alone_since = time.monotonic()
                 self._changed.notify_all()
             channel.end()
@@ -196,13 +205,15 @@ class Clients:
                 with self._changed:
                     client.noted = max(client.noted, version)
                     self._changed.notify_all()
-            case Counted(refused, waiting):
-                client.waiting = waiting
+            case Counted():
+                client.waiting = message.waiting
                 with self._changed:
-                    self._refused[client.id] = refused
+                    self._tally.note(client.id, message)
             case Leave():
                 with self._changed:
                     client.leaving = True
+                    if self._stays:
+                        client.channel.end()
                     self._changed.notify_all()
             case Hello():
                 raise Refused("a second greeting")
@@ -245,26 +256,12 @@ class Clients:
 
     def metrics(self) -> Metrics:
         """What a monitoring system wants to know."""
-        measures, waiting, journaled = self._store.measures()
-        path = self._store.path
-        refused: Counter[int] = Counter()
         with self._changed:
-            for counts in self._refused.values():
-                refused.update(counts)
-            waiting += sum(client.waiting for client in self._clients)
+            refused, told = self._tally.totals()
+            waiting = sum(client.waiting for client in self._clients)
             clients, generation = len(self._clients), self._generation
-        return Metrics(
-            measures=measures,
-            refused=dict(refused),
-            waiting=waiting,
-            journaled=journaled,
-            clients=clients,
-            owner_changes=generation,
-            owner_started_at=self._since.timestamp(),
-            file_bytes=path.stat().st_size if path.exists() else 0,
-            log_bytes=sum(log.stat().st_size for log in logs_of(path) if log.exists()),
-            healthy=self._store.health() is None,
-        )
+        counted = Processes(refused, told, waiting, clients, generation, self._since.timestamp())
+        return metrics_of(self._store, self._dispatcher, counted)
 
     def _directory_changed(self, changes: Changes) -> None:
         """Tells every client, and returns when all of them answer by the changed directory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -28,6 +29,8 @@ GREETING_S = 10.0
 """How long an owner may take to answer a greeting, in seconds."""
 PAUSE_S = 0.01
 SAY_AFTER_S = 2.0
+SHUT_OUT_S = 15.0
+"""How long an owner that ends every connection without a word may be one that is about to end, in seconds."""
 
 
 class Connector:
@@ -48,6 +51,8 @@ class Connector:
     def forked(self) -> None:
         """A child is a client of its own."""
         self._client = uuid.uuid4().hex
+        self._refused: str | None = None
+        """Who holds the store and is not to be talked to; empty where that one does not talk to us."""
         self._owner = self._owners = 0
 
     def connect(self, wait_s: float | None, leaving: threading.Event) -> tuple[Channel, Welcome]:
@@ -61,7 +66,7 @@ class Connector:
             StoreError: the file cannot be opened.
             StoreUnavailable: the wait was too long.
         """
-        began = time.monotonic()
+        began = let_in = time.monotonic()
         db = self._db.absolute()
         said = False
         while not leaving.is_set():
@@ -71,7 +76,12 @@ class Connector:
                 check_access(db, create=self.create)
                 start_owner(db, self._settings, create=self.create)
                 continue
-            waited = time.monotonic() - began
+            now = time.monotonic()
+            waited = now - began
+            let_in = now if self._refused is None else let_in
+            if self._refused or now - let_in > SHUT_OUT_S:
+                by = self._refused or f"process {holder(db)}, which does not let this one in"
+                raise StoreError(f"{db} is in use by {by}. Run as the user whose store it is.")
             if wait_s is not None and waited >= wait_s:
                 raise StoreUnavailable("The event store is being opened by another process. Try again later.")
             if waited > SAY_AFTER_S and not said:
@@ -82,6 +92,7 @@ class Connector:
 
     def _reach(self, db: Path) -> tuple[Channel, Welcome] | None:
         """A connection to the owner that the lock file names, if it listens."""
+        self._refused = None
         place = find(db)
         if place is None:
             return None
@@ -91,12 +102,12 @@ class Connector:
             owners = self._owners + (self._owner not in (0, place.pid))
             try:
                 connected.connect(place.address)
-                check_user(connected)
-                channel.limit(GREETING_S, GREETING_S)
-                show_secret(channel, place.secret)
-                channel.send_bytes(messages.encode(Hello(PROTOCOL, release(), os.getpid(), self._client, owners)))
-                welcome = messages.decode_from_owner(channel.recv_bytes())
-            except (OSError, EOFError, Refused, msgspec.MsgspecError):
+                check_user(connected, *_owner_of_file(db))
+                self._refused = ""  # unless there is a welcome
+                welcome = greet(channel, place.secret, self._client, owners)
+            except (OSError, EOFError, Refused, msgspec.MsgspecError) as error:
+                if isinstance(error, Refused) and self._refused is None:
+                    self._refused = str(error)
                 channel.close()
                 return None
         if isinstance(welcome, Welcome):
@@ -105,6 +116,29 @@ class Connector:
             return channel, welcome
         channel.close()
         raise StoreError(getattr(welcome, "text", f"{db} is owned by a process that does not answer as it should."))
+
+
+def _owner_of_file(db: Path) -> tuple[int, ...]:
+    """The user whose store it is, for root, who may do all that this user may; nobody's where there is no file."""
+    with contextlib.suppress(FileNotFoundError):
+        return (db.stat().st_uid,) if os.geteuid() == 0 else ()
+    return ()
+
+
+def greet(channel: Channel, secret: bytes, client: str, owners: int) -> messages.FromOwner:
+    """What an owner says to a greeting.
+
+    Args:
+        channel: leads to it.
+        secret: what it has to be shown.
+        client: the name of whoever connects.
+        owners: how many owners that one has known before.
+    """
+    channel.limit(GREETING_S, GREETING_S)
+    show_secret(channel, secret)
+    channel.send_bytes(messages.encode(Hello(PROTOCOL, release(), os.getpid(), client, owners)))
+    answer: messages.FromOwner = messages.decode_from_owner(channel.recv_bytes())
+    return answer
 
 
 def release() -> str:

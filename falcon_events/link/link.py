@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -17,10 +16,11 @@ from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnav
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused
 from falcon_events.link.connecting import Connector
-from falcon_events.link.messages import Answer, Batch, Counted, Failed, Leave, Log, News, Noted, Results, Welcome
+from falcon_events.link.counts import Counts
+from falcon_events.link.messages import Answer, Batch, Failed, Leave, Log, News, Noted, Results, Welcome
 from falcon_events.link.outbox import CLOSED, LOST, Outbox, Result, settle
 from falcon_events.link.pending import Pending, T
-from falcon_events.link.process import mind, unforked
+from falcon_events.link.process import join, mind, unforked
 from falcon_events.link.questions import UNKNOWN, Questions, give_up
 from falcon_events.link.sending import Transmitter
 from falcon_events.settings import Settings
@@ -50,6 +50,8 @@ class Link:
         self._connector = Connector(self.path, settings, create=create)
         self._started = self._closed = False
         self._told: Callable[[Snapshot | Changes], object] = lambda news: None
+        self.on_results: Callable[[Sequence[NewEvent], Sequence[Result]], None] | None = None
+        """Is told what became of events, after those who wait for them, in a thread that it may not keep."""
         self.uuid_namespace = b""
         """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
         self.connections = 0
@@ -67,9 +69,7 @@ class Link:
         self._failure: str | None = None
         self._thread: threading.Thread | None = None
         self._leaving = threading.Event()
-        self._counted: Counted | None = None
-        self.refused: Counter[int] = Counter()
-        """How many requests were refused with which code, in this process."""
+        self.counts = Counts()
 
     def forked(self) -> None:
         """Starts anew in a child: the parent's connection, threads and waiting events are the parent's."""
@@ -128,7 +128,7 @@ class Link:
         self._leaving.set()
         self._tell_counts()
         self._transmitter.send(messages.encode(Leave()))
-        thread.join()
+        join(thread, self.path)
 
     def submit(self, events: Sequence[NewEvent]) -> Sequence[Pending[Receipt]]:
         """Queues events, all or none, and gives a receipt for each once it is synced to disk; raises StoreUnavailable."""
@@ -171,7 +171,7 @@ class Link:
             if self._failure is not None:
                 raise StoreUnavailable(CANNOT_NOW)
             question = self._questions.add(name, arguments, returns, repeatable, urgent)
-            self._transmitter.send(messages.encode(question.ask))
+            self._transmitter.send(question.frame)
         return question.future
 
     def health(self) -> str | None:
@@ -202,7 +202,7 @@ class Link:
         channel.limit(TICK_S, max(self._settings.commit_wait_s, 1.0))
         self._told(welcome.directory)
         channel.send_bytes(messages.encode(Noted(welcome.version)))
-        self._counted = None
+        self.counts.say_again()
         with self._lock:
             self.uuid_namespace = welcome.uuid_namespace
             self._failure = None
@@ -211,8 +211,8 @@ class Link:
             self._outbox.drop_expired()
             for number, events in self._outbox.sent_before():
                 self._transmitter.send(messages.encode(Batch(number, events)))
-            for ask in self._questions.asks():
-                self._transmitter.send(messages.encode(ask))
+            for frame in self._questions.frames():
+                self._transmitter.send(frame)
             self._pump()
 
     def _run(self, channel: Channel | None) -> None:
@@ -270,6 +270,8 @@ class Link:
                     batch = self._outbox.answered(number)
                     self._pump()  # before the results are given: the owner shall not wait
                 settle(batch, results)
+                if self.on_results is not None:
+                    self.on_results([event for waiting in batch for event in waiting.events], results)
             case Answer() | Failed():
                 with self._lock:
                     question = self._questions.take(message.number)
@@ -288,9 +290,7 @@ class Link:
         give_up(questions, reason)
 
     def _tell_counts(self) -> None:
-        counted = Counted(dict(self.refused), len(self._outbox))
-        if counted != self._counted:
-            self._counted = counted
+        if (counted := self.counts.news(len(self._outbox))) is not None:
             self._transmitter.send(messages.encode(counted))
 
     def _expire(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.rights import Changes, Snapshot
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised with every change to these messages: processes of two releases refuse each other instead of guessing."""
 
 
@@ -47,9 +48,10 @@ class Noted(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Counted(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """What the client has refused so far by code, and how many events wait there."""
+    """What the client has refused so far by code, what else it has counted by name, and how many events wait there."""
 
     refused: dict[int, int]
+    told: dict[str, int]
     waiting: int
 
 
@@ -112,6 +114,16 @@ class Log(msgspec.Struct, frozen=True, tag=True, array_like=True):
 FromClient = Hello | Batch | Ask | Noted | Counted | Leave
 FromOwner = Welcome | Results | Answer | Failed | News | Log
 
-encode = msgspec.msgpack.Encoder().encode
+_EPOCH: datetime = msgspec.msgpack.decode(b"\xd6\xff" + bytes(4))  # of Python's own class, also where time is frozen by now
+
+
+def _plain(value: object) -> datetime:
+    """A time of a class of its own, as freezegun puts in place of `datetime`, as one that MessagePack can hold."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return _EPOCH + (value - _EPOCH)
+    raise TypeError(f"Objects of type {type(value).__name__} cannot be sent to the event store's owner.")
+
+
+encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 decode_from_client = msgspec.msgpack.Decoder(FromClient).decode
 decode_from_owner = msgspec.msgpack.Decoder(FromOwner).decode

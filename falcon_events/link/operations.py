@@ -11,10 +11,12 @@ from typing import Any, Protocol, get_type_hints
 
 import msgspec
 
+from falcon_events.deliveries.terms import check_installed, new_secret
 from falcon_events.errors import EventsError
 from falcon_events.link.limits import Limits
 from falcon_events.link.salts import Salts
 from falcon_events.store import directory as rows
+from falcon_events.store.outgoing import Delivery, Webhook, WebhookState
 from falcon_events.store.personal import Erased, Visitor
 from falcon_events.store.records import Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
 from falcon_events.store.rights import Changes
@@ -122,6 +124,29 @@ class Operations:
     def check(self) -> Future[list[Check]]:
         """What is right and wrong with the store."""
         return self._store.check()
+
+    def set_webhook(
+        self, url: str, secret: str | None, list_ids: list[int] | None, events: list[str] | None, from_start: bool
+    ) -> Future[Webhook]:
+        """Adds a webhook, or changes the one of this URL."""
+        check_installed()
+        return self._store.outbox.set_webhook(url, secret, new_secret(), list_ids, events, from_start=from_start)
+
+    def remove_webhook(self, url: str) -> Future[int]:
+        """Removes a webhook; how many deliveries were given up with it."""
+        return self._store.outbox.remove(url)
+
+    def webhooks(self) -> Future[list[WebhookState]]:
+        """Every webhook and how it does."""
+        return self._store.outbox.states()
+
+    def deliveries(self, url: str | None, state: str | None, most: int) -> Future[list[Delivery]]:
+        """Deliveries that wait or have failed."""
+        return self._store.outbox.listed(url, state, most)
+
+    def retry_deliveries(self, event_id: str | None, url: str | None) -> Future[int]:
+        """Has deliveries tried again now; how many."""
+        return self._store.outbox.retry(event_id, url)
 
     def owner(self) -> Future[OwnerState]:
         """Which process holds the file, and for whom."""

@@ -15,6 +15,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from falcon_events import __version__
+from falcon_events.deliveries.dispatcher import Dispatcher
 from falcon_events.errors import EventsError, StoreLocked
 from falcon_events.link.clients import Clients
 from falcon_events.link.place import socket_path
@@ -71,7 +73,8 @@ class Owner:
             raise
         secret = os.urandom(SECRET_BYTES)
         with _listening(address) as listener:
-            clients = Clients(store, secret, address)
+            dispatcher = Dispatcher(store.outbox, self._settings, f"falcon-events/{__version__}")
+            clients = Clients(store, secret, address, dispatcher)
             handler = _Forwarding(clients)
             logging.getLogger("falcon_events").addHandler(handler)
             threading.Thread(target=clients.accept, args=(listener,), name="falcon-events-accept", daemon=True).start()
@@ -79,6 +82,7 @@ class Owner:
             ready.say(ready=True)
             ready.close()
             clients.wait_until_alone(FIRST_CLIENT_S, LINGER_S)
+        dispatcher.close()
         store.close()
         if store.failed:
             os._exit(1)  # the database's own end would write to a file that is gone, or fail once more

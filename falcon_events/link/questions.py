@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from falcon_events.errors import StoreUnavailable
+from falcon_events.link import messages
 from falcon_events.link.messages import Answer, Ask, Failed
 from falcon_events.link.starting import error_of
 
@@ -19,7 +20,9 @@ class Question:
     """One operation, and how to read its answer."""
 
     def __init__(self, ask: Ask, returns: Any, repeatable: bool, urgent: bool) -> None:
-        self.ask = ask
+        self.number = ask.number
+        self.frame = messages.encode(ask)
+        """What is sent."""
         self.repeatable = repeatable
         self.urgent = urgent
         self.since = time.monotonic()
@@ -48,7 +51,7 @@ class Questions:
         self._number = 0
 
     def add(self, name: str, arguments: tuple[object, ...], returns: Any, repeatable: bool, urgent: bool) -> Question:
-        """A new question, with a number of its own."""
+        """A new question, with a number of its own; what cannot be encoded raises, and nothing waits for it."""
         self._number += 1
         question = Question(Ask(self._number, name, list(arguments)), returns, repeatable, urgent)
         self._open[self._number] = question
@@ -72,16 +75,16 @@ class Questions:
         """All of them."""
         return self._take(list(self._open.values()))
 
-    def asks(self) -> list[Ask]:
-        """What to ask another owner."""
-        return [question.ask for question in self._open.values()]
+    def frames(self) -> list[bytes]:
+        """What to send to another owner."""
+        return [question.frame for question in self._open.values()]
 
     def __len__(self) -> int:
         return len(self._open)
 
     def _take(self, questions: list[Question]) -> list[Question]:
         for question in questions:
-            del self._open[question.ask.number]
+            del self._open[question.number]
         return questions
 
 

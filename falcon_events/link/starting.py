@@ -121,7 +121,8 @@ def _interpreter() -> str:
     """Python's command: a server that embeds Python is itself what `sys.executable` names."""
     names = ("python3", "python", f"python{sys.version_info.major}.{sys.version_info.minor}")
     running = Path(sys.executable or "")
-    if running.name.startswith(("python", "pypy")):
+    # The single-file executable knows `-c`, too (packaging/entry.py).
+    if running.name.startswith(("python", "pypy")) or getattr(sys, "frozen", False):
         return str(running)
     for folder in (Path(sys.prefix) / "bin", Path(sys.base_prefix) / "bin"):
         for name in names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import duckdb
@@ -20,6 +20,9 @@ from falcon_events.store.journal import MARK_BYTES, Journal
 from falcon_events.store.tables import Tables
 
 logger = logging.getLogger(__name__)
+
+TakeIn = Callable[[Path, duckdb.DuckDBPyConnection, Tables], Journal]
+"""Gives the journal of a store that is being opened, as taken_in() does."""
 
 
 def refused_of(path: Path) -> Path:

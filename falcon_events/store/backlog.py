@@ -25,6 +25,8 @@ class Backlog:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         """Notified when an entry or another piece of work has come, and when entries are in the tables."""
+        self.told: Callable[[], object] = lambda: None
+        """Called when entries are in the tables."""
         self._entries: deque[tuple[Entry, int]] = deque()
         self._events = self._bytes = 0
         self._newest = self._stored = self._wanted = 0
@@ -68,6 +70,8 @@ class Backlog:
             self._stored = max(self._stored, number)
             self._since = time.monotonic()
             self.changed.notify_all()
+        if gone:
+            self.told()
         return gone
 
     def due_s(self) -> float | None:

@@ -13,7 +13,10 @@ from falcon_events.store.applying import refused_of
 from falcon_events.store.files import logs_of
 from falcon_events.store.records import Check
 
-SCANNED = ("accounts", "lists", "api_keys", "sessions", "events", "bindings", "event_ids", "event_types", "event_properties")
+SCANNED = (
+    "accounts", "lists", "api_keys", "sessions", "events", "bindings", "event_ids", "event_types", "event_properties", "webhooks",
+    "deliveries",
+)  # fmt: skip
 UNBOUND = """
 select count(*) from (
     select distinct list_id, visitor, lower(email) as email from events
@@ -21,6 +24,10 @@ select count(*) from (
     except
     select list_id, visitor, email from bindings
 )
+"""
+WEBHOOKS = """
+select url, disabled, (select count(*) from deliveries as d where d.webhook_id = w.webhook_id and d.failed)
+from webhooks as w order by created_at
 """
 LEAST_FREE_BYTES = 1 << 30
 
@@ -31,6 +38,7 @@ def check(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Check]:
         *_files(path),
         *_rows(connection),
         *_catalogues(connection),
+        *_webhooks(connection),
         _disk(path),
     ]
 
@@ -73,6 +81,16 @@ def _catalogues(connection: duckdb.DuckDBPyConnection) -> list[Check]:
         return [Check("catalogue", True, f"{len(lists)} lists agree with a recount")]
     named = ", ".join(str(list_id) for list_id in differing[:10])
     return [Check("catalogue", False, f"differs from a recount in {len(differing)} lists ({named}); please report this")]
+
+
+def _webhooks(connection: duckdb.DuckDBPyConnection) -> list[Check]:
+    found = []
+    for url, disabled, failed in connection.execute(WEBHOOKS).fetchall():
+        words = ["its receiver has answered 410 Gone, and gets nothing more"] * disabled
+        words += [f"{failed} deliveries have failed"] * bool(failed)
+        advice = "; see 'falcon-events deliveries list', then 'deliveries retry --all', or 'webhooks remove'"
+        found.append(Check(f"webhook {url}", not words, "; ".join(words) + advice if words else "nothing has failed"))
+    return found
 
 
 def _disk(path: Path) -> Check:

@@ -88,7 +88,9 @@ def set_rules(connection: duckdb.DuckDBPyConnection, rules: ListRules) -> None:
 
 
 def add_key(connection: duckdb.DuckDBPyConnection, key_id: str, grant: Grant, now: datetime) -> None:
-    """Adds a key by its hash."""
+    """Adds a key by its hash; raises AlreadyExists where its id is taken, be it by a key that was revoked."""
+    if connection.execute("select 1 from api_keys where key_id = ?", [key_id]).fetchone():
+        raise AlreadyExists(f"There is a key {key_id} already.")
     values = [key_id, grant.account, grant.scope, grant.key_hash, _plain(now), None, grant.origins, grant.list_ids]
     connection.execute("insert into api_keys values (?, ?, ?, ?, ?, ?, ?, ?)", values)
 

@@ -93,8 +93,8 @@ class Intake:
         if writer.failure is not None or not writer.stands():
             raise StoreUnavailable(CANNOT_NOW)
         began = time.perf_counter()
-        plan = writer.knowledge.plan(writer.number + 1, events)
-        if (entry := plan.entry()) is not None:
+        draft = writer.knowledge.draft(writer.number + 1, events)
+        if (entry := draft.entry()) is not None:
             content = encode(entry)
             writer.number += 1
             try:
@@ -102,11 +102,11 @@ class Intake:
             except OSError as error:
                 writer.journal_failed(error)
                 raise StoreUnavailable(CANNOT_NOW) from error
-            writer.knowledge.took(plan)
+            writer.knowledge.took(draft)
             writer.backlog.add(entry, len(content))
-        dropped = sum(row.events for row in plan.dropped.values())
-        writer.meters.committed(plan.receipts, dropped, time.perf_counter() - began)
-        return list(plan.receipts)
+        dropped = sum(row.events for row in draft.dropped.values())
+        writer.meters.committed(draft.receipts, dropped, time.perf_counter() - began)
+        return list(draft.receipts)
 
     def _refused(self, events: Sequence[NewEvent], error: Exception, outcome: EventsError) -> list[Outcome]:
         first = events[0].id or "one without EventID"

@@ -11,9 +11,9 @@ import duckdb
 import msgspec
 
 from falcon_events.settings import Settings
+from falcon_events.store.draft import Binding, Draft, EventKey, KnownBinding, binding_of, check
 from falcon_events.store.entry import NOTHING, Entry, decode_event_ids, encode
 from falcon_events.store.filter import Filter
-from falcon_events.store.plan import Binding, EventKey, KnownBinding, Plan, binding_of, check
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.statements import Statements
 from falcon_events.visitors import RandomUUIDs
@@ -24,7 +24,7 @@ select known.account_id, known.event_id::varchar, known.visitor::varchar, known.
 from (select unnest(from_json_strict($rows, '[{"account_id": "VARCHAR", "event_id": "UUID"}]')) as r) as asked
 join event_ids as known on known.account_id = asked.r.account_id and known.event_id = asked.r.event_id
 """
-# An event's identify event stands right before it (plan.py). The time of receipt came with the event, so a zone map finds it.
+# An event's identify event stands right before it (draft.py). The time of receipt came with the event, so a zone map finds it.
 FIND_STORED = """
 with near as (
     select seq, event_id, event, visitor, external_id, received_at from events
@@ -96,7 +96,7 @@ class Knowledge:
         self._bindings_filter.close()
         self._connection.close()
 
-    def plan(self, number: int, events: Sequence[NewEvent]) -> Plan:
+    def draft(self, number: int, events: Sequence[NewEvent]) -> Draft:
         """What these events lead to as the entry of this number.
 
         Raises:
@@ -105,26 +105,26 @@ class Knowledge:
         """
         for event in events:
             check(event)
-        plan = Plan(
+        draft = Draft(
             number, self.last_seq, self._repeats(events), self._bindings(events), self._new_ids, self._stored_before(events)
         )
         for event in events:
-            plan.add(event)
-        return plan
+            draft.add(event)
+        return draft
 
-    def took(self, plan: Plan) -> None:
+    def took(self, draft: Draft) -> None:
         """Remembers what was journaled."""
-        self.last_seq = plan.last_seq
-        for row in (*plan.event_ids, *plan.renewed_event_ids):
+        self.last_seq = draft.last_seq
+        for row in (*draft.event_ids, *draft.renewed_event_ids):
             receipt = Receipt(row.event_id, row.visitor, row.external_id, row.identify_event_sent, duplicate=True)
             self._event_ids[(row.account_id, row.event_id)] = (receipt, row.stored_at)
-        self._event_ids_filter.add((row.account_id, row.event_id) for row in plan.event_ids)
-        if plan.bindings:
+        self._event_ids_filter.add((row.account_id, row.event_id) for row in draft.event_ids)
+        if draft.bindings:
             with self._changing:
-                self._unfolded.update(plan.new_bindings)
-                self._bindings_filter.add(plan.new_bindings)  # after: a filling takes what is unfolded, and what is added
-                self._traits.update({binding: (plan.last_seq, known) for binding, known in plan.changed_traits.items()})
-                found = [binding for binding, known in plan.bindings.items() if known is not None]
+                self._unfolded.update(draft.new_bindings)
+                self._bindings_filter.add(draft.new_bindings)  # after: a filling takes what is unfolded, and what is added
+                self._traits.update({binding: (draft.last_seq, known) for binding, known in draft.changed_traits.items()})
+                found = [binding for binding, known in draft.bindings.items() if known is not None]
                 self._bound.update(dict.fromkeys(binding for binding in found if binding not in self._unfolded))
                 self._shrink()
 

@@ -111,7 +111,38 @@ create table dropped_events (
 
 _JOURNAL = "alter table meta add column journal_applied bigint default 0"
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL)
+# Without keys: the tables are small, one thread writes them, and an update of a row with a list would break its key.
+_WEBHOOKS = """
+create table webhooks (
+    webhook_id varchar not null,
+    url varchar not null,
+    secret varchar not null,
+    old_secret varchar,
+    old_secret_until timestamp,
+    list_ids bigint[],
+    events varchar[],
+    created_at timestamp not null,
+    next_seq bigint not null,
+    disabled boolean not null,
+    failures integer not null,
+    resume_at timestamp,
+    last_error varchar
+);
+create table deliveries (
+    webhook_id varchar not null,
+    seq bigint not null,
+    event_id uuid not null,
+    list_id bigint not null,
+    visitor uuid not null,
+    attempts integer not null,
+    next_attempt_at timestamp not null,
+    last_status integer,
+    last_error varchar,
+    failed boolean not null
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS)
 """Step n leads from schema version n to n + 1; a step, once released, never changes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 TOLD_BYTES = 4 << 20
 """A log of this size may take a while; a smaller one is not worth a line."""
+MEMORY = ":memory:"
 STORAGE_VERSION = "v1.5.0"
 """The oldest DuckDB whose files this package writes, whatever the installed one would prefer."""
 
@@ -45,7 +46,12 @@ def open_database(path: Path, settings: Settings, *, create: bool = True) -> duc
     return _connect(path, settings)
 
 
-def _connect(path: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
+def open_memory(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """A connection to a new store that no file has, and that nothing is written to disk for."""
+    return _connect(Path(MEMORY), settings, temp_directory="")
+
+
+def _connect(path: Path, settings: Settings, **options: str) -> duckdb.DuckDBPyConnection:
     try:
         connection = duckdb.connect(
             str(path),
@@ -56,6 +62,7 @@ def _connect(path: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
                 "storage_compatibility_version": STORAGE_VERSION,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
+                **options,
             },
         )
     except duckdb.Error as error:

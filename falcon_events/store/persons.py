@@ -81,7 +81,7 @@ def personal_data(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> by
 
 
 def erase(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> Erased:
-    """Removes a person from events, bindings, EventIDs and the catalogue's counts, in one transaction.
+    """Removes a person from events, bindings, EventIDs, deliveries and the catalogue's counts, in one transaction.
 
     All events have to be in the catalogue: what is counted there is taken from its counts.
 
@@ -100,6 +100,7 @@ def erase(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> Erased:
             int(connection.execute(sql, whose).fetchall()[0][0])
             for sql in (DELETE_EVENT_IDS, f"delete from events where {_MINE}", f"delete from bindings where {_MINE}")
         )
+        connection.execute(f"delete from deliveries where {_MINE}", whose)
         connection.commit()
     except BaseException:
         connection.rollback()

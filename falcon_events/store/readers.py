@@ -1,4 +1,4 @@
-"""Reading beside the writer: short reads and long ones in threads of their own, each with a cursor of its own."""
+"""Reading beside the writer: short reads, long ones and those of couriers in threads of their own, each with its own cursor."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Readers:
     def __init__(self) -> None:
         self._short = ThreadPoolExecutor(READERS, thread_name_prefix="falcon-events-reader")
         self._long = ThreadPoolExecutor(ASIDES, thread_name_prefix="falcon-events-aside")
+        self._delivering = ThreadPoolExecutor(1, thread_name_prefix="falcon-events-outbox")
         self._gate = Gate()
         self._mine = threading.local()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
@@ -37,6 +38,7 @@ class Readers:
         *,
         before: Callable[[], object] = lambda: None,
         aside: bool = False,
+        delivering: bool = False,
     ) -> Future[T]:
         """Reads with a cursor of the connection.
 
@@ -45,6 +47,7 @@ class Readers:
             read: what to do with the cursor.
             before: waits for what has to be there to be read.
             aside: whether it may take long.
+            delivering: whether a courier asks: however many there are, nobody else waits for them.
         """
 
         def job() -> T:
@@ -55,7 +58,7 @@ class Readers:
                 except (*DEADLY, duckdb.ConnectionException) as error:
                     raise StoreUnavailable(CANNOT_NOW) from error  # the writer opens the database anew
 
-        return self._submit(self._long if aside else self._short, job)
+        return self._submit(self._delivering if delivering else self._long if aside else self._short, job)
 
     def aside(self, work: Callable[[], T]) -> Future[T]:
         """Runs something that waits for the store in a thread of its own."""
@@ -69,7 +72,7 @@ class Readers:
 
     def close(self) -> None:
         """Waits for the reads under way, gives up the others and closes the cursors."""
-        for pool in (self._long, self._short):
+        for pool in (self._delivering, self._long, self._short):
             pool.shutdown(cancel_futures=True)
         while self._cursors:
             self._cursors.pop().close()

@@ -68,7 +68,7 @@ def stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
         oldest=min((count.first_seen for count in by_type), default=None),
         newest=max((count.last_seen for count in by_type), default=None),
         unfolded_events=tail,
-        file_bytes=path.stat().st_size,
+        file_bytes=path.stat().st_size if path.exists() else 0,
         wal_bytes=sum(log.stat().st_size for log in logs_of(path) if log.exists()),
         schema_version=version,
         database_version=duckdb.__version__,
@@ -114,5 +114,5 @@ def purge_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
 
 
 def _delete_events(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
-    for table in ("events", "bindings", "event_types", "event_properties", "list_rules", "dropped_events"):
+    for table in ("events", "bindings", "event_types", "event_properties", "list_rules", "dropped_events", "deliveries"):
         connection.execute(f"delete from {table} where list_id = ?", [list_id])

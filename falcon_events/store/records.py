@@ -21,7 +21,8 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     gets one when it is stored. `properties` and `traits` are JSON objects, encoded once, by whoever took the request: no
     number, of whatever size, is read and written again on its way. `size` is about how many bytes the event takes while it
     waits. `again` says that it was sent before and its outcome is unknown: it is looked for among the stored ones first.
-    `client_timestamp` is the sender's own Timestamp, where `occurred_at` may be corrected. A `dropped` event is only counted.
+    `client_timestamp` is the sender's own Timestamp, where `occurred_at` may be corrected. An event that is only counted has in
+    `dropped` who wanted it so: `bot` or `host`.
     """
 
     event_id: str | None
@@ -40,7 +41,7 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     again: bool = False
     client_timestamp: int | None = None
     client_address: str | None = None
-    dropped: bool = False
+    dropped: str | None = None
 
     @property
     def id(self) -> str | None:
@@ -174,6 +175,8 @@ class Metrics(msgspec.Struct, frozen=True):
     measures: Measures
     refused: dict[int, int]
     """Requests that were refused, by documented code, in all processes."""
+    told: dict[str, int]
+    """What else the processes have counted, by name (metrics.py has the names)."""
     waiting: int
     journaled: int
     """Events that are committed to the journal and not in the tables yet."""
@@ -182,4 +185,7 @@ class Metrics(msgspec.Struct, frozen=True):
     owner_started_at: float
     file_bytes: int
     log_bytes: int
+    deliveries: dict[str, int]
+    """Attempts to deliver an event, by how they ended: `delivered`, to be `retried`, `failed` for good."""
+    deliveries_waiting: int
     healthy: bool

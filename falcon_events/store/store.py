@@ -19,6 +19,7 @@ from falcon_events.store import catalogue, checking, maintenance, persons, reads
 from falcon_events.store.files import FileLock, log_of, sync
 from falcon_events.store.intake import Intake
 from falcon_events.store.opening import open_database
+from falcon_events.store.outbox import Outbox
 from falcon_events.store.personal import Erased, Visitor
 from falcon_events.store.readers import Readers
 from falcon_events.store.records import Check, Measures, NewEvent, Outcome, Recount, Selection, Sizes, Stats, Table
@@ -65,6 +66,8 @@ class Store:
         self._intake: Intake | None = None
         self._readers = Readers()
         self._names = catalogue.PropertyNames()
+        self.outbox = Outbox(self._open_writer, self._readers, clock)
+        """What is to be posted to webhooks."""
         self.uuid_namespace = b""
         """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
 
@@ -90,7 +93,7 @@ class Store:
                 wait_s, self._lock_wait_s = self._lock_wait_s, 0.0
                 self._lock = FileLock(self.path, wait_s)
             try:
-                writer = Writer(self._connect, self.path, self._settings, self._clock, self._replaced)
+                writer = self._start()
             except BaseException:
                 if self._lock is not None:
                     self._lock.release()
@@ -259,6 +262,9 @@ class Store:
             self.open()
         assert self._writer is not None
         return self._writer
+
+    def _start(self) -> Writer:
+        return Writer(self._connect, self.path, self._settings, self._clock, self._replaced)
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         # A cursor keeps its database alive; opened again beside one, a failed database would still be the failed one.

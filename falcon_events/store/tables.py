@@ -9,6 +9,7 @@ from typing import TypeVar
 import duckdb
 import msgspec
 
+from falcon_events.store.draft import Binding, KnownBinding
 from falcon_events.store.entry import (
     NOTHING,
     Entry,
@@ -20,7 +21,6 @@ from falcon_events.store.entry import (
     encode,
     joined,
 )
-from falcon_events.store.plan import Binding, KnownBinding
 from falcon_events.store.statements import Statements
 
 INSERT_EVENTS = """
@@ -63,7 +63,11 @@ on conflict do update set events = dropped_events.events + excluded.events,
 FORGET_EXPIRED = "delete from event_ids where stored_at <= make_timestamp($since)"
 MARK_APPLIED = "update meta set journal_applied = $number"
 APPLIED = "select journal_applied from meta"
-LAST_SEQ = "select greatest(coalesce(max(seq), 0), (select folded_seq from meta)) from events"
+# No number is given out twice that a fold or a webhook has gone past, even where its event was deleted.
+LAST_SEQ = """
+select greatest(coalesce(max(seq), 0), (select folded_seq from meta), (select coalesce(max(next_seq), 1) - 1 from webhooks))
+from events
+"""
 
 PORTION_BYTES = 8 << 20
 """How much one statement takes in: the database holds it several times over, in the little memory that it may take."""

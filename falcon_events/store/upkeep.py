@@ -69,6 +69,16 @@ class Upkeep:
         self.folded_seq = catalogue.folded_seq(connection)
         """The catalogue's watermark."""
 
+    @property
+    def last_seq(self) -> int:
+        """The seq of the last event that the tables have."""
+        seq: int = self._tables.last_seq
+        return seq
+
+    def committed(self) -> None:
+        """Counts a commit that a successor would find in the log."""
+        self._commits += 1
+
     def when_idle(self) -> None:
         """Does what is due by now."""
         self.fold(max(1, self._settings.fold_events // IDLE_FOLD_SHARE))
@@ -79,7 +89,7 @@ class Upkeep:
 
     def after_commit(self) -> None:
         """Does what can wait no longer."""
-        self._commits += 1
+        self.committed()
         self.fold(self._settings.fold_events)
         self._checkpoint(RESTART_S)
 

@@ -15,7 +15,7 @@ import duckdb
 
 from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
 from falcon_events.settings import Settings
-from falcon_events.store.applying import apply, refused_of, taken_in
+from falcon_events.store.applying import TakeIn, apply, refused_of, taken_in
 from falcon_events.store.backlog import Backlog
 from falcon_events.store.faults import DEADLY
 from falcon_events.store.files import Watched, log_of
@@ -45,6 +45,7 @@ class Writer:
         settings: the limits of cache and catalogue.
         clock: the current time in seconds since 1970.
         replaced: called when another file stands in the place of the store's.
+        take_in: gives the journal, once the tables have what it had.
 
     Raises:
         StoreError: the file cannot be opened, or its journal not be taken in.
@@ -57,6 +58,7 @@ class Writer:
         settings: Settings,
         clock: Callable[[], float],
         replaced: Callable[[], object] = lambda: None,
+        take_in: TakeIn = taken_in,
     ) -> None:
         self._connect = connect
         self._path = path
@@ -74,7 +76,7 @@ class Writer:
         self._tasks: deque[tuple[Task, Future[Any]]] = deque()
         opening_s = self._open()
         try:
-            self.journal = taken_in(path, self.connection, self._tables)
+            self.journal = take_in(path, self.connection, self._tables)
             self.number = self._tables.applied
             """The number of the newest entry of the journal."""
             self.knowledge = Knowledge(self.connection, self._tables.last_seq, settings)

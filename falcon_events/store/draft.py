@@ -33,7 +33,7 @@ class KnownBinding(msgspec.Struct):
     traits: dict[str, Any] | None = None
 
 
-class Plan:
+class Draft:
     """What one entry of the journal is to hold; nobody is told of it before that is synced.
 
     Args:

@@ -1,0 +1,117 @@
+"""Webhooks and deliveries, as an application that embeds a tracker manages them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, TypeVar, get_args
+from uuid import UUID
+
+from falcon_events.deliveries import terms
+from falcon_events.errors import EventsError, NotFound
+from falcon_events.link.link import Link
+from falcon_events.pipeline import Pipeline
+from falcon_events.store.outgoing import STATES, Delivery, Webhook, WebhookState
+
+T = TypeVar("T")
+Since = Literal["now", "start"]
+
+
+class Delivering:
+    """A tracker's webhooks. The calls wait for the store's answer; from a coroutine, make them in a thread."""
+
+    store: Link
+    pipeline: Pipeline
+
+    def deliver(
+        self,
+        url: str,
+        *,
+        secret: str | None = None,
+        lists: Iterable[int] | None = None,
+        events: Iterable[str] | None = None,
+        since: Since = "now",
+    ) -> Webhook:
+        """Has committed events posted to a URL, signed by the Standard Webhooks scheme (docs/webhooks.md), from now on.
+
+        It is kept in the store, so that it needs to be said once; saying it at every start of an application changes nothing.
+        Said with other arguments, it changes the webhook of this URL. Needs the extra `deliver`.
+
+        Args:
+            url: where to; https or http, without credentials.
+            secret: `whsec_` and the base64 of 24 to 64 bytes; None for the one that the webhook has, and for a new webhook a
+                random one. The one that it replaces signs beside it for 24 hours.
+            lists: the ids of the lists whose events are delivered; None for all.
+            events: the event types that are delivered; None for all.
+            since: for a new webhook, `now`, or `start` to have the events delivered that are stored already.
+
+        Returns:
+            The webhook, with its secret.
+
+        Raises:
+            NotFound: there is no such list; not where lists are the host application's own.
+            EventsError: an argument is not as described, or the extra is missing.
+        """
+        if since not in get_args(Since):
+            raise EventsError(f"since={since!r}: 'now' or 'start' is needed.")
+        secret = None if secret is None else terms.checked_secret(secret)
+        list_ids = terms.checked_lists(lists)
+        arguments = (terms.checked_url(url), secret, list_ids, terms.checked_events(events), since == "start")
+        for list_id in list_ids or ():
+            if not self.pipeline.gate.may_exist(list_id):
+                raise NotFound(f"lists={list_ids!r}: there is no list {list_id}.")
+        return self._asked("set_webhook", *arguments, returns=Webhook)
+
+    def webhooks(self) -> list[WebhookState]:
+        """Every webhook and how it does; without the secrets."""
+        return self._asked("webhooks", returns=list[WebhookState])
+
+    def deliveries(self, *, url: str | None = None, state: str | None = None, most: int = 1000) -> list[Delivery]:
+        """The events that could not be delivered yet, or wait behind such a one; by webhook, in order of arrival.
+
+        Args:
+            url: one webhook's only.
+            state: only those that are `waiting` to be tried again, `blocked` by an earlier one of their visitor, or `failed`.
+            most: how many at the most.
+
+        Raises:
+            NotFound: there is no webhook of this URL.
+            EventsError: there is no such state, or an argument is not as described.
+        """
+        if state is not None and state not in STATES:
+            raise EventsError(f"state={state!r}: one of {', '.join(STATES)} is needed.")
+        url = None if url is None else terms.known_url(url)
+        return self._asked("deliveries", url, state, terms.checked_most(most), returns=list[Delivery])
+
+    def retry_deliveries(self, event_id: str | None = None, *, url: str | None = None) -> int:
+        """Has deliveries tried again now, as if for the first time; their webhooks too, where these are paused or disabled.
+
+        Args:
+            event_id: one event's, with the earlier ones of its visitor that it waits for; None for all that wait or have failed.
+            url: one webhook's only.
+
+        Returns:
+            How many deliveries.
+
+        Raises:
+            NotFound: there is no webhook of this URL, or no such delivery.
+            EventsError: an argument is not as described.
+        """
+        if event_id is not None:
+            try:
+                event_id = str(UUID(str(event_id)))
+            except ValueError:
+                raise EventsError(f"event_id={event_id!r}: the UUID of an event is needed.") from None
+        url = None if url is None else terms.known_url(url)
+        return self._asked("retry_deliveries", event_id, url, returns=int)
+
+    def stop_delivering(self, url: str) -> int:
+        """Removes a webhook with the deliveries that wait or have failed, and gives how many these were.
+
+        Raises:
+            NotFound: there is no webhook of this URL.
+        """
+        return self._asked("remove_webhook", terms.known_url(url), repeatable=False, returns=int)
+
+    def _asked(self, name: str, *arguments: object, returns: type[T], repeatable: bool = True) -> T:
+        answer: T = self.store.ask(name, *arguments, returns=returns, repeatable=repeatable).result()
+        return answer

@@ -1,0 +1,119 @@
+"""Rows of webhooks; each function is one task for the store's writer, or one read."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+
+import duckdb
+
+from falcon_events.errors import NotFound
+from falcon_events.store.outgoing import Target, Webhook, WebhookState
+from falcon_events.store.tables import LAST_SEQ
+
+FIND = "select webhook_id, secret, created_at from webhooks where url = ?"
+STATES = """
+select w.webhook_id, w.url, w.list_ids, w.events, w.created_at,
+    case when w.disabled then 'disabled' when w.resume_at > $now then 'paused' else 'active' end,
+    greatest(0, $last - w.next_seq + 1), count(d.seq) filter (where not d.failed), count(d.seq) filter (where d.failed),
+    case when w.resume_at > $now and not w.disabled then w.resume_at end, w.last_error
+from webhooks as w left join deliveries as d on d.webhook_id = w.webhook_id
+group by all
+order by w.created_at, w.url
+"""
+TARGETS = """
+select webhook_id, url, [secret] || case when old_secret is not null and old_secret_until > $now then [old_secret] else [] end,
+    list_ids, events, next_seq, disabled, failures, epoch_us(resume_at)
+from webhooks where $webhook_id is null or webhook_id = $webhook_id
+order by webhook_id
+"""
+
+
+def set_webhook(
+    connection: duckdb.DuckDBPyConnection,
+    url: str,
+    secret: str | None,
+    new_secret: str,
+    list_ids: list[int] | None,
+    events: list[str] | None,
+    *,
+    from_start: bool,
+    now: datetime,
+    old_secret_until: datetime,
+) -> Webhook:
+    """Adds a webhook, or gives the one of this URL other filters and, where one is given, another secret.
+
+    Args:
+        connection: the writing one, with every event in the tables.
+        url: where events are posted to.
+        secret: the one to sign with; None for the one it has.
+        new_secret: for a new webhook, where none is given.
+        list_ids: the lists whose events are delivered; None for all.
+        events: the event types that are delivered; None for all.
+        from_start: whether a new webhook gets the events that are stored already.
+        now: the time.
+        old_secret_until: until when a secret that is replaced signs beside the new one.
+    """
+    row = connection.execute(FIND, [url]).fetchone()
+    if row is None:
+        ((last,),) = connection.execute(LAST_SEQ).fetchall()
+        made = Webhook(uuid.uuid4().hex[:12], url, secret or new_secret, list_ids, events, now, made=True)
+        connection.execute(
+            "insert into webhooks values (?, ?, ?, null, null, ?, ?, ?, ?, false, 0, null, null)",
+            [made.webhook_id, url, made.secret, list_ids, events, plain(now), 1 if from_start else last + 1],
+        )
+        return made
+    webhook_id, known, created_at = row
+    if secret is not None and secret != known:
+        connection.execute(
+            "update webhooks set old_secret = secret, old_secret_until = ?, secret = ? where webhook_id = ?",
+            [plain(old_secret_until), secret, webhook_id],
+        )
+    connection.execute("update webhooks set list_ids = ?, events = ? where webhook_id = ?", [list_ids, events, webhook_id])
+    return Webhook(webhook_id, url, secret or known, list_ids, events, created_at.replace(tzinfo=UTC))
+
+
+def remove(connection: duckdb.DuckDBPyConnection, url: str) -> int:
+    """Removes a webhook with its deliveries, and gives how many these were; raises NotFound."""
+    webhook_id = id_of(connection, url)
+    connection.begin()
+    try:
+        ((gone,),) = connection.execute("delete from deliveries where webhook_id = ?", [webhook_id]).fetchall()
+        connection.execute("delete from webhooks where webhook_id = ?", [webhook_id])
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    return int(gone)
+
+
+def id_of(connection: duckdb.DuckDBPyConnection, url: str) -> str:
+    """The id of the webhook of this URL; raises NotFound."""
+    row = connection.execute(FIND, [url]).fetchone()
+    if row is None:
+        raise NotFound(f"There is no webhook {url}; `falcon-events webhooks list` shows them.")
+    return str(row[0])
+
+
+def states(connection: duckdb.DuckDBPyConnection, last_seq: int, now: datetime) -> list[WebhookState]:
+    """Every webhook and how it does, by age."""
+    rows = connection.execute(STATES, {"now": plain(now), "last": last_seq}).fetchall()
+    return [
+        WebhookState(i, url, list_ids, events, _utc(made), state, unread, waiting, failed, resume and _utc(resume), error)
+        for i, url, list_ids, events, made, state, unread, waiting, failed, resume, error in rows
+    ]
+
+
+def targets(connection: duckdb.DuckDBPyConnection, now: datetime, webhook_id: str | None = None) -> list[Target]:
+    """Webhooks as couriers need them: all, or the one of this id."""
+    rows = connection.execute(TARGETS, {"now": plain(now), "webhook_id": webhook_id}).fetchall()
+    return [Target(*row) for row in rows]
+
+
+def plain(moment: datetime) -> datetime:
+    """A time as the tables have it."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)
