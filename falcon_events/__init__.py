@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from falcon_events.contract.answers import Tracked
     from falcon_events.errors import (
         AlreadyExists,
+        EventDropped,
+        EventRefused,
         EventsError,
         Failure,
         InvalidRequest,
         NotAllowed,
         NotAuthenticated,
         NotFound,
+        PlanError,
         RateLimited,
         RequestRefused,
         SettingError,
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
         StoreMissing,
         StoreUnavailable,
     )
+    from falcon_events.hooks.events import CommittedEvent, IncomingEvent
+    from falcon_events.plan.declared import event
+    from falcon_events.plan.plan import Plan
     from falcon_events.settings import Settings
     from falcon_events.tracking import EventTracking
 
@@ -33,14 +39,20 @@ __version__ = "0.1.0"
 __all__ = [
     "Access",
     "AlreadyExists",
+    "CommittedEvent",
     "Credential",
+    "EventDropped",
+    "EventRefused",
     "EventTracking",
     "EventsError",
     "Failure",
+    "IncomingEvent",
     "InvalidRequest",
     "NotAllowed",
     "NotAuthenticated",
     "NotFound",
+    "Plan",
+    "PlanError",
     "Principal",
     "RateLimited",
     "RequestRefused",
@@ -53,6 +65,7 @@ __all__ = [
     "StoreMissing",
     "StoreUnavailable",
     "Tracked",
+    "event",
 ]
 
 _MODULES = {
@@ -65,12 +78,15 @@ _MODULES = {
     "falcon_events.contract.answers": ("Tracked",),
     "falcon_events.errors": (
         "AlreadyExists",
+        "EventDropped",
+        "EventRefused",
         "EventsError",
         "Failure",
         "InvalidRequest",
         "NotAllowed",
         "NotAuthenticated",
         "NotFound",
+        "PlanError",
         "RateLimited",
         "RequestRefused",
         "SettingError",
@@ -80,6 +96,9 @@ _MODULES = {
         "StoreMissing",
         "StoreUnavailable",
     ),
+    "falcon_events.hooks.events": ("CommittedEvent", "IncomingEvent"),
+    "falcon_events.plan.declared": ("event",),
+    "falcon_events.plan.plan": ("Plan",),
     "falcon_events.settings": ("Settings",),
     "falcon_events.tracking": ("EventTracking",),
 }

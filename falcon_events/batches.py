@@ -20,7 +20,8 @@ from falcon_events.errors import EventsError, Failure, InvalidRequest, RequestRe
 from falcon_events.gate import Gate
 from falcon_events.link.link import Link
 from falcon_events.link.outbox import Result
-from falcon_events.making import Maker
+from falcon_events.making import HOST_WANTS, Maker
+from falcon_events.reviewing import Review
 from falcon_events.senders import HOST, Sender
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.rights import ListRules
@@ -42,7 +43,7 @@ class _List(msgspec.Struct, frozen=True):
     address: str | None = None
     refused: RequestRefused | None = None
     is_plain: bool = False
-    """Whether it is known and no event needs a look at its sender again."""
+    """Whether it is known and no event needs a look at its sender again, nor what the host has to say."""
 
 
 class Batches:
@@ -57,6 +58,7 @@ class Batches:
         plain: takes most of them.
         maker: makes the events to store.
         clock: the current time in seconds since 1970.
+        review: what the host wants of events; None for nothing.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Batches:
         plain: PlainEvents,
         maker: Maker,
         clock: Callable[[], float] = time.time,
+        review: Review | None = None,
     ) -> None:
         self._store = store
         self._gate = gate
@@ -78,6 +81,7 @@ class Batches:
         self._plain = plain
         self._make = maker.make
         self._clock = clock
+        self._review = review
 
     def track_body(self, body: bytes, sender: Sender) -> Steps[list[Answer]]:
         """Checks the events of a batch and stores those that are right, in one commit; what became of each, in order.
@@ -151,8 +155,11 @@ class Batches:
             failures.append(self._contract.unknown_list)
         if request is None or known.account is None:
             raise InvalidRequest(422, failures)
+        dropped = False
+        if self._review is not None:
+            request, size, dropped = yield from self._review.run(request, sender, size)
         bot = not_a_visitor(sender, own=True, from_a_page=False) if request.is_own_traffic else known.bot
-        return self._make(request, known.account, size, known.rules, bot, known.address)
+        return self._make(request, known.account, size, known.rules, bot, known.address, HOST_WANTS if dropped else None)
 
     def _list(self, list_id: int, principal: Principal, sender: Sender) -> Steps[_List]:
         try:
@@ -164,7 +171,7 @@ class Batches:
         address = None if self._addresses is None else (yield from self._addresses.kept(sender.address))
         bot = not_a_visitor(sender, own=False, from_a_page=sender.origin is not None)
         rules = self._directory.rules_of(list_id)
-        return _List(account, rules, bot, address, is_plain=bot is None and address is None)
+        return _List(account, rules, bot, address, is_plain=bot is None and address is None and self._review is None)
 
     def _stored(self, events: list[NewEvent]) -> Steps[list[Answer]]:
         pending = self._store.submit_together(events)
@@ -182,7 +189,9 @@ _NO_LIST = _List()
 
 def _answer(event: NewEvent, outcome: Result) -> Answer:
     if outcome is True or outcome is False:
-        return Tracked(event.visitor, event.external_id, outcome, event.event_id or event.own_id or "", dropped=event.dropped)
+        return Tracked(
+            event.visitor, event.external_id, outcome, event.id or "", dropped=event.dropped is not None, dropped_by=event.dropped
+        )
     if isinstance(outcome, Receipt):
         return Tracked(
             outcome.visitor,
@@ -190,6 +199,7 @@ def _answer(event: NewEvent, outcome: Result) -> Answer:
             outcome.identify_event_sent,
             outcome.event_id,
             outcome.duplicate,
+            event.dropped is not None,
             event.dropped,
         )
     if isinstance(outcome, str):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache, lru_cache
+from importlib import resources
 
 from falcon_events.senders import Sender
 
 OWN, AHEAD = "own", "prefetch"
 """Values of the property `$bot` beside the names of bots."""
-LIBRARY = "http-library"
-"""What crawler-user-agents calls programs' HTTP clients, by the names of which applications send their own events too."""
+KINDS = ("bots", "http-libraries")
+"""Programs' HTTP clients are kept apart: by their names applications send their own events, too."""
 USER_AGENTS = 4096
 MAX_USER_AGENT = 1024
 
@@ -46,6 +48,5 @@ def _bot(user_agent: str, libraries: bool) -> str | None:
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], bool]]:
     """The known bots' patterns, and whether each is a library's; they cost some memory, so they are read with the first use."""
-    from crawleruseragents import CRAWLER_USER_AGENTS_DATA  # type: ignore[import-untyped]
-
-    return [(re.compile(bot["pattern"]), LIBRARY in bot.get("tags", ())) for bot in CRAWLER_USER_AGENTS_DATA]
+    known = json.loads(resources.files("falcon_events").joinpath("bots.json").read_bytes())
+    return [(re.compile(pattern), is_library) for is_library in (False, True) for pattern in known[KINDS[is_library]]]

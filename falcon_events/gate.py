@@ -80,6 +80,10 @@ class Gate:
         owns = yield Call(self._access.owns_list, principal.account, list_id)
         return principal.account if owns else None
 
+    def may_exist(self, list_id: int) -> bool:
+        """Whether the directory has the list; nobody knows, where the host application has lists of its own."""
+        return self._access is not None or self._directory.find_owner(list_id) is not None
+
     def admit(self, kind: str, who: str, per_minute: int) -> Steps[None]:
         """Counts a request against a rate limit.
 

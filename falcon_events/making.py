@@ -12,6 +12,9 @@ from falcon_events.store.records import NewEvent
 from falcon_events.store.rights import ListRules
 from falcon_events.visitors import RandomUUIDs, derived_uuid
 
+BOT_SENT, HOST_WANTS = "bot", "host"
+"""Why an event is only counted: no visitor sent it, or a hook of the host's says so."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -31,7 +34,14 @@ class Maker:
         self._uuids = RandomUUIDs()
 
     def make(
-        self, request: EventRequest, account: str, size: int, rules: ListRules, bot: str | None, address: str | None
+        self,
+        request: EventRequest,
+        account: str,
+        size: int,
+        rules: ListRules,
+        bot: str | None,
+        address: str | None,
+        dropped: str | None = None,
     ) -> Tracked | NewEvent:
         """The event to store, or the answer to a request that is only checked.
 
@@ -42,12 +52,15 @@ class Maker:
             rules: the list's.
             bot: why it is no visitor's, or None where it seems to be one's.
             address: what is kept of the client's address.
+            dropped: who wants the event only counted, or None.
         """
         external_id = request.external_id or next(self._uuids)
         visitor = request.visitor or self._visitor(request)
         own_id = None if request.event_id else next(self._uuids)
         if request.is_test:
-            return Tracked(visitor, external_id, identify_event_sent=False, event_id=request.event_id or own_id or "")
+            return Tracked(
+                visitor, external_id, False, request.event_id or own_id or "", dropped=dropped is not None, dropped_by=dropped
+            )
         properties, traits = ruled(request.properties, request.traits, rules, bot)
         return NewEvent(
             request.event_id,
@@ -65,7 +78,7 @@ class Maker:
             own_id,
             client_timestamp=request.client_timestamp,
             client_address=address,
-            dropped=bot is not None and rules.bots == "drop",
+            dropped=dropped or (BOT_SENT if bot is not None and rules.bots == "drop" else None),
         )
 
     def _visitor(self, request: EventRequest) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access, Principal
@@ -30,12 +32,17 @@ from falcon_events.errors import (
     RequestRefused,
 )
 from falcon_events.gate import Gate
+from falcon_events.hooks.before import BeforeHook, BeforeStore
 from falcon_events.link.link import Link
-from falcon_events.making import Maker
+from falcon_events.making import HOST_WANTS, Maker
+from falcon_events.reviewing import Review
 from falcon_events.senders import Sender
 from falcon_events.settings import Settings
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.waiting import Steps
+
+if TYPE_CHECKING:
+    from falcon_events.plan.plan import Plan
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +56,8 @@ class Pipeline:
         access: the host application's, in place of the directory's; None for the directory.
         settings: which rules are lifted, and how large a body may be.
         clock: the current time in seconds since 1970.
+        before_store: the host's hooks.
+        plan: the host's tracking plan.
     """
 
     def __init__(
@@ -58,6 +67,8 @@ class Pipeline:
         access: Access | None,
         settings: Settings,
         clock: Callable[[], float] = time.time,
+        before_store: Sequence[BeforeHook] = (),
+        plan: Plan | None = None,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -66,6 +77,7 @@ class Pipeline:
         self.gate = Gate(store, directory, access, settings)
         self._maker = Maker(store)
         self._contract = EventContract(anonymous_events=settings.anonymous_events, clock=clock)
+        self._review = self._reviewer(before_store, plan)
         self.batches = Batches(
             store,
             self.gate,
@@ -75,8 +87,18 @@ class Pipeline:
             PlainEvents(anonymous_events=settings.anonymous_events),
             self._maker,
             clock,
+            self._review,
         )
         """Tracks many events at once."""
+
+    def _reviewer(self, before_store: Sequence[BeforeHook], plan: Plan | None) -> Review | None:
+        if not before_store and plan is None:
+            return None
+
+        def told() -> Counter[str]:
+            return self._store.counts.told
+
+        return Review(BeforeStore(before_store, self._contract, told) if before_store else None, plan, told)
 
     def forked(self) -> None:
         """Starts anew in a forked child."""
@@ -95,7 +117,7 @@ class Pipeline:
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:
-            self._store.refused[100005] += 1
+            self._store.counts.refused[100005] += 1
             return _unforeseen()
 
     def events_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
@@ -105,11 +127,11 @@ class Pipeline:
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:
-            self._store.refused[100005] += 1
+            self._store.counts.refused[100005] += 1
             return _unforeseen()
         for result in results:
             if isinstance(result, RequestRefused):
-                self._store.refused.update(result.codes)
+                self._store.counts.refused.update(result.codes)
         return events_reply(results)
 
     def properties_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
@@ -152,9 +174,13 @@ class Pipeline:
             failures.append(self._contract.unknown_list)
         if request is None or account is None:
             raise InvalidRequest(422, failures)
+        dropped = False
+        if self._review is not None:
+            request, size, dropped = yield from self._review.run(request, sender, size)
         address = (yield from self._addresses.kept(sender.address)) if self._keeps_addresses else None
         bot = not_a_visitor(sender, own=request.is_own_traffic, from_a_page=sender.origin is not None)
-        return self._maker.make(request, account, size, self._directory.rules_of(request.list_id), bot, address)
+        rules = self._directory.rules_of(request.list_id)
+        return self._maker.make(request, account, size, rules, bot, address, HOST_WANTS if dropped else None)
 
     def properties(self, params: Params, sender: Sender) -> Steps[tuple[int, dict[str, list[str]]]]:
         """A list's id and its property names by event type.
@@ -171,7 +197,7 @@ class Pipeline:
 
     def refusal(self, refused: RequestRefused) -> Reply:
         """The answer to a refused request, which is counted."""
-        self._store.refused.update(refused.codes)
+        self._store.counts.refused.update(refused.codes)
         return refusal_reply(refused)
 
     def _properties_reply(self, read: Callable[[], Params], sender: Sender) -> Steps[Reply]:
@@ -180,13 +206,19 @@ class Pipeline:
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:
-            self._store.refused[100005] += 1
+            self._store.counts.refused[100005] += 1
             return _unforeseen()
 
 
 def _tracked(receipt: Receipt, event: NewEvent) -> Tracked:
     return Tracked(
-        receipt.visitor, receipt.external_id, receipt.identify_event_sent, receipt.event_id, receipt.duplicate, event.dropped
+        receipt.visitor,
+        receipt.external_id,
+        receipt.identify_event_sent,
+        receipt.event_id,
+        receipt.duplicate,
+        event.dropped is not None,
+        event.dropped,
     )
 
 

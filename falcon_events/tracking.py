@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access
 from falcon_events.administration import Administration
 from falcon_events.browser.snippet import snippet
 from falcon_events.contract.answers import Tracked
-from falcon_events.contract.body import unreadable
-from falcon_events.errors import EventsError, NotFound, RequestRefused
+from falcon_events.contract.body import write_body
+from falcon_events.delivering import Delivering
+from falcon_events.errors import EventsError, RequestRefused
+from falcon_events.hooks.after import AfterCommit, AfterHook
+from falcon_events.hooks.before import BeforeHook, hooks_of
 from falcon_events.link.link import Link
 from falcon_events.link.process import mind
 from falcon_events.many import store_many
 from falcon_events.pipeline import Pipeline
+from falcon_events.plan import plan_of, typed
+from falcon_events.proxies import Proxies
 from falcon_events.senders import HOST, Sender
 from falcon_events.settings import Settings
 from falcon_events.waiting import Steps, Waiter
 
+if TYPE_CHECKING:
+    from falcon_events.plan.plan import Plan
+
 DEFAULT_DB = "events.duckdb"
 
 
-class EventTracking(Administration):
+class EventTracking(Administration, Delivering):
     """An event store with the documented API, to mount into a web application or to call directly.
 
     Constructing it touches nothing: the store is opened with the first use. Any number of processes may use one file: one
@@ -41,11 +48,19 @@ class EventTracking(Administration):
         create: whether a missing file is made.
         store: another way to the store than the usual one.
         clock: the current time in seconds since 1970.
+        before_store: one function or several, plain or async, each called with every IncomingEvent before it is stored: it
+            changes the event in place, or raises EventRefused or EventDropped (docs/hooks.md).
+        after_commit: one function or several, plain or async, each called with batches of CommittedEvents, on a thread that
+            no request waits for (docs/hooks.md).
+        plan: the tracking plan that events are held to, or the path of its folder; None for that of the setting
+            `plan_folder` (docs/tracking-plan.md).
         settings: every field of Settings can be given by name; what is not given comes from FALCON_EVENTS_*
             variables of the environment, and else is the default.
 
     Raises:
         SettingError: a setting is unknown or has a value that it cannot have.
+        PlanError: the plan's folder has no plan; the message says what is wrong.
+        TypeError: a hook cannot be called.
     """
 
     def __init__(
@@ -56,12 +71,22 @@ class EventTracking(Administration):
         create: bool = True,
         store: Link | None = None,
         clock: Callable[[], float] = time.time,
+        before_store: BeforeHook | Sequence[BeforeHook] | None = None,
+        after_commit: AfterHook | Sequence[AfterHook] | None = None,
+        plan: Plan | str | Path | None = None,
         **settings: Any,
     ) -> None:
         self.settings = Settings.from_environment(**settings)
         self.store = store or Link(db, self.settings, create=create)
         self.directory = Directory(self.store, clock)
-        self.pipeline = Pipeline(self.store, self.directory, access, self.settings, clock)
+        self.plan = plan_of(plan, self.settings)
+        before = hooks_of("before_store", before_store)
+        self.pipeline = Pipeline(self.store, self.directory, access, self.settings, clock, before, self.plan)
+        self._after_commit: AfterCommit | None = None
+        if after := hooks_of("after_commit", after_commit):
+            self._after_commit = AfterCommit(after, self.settings, lambda: self.store.counts.told)
+            self.store.on_results = self._after_commit.take
+        self.proxies = Proxies.of(self.settings.trusted_proxies)
         self.waiter = Waiter()
         mind(self)
 
@@ -76,8 +101,18 @@ class EventTracking(Administration):
         return self
 
     def close(self) -> None:
-        """Commits what was accepted, checkpoints and lets go of the file; does nothing the second time."""
+        """Commits what was accepted, checkpoints and lets go of the file; does nothing the second time.
+
+        An owner of the file that hangs is waited for at most `commit_wait_s` and 15 seconds more.
+
+        `after_commit` is given what it was not given yet, for at most `commit_wait_s` seconds before the file is let go, so
+        that it may still track, and as many after.
+        """
+        if self._after_commit is not None:
+            self._after_commit.drain()
         self.store.close()
+        if self._after_commit is not None:
+            self._after_commit.close()
         self.waiter.close()
 
     def health(self) -> str | None:
@@ -87,7 +122,7 @@ class EventTracking(Administration):
     def track(
         self,
         list_id: int | str,
-        event: str,
+        event: str | object,
         *,
         email: str | None = None,
         id: str | int | None = None,
@@ -103,7 +138,8 @@ class EventTracking(Administration):
 
         Args:
             list_id: the list (`ListID`).
-            event: the event type (`Event`), at most 200 characters.
+            event: the event type (`Event`), at most 200 characters; or an object of a class that `@event` declares, which
+                has the properties too.
             email: the visitor's address (`Email`); required, except for a visitor known by `uuid`.
             id: the owner's id in the sender's system (`ID`), at most 255 characters.
             properties: what JSON can hold, at most 1,000 names (`Properties`).
@@ -115,7 +151,8 @@ class EventTracking(Administration):
             session_id: a session to check.
 
         Raises:
-            InvalidRequest: a parameter is not as documented.
+            InvalidRequest: a parameter is not as documented, or the event does not keep to the plan.
+            EventRefused: a `before_store` hook refuses it.
             NotAuthenticated: the key or session is unknown, revoked or expired.
             NotAllowed: the key's scope does not allow tracking.
             StoreUnavailable: the store cannot take the event now; nothing of it was kept.
@@ -125,7 +162,7 @@ class EventTracking(Administration):
     async def atrack(
         self,
         list_id: int | str,
-        event: str,
+        event: str | object,
         *,
         email: str | None = None,
         id: str | int | None = None,
@@ -176,9 +213,9 @@ class EventTracking(Administration):
 
         Args:
             list_id: the list that the page's events belong to.
-            key: a key of scope `ingest`; None to make one, bound to the list and the origins.
-            url: where this tracker is mounted, with its prefix; empty where the page's own host serves it, without one.
-            origins: the web origins that a new key may be used from; None for anywhere.
+            key: a key of scope `ingest`; None for the page key of the list and the origins, which the first call makes.
+            url: where this tracker is mounted, with its prefix; on the page's own host the prefix alone, or nothing.
+            origins: the web origins that the page key may be used from; None for anywhere.
             nonce: the page's Content-Security-Policy nonce, if it has one.
             options: the page's options: `storage`, `dnt`, `hash`, ...
 
@@ -192,13 +229,10 @@ class EventTracking(Administration):
         make = partial(snippet, list_id, url=url, path=path, nonce=nonce, options=options)
         if key is not None:
             if origins is not None:
-                raise EventsError("origins are for a new key; one that is given has its own.")
+                raise EventsError("origins are for the page key; a key that is given has its own.")
             return make(key)
         make("")  # before a key is made for nothing
-        account = next((found.account for found in self.directory.lists() if found.list_id == list_id), None)
-        if account is None:
-            raise NotFound(f"There is no list {list_id}.")
-        return make(self.directory.create_key(account, "ingest", origins=origins, list_ids=[list_id]).key)
+        return make(self.directory.page_key(list_id, origins=origins))
 
     def track_many(self, bodies: Iterable[bytes]) -> Iterator[Tracked | RequestRefused]:
         """Stores many events, each given as the body of a request; commits run while further bodies are read.
@@ -216,6 +250,8 @@ class EventTracking(Administration):
         """Starts anew in a forked child: what waits belongs to the parent."""
         self.pipeline.forked()
         self.waiter = Waiter()
+        if self._after_commit is not None:
+            self._after_commit.forked()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -224,11 +260,7 @@ class EventTracking(Administration):
         self.close()
 
     def _track(self, arguments: dict[str, Any]) -> Steps[Tracked]:
-        given = {name: arguments[argument] for argument, name in _PARAMETERS.items() if arguments[argument] is not None}
-        try:
-            body = json.dumps(given, allow_nan=False, ensure_ascii=False).encode()
-        except (TypeError, ValueError, RecursionError) as error:  # what JSON cannot hold
-            raise unreadable() from error
+        body = write_body(typed(arguments))
         sender = Sender() if _shows_credential(arguments) else HOST
         return (yield from self.pipeline.track(body, sender))
 
@@ -237,21 +269,6 @@ class EventTracking(Administration):
         sender = HOST if api_key is None and session_id is None else Sender()
         _, names = yield from self.pipeline.properties(params, sender)
         return names
-
-
-_PARAMETERS = {
-    "list_id": "ListID",
-    "event": "event",
-    "email": "email",
-    "id": "id",
-    "properties": "properties",
-    "uuid": "UUID",
-    "timestamp": "Timestamp",
-    "event_id": "EventID",
-    "identify_properties": "IdentifyProperties",
-    "api_key": "APIKey",
-    "session_id": "SessionID",
-}
 
 
 def _shows_credential(arguments: Mapping[str, Any]) -> bool:

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
 from typing import Any, Protocol
 
-import msgspec
-
-from falcon_events.access.origins import admits, checked_origin
+from falcon_events.access.checks import checked_name, checked_rules
+from falcon_events.access.origins import admits, checked_origin, joint_origins
 from falcon_events.access.protocol import Credential, Principal, Scope
-from falcon_events.errors import EventsError, NotFound
+from falcon_events.access.secrecy import NewKey, hash_of, page_key, random_key
+from falcon_events.errors import AlreadyExists, EventsError, NotFound
 from falcon_events.store.rights import Account, Changes, EventList, Grant, Key, ListRules, Snapshot
 
-MAX_NAME = 200
 FEW_SESSIONS = 1000
 MAX_LIST_ID = 2**63 - 1
-MAX_RULED_NAMES = 1000
-EMAIL_PROPERTY = "emailAddress"
-
-
-class NewKey(msgspec.Struct, frozen=True):
-    """A key just made: the only time that the key itself is shown."""
-
-    key_id: str
-    key: str
 
 
 class Store(Protocol):
     """Where accounts, lists, keys and sessions are kept."""
+
+    uuid_namespace: bytes
+    """The store's secret bytes, once it is open."""
 
     def ask(self, name: str, *arguments: object, returns: Any, repeatable: bool = True) -> Future[Any]:
         """Asks for a named operation."""
@@ -76,7 +71,7 @@ class Directory:
         sessions = {key: (Principal(account), at.timestamp()) for key, account, at in news.sessions}
         if isinstance(news, Snapshot):
             self._keys, self._sessions, self._lists, self._rules = keys, sessions, dict(news.lists), rules
-            self._origins = _origins(keys.values())
+            self._origins = joint_origins(keys.values())
             return
         self._keys.update(keys)
         self._sessions.update(sessions)
@@ -94,18 +89,18 @@ class Directory:
             self._lists.pop(list_id, None)
             self._rules.pop(list_id, None)
         if news.keys or news.gone_keys:
-            self._origins = _origins(self._keys.values())
+            self._origins = joint_origins(self._keys.values())
 
     def identify(self, credential: Credential) -> Principal | None:
         """The account that a key or a session belongs to, or None where it is unknown, revoked or expired."""
         if credential.kind == "api_key":
             shown = self._shown
             if (known := shown.get(credential.secret)) is None and (
-                known := self._keys.get(_hash(credential.secret))
+                known := self._keys.get(hash_of(credential.secret))
             ) is not None:
                 shown[credential.secret] = known
             return known
-        principal, expires = self._sessions.get(_hash(credential.secret), (None, 0.0))
+        principal, expires = self._sessions.get(hash_of(credential.secret), (None, 0.0))
         return principal if expires > self._clock() else None
 
     def owns_list(self, account: str, list_id: int) -> bool:
@@ -115,6 +110,12 @@ class Directory:
     def owner_of(self, list_id: int) -> str | None:
         """The id of the account that owns the list, or None where there is no such list."""
         return self._lists.get(list_id)
+
+    def find_owner(self, list_id: int) -> str | None:
+        """As owner_of(), of a store that need not be open yet."""
+        if self.owner_of(list_id) is None:
+            self.lists()  # opens the store, which then tells of its lists
+        return self.owner_of(list_id)
 
     def rules_of(self, list_id: int) -> ListRules:
         """What becomes of the list's events before they are stored."""
@@ -126,7 +127,7 @@ class Directory:
 
     def create_account(self, name: str) -> Account:
         """Makes an account; raises AlreadyExists where the name is taken."""
-        account = Account(str(uuid.uuid4()), _name(name), self._now())
+        account = Account(str(uuid.uuid4()), checked_name(name), self._now())
         self._change("add_account", account)
         return account
 
@@ -146,8 +147,19 @@ class Directory:
             raise EventsError(f"list id {list_id}: a whole number from 1 to {MAX_LIST_ID} is needed.")
         owner: str = self._ask("account_id", account, returns=str)
         now = self._now()
-        made: int = self._change("add_list", list_id, owner, _name(name), now, returns=int)
+        made: int = self._change("add_list", list_id, owner, checked_name(name), now, returns=int)
         return EventList(made, account, name, now)
+
+    def ensure_list(self, list_id: int, name: str, account: str = "default") -> EventList:
+        """The list of this id, made with its account where missing; raises AlreadyExists where it is another account's."""
+        if not any(found.list_id == list_id for found in self.lists()):
+            for make in (partial(self.create_account, account), partial(self.create_list, account, name, list_id)):
+                with suppress(AlreadyExists):  # another process was first
+                    make()
+        found = next(found for found in self.lists() if found.list_id == list_id)
+        if found.account != account:
+            raise AlreadyExists(f"list {list_id}: it belongs to account {found.account!r}, not to {account!r}.")
+        return found
 
     def lists(self) -> list[EventList]:
         """Every list, by id."""
@@ -156,7 +168,7 @@ class Directory:
 
     def rename_list(self, list_id: int, name: str) -> None:
         """Gives a list another name; raises NotFound."""
-        self._change("rename_list", list_id, _name(name))
+        self._change("rename_list", list_id, checked_name(name))
 
     def delete_list(self, list_id: int) -> None:
         """Deletes a list with all its events, bindings and catalogue; raises NotFound."""
@@ -177,15 +189,7 @@ class Directory:
         Raises:
             EventsError: a value is not one of these, or a name is `emailAddress`, which identify events have.
         """
-        rules = ListRules(list_id, bots, sorted(set(denied)), sorted(set(redacted)))  # type: ignore[arg-type]
-        if bots not in ("drop", "tag", "keep"):
-            raise EventsError(f"bots={bots!r}: drop, tag or keep is needed.")
-        names = [*rules.denied, *rules.redacted]
-        if len(names) > MAX_RULED_NAMES or any(not name or len(name) > MAX_NAME or name == EMAIL_PROPERTY for name in names):
-            raise EventsError(
-                f"A property's name has 1 to {MAX_NAME} characters and is not {EMAIL_PROPERTY}, which identify events have; "
-                f"at most {MAX_RULED_NAMES} can be denied or redacted."
-            )
+        rules = checked_rules(list_id, bots, denied, redacted)
         self._change("set_rules", rules)
         return rules
 
@@ -226,10 +230,35 @@ class Directory:
         for list_id in bound_lists or ():
             if not self.owns_list(owner, list_id):
                 raise NotFound(f"list {list_id}: account {account!r} has no such list.")
-        made = NewKey(f"key_{secrets.token_hex(6)}", f"fe_{scope}_{secrets.token_urlsafe(32)}")
-        grant = Grant(_hash(made.key), owner, str(scope), bound_origins or None, bound_lists or None)
+        made = random_key(scope)
+        grant = Grant(hash_of(made.key), owner, str(scope), bound_origins or None, bound_lists or None)
         self._change("add_key", made.key_id, grant, self._now())
         return made
+
+    def page_key(self, list_id: int, *, origins: Iterable[str] | None = None) -> str:
+        """The key for a list's web pages: made by the first call, the same for every process, another once it is revoked.
+
+        Args:
+            list_id: the list that it is bound to.
+            origins: the web origins that it may be used from; None for anywhere.
+
+        Raises:
+            NotFound: there is no such list.
+            EventsError: an origin is none.
+        """
+        bound = None if origins is None else sorted({checked_origin(origin) for origin in origins}) or None
+        if (owner := self.find_owner(list_id)) is None:
+            raise NotFound(f"There is no list {list_id}.")
+        for turn in count():
+            made = page_key(self._store.uuid_namespace, owner, list_id, bound, turn)
+            if self.identify(Credential("api_key", made.key)) is not None:
+                break
+            with suppress(AlreadyExists):
+                self._change("add_key", made.key_id, Grant(hash_of(made.key), owner, Scope.INGEST, bound, [list_id]), self._now())
+                break
+            if not any(key.key_id == made.key_id and key.revoked_at for key in self.keys()):  # another process was first
+                break
+        return made.key
 
     def keys(self) -> list[Key]:
         """Every key, revoked ones too, without the keys themselves."""
@@ -238,7 +267,7 @@ class Directory:
 
     def revoke_key(self, key: str) -> None:
         """Revokes a key, given by its id or as the key itself, at once; raises NotFound."""
-        self._change("revoke_key", key, _hash(key), self._now(), returns=bytes)
+        self._change("revoke_key", key, hash_of(key), self._now(), returns=bytes)
 
     def create_session(self, account: str, ttl_s: int) -> str:
         """Makes a session that ends after so many seconds and gives its id; raises NotFound."""
@@ -248,12 +277,12 @@ class Directory:
         session_id = f"fs_{secrets.token_urlsafe(32)}"
         now = self._now()
         expires = now + timedelta(seconds=ttl_s)
-        self._change("add_session", _hash(session_id), owner, now, expires)
+        self._change("add_session", hash_of(session_id), owner, now, expires)
         return session_id
 
     def revoke_session(self, session_id: str) -> None:
         """Ends a session at once; raises NotFound."""
-        self._change("revoke_session", _hash(session_id), self._now())
+        self._change("revoke_session", hash_of(session_id), self._now())
 
     def _ask(self, name: str, *arguments: object, returns: Any) -> Any:
         return self._store.ask(name, *arguments, returns=returns).result()
@@ -269,19 +298,3 @@ class Directory:
 def _principal(grant: Grant) -> Principal:
     origins = None if grant.origins is None else tuple(grant.origins)
     return Principal(grant.account, Scope(grant.scope), origins, None if grant.list_ids is None else frozenset(grant.list_ids))
-
-
-def _origins(keys: Iterable[Principal]) -> frozenset[str] | None:
-    """The origins of all keys for web pages; None for any, where one of these keys is not bound."""
-    found = [key.origins for key in keys if key.scope is Scope.INGEST]
-    return None if None in found else frozenset(origin for origins in found for origin in origins or ())
-
-
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
-
-
-def _name(name: str) -> str:
-    if not name.strip() or len(name) > MAX_NAME:
-        raise EventsError(f"name {name[:20]!r}: text of 1 to {MAX_NAME} characters is needed.")
-    return name

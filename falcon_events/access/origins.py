@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from falcon_events.access.protocol import Principal, Scope
 from falcon_events.errors import EventsError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -46,3 +47,9 @@ def _is_below(origin: str, pattern: str) -> bool:
 
 def _refused(text: str) -> EventsError:
     return EventsError(f"origin {text!r}: scheme and host are needed, such as https://www.example.com or https://*.example.com.")
+
+
+def joint_origins(keys: Iterable[Principal]) -> frozenset[str] | None:
+    """The origins of all keys for web pages; None for any, where one of these keys is not bound."""
+    found = [key.origins for key in keys if key.scope is Scope.INGEST]
+    return None if None in found else frozenset(origin for origins in found for origin in origins or ())

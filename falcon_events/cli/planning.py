@@ -1,0 +1,113 @@
+"""plan check and plan types: a tracking plan beside what is stored, and as types for web pages."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from falcon_events.cli.common import LIST_ID, db_option, json_option, print_json, print_rows, require_list, tracking_of
+from falcon_events.errors import PlanError
+from falcon_events.plan.plan import Plan
+
+CATALOGUE = """
+select event, name, value_type, sum(events)::bigint as events
+from (
+    select list_id, event, name, value_type, events from event_properties
+    union all
+    select list_id, event, null, null, events from event_types
+    union all
+    select list_id, event, unnest(json_keys(properties)), unnest(json_type(properties, '$.*')), 1
+    from events where seq > (select folded_seq from meta)
+    union all
+    select list_id, event, null, null, 1 from events where seq > (select folded_seq from meta)
+)
+where {where}
+group by all
+order by all
+"""
+"""What is folded into the catalogue, and what came in since."""
+
+plan_option = click.option(
+    "--plan",
+    "source",
+    required=True,
+    envvar="FALCON_EVENTS_PLAN_FOLDER",
+    show_envvar=True,
+    metavar="FOLDER|MODULE:NAME",
+    help="The plan: a folder with a JSON Schema for each event, or a Plan in Python code that the current folder has.",
+)
+
+
+@click.group()
+def plan() -> None:
+    """Compare a tracking plan with what is stored, or make types of it."""
+
+
+@plan.command()
+@plan_option
+@click.option("--list", "list_id", type=LIST_ID, metavar="N", help="The list; all of them where it is left out.")
+@click.option("--allow-unseen", is_flag=True, help="What is planned and was never stored is no drift.")
+@db_option
+@json_option
+def check(source: str, list_id: int | None, allow_unseen: bool, db: str, as_json: bool) -> None:
+    """Compare the plan with the catalogue, and exit 1 where they differ.
+
+    It tells of events that the plan does not have, of planned events and properties that were never stored, of required
+    properties that some events lack, of values of another type than planned, and of properties that a schema excludes.
+    """
+    from falcon_events.plan.drift import drifts
+
+    planned = plan_at(source)
+    with tracking_of(db) as tracking:
+        if list_id is not None:
+            require_list(tracking, list_id)
+        where = "true" if list_id is None else f"list_id = {list_id}"
+        rows = tracking.sql(CATALOGUE.format(where=where)).rows
+    found = [one for one in drifts(planned, ((e, n, t, c) for e, n, t, c in rows)) if not (allow_unseen and "unseen" in one.kind)]
+    if as_json:
+        print_json(found)
+    elif found:
+        print_rows(found, False, {"event": "event", "property": "property", "kind": "drift", "found": "found"})
+    else:
+        click.echo(f"no drift: {len(planned.schemas)} planned events")
+    if found:
+        raise click.exceptions.Exit(1)
+
+
+@plan.command()
+@plan_option
+@click.option("--typescript", is_flag=True, required=True, help="As a declaration file of TypeScript.")
+@click.option("--object", "name", default="oct", show_default=True, help="The name of the tracker's object in the page.")
+@click.option("--allow-unknown", is_flag=True, help="Let eventT also take events that the plan does not have.")
+def types(source: str, typescript: bool, name: str, allow_unknown: bool) -> None:
+    """Print types for the tracker's calls: a call with a wrong event or property is then an error of the compiler."""
+    from falcon_events.plan.typescript import typescript as declarations
+
+    click.echo(declarations(plan_at(source), name=name, allow_unknown=allow_unknown), nl=False)
+
+
+def plan_at(source: str) -> Plan:
+    """The plan of a folder, or of MODULE:NAME.
+
+    Raises:
+        PlanError: there is none; the message says what is wrong.
+    """
+    module, is_code, name = source.partition(":")
+    if Path(source).exists() or not is_code:
+        return Plan.from_folder(source)
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: object = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except PlanError:
+        raise
+    except (Exception, SystemExit) as error:  # a script that ends itself must not end this one as if all were well
+        raise PlanError(f"--plan {source}: it cannot be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Plan):
+        raise PlanError(f"--plan {source}: this is a {type(found).__name__}; a Plan is needed.")
+    return found

@@ -1,0 +1,255 @@
+"""TypeScript's types for the tracker's calls, from a plan: a call that the plan does not allow is an error of the compiler."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+from urllib.parse import unquote
+
+from falcon_events.errors import PlanError
+from falcon_events.plan.plan import Plan
+from falcon_events.plan.reading import Reading
+from falcon_events.plan.schemas import Schema
+from falcon_events.plan.taken import TAKEN
+
+_WORDS = {
+    "string": "string",
+    "number": "number",
+    "integer": "number",
+    "boolean": "boolean",
+    "null": "null",
+    "array": "unknown[]",
+    "object": "Record<string, unknown>",
+}
+_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*").fullmatch
+_CALLED_OTHERWISE = {
+    "pageView": frozenset({"url"}),
+    "identify": frozenset({"emailAddress"}),
+    "conversion": frozenset({"conversion-id", "conversion-name", "conversion-value"}),
+}
+"""Events that have a call of their own, and the properties that it fills in."""
+_OPEN = (
+    "patternProperties",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "dependentSchemas",
+    "if",
+    "then",
+    "else",
+    "$dynamicRef",
+)
+"""Keywords that can be about properties which have no place in a type of TypeScript."""
+_HEAD = """\
+// The tracker's calls with the events of a tracking plan. Made by: falcon-events plan types --typescript
+type TrackerProperties = Record<string, unknown>;
+"""
+_CALLS = """\
+interface EventTracker {{
+{calls}
+  /** Forgets the visitor, as when somebody signs out. */
+  reset(): void;
+  /** Ends tracking in this browser. */
+  optOut(): void;
+  /** Resumes it. */
+  optIn(): void;
+  /** The tracker's release; absent until the script is loaded. */
+  readonly v?: string;
+}}
+
+declare var {name}: EventTracker;
+interface Window {{
+  {name}: EventTracker;
+}}
+"""
+
+
+def typescript(plan: Plan, *, name: str = "oct", allow_unknown: bool = False) -> str:
+    """A declaration file (`.d.ts`) for the object that the tracker makes.
+
+    What a schema does not name is no part of the type, so that a mistyped name is found; what TypeScript cannot say, such as
+    a pattern, is left to the server.
+
+    Args:
+        plan: the plan.
+        name: the object's name in the page (`data-object`).
+        allow_unknown: whether eventT also takes events that the plan does not have.
+
+    Raises:
+        PlanError: the name is none of JavaScript, or the window has something else of this name.
+    """
+    if not _NAME(name):
+        raise PlanError(f"--object {name!r}: a name of JavaScript is needed, such as oct.")
+    if name in TAKEN:
+        raise PlanError(
+            f"--object {name!r}: JavaScript or the window has this name for something else; another is needed, such as oct."
+        )
+    types, calls = [_HEAD], []
+    given, names = {}, {"TrackerProperties"}
+    for event, schema in sorted(plan.schemas.items()):
+        filled = _CALLED_OTHERWISE.get(event, frozenset())
+        type_name = _type_name(event, names)
+        names.add(type_name)
+        made = _Types(schema, filled, type_name)
+        types.append(f"{_comment(schema, '')}type {type_name} = {made.text()};\n")
+        types.extend(made.parts)
+        given[event] = f"properties{made.mark()}: {type_name}"
+    page = given.get("pageView", "properties?: TrackerProperties")
+    calls.append(f"  /** A page view, of the present address or another. */\n  eventP(url?: string, {_optional(page)}): void;")
+    calls.append(f"  eventP({page}): void;")
+    identify = given.get("identify", "properties?: TrackerProperties")
+    calls.append("  /** Whose visitor this is. */")
+    calls.append(f"  eventI(email: string, {identify}, identifyProperties?: TrackerProperties): void;")
+    calls.append("  /** A conversion. */")
+    conversion = given.get("conversion", "properties?: TrackerProperties")
+    calls.append(f"  eventC(id: string, name: string, value: number | string, {conversion}): void;")
+    own = [event for event in given if event not in _CALLED_OTHERWISE]
+    calls.extend(
+        f"{_comment(plan.schemas[event], '  ')}  eventT(event: {json.dumps(event)}, {given[event]}): void;" for event in own
+    )
+    if allow_unknown:
+        planned = " | ".join(map(json.dumps, own)) or "never"
+        calls.append("  /** An event that the plan does not have. */")
+        calls.append(f"  eventT<E extends string>(event: E extends {planned} ? never : E, properties?: TrackerProperties): void;")
+    return "\n".join([*types, _CALLS.format(calls="\n".join(calls), name=name)])
+
+
+def _type_name(event: str, taken: set[str]) -> str:
+    words = _words(event)
+    return _unique(f"{words if words[:1].isalpha() else 'Event' + words}Properties", taken)
+
+
+def _words(text: str) -> str:
+    return "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", text))
+
+
+def _unique(name: str, taken: Collection[str]) -> str:
+    number = 2
+    while (unique := name if number == 2 and name not in taken else f"{name}{number}") in taken:
+        number += 1
+    return unique
+
+
+def _optional(parameter: str) -> str:
+    """After one that may be left out, only such."""
+    return parameter.replace("properties:", "properties?:")
+
+
+class _Types:
+    """The types of one event's schema.
+
+    Args:
+        schema: the schema.
+        filled: the properties that the event's call fills in.
+        name: of the type of all properties; those of parts begin with it.
+    """
+
+    def __init__(self, schema: Schema, filled: frozenset[str], name: str) -> None:
+        self._schema = schema
+        self._filled = filled
+        self._name = name
+        self._reading = Reading(schema)
+        self._names: dict[str, str] = {}
+        self.parts: list[str] = []
+        """The types that it refers to, one for each part: they may refer to each other in any way."""
+
+    def text(self) -> str:
+        """The type of its properties."""
+        found = list(self._said(self._schema, "", frozenset(), True))
+        return _all_of(found) if found else "Record<string, unknown>"
+
+    def mark(self) -> str:
+        """What says whether the properties may be left out altogether."""
+        return "" if self._reading.is_needed(self._filled) else "?"
+
+    def _type(self, schema: Any, indent: str, way: frozenset[str] = frozenset(), whole: bool = False) -> str:
+        if not isinstance(schema, dict):
+            return "never" if schema is False else "unknown"
+        return _all_of(list(self._said(schema, indent, way, whole))) or "unknown"
+
+    def _said(self, part: Schema, indent: str, way: frozenset[str], whole: bool) -> Iterator[str]:
+        """What keywords say, all of which is so.
+
+        Args:
+            part: the schema.
+            indent: of the lines that the type begins in.
+            way: the references that led to it, without an object or array between: one that comes again leads nowhere.
+            whole: whether it is about all of an event's properties.
+        """
+        if "enum" in part or "const" in part:
+            yield " | ".join(_literal(value) for value in part.get("enum", [part.get("const")])) or "never"
+            return
+        names = [part["type"]] if isinstance(part.get("type"), str) else part.get("type", ())
+        if whole or not names:
+            if part.keys() & {"properties", "required"} or (whole and part.get("additionalProperties") is False):
+                yield self._object(part, indent, whole)
+            elif whole and _is_open(part):
+                yield "Record<string, unknown>"
+        else:
+            yield " | ".join(dict.fromkeys(self._named(name, part, indent) for name in names))
+        if (reference := part.get("$ref")) is not None:
+            if reference in way:
+                yield "unknown"
+            elif whole:
+                yield self._type(self._reading.follow(reference), indent, way | {reference}, whole)
+            else:
+                yield self._of_reference(reference, way | {reference})
+        for word in ("anyOf", "oneOf"):
+            if word in part:
+                inner = [one for one in part[word] if not whole or "object" in self._reading.kinds_of(one)]
+                yield " | ".join(dict.fromkeys(self._type(one, indent, way, whole) for one in inner)) or "never"
+        for inner in part.get("allOf", ()):
+            yield self._type(inner, indent, way, whole)
+
+    def _of_reference(self, reference: str, way: frozenset[str]) -> str:
+        if reference not in self._names:
+            words = _words(unquote(reference).rpartition("/")[2]) or "All"
+            name = self._names[reference] = _unique(f"{self._name}_{words}", self._names.values())
+            part = self._reading.follow(reference)
+            self.parts.append(f"{_comment(part, '')}type {name} = {self._type(part, '', way)};\n")
+        return self._names[reference]
+
+    def _named(self, name: str, part: Schema, indent: str) -> str:
+        if name == "array" and isinstance(part.get("items"), dict):
+            return f"Array<{self._type(part['items'], indent)}>"
+        if name == "object" and (part.get("properties") or part.get("required")):
+            return self._object(part, indent, False)
+        if name == "object" and isinstance(part.get("additionalProperties"), dict):
+            return f"{{ [name: string]: {self._type(part['additionalProperties'], indent)} }}"
+        return _WORDS[name]
+
+    def _object(self, part: Schema, indent: str, whole: bool) -> str:
+        inner = indent + "  "
+        own, required = part.get("properties", {}), set(part.get("required", ()))
+        if whole:
+            required = {name for name in required if name not in self._filled and not name.startswith("$")}
+        properties = {**own, **dict.fromkeys(sorted(set(part.get("required", ())) - own.keys()), True)}
+        lines = [
+            f"{_comment(one, inner)}{inner}{json.dumps(name)}{'' if name in required else '?'}: {self._type(one, inner)};"
+            for name, one in properties.items()
+        ]
+        if not lines:
+            return f"Record<string, {'never' if part.get('additionalProperties') is False else 'unknown'}>"
+        text = "\n".join(["{", *lines, indent + "}"])
+        return f"{text} & Record<string, unknown>" if _is_open(part) else text
+
+
+def _is_open(part: Schema) -> bool:
+    """Whether a schema has more to say of properties than a type can; true and false are no more than a type says."""
+    return any(part.get(word) not in (None, True, False, {}) for word in _OPEN)
+
+
+def _all_of(found: list[str]) -> str:
+    return found[0] if len(found) == 1 else " & ".join(f"({one})" for one in found)
+
+
+def _literal(value: object) -> str:
+    return json.dumps(value) if value is None or isinstance(value, str | bool | int | float) else "unknown"
+
+
+def _comment(schema: Any, indent: str) -> str:
+    """The schema's title and description, so that an editor shows them."""
+    words = [schema.get(word, "") for word in ("title", "description")] if isinstance(schema, dict) else []
+    text = ": ".join(" ".join(word.split()).replace("*/", "* /") for word in words if word)
+    return f"{indent}/** {text} */\n" if text else ""
