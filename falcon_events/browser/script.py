@@ -16,6 +16,7 @@ class Script(msgspec.Struct, frozen=True):
     body: bytes
     gzipped: bytes
     version: str
+    content_type: str = "text/javascript; charset=utf-8"
 
 
 @cache

@@ -22,6 +22,7 @@ OPTIONS = {
     "auto": "on|off",
 }
 """The options of a page, beside the key and the list, with the values that they can have: `data-NAME` (docs/tracker.md)."""
+_is_path = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?").fullmatch
 # Calls made before the script has loaded wait here; it takes them in order.
 _QUEUE = (
     "window.{name}=window.{name}||{{q:[]}};[{methods}].forEach(function(m){{"
@@ -37,8 +38,8 @@ def snippet(
     Args:
         list_id: the list that the page's events belong to.
         key: an API key of scope `ingest`: whoever reads the page can read it.
-        url: where the tracker is mounted, with its prefix, such as `https://events.example.com`; empty where that is the
-            page's own host.
+        url: where the tracker is mounted, with its prefix, such as `https://events.example.com`; on the page's own host the
+            prefix alone, such as `/tracking`, or nothing.
         path: the setting `tracker_path`.
         nonce: the page's Content-Security-Policy nonce, if it has one.
         options: see OPTIONS.
@@ -52,8 +53,10 @@ def snippet(
             raise EventsError(f"option {name!r}: one of {', '.join(OPTIONS)} is needed.")
         if not re.fullmatch(OPTIONS[name], value):
             raise EventsError(f"option {name}={value!r}: {OPTIONS[name]} is needed.")
-    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
-        raise EventsError(f"url {url!r}: scheme and host are needed, such as https://events.example.com.")
+    if url and not _is_path(url) and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+        raise EventsError(
+            f"url {url!r}: scheme and host are needed, such as https://events.example.com, or a prefix, such as /tracking."
+        )
     base = url.rstrip("/")
     if path.count("/") > 1:  # else the endpoint stands beside the script
         given.setdefault("endpoint", f"{base}/api/v1/events")

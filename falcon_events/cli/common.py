@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from falcon_events.contract.lists import MAX_LIST_ID
-from falcon_events.errors import StoreError
+from falcon_events.errors import NotFound, StoreError
 from falcon_events.tracking import DEFAULT_DB, EventTracking
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,6 +62,12 @@ def tracking_of(db: str, *, create: bool = False) -> EventTracking:
     if create and not Path(db).parent.is_dir():
         raise StoreError(f"--db {db}: there is no folder {Path(db).parent}.")
     return EventTracking(db, create=create)
+
+
+def require_list(tracking: EventTracking, list_id: int) -> None:
+    """Raises NotFound where the store has no list for --list."""
+    if tracking.directory.owner_of(list_id) is None:
+        raise NotFound(f"--list {list_id}: there is no such list.")
 
 
 def print_json(value: object) -> None:

@@ -12,9 +12,9 @@ from typing import cast
 import click
 import msgspec
 
-from falcon_events.cli.common import LIST_ID, db_option, json_option, print_json, tracking_of
+from falcon_events.cli.common import LIST_ID, db_option, json_option, print_json, require_list, tracking_of
 from falcon_events.cli.persons import check_person, person_options
-from falcon_events.errors import EventsError, NotFound
+from falcon_events.errors import EventsError
 from falcon_events.store.records import Selection
 from falcon_events.timestamps import parse_timestamp
 
@@ -69,8 +69,8 @@ def export(
         raise click.UsageError("Missing option '--format'; or --visitor with --email, --id or --uuid.")
     folder = _folder_of(output)
     with tracking_of(db) as tracking:
-        if list_id is not None and tracking.directory.owner_of(list_id) is None:
-            raise NotFound(f"--list {list_id}: there is no such list.")
+        if list_id is not None:
+            require_list(tracking, list_id)
         try:
             with tempfile.TemporaryDirectory(prefix=".falcon-events-export-", dir=folder) as aside:
                 written = Path(aside) / "events"

@@ -16,16 +16,32 @@ from falcon_events.cli.maintain import backup, compact, doctor, owner, sql
 from falcon_events.cli.manage import accounts, keys, lists, sessions
 from falcon_events.cli.pages import snippet
 from falcon_events.cli.persons import erase
+from falcon_events.cli.planning import plan
 from falcon_events.cli.query import properties, stats
 from falcon_events.cli.serve import serve
+from falcon_events.cli.service import health, install_service
+from falcon_events.cli.webhooks import deliveries, webhooks
 from falcon_events.errors import EventsError
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
 
 
+def _show_versions(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    """Without loading the database, which takes longer than everything else that the command does."""
+    if wanted:
+        from importlib.metadata import version
+        from platform import python_version
+
+        click.echo(f"falcon-events {falcon_events.__version__} (Python {python_version()}, DuckDB {version('duckdb')})")
+        ctx.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
-@click.version_option(falcon_events.__version__, prog_name="falcon-events")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_versions,
+    help="Show the versions of falcon-events, Python and DuckDB, and exit.",
+)  # fmt: skip
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Event tracking with a database in a file: serve it, manage who may use it, move events in and out."""
@@ -35,7 +51,7 @@ def cli(ctx: click.Context) -> None:
 
 _COMMANDS = (
     serve, accounts, lists, keys, sessions, snippet, properties, stats, import_, export, erase, sql, backup, compact, doctor,
-    owner,
+    owner, webhooks, deliveries, plan, install_service, health,
 )  # fmt: skip
 for command in _COMMANDS:
     cli.add_command(command)

@@ -33,7 +33,7 @@ def accounts() -> None:
 @db_option
 @json_option
 def create_account(name: str, db: str, as_json: bool) -> None:
-    """Make an account; the store is made where there is none."""
+    """Make an account NAME, of 1 to 200 printable characters; the store is made where there is none."""
     with tracking_of(db, create=True) as tracking:
         account = tracking.directory.create_account(name)
     if as_json:
@@ -99,7 +99,7 @@ def rename_list(list_id: int, name: str, db: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @db_option
 def delete_list(list_id: int, yes: bool, db: str) -> None:
-    """Delete a list with all its events."""
+    """Delete a list with all its events, bindings and catalogue, after asking."""
     with tracking_of(db) as tracking:
         if tracking.directory.owner_of(list_id) is None:
             raise NotFound(f"There is no list {list_id}.")
@@ -112,7 +112,11 @@ def delete_list(list_id: int, yes: bool, db: str) -> None:
 
 @lists.command("rules")
 @click.argument("list_id", type=LIST_ID)
-@click.option("--bots", type=click.Choice(["drop", "tag", "keep"]), help="What becomes of events that no visitor sent.")
+@click.option(
+    "--bots",
+    type=click.Choice(["drop", "tag", "keep"]),
+    help="Events that no visitor sent are only counted, stored with the property $bot (the default), or stored as they are.",
+)
 @click.option("--deny", multiple=True, metavar="NAME", help="A property that is left out; repeatable.")
 @click.option("--redact", multiple=True, metavar="NAME", help="A property whose value is replaced by [redacted]; repeatable.")
 @click.option("--clear", is_flag=True, help="Forget the rules that the list has; others may be given with it.")
@@ -146,9 +150,18 @@ def keys() -> None:
 @keys.command("create")
 @click.option("--account", callback=checked_text, required=True, help="The name of the account it belongs to.")
 @click.option(
-    "--scope", type=click.Choice([str(scope) for scope in Scope]), default="full", show_default=True, help="What it allows."
+    "--scope",
+    type=click.Choice([str(scope) for scope in Scope]),
+    default="full",
+    show_default=True,
+    help="What it allows: everything, only to track (ingest), or only to query (read).",
 )
-@click.option("--origin", "origins", multiple=True, help="For ingest: a web origin that it may be used from; repeatable.")
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    help="For ingest: a web origin that it may be used from, https://www.example.com or https://*.example.com; repeatable.",
+)
 @click.option("--list", "list_ids", type=LIST_ID, multiple=True, metavar="N", help="For ingest: a list it is for; repeatable.")
 @db_option
 @json_option

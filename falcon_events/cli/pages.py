@@ -5,14 +5,19 @@ from __future__ import annotations
 import click
 
 from falcon_events.browser.snippet import OPTIONS
-from falcon_events.cli.common import LIST_ID, db_option, tracking_of
-from falcon_events.errors import NotFound
+from falcon_events.cli.common import LIST_ID, db_option, require_list, tracking_of
 
 
 @click.command()
 @click.option("--list", "list_id", type=LIST_ID, metavar="N", required=True, help="The list that the page's events belong to.")
-@click.option("--key", metavar="KEY", help="A key of scope ingest; without it one is made, bound to the list and the origins.")
-@click.option("--origin", "origins", multiple=True, help="Where a new key may be used from: https://www.example.com; repeatable.")
+@click.option(
+    "--key",
+    metavar="KEY",
+    help="A key of scope ingest; without it the page key of the list and the origins, made with its first use.",
+)
+@click.option(
+    "--origin", "origins", multiple=True, help="Where the page key may be used from: https://www.example.com; repeatable."
+)
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the server is, with the mount's prefix.")
 @click.option("--nonce", default="", help="The page's Content-Security-Policy nonce.")
 @click.option("--data", multiple=True, metavar="NAME=VALUE", help=f"An option of the page: {', '.join(OPTIONS)}; repeatable.")
@@ -28,10 +33,9 @@ def snippet(
             raise click.UsageError(f"--data {given}: NAME=VALUE is needed, with a name of {', '.join(OPTIONS)}.")
         options[name] = value
     with tracking_of(db) as tracking:
-        if tracking.directory.owner_of(list_id) is None:
-            raise NotFound(f"--list {list_id}: there is no such list.")
+        require_list(tracking, list_id)
         text = tracking.snippet(list_id, key, url=url, origins=origins or None, nonce=nonce, **options)
     if key is None:
         bound = f"list {list_id} and {', '.join(origins)}" if origins else f"list {list_id}, and to no origin (--origin)"
-        click.echo(f"a key of scope ingest was made, bound to {bound}", err=True)
+        click.echo(f"the page key, of scope ingest, is bound to {bound}", err=True)
     click.echo(text, nl=False)

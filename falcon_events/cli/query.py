@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from falcon_events.cli.common import LIST_ID, db_option, json_option, print_json, print_rows, tracking_of, visible
-from falcon_events.errors import NotFound
+from falcon_events.cli.common import LIST_ID, db_option, json_option, print_json, print_rows, require_list, tracking_of, visible
 
 
 @click.command()
@@ -16,8 +15,7 @@ from falcon_events.errors import NotFound
 def properties(list_id: int, recount: bool, db: str, as_json: bool) -> None:
     """Show the property names of a list, by event type."""
     with tracking_of(db) as tracking:
-        if tracking.directory.owner_of(list_id) is None:
-            raise NotFound(f"--list {list_id}: there is no such list.")
+        require_list(tracking, list_id)
         differs = None
         if recount:
             counted = tracking.recount(list_id)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -13,13 +14,20 @@ import msgspec
 from falcon_events.access.protocol import Scope
 from falcon_events.cli.common import LIST_ID, WholeNumber, db_option, tracking_of
 from falcon_events.errors import EventsError, NotFound
+from falcon_events.settings import PREFIX
 from falcon_events.tracking import EventTracking
 
 if TYPE_CHECKING:
     from falcon_events.http.demo import Demo
+    from falcon_events.http.serving import Interface
 
 FIRST_ACCOUNT, FIRST_LIST = "default", 1
 EVERYWHERE = ("0.0.0.0", "::", "")
+UNDERSCORES = (
+    "trusted_proxies: with the interface wsgi the proxies have to drop headers with _ in their names, or clients can claim any"
+    " address; nginx does so by itself."
+)
+"""A WSGI environment has X_Forwarded_For under the name of X-Forwarded-For, and granian has no option against that."""
 
 
 @click.command()
@@ -28,31 +36,47 @@ EVERYWHERE = ("0.0.0.0", "::", "")
 @click.option(
     "--interface",
     type=click.Choice(["asgi", "wsgi"]),
-    default="asgi",
-    show_default=True,
-    help="Which flavour of the application answers.",
+    help="Which flavour of the application answers: asgi on uvicorn (falcon-events[standard]), which is the default where it"
+    " is installed, or wsgi on granian.",
 )
 @click.option(
     "--workers", default=1, show_default=True, type=WholeNumber(1, 64), metavar="N", help="How many processes answer requests."
 )
 @click.option("--demo", is_flag=True, help="Also serve /tracker, which shows the tracker and a list's last events to anybody.")
 @click.option("--demo-list", type=LIST_ID, metavar="N", help="The list of that page; the first one where it is left out.")
+@click.option(
+    "--plan",
+    "plan_folder",
+    metavar="FOLDER",
+    help="The tracking plan that events are held to: a JSON Schema for each event; also the setting plan_folder.",
+)
 @click.option("--log-requests", is_flag=True, help="Log each request in one line, without its contents.")
 @db_option
 def serve(
-    host: str, port: int, interface: str, workers: int, demo: bool, demo_list: int | None, log_requests: bool, db: str
+    host: str,
+    port: int,
+    interface: Interface | None,
+    workers: int,
+    demo: bool,
+    demo_list: int | None,
+    plan_folder: str | None,
+    log_requests: bool,
+    db: str,
 ) -> None:
     """Serve the documented API; on a path without a store, make one with an account, a list and a key."""
     # The server and its libraries are not loaded for commands that do not serve.
-    from falcon_events.http.serving import Interface
-    from falcon_events.http.serving import serve as run
+    from falcon_events.http import serving
 
+    interface = interface or serving.default_interface()
+    serving.check_interface(interface)
+    if plan_folder is not None:
+        os.environ[PREFIX + "PLAN_FOLDER"] = plan_folder  # for this process and the workers that it starts
     with _prepared(db, host, port) as tracking:
         shown = _demo(tracking, demo_list, host, port) if demo or demo_list is not None else None
-        _warn(tracking)
+        _warn(tracking, interface)
     click.echo(f"Serving {db} on http://{_in_url(host)}:{port} ({interface}). Stop with Ctrl-C.")
     try:
-        run(db, host, port, cast(Interface, interface), log_requests, workers=workers, demo=shown)
+        serving.serve(db, host, port, interface, log_requests, workers=workers, demo=shown)
     finally:
         if shown is not None:
             with tracking_of(db) as tracking:
@@ -75,11 +99,13 @@ def _prepared(db: str, host: str, port: int) -> Iterator[EventTracking]:
         yield tracking
 
 
-def _warn(tracking: EventTracking) -> None:
+def _warn(tracking: EventTracking, interface: Interface) -> None:
     keys = tracking.directory.keys()
     unbound = [key.key_id for key in keys if key.scope == Scope.INGEST and key.works_anywhere]
     if unbound:
         click.echo(f"These keys work from any web page, as they are bound to no origin: {', '.join(unbound)}", err=True)
+    if interface == "wsgi" and tracking.proxies is not None:
+        click.echo(UNDERSCORES, err=True)
 
 
 def _demo(tracking: EventTracking, list_id: int | None, host: str, port: int) -> Demo:

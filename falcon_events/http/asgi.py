@@ -13,6 +13,7 @@ from falcon_events.contract.answers import Reply
 from falcon_events.http.demo import PAGE, STREAM, AsyncPage, AsyncStream, Demo
 from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, paths_of, unforeseen_reply
 from falcon_events.http.pages import script_reply
+from falcon_events.http.reference import PAGES, Answering, document_reply
 from falcon_events.http.replies import HEADERS, incoming_of, send, serialize_error
 from falcon_events.tracking import EventTracking
 
@@ -37,7 +38,9 @@ class Resource:
 
     async def _answer(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         body = await _read(req, self._tracking.settings.max_body_bytes)
-        incoming = incoming_of(req.method, req.path, body, _headers(req.scope), _address(req.scope), req.params)
+        incoming = incoming_of(
+            req.method, req.path, body, _headers(req.scope), _address(req.scope), self._tracking.proxies, req.params
+        )
         send(resp, await self._tracking.waiter.arun(answer(self._tracking, self._endpoint, incoming)))
 
     async def _refuse(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
@@ -88,7 +91,7 @@ class Direct:
         is_whole = not event.get("more_body") and headers.get(LENGTH) == str(len(first)) and len(first) <= limit
         # Whatever else a server or a client may make of a body is the framework's to put together.
         body = first if is_whole else await _read(falcon.asgi.Request(scope, receive, dict(event)), limit)
-        incoming = incoming_of("POST", path, body, headers, _address(scope))
+        incoming = incoming_of("POST", path, body, headers, _address(scope), tracking.proxies)
         return await tracking.waiter.arun(answer(tracking, self._endpoints[path], incoming))
 
 
@@ -101,9 +104,12 @@ class _Operation:
         send(resp, await asyncio.to_thread(self._reply, self._tracking))
 
 
-class _Script:
+class _Static:
+    def __init__(self, reply: Answering) -> None:
+        self._reply = reply
+
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        send(resp, script_reply(req))
+        send(resp, self._reply(req))
 
     on_head = on_get
 
@@ -163,11 +169,13 @@ def mount_asgi(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: 
     for path in PATHS:
         app.add_route(prefix + path, Resource(tracking, path))
     if script := tracking.settings.tracker_path:
-        app.add_route(prefix + script, _Script())
+        app.add_route(prefix + script, _Static(script_reply))
+    if document := tracking.settings.openapi_path:
+        app.add_route(prefix + document, _Static(document_reply(document)))
 
 
 def asgi_app(tracking: EventTracking, *, demo: Demo | None = None) -> ASGIApplication:
-    """An ASGI application of its own: the documented endpoints, /healthz, /readyz and /metrics; failures are as documented.
+    """An ASGI application of its own: the endpoints, /healthz, /readyz, /metrics and /docs; failures are as documented.
 
     It opens the tracker when the server starts it and closes it when the server shuts down (lifespan).
 
@@ -178,6 +186,8 @@ def asgi_app(tracking: EventTracking, *, demo: Demo | None = None) -> ASGIApplic
     app = _documented(falcon.asgi.App(middleware=[Lifespan(tracking, opens=True)]), tracking, "")
     for path, reply in OPERATIONS.items():
         app.add_route(path, _Operation(tracking, reply))
+    for path, answering in PAGES.items():
+        app.add_route(path, _Static(answering))
     if demo is not None:
         app.add_route(PAGE, AsyncPage(tracking, demo))
         app.add_route(STREAM, AsyncStream(tracking, demo))

@@ -108,8 +108,8 @@ def _shared(tracking: EventTracking, origin: str, reply: Reply) -> Steps[Reply]:
 
 def paths_of(tracking: EventTracking) -> tuple[str, ...]:
     """Every path that a mounted or wrapping tracker answers."""
-    script = tracking.settings.tracker_path
-    return (*PATHS, script) if script else PATHS
+    settings = tracking.settings
+    return (*PATHS, *(path for path in (settings.tracker_path, settings.openapi_path) if path))
 
 
 def not_allowed(path: str) -> Reply:

@@ -9,16 +9,19 @@ import falcon
 from falcon_events.contract.answers import Reply
 from falcon_events.http.bodies import Incoming
 from falcon_events.http.endpoints import not_allowed, status_reply
+from falcon_events.proxies import Proxies
 from falcon_events.senders import Sender
 
 PURPOSES = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
 """By which browsers say that nobody looks at a page yet; only the first is of a standard (Fetch, 3.7)."""
+FORWARDED_FOR = "HTTP_X_FORWARDED_FOR"
 HEADERS = (
     "HTTP_AUTHORIZATION",
     "HTTP_ORIGIN",
     "HTTP_USER_AGENT",
     "HTTP_CONTENT_ENCODING",
     "HTTP_ACCESS_CONTROL_REQUEST_METHOD",
+    FORWARDED_FOR,
     *PURPOSES,
 )
 """Every header that the core is told, under its name in a WSGI environment (RFC 3875, 4.1.18)."""
@@ -30,6 +33,7 @@ def incoming_of(
     body: bytes | None,
     headers: Mapping[str, str],
     address: str,
+    proxies: Proxies | None,
     query: Mapping[str, str | list[str]] | None = None,
 ) -> Incoming:
     """What a door has read of a request.
@@ -40,6 +44,7 @@ def incoming_of(
         body: the request's, None where it is over the limit.
         headers: at least those of HEADERS that it has, under the names there.
         address: the peer's.
+        proxies: whose word counts for the client's address; None for nobody's.
         query: the query string's parameters, where they matter.
     """
     header = headers.get
@@ -49,7 +54,7 @@ def incoming_of(
         header("HTTP_ORIGIN"),
         header("HTTP_USER_AGENT", ""),
         header(PURPOSES[0]) or header(PURPOSES[1]) or header(PURPOSES[2]) or header(PURPOSES[3]) or "",
-        address,
+        address if proxies is None else proxies.client(address, header(FORWARDED_FOR, "")),
     )
     is_preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in headers
     return Incoming(method, path, body, query or {}, sender, header("HTTP_CONTENT_ENCODING", ""), is_preflight)

@@ -1,4 +1,4 @@
-"""The standalone server in front of one store: uvicorn for ASGI, granian for WSGI."""
+"""The standalone server in front of one store: uvicorn for ASGI (`falcon-events[standard]`), granian for WSGI."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib.util import find_spec
 from multiprocessing import util
 from multiprocessing.connection import Connection, wait
 from types import FrameType
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 Interface = Literal["asgi", "wsgi"]
 
+ASGI_SERVER = ("uvicorn", "uvloop", "httptools")
 WORKERS_LOAD = "_FALCON_EVENTS_WORKERS_LOAD"
 WSGI_THREADS = 1024
 """As many requests can wait for one commit, or for the rest of their bodies; a thread that waits costs little."""
@@ -46,6 +48,19 @@ WSGI_PATIENCE_S = 2.0
 WSGI_GRACE_S = 10
 """How long requests may then still take."""
 ORPHAN_EXIT_S = 5.0
+
+
+def default_interface() -> Interface:
+    """The flavour that is served where none is asked for: ASGI where its server is installed."""
+    return "asgi" if all(map(find_spec, ASGI_SERVER)) else "wsgi"
+
+
+def check_interface(interface: Interface) -> None:
+    """Raises EventsError where the server for this flavour is not installed."""
+    if interface == "asgi" and default_interface() != "asgi":
+        raise EventsError(
+            "The interface asgi needs uvicorn: pip install 'falcon-events[standard]'. The interface wsgi needs nothing more."
+        )
 
 
 def serve(

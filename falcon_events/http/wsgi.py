@@ -11,6 +11,7 @@ from falcon_events.contract.answers import Reply
 from falcon_events.http.demo import PAGE, STREAM, Demo, Page, Stream
 from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, paths_of, unforeseen_reply
 from falcon_events.http.pages import script_reply
+from falcon_events.http.reference import PAGES, Answering, document_reply
 from falcon_events.http.replies import incoming_of, send, serialize_error
 from falcon_events.tracking import EventTracking
 
@@ -32,7 +33,7 @@ class Resource:
 
     def _answer(self, req: falcon.Request, resp: falcon.Response) -> None:
         body = _read(req, self._tracking.settings.max_body_bytes)
-        incoming = incoming_of(req.method, req.path, body, req.env, req.remote_addr or "", req.params)
+        incoming = incoming_of(req.method, req.path, body, req.env, req.remote_addr or "", self._tracking.proxies, req.params)
         send(resp, self._tracking.waiter.run(answer(self._tracking, self._endpoint, incoming)))
 
     def _refuse(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -77,7 +78,7 @@ class Direct:
             body: bytes | None = _read_whole(environ, int(length))
         else:  # let the framework make something of it
             body = _read(falcon.Request(environ), limit)
-        incoming = incoming_of("POST", path, body, environ, environ.get("REMOTE_ADDR", "127.0.0.1"))
+        incoming = incoming_of("POST", path, body, environ, environ.get("REMOTE_ADDR", "127.0.0.1"), tracking.proxies)
         return tracking.waiter.run(answer(tracking, self._endpoints[path], incoming))
 
 
@@ -90,9 +91,12 @@ class _Operation:
         send(resp, self._reply(self._tracking))
 
 
-class _Script:
+class _Static:
+    def __init__(self, reply: Answering) -> None:
+        self._reply = reply
+
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        send(resp, script_reply(req))
+        send(resp, self._reply(req))
 
     on_head = on_get
 
@@ -123,11 +127,13 @@ def mount_wsgi(app: falcon.App[Any, Any], tracking: EventTracking, prefix: str) 
     for path in PATHS:
         app.add_route(prefix + path, Resource(tracking, path))
     if script := tracking.settings.tracker_path:
-        app.add_route(prefix + script, _Script())
+        app.add_route(prefix + script, _Static(script_reply))
+    if document := tracking.settings.openapi_path:
+        app.add_route(prefix + document, _Static(document_reply(document)))
 
 
 def wsgi_app(tracking: EventTracking, *, demo: Demo | None = None) -> WSGIApplication:
-    """A WSGI application of its own: the documented endpoints, /healthz, /readyz and /metrics; failures are as documented.
+    """A WSGI application of its own: the endpoints, /healthz, /readyz, /metrics and /docs; failures are as documented.
 
     Args:
         tracking: the tracker; closing it stays the caller's business.
@@ -136,6 +142,8 @@ def wsgi_app(tracking: EventTracking, *, demo: Demo | None = None) -> WSGIApplic
     app = _documented(falcon.App(), tracking, "")
     for path, reply in OPERATIONS.items():
         app.add_route(path, _Operation(tracking, reply))
+    for path, answering in PAGES.items():
+        app.add_route(path, _Static(answering))
     if demo is not None:
         app.add_route(PAGE, Page(tracking, demo))
         app.add_route(STREAM, Stream(tracking, demo))
