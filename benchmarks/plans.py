@@ -21,6 +21,8 @@ FULL: Plan = {
     "scale": [("scale", "--events", "10000000", "--seconds", "300")],
     "memory": [("memory", "--events", "10000000", "--visitors", "1000000")],
     "size": [("size",)],
+    "deliveries": [("deliveries",)],
+    "binary": [("binary",)],
     "soak": [("soak", "--minutes", "30")],
 }
 
@@ -38,5 +40,7 @@ QUICK: Plan = {
     "scale": [("scale", "--events", "20000", "--seconds", "3", "--connections", "4")],
     "memory": [("memory", "--events", "20000", "--visitors", "2000")],
     "size": [("size", "--events", "10000")],
+    "deliveries": [("deliveries", "--events", "200", "--rounds", "1")],
+    "binary": [("binary", "--rounds", "1")],
 }
 """Without the soak, which is of no use in seconds. These figures show that the benchmarks run, and nothing else."""

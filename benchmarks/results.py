@@ -21,6 +21,8 @@ RATIOS: dict[str, tuple[str, int]] = {
     "latency": ("ratio", LOWER),
     "query": ("to_smallest", LOWER),
     "size": ("ratio", LOWER),
+    "deliveries": ("ratio", HIGHER),
+    "binary": ("ratio", LOWER),
 }
 """Of each script the figure that another machine can be compared by, and whether more or less of it is better."""
 IDENTITY = ("interface", "connections", "workers", "body", "events", "catalogue")
@@ -208,6 +210,32 @@ TABLES: list[tuple[str, str, dict[str, str]]] = [
         "Bytes on disk an event",
         "size",
         {"events": "events", "here": "bytes_per_event", "PostgreSQL": "postgresql_bytes_per_event", "ratio": "ratio"},
+    ),
+    (
+        "Webhooks",
+        "deliveries",
+        {
+            "events": "events",
+            "delivered/s": "delivered_per_second",
+            "bare posts/s": "posts_per_second",
+            "ratio": "ratio",
+            "stored/s": "alone_per_second",
+            "while delivering": "meanwhile_per_second",
+            "their ratio": "taken_ratio",
+        },
+    ),
+    (
+        "The executable, from its start to the first answer",
+        "binary",
+        {
+            "interface": "interface",
+            "executable s": "executable_s",
+            "python -m s": "python_s",
+            "ratio": "ratio",
+            "first start s": "first_s",
+            "file MB": "file_mb",
+            "unpacked MB": "unpacked_mb",
+        },
     ),
 ]
 """Title, script, and of each column its heading and where its value stands in a record."""

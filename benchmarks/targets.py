@@ -80,6 +80,11 @@ TARGETS: list[tuple[str, str, Callable[[list[Record]], Found]]] = [
     ("slowest answer at half load, ms", "≤ 250", _values("scale", "slowest_ms", "events")),
     ("resident memory of server and owner, MB", "≤ 700", _memory),
     ("bytes on disk an event ÷ PostgreSQL", "≤ 0.25", _values("size", "ratio")),
+    ("events delivered to a webhook a second ÷ bare posts", "", _values("deliveries", "ratio")),
+    ("events stored in batches while others are delivered ÷ alone", "", _values("deliveries", "taken_ratio")),
+    ("the executable: from its start to the first answer, s", "< 2", _values("binary", "executable_s", "interface")),
+    ("the same ÷ python -m falcon_events serve", "", _values("binary", "ratio", "interface")),
+    ("the executable's size, MB", "≤ 120", _values("binary", "file_mb", "interface")),
 ]
 """What is measured, the aim, and where a run's figures of it are."""
 
