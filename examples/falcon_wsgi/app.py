@@ -1,10 +1,8 @@
-"""A Falcon shop that tracks its orders.
+"""A Falcon shop (WSGI) that tracks its orders from Python and its visitors from a page.
 
-SHOP_DB=shop.duckdb granian --interface wsgi examples.falcon_shop:app --port 8000
-curl -X POST http://127.0.0.1:8000/orders -d '{"email": "ada@example.com", "value": 12.5}'
+README.md beside this file says how to start it and what to send.
 """
 
-import os
 import uuid
 
 import falcon
@@ -12,8 +10,27 @@ import falcon
 from falcon_events import EventTracking
 from falcon_events.http import mount
 
-tracking = EventTracking(os.environ.get("SHOP_DB", "shop.duckdb"))
 CUSTOMERS = 1
+PAGE = """<!doctype html>
+<html lang="en">
+<head><title>Shop</title>
+{snippet}
+</head>
+<body><h1>Shop</h1><button onclick="oct.eventT('looked closer', {{article: 'lamp'}})">A lamp</button></body>
+</html>
+"""
+
+tracking = EventTracking("events.duckdb")
+tracking.directory.ensure_list(CUSTOMERS, "Customers", account="shop")
+
+
+class Shop:
+    """What visitors see."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The page, which tracks its views by itself."""
+        resp.content_type = falcon.MEDIA_HTML
+        resp.text = PAGE.format(snippet=tracking.snippet(CUSTOMERS, url="/tracking"))
 
 
 class Orders:
@@ -22,9 +39,6 @@ class Orders:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stores a conversion for the order."""
         order = req.get_media()
-        if not any(known.list_id == CUSTOMERS for known in tracking.directory.lists()):
-            tracking.directory.create_account("shop")
-            tracking.directory.create_list("shop", "Customers", CUSTOMERS)
         number = str(uuid.uuid4())
         conversion = {"conversion-id": number, "conversion-name": "purchase", "conversion-value": order["value"]}
         tracking.track(CUSTOMERS, "conversion", email=order["email"], properties=conversion, event_id=number)
@@ -41,7 +55,7 @@ class Properties:
 
 
 app = falcon.App()
-app.req_options.default_media_type = falcon.MEDIA_JSON
+app.add_route("/", Shop())
 app.add_route("/orders", Orders())
 app.add_route("/properties", Properties())
 mount(app, tracking, prefix="/tracking")

@@ -1,0 +1,1 @@
+"""Newsletters, and what is tracked for them."""

@@ -1,0 +1,1 @@
+"""How the newsletters' table has become what it is."""

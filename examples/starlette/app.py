@@ -1,0 +1,82 @@
+"""A Starlette application whose visitors stay the same from the page view to the download.
+
+README.md beside this file says how to start it and what to send.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+
+from falcon_events import EventTracking, InvalidRequest
+from falcon_events.http import asgi_app
+
+READERS = 1
+PAGE = """<!doctype html>
+<html lang="en">
+<head><title>Papers</title>
+{snippet}
+</head>
+<body><h1>Papers</h1><a href="/papers/engines">On engines</a></body>
+</html>
+"""
+
+tracking = EventTracking("events.duckdb")
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    """Makes the list and the page at the start, and closes the tracker at the end; all of it waits, so in threads."""
+    await asyncio.to_thread(tracking.directory.ensure_list, READERS, "Readers", "papers")
+    app.state.page = PAGE.format(snippet=await asyncio.to_thread(tracking.snippet, READERS, url="/tracking"))
+    yield
+    await asyncio.to_thread(tracking.close)
+
+
+async def page(request: Request) -> Response:
+    """The page, which tracks its views by itself."""
+    return HTMLResponse(request.app.state.page)
+
+
+async def paper(request: Request) -> Response:
+    """A paper. Who has the tracker's cookie is the visitor of the page views; nobody is kept from reading by what it holds."""
+    name = request.path_params["name"]
+    if visitor := request.cookies.get("oct_uuid"):
+        with suppress(InvalidRequest):
+            await tracking.atrack(READERS, "download", uuid=visitor, properties={"paper": name})
+    return PlainTextResponse(f"All about {name}.")
+
+
+async def subscribe(request: Request) -> Response:
+    """The visitor becomes somebody: what their uuid did before is theirs from now on."""
+    form = await request.json()
+    visitor = request.cookies.get("oct_uuid")
+    tracked = await tracking.atrack(READERS, "identify", uuid=visitor, email=form.get("email"))
+    return JSONResponse({"reader": tracked.uuid, "new": tracked.identify_event_sent}, 201)
+
+
+async def properties(request: Request) -> Response:
+    """The property names of the list, by event type."""
+    return JSONResponse(await tracking.aproperties(READERS))
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """The application's own words for what tracking refuses."""
+    return JSONResponse({"error": str(error)}, 422)
+
+
+app = Starlette(
+    routes=[
+        Route("/", page),
+        Route("/papers/{name}", paper),
+        Route("/readers", subscribe, methods=["POST"]),
+        Route("/properties", properties),
+        Mount("/tracking", asgi_app(tracking)),
+    ],
+    exception_handlers={InvalidRequest: refused},
+    lifespan=lifespan,
+)
