@@ -9,6 +9,7 @@ import pytest
 
 from falcon_events import EventTracking
 from tests.harness import FLAVOURS, Client, Credentials, Served, fill_store, make_store, serving
+from tests.image import Stage, build
 
 
 @pytest.fixture(params=FLAVOURS, scope="session")
@@ -58,3 +59,12 @@ def api(flavour: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]
     credentials = make_store(db)
     with serving(db, flavour) as served:
         yield Api(served, credentials)
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """What the Dockerfile's steps make."""
+    folder = tmp_path_factory.mktemp("image")
+    for path in (folder, *folder.parents[:2]):  # pytest's own, which another user may not pass otherwise
+        path.chmod(0o755)
+    return build(Path(__file__).parents[1], folder)

@@ -27,6 +27,8 @@ EVENT = "/api/v1/event"
 EVENTS = "/api/v1/events"
 PROPERTIES = "/api/v1/website_events.properties"
 FLAVOURS = ("asgi", "wsgi")
+GRANIAN_ENDS = ("--workers-kill-timeout", "10")
+"""Without it granian can wait for ever for a worker that it has told to end, as docs/deployment.md says."""
 
 _ANSWERS = {
     EVENT: Draft202012Validator(load_schema("event.response")),
@@ -187,7 +189,7 @@ class Served:
         self.client.close()
         if self.process.poll() is None:
             self.process.send_signal(sign)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     def log(self) -> str:
         """What it has written to standard output and standard error."""
@@ -258,6 +260,11 @@ def wait_until(condition: Any, message: str, served: Served | None = None, secon
         if time.monotonic() > deadline:
             raise AssertionError(message + ("" if served is None else "\n" + served.log()))
         time.sleep(0.02)
+
+
+def wait_for_a_minutes_rest() -> None:
+    """Until no new minute is about to begin, in which a limit per minute would let one request more through."""
+    wait_until(lambda: time.time() % 60 < 45, "the minute does not end")
 
 
 def _answers(served: Served, path: str) -> bool:

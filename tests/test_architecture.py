@@ -12,9 +12,10 @@ import pytest
 
 import falcon_events
 
-PACKAGE = Path(__file__).parents[1] / "falcon_events"
+PACKAGE = Path(falcon_events.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 DATABASE = "duckdb"
+CLIENT = "httpx"
 FRAMEWORKS = {"falcon", "granian", "uvicorn"}
 
 
@@ -42,11 +43,19 @@ def test_a_module_keeps_to_its_room(path: Path) -> None:
     assert here == "http" or not FRAMEWORKS & roots
     assert here in ("http", "cli") or "http" not in inner
     assert here in ("cli", "__main__") or "cli" not in inner
+    assert here in ("client", "deliveries") or CLIENT not in roots
+    assert here == "pytest_plugin" or "pytest" not in roots
+    assert here in ("testing", "pytest_plugin") or "testing" not in inner
     allowed = {
+        "client": {"client", "contract", "errors", "link"},  # of the link what minds forks
+        "reference": {"reference", "contract"},
+        "pytest_plugin": {"testing"},
+        "plan": {"plan", "errors", "settings"},
         "contract": {"contract", "errors", "timestamps"},
         "store": {"store", "errors", "settings", "timestamps", "visitors"},
         "access": {"access", "store", "errors"},
-        "link": {"link", "store", "errors", "settings", "visitors"},
+        "deliveries": {"deliveries", "store", "errors", "settings"},
+        "link": {"link", "deliveries", "store", "errors", "settings", "visitors"},
     }
     assert inner <= allowed.get(here, inner)
 
@@ -76,6 +85,16 @@ def test_a_host_loads_no_database() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_pytest_plugin_loads_next_to_nothing() -> None:
+    """It is a part of every run of pytest in an environment that has this package."""
+    code = (
+        "import pytest, sys; before = set(sys.modules); import falcon_events.pytest_plugin; print(*sorted(sys.modules - before))"
+    )
+    code = code.replace("sys.modules - before", "sys.modules.keys() - before")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["falcon_events", "falcon_events.pytest_plugin"]
 
 
 def test_importing_the_package_loads_no_framework() -> None:

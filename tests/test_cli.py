@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import duckdb
 import pytest
 
+import falcon_events
 from falcon_events import EventTracking
 from falcon_events.cli.main import cli
 from tests.harness import command, make_store
@@ -276,14 +280,39 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[str, click.Comman
 
 @pytest.mark.parametrize(("name", "found"), [pytest.param(*pair, id=pair[0]) for pair in commands(cli)])
 def test_every_command_and_option_is_documented(name: str, found: click.Command) -> None:
-    """docs/cli.md has a section for each command that names each of its arguments and options."""
+    """docs/cli.md has a section for each command: what it does, each argument, and each option in one line with its help."""
     sections = dict(
         section.split("\n", 1) for section in DOCUMENTATION.read_text(encoding="utf-8").split("\n### ") if "\n" in section
     )
     section = sections[f"`falcon-events {name}`"]
+    assert found.help
+    assert found.help.splitlines()[0] in section
     for parameter in found.params:
-        shown = (
-            parameter.opts if isinstance(parameter, click.Option) else [parameter.make_metavar(click.Context(found)).strip("[]")]
-        )
-        for spelling in shown:
-            assert f"`{spelling}" in section, spelling
+        if isinstance(parameter, click.Option):
+            for spelling in parameter.opts:
+                (line,) = re.findall(rf"^\| [^|]*`{spelling}[ `].*$", section, re.MULTILINE)
+                assert parameter.help
+                assert parameter.help.split("  [")[0].replace("|", "\\|") in line
+        else:
+            assert f"`{parameter.make_metavar(click.Context(found))}`" in section
+
+
+def test_a_command_is_documented_once() -> None:
+    """No section of docs/cli.md comes twice."""
+    headings = re.findall(r"^### .*$", DOCUMENTATION.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(headings) == sorted(f"### `falcon-events {name}`" for name, _ in commands(cli))
+
+
+@pytest.mark.parametrize("group", [name for name, found in cli.commands.items() if isinstance(found, click.Group)])
+def test_every_group_of_commands_says_what_it_is(group: str) -> None:
+    """And so does each command, in `--help`."""
+    assert cli.commands[group].help
+    assert b"Commands:" in command(group, "--help").stdout
+
+
+def test_the_version_says_what_runs() -> None:
+    """The package, Python and DuckDB, which is what a report of an error needs."""
+    done = command("--version")
+    python, database = platform.python_version(), duckdb.__version__
+    assert done.stdout.decode() == f"falcon-events {falcon_events.__version__} (Python {python}, DuckDB {database})\n"
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -82,7 +82,7 @@ def test_a_snippet_is_printed_with_a_key_of_its_own(db: Path, filled: Credential
     done = command(*make, "--origin", SHOP, "--url", "https://e.example.com", "--data", "dnt=ignore")
     assert done.stdout.startswith(b"<script>window.oct=")
     assert b'data-dnt="ignore"' in done.stdout
-    assert done.stderr.decode() == f"a key of scope ingest was made, bound to list 94 and {SHOP}\n"
+    assert done.stderr.decode() == f"the page key, of scope ingest, is bound to list 94 and {SHOP}\n"
     key = as_json(db, "keys", "list")[-1]
     assert (key["scope"], key["origins"], key["list_ids"]) == ("ingest", [SHOP], [94])
     given = command(*make, "--key", filled.ingest)

@@ -1,39 +1,52 @@
-"""The examples run as their first lines say."""
+"""The examples: each is set up, started and asked as its README says, and its page is visited."""
 
 from __future__ import annotations
 
-import sys
+import shutil
 from pathlib import Path
 
-import httpx
+import pytest
 
-from tests.harness import free_port, running
+from tests.pages import ROOT, Walk, visit
 
-
-def test_the_falcon_shop_tracks_its_orders(tmp_path: Path) -> None:
-    """An order is a conversion in the store, which the mounted endpoint guards with its own codes."""
-    port = free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "examples.falcon_shop:app", "--port", str(port)]
-    env = {"SHOP_DB": str(tmp_path / "shop.duckdb")}
-    with running(command, tmp_path / "log", port=port, ready="/tracking/api/v1/event", env=env) as served:
-        order = httpx.post(f"{served.url}/orders", json={"email": "ada@example.com", "value": 12.5})
-        assert order.status_code == 201
-        names = ["conversion-id", "conversion-name", "conversion-value"]
-        found = httpx.get(f"{served.url}/properties").json()
-        assert found == {"conversion": names, "identify": [*names, "emailAddress"]}
-        refused = httpx.post(f"{served.url}/tracking/api/v1/event", json={"ListID": 1})
-        assert refused.json()["Errors"][0]["Code"] == 99998
+EXAMPLES = ROOT / "examples"
+ONE_PAGE = ("falcon_asgi", "falcon_wsgi", "fastapi", "flask", "starlette")
 
 
-def test_fastapis_own_sessions_are_credentials(tmp_path: Path) -> None:
-    """A session of the application tracks on the lists that the application says are the user's, and on no others."""
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "examples.fastapi_sessions:app", "--port", str(port)]
-    env = {"SESSIONS_DB": str(tmp_path / "sessions.duckdb")}
-    with running(command, tmp_path / "log", port=port, ready="/docs", env=env) as served:
-        session = httpx.post(f"{served.url}/login", params={"user": "ada"}).json()["session"]
-        event = {"SessionID": session, "event": "test", "email": "ada@example.com"}
-        url = f"{served.url}/tracking/api/v1/event"
-        assert httpx.post(url, json={**event, "ListID": 7}).status_code == 200
-        assert httpx.post(url, json={**event, "ListID": 8}).json()["Errors"][0]["Code"] == 4
-        assert httpx.post(url, json={**event, "ListID": 7, "SessionID": "x"}).status_code == 401
+def walk(name: str, folder: Path) -> Walk:
+    """Somebody who follows an example's README in a copy of its folder, where that says they should be."""
+    left = shutil.ignore_patterns(
+        "__pycache__", "*.duckdb*", "*.sqlite*", "cookies", "session", "paper"
+    )  # of somebody's own walk
+    shutil.copytree(EXAMPLES / name, folder, ignore=left, dirs_exist_ok=True)
+    assert "in this folder" in (EXAMPLES / name / "README.md").read_text()
+    return Walk(EXAMPLES / name / "README.md", folder)
+
+
+def question(walker: Walk) -> str:
+    """The README's command that asks for properties."""
+    return next(line for _, _, script in walker.blocks for line in script.splitlines() if line.endswith("/properties"))
+
+
+@pytest.mark.parametrize("name", ONE_PAGE)
+def test_an_example_does_what_its_readme_says(name: str, tmp_path: Path) -> None:
+    """Its answers are those shown, and the page that it serves tracks who visits it."""
+    walker = walk(name, tmp_path)
+    walker.prepare()
+    (server,) = walker.servers()
+    with walker.serving(server) as served:
+        assert walker.ask() >= 2
+        visit(served)
+        assert '"pageView"' in walker.run(question(walker))
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
+def test_the_django_project_does_what_its_readme_says(server: str, tmp_path: Path) -> None:
+    """Under WSGI and under ASGI: Django's sessions and models say who may track, and a newsletter's page tracks its visitors."""
+    walker = walk("django", tmp_path)
+    walker.prepare()
+    (command,) = [command for command in walker.servers() if command.startswith(server)]
+    with walker.serving(command) as served:
+        assert walker.ask() == 6
+        visit(served, "/newsletters/1")
+        assert '"pageView"' in walker.run(question(walker))

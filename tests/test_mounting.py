@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.apps.common import BROKEN, DETAIL, HELLO, NOT_FOUND, PREFIX
-from tests.harness import EVENT, PROPERTIES, Client, Credentials, Served, free_port, make_store, plain, running
+from tests.harness import EVENT, GRANIAN_ENDS, PROPERTIES, Client, Credentials, Served, free_port, make_store, plain, running
 
 ROOT = Path(__file__).parents[1]
 APPS = {
@@ -39,10 +39,11 @@ CLOSED_BY_LIFESPAN = ("falcon-asgi", "fastapi-wrapped", "starlette-wrapped")
 def server_command(server: str, app: str, port: int) -> list[str]:
     """The command that serves tests.apps.APP on a port, in one process."""
     app, at, module = f"tests.apps.{app}", str(port), [sys.executable, "-m"]
+    granian = [*module, "granian", app, "--port", at, *GRANIAN_ENDS]
     return {
         "uvicorn": [*module, "uvicorn", app, "--port", at, "--log-level", "debug"],
-        "granian-wsgi": [*module, "granian", app, "--interface", "wsgi", "--port", at, "--blocking-threads", "8"],
-        "granian-asgi": [*module, "granian", app, "--interface", "asgi", "--port", at],
+        "granian-wsgi": [*granian, "--interface", "wsgi", "--blocking-threads", "8"],
+        "granian-asgi": [*granian, "--interface", "asgi"],
         "gunicorn": [*module, "gunicorn", app, "--bind", f"127.0.0.1:{at}", "--threads", "8", "--no-control-socket"],
         "waitress": [*module, "waitress", f"--listen=127.0.0.1:{at}", "--threads=8", app],
     }[server]

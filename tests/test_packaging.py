@@ -12,13 +12,16 @@ import pytest
 from falcon_events.contract.schemas import NAMES
 from tests.harness import unmeasured_environment
 
+pytestmark = pytest.mark.checkout
 ROOT = Path(__file__).parents[1]
 USE = """
 import falcon_events, pathlib
 from falcon_events.contract.schemas import NAMES, load_schema
+from falcon_events.reference import reference
 assert pathlib.Path(falcon_events.__file__).is_relative_to({place!r}), falcon_events.__file__
 for name in NAMES:
     assert load_schema(name)["title"]
+assert len(reference.renderer().body) > 500_000 and b"rapi-doc" in reference.page("a", "b").body
 assert "tracker.js" in falcon_events.EventTracking().snippet(1, "key")
 with falcon_events.EventTracking("events.duckdb") as tracking:
     tracking.directory.create_account("acme")
@@ -68,3 +71,8 @@ def test_the_sdist_works_and_holds_the_tests(built: Path, tmp_path: Path) -> Non
     for name in ("tests/test_store.py", "benchmarks/ingest.py", "LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml"):
         assert (folder / name).exists(), name
     use(folder, tmp_path / "work")
+
+
+def test_the_list_of_bots_is_its_sources() -> None:
+    """What ships is what the tool makes of the pinned release of crawler-user-agents."""
+    subprocess.run([sys.executable, "tools/renew_bots.py", "--check"], cwd=ROOT, check=True)

@@ -30,6 +30,7 @@ def test_the_script_is_small() -> None:
     assert gzip.decompress(script().gzipped) == script().body
 
 
+@pytest.mark.checkout
 def test_the_script_is_made_of_its_source() -> None:
     """The minified file is what the pinned tool makes of the readable one."""
     subprocess.run([sys.executable, "tools/minify_tracker.py", "--check"], cwd=ROOT, check=True)
@@ -115,3 +116,11 @@ def test_a_snippet_is_safe_html_and_finds_the_endpoint() -> None:
     assert text.count('nonce="&quot;x"') == 2
     assert f'data-endpoint="{ANOTHER_HOST}/api/v1/events"' in text
     assert "data-endpoint" not in snippet(94, "key", url=ANOTHER_HOST + "/mounted")
+
+
+def test_on_the_pages_own_host_the_prefix_alone_says_where_the_script_is(tracking: EventTracking) -> None:
+    """A page that the mounted application itself serves need not know its own host; another host needs a scheme."""
+    assert 'src="/tracking/tracker.js?v=' in tracking.snippet(94, "key", url="/tracking")
+    for wrong in ("//shop.example.com", "tracking", "/a b", '/"'):
+        with pytest.raises(EventsError, match="such as /tracking"):
+            tracking.snippet(94, "key", url=wrong)

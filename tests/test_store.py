@@ -6,6 +6,7 @@ import hashlib
 import random
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -242,6 +243,27 @@ def test_an_event_id_counts_as_new_when_its_window_is_over(db: Path) -> None:
     assert [later(seconds).duplicate for seconds in (0, 9, 11, 20, 22)] == [False, True, False, True, False]
     store.close()
     assert rows(db, "select count(*), (select count(*) from event_ids) from events") == [(3, 1)]
+
+
+def test_couriers_that_ask_for_work_keep_no_query_waiting(db: Path) -> None:
+    """However many webhooks there are: while the reads of all of them take long, properties are answered."""
+    answer = threading.Event()
+
+    def clock() -> float:
+        if threading.current_thread().name.startswith(("falcon-events-reader", "falcon-events-outbox")):
+            answer.wait()  # in a read for a courier; what is read for a query asks for no time
+        return time.time()
+
+    store = Store(db, Settings(), clock=clock)
+    submit(store, new_event()).result(60)
+    works = [store.outbox.work(f"webhook-{number}", 0, 1, 1) for number in range(12)]
+    try:
+        assert list(store.properties(1).result(60)) == ["test"]
+        assert not any(work.done() for work in works)
+    finally:
+        answer.set()
+    assert [work.result(60) for work in works] == [None] * 12
+    store.close()
 
 
 def test_bindings_are_known_beyond_the_cache_and_across_openings(db: Path) -> None:

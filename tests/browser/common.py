@@ -57,7 +57,12 @@ class Browser(Chrome):
 
 @contextlib.contextmanager
 def chromium(
-    folder: Path, *, agent: str | None = PERSON, preferences: dict[str, Any] | None = None, flags: tuple[str, ...] = ()
+    folder: Path,
+    *,
+    agent: str | None = PERSON,
+    preferences: dict[str, Any] | None = None,
+    flags: tuple[str, ...] = (),
+    network_log: bool = False,
 ) -> Iterator[Browser]:
     """A browser with a profile of its own."""
     browser, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
@@ -70,7 +75,7 @@ def chromium(
         options.add_argument(f"--user-agent={agent}")
     options.add_argument(f"--user-data-dir={folder}")
     options.add_experimental_option("prefs", preferences or {})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", **({"performance": "ALL"} if network_log else {})})
     options.binary_location = browser
     driver = Browser(options, Service(driver_path))
     try:

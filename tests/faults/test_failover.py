@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events import EventTracking, StoreUnavailable
+from falcon_events.link import process
 from tests.faults.common import Clients, assert_whole, kill_owner, stopped
 from tests.harness import fill_store, is_held, make_store, owner_of, serving, wait_until
 
@@ -135,6 +136,23 @@ def test_an_owner_ends_with_its_last_client(db: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
     assert killed.returncode == -9
     wait_until(lambda: not is_held(db), "it stays")
+
+
+def test_an_owner_that_hangs_does_not_hold_a_close_up(
+    db: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """close() says in the log that it waits no longer; what was acknowledged is there, and the owner ends once it goes on."""
+    monkeypatch.setattr(process, "LEAVE_S", 0.5)
+    with EventTracking(db) as kept:
+        credentials = fill_store(kept)
+        tracking = EventTracking(db).open()
+        tracked = tracking.track(94, "kept", email="a@example.com", api_key=credentials.full)
+        with stopped(owner_of(db)):
+            tracking.close()
+            assert f"The owner of {db} has not let go of it" in caplog.text
+        assert kept.sql("select event_id::text from events where event = 'kept'").rows == [[tracked.event_id]]
+        wait_until(lambda: kept.owner().clients == [os.getpid()], "the owner does not let the closed one go")
+    assert not is_held(db)
 
 
 def test_exit_without_close_loses_nothing(db: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from falcon_events import EventTracking, RateLimited, SettingError, StoreUnavailable
 from tests.faults.common import stopped
-from tests.harness import EVENT, Client, fill_store, make_store, owner_of, serving, wait_until
+from tests.harness import EVENT, Client, fill_store, make_store, owner_of, serving, wait_for_a_minutes_rest, wait_until
 
 IDLE = 2000
 
@@ -148,6 +148,7 @@ def test_a_key_is_limited_in_all_workers_together(flavour: str, db: Path) -> Non
     credentials = make_store(db)
     env = {"FALCON_EVENTS_RATE_LIMIT_PER_KEY": "20"}
     with serving(db, flavour, "--workers", "2", env=env) as served:
+        wait_for_a_minutes_rest()
         answers = [httpx.post(served.url + EVENT, json=credentials.event(), timeout=30) for _ in range(30)]
         statuses = Counter(answer.status_code for answer in answers)
         assert statuses == {200: 20, 429: 10}
@@ -161,6 +162,7 @@ def test_an_address_is_limited(flavour: str, db: Path) -> None:
     """Without looking at what it sends, and on both endpoints together."""
     credentials = make_store(db)
     with serving(db, flavour, env={"FALCON_EVENTS_RATE_LIMIT_PER_ADDRESS": "5"}) as served:
+        wait_for_a_minutes_rest()
         with Client(base_url=served.url, timeout=30) as client:
             statuses = [client.track(APIKey="unknown").status_code for _ in range(3)]
             statuses += [client.properties(APIKey=credentials.read, ListID=94).status_code for _ in range(4)]
@@ -170,6 +172,7 @@ def test_an_address_is_limited(flavour: str, db: Path) -> None:
 def test_a_limit_counts_for_calls_with_a_key_and_not_for_trusted_ones(db: Path) -> None:
     """RateLimited says when to come again."""
     with EventTracking(db, rate_limit_per_key=2) as tracking:
+        wait_for_a_minutes_rest()
         credentials = fill_store(tracking)
         for _ in range(2):
             tracking.properties(94, api_key=credentials.full)

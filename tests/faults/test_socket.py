@@ -18,6 +18,7 @@ from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused, show_secret
 from falcon_events.link.place import find
 from falcon_events.link.place import is_held as held
+from falcon_events.store.files import FileLock
 from tests.harness import Credentials, fill_store, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -69,14 +70,19 @@ def test_everything_the_store_makes_is_its_users_alone(db: Path, tracking: Event
     assert made == {f"{db.name}{end}": 0o600 for end in ("", ".wal", ".journal-a", ".journal-b", ".lock", ".sock")}
 
 
+def let_through(path: Path) -> None:
+    """Lets every user pass the folders of the tests, which are root's own."""
+    for folder in path.parents:
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+
+
 def test_another_user_gets_nowhere(tracking: EventTracking, credentials: Credentials) -> None:
     """Not to the files, not to the socket; and not past it where somebody has opened both to everybody."""
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
     path, address = tracking.store.path, tracking.owner().socket
-    for folder in (path.parent, *path.parent.parents):
-        if not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o011)
+    let_through(path)
     interpreter = "/usr/bin/python3"
     done = subprocess.run([interpreter, "-c", STRANGER, str(path), address], capture_output=True, text=True, check=True)
     assert done.stdout == ""
@@ -84,6 +90,62 @@ def test_another_user_gets_nowhere(tracking: EventTracking, credentials: Credent
     done = subprocess.run([interpreter, "-c", STRANGER, str(path), address], capture_output=True, text=True, check=True)
     assert done.stdout in ("", "got b''\n")
     assert tracking.track(94, "test", email="a@example.com").event_id
+
+
+AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+READING = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+"""It may read this interpreter, which can be in a folder of root's own."""
+USER = """
+import sys
+from falcon_events import EventTracking
+with EventTracking(sys.argv[1]) as tracking:
+    tracking.directory.create_account("acme")
+    tracking.directory.create_list("acme", "News", 94)
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_root_may_use_the_store_of_another_users_server(db: Path) -> None:
+    """As it may the files: `sudo falcon-events stats` works beside a server that has an account of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    os.chown(db.parent, NOBODY, NOBODY)
+    let_through(db)
+    words = [*AS_NOBODY, *READING, sys.executable, "-c", USER, str(db)]
+    server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    with server:
+        assert server.stdout
+        assert server.stdout.readline() == "ready\n"
+        with EventTracking(db) as tracking:
+            assert tracking.track(94, "test", email="a@example.com").event_id
+        server.communicate()
+    assert server.returncode == 0
+    assert {path.stat().st_uid for path in db.parent.iterdir()} == {NOBODY}
+
+
+def test_who_is_never_let_in_is_told(db: Path) -> None:
+    """A process that holds the store and ends every connection is not waited for without end."""
+    lock = FileLock(db, 0)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{db}.sock")
+        listener.listen()
+        lock.publish(f"{db}.sock", b"secret")
+
+        def refuse() -> None:
+            while True:
+                try:
+                    listener.accept()[0].close()
+                except OSError:
+                    return
+
+        refusing = threading.Thread(target=refuse)
+        refusing.start()
+        with pytest.raises(StoreError, match=f"process {os.getpid()}, which does not let this one in"):
+            EventTracking(db).open()
+        listener.shutdown(socket.SHUT_RDWR)
+        refusing.join()
+    lock.release()
 
 
 @pytest.mark.parametrize(

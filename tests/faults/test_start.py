@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events import EventTracking, StoreError, StoreLocked
-from falcon_events.store.files import logs_of
+from falcon_events.store.files import log_of, logs_of
 from tests.harness import command, is_held, make_store, owner_of, plain, serving, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -37,11 +37,17 @@ with tracking.store._lock:  # no new owner comes for this process
 """
 
 
-def crashed(db: Path, events: int = EVENTS, size: int = 200_000) -> None:
-    """A store whose owner and only user died together; its log has these events, of twice this many bytes each."""
-    done = subprocess.run([sys.executable, "-c", CRASH, str(db), str(events), str(size)], cwd=ROOT, check=False)
-    assert done.returncode == -9
-    wait_until(lambda: not is_held(db), "the owner lives on")
+def crashed(db: Path, events: int = EVENTS, size: int = 100_000) -> None:
+    """A store whose owner and only user died together; its log has these events, of twice this many bytes each.
+
+    An owner that was idle for a moment has taken the log into the file: then it is all done once more.
+    """
+    while not (log := log_of(db)).exists() or log.stat().st_size < events * size:
+        for path in (db, *logs_of(db)):
+            path.unlink(missing_ok=True)
+        done = subprocess.run([sys.executable, "-c", CRASH, str(db), str(events), str(size)], cwd=ROOT, check=False)
+        assert done.returncode == -9
+        wait_until(lambda: not is_held(db), "the owner lives on")
 
 
 def contents(db: Path) -> dict[str, bytes]:

@@ -19,7 +19,18 @@ import pytest
 from falcon_events import EventTracking
 from tests.apps.common import PREFIX
 from tests.faults.common import Clients, assert_whole, kill_owner
-from tests.harness import EVENT, PROPERTIES, Credentials, Served, free_port, make_store, running, serving, wait_until
+from tests.harness import (
+    EVENT,
+    GRANIAN_ENDS,
+    PROPERTIES,
+    Credentials,
+    Served,
+    free_port,
+    make_store,
+    running,
+    serving,
+    wait_until,
+)
 
 ROOT = Path(__file__).parents[2]
 WORKERS = "3"
@@ -30,7 +41,7 @@ def commands(port: int) -> dict[str, list[str]]:
     at, module = str(port), [sys.executable, "-m"]
     bind = ["--bind", f"127.0.0.1:{at}", "--workers", WORKERS, "--no-control-socket"]
     gunicorn = [*module, "gunicorn", *bind]
-    granian = [*module, "granian", "--port", at, "--workers", WORKERS]
+    granian = [*module, "granian", "--port", at, "--workers", WORKERS, *GRANIAN_ENDS]
     uwsgi = str(Path(sys.executable).with_name("uwsgi"))
     return {
         "gunicorn-sync": [*gunicorn, "tests.apps.flask_app:wrapped"],
