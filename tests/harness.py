@@ -177,7 +177,7 @@ class Served:
     client: Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = Client(base_url=self.url, timeout=30)
+        self.client = Client(base_url=self.url, timeout=120)
 
     @property
     def url(self) -> str:
@@ -189,7 +189,7 @@ class Served:
         self.client.close()
         if self.process.poll() is None:
             self.process.send_signal(sign)
-        return self.process.wait(60)
+        return self.process.wait(240)
 
     def log(self) -> str:
         """What it has written to standard output and standard error."""
@@ -251,7 +251,7 @@ def command(*arguments: str, stdin: bytes | None = None, env: dict[str, str] | N
     )
 
 
-def wait_until(condition: Any, message: str, served: Served | None = None, seconds: float = 60) -> None:
+def wait_until(condition: Any, message: str, served: Served | None = None, seconds: float = 240) -> None:
     """Waits for a condition; the limit only ends a run that would otherwise hang."""
     deadline = time.monotonic() + seconds
     while not condition():

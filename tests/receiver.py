@@ -112,7 +112,7 @@ class Receiver:
         """The posts that were answered with success, in order."""
         return [post for post in list(self.posts) if post.status < 300]
 
-    def wait_for(self, count: int, seconds: float = 60) -> list[Post]:
+    def wait_for(self, count: int, seconds: float = 240) -> list[Post]:
         """The posts that were answered with success, once there are so many different events."""
         wait_until(
             lambda: len({post.id for post in self.taken}) >= count,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 from typing import Any
 
 from falcon_events import EventTracking
@@ -61,6 +64,14 @@ class World:
     def close(self) -> None:
         """Lets go of the store."""
         self._tracking.close()
+
+
+def run_script(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program to its end; the limit only ends one that would otherwise hang."""
+    script = folder / "script.py"
+    script.write_text(code)
+    command = [sys.executable, str(script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
 
 def name() -> str:

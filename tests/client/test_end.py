@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from falcon_events.client import AsyncClient, Client, ClientClosed, Event, EventsError
-from tests.client.common import ERRORS, World, name
+from tests.client.common import ERRORS, World, name, run_script
 from tests.client.peer import Peer, answering
 
 EXITING = """
@@ -45,7 +42,7 @@ async def cancelled():
 
 
 async def hanging():
-    await enqueue(AsyncClient(url, key, exit_s=0.5, timeout_s=60))
+    await enqueue(AsyncClient(url, key, exit_s=0.5, timeout_s=3600))
 
 
 def run():
@@ -83,13 +80,6 @@ for part in parts:
 """
 
 
-def run_script(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a program to its end."""
-    (folder / "script.py").write_text(code)
-    command = [sys.executable, str(folder / "script.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.parametrize(("how", "count"), [("forgotten", 20), ("cancelled", 20), ("child", 40), ("atexit", 20)])
 def test_what_is_left_is_sent_at_the_end_of_the_process(how: str, count: int, world: World, tmp_path: Path) -> None:
     """Of a client that nobody has any more, whose close() was cancelled, in a child, or that others use at the end."""
@@ -103,9 +93,7 @@ def test_what_is_left_is_sent_at_the_end_of_the_process(how: str, count: int, wo
 def test_the_end_of_the_process_takes_no_longer_than_it_may(tmp_path: Path) -> None:
     """Though a server takes the connection and says nothing; what is lost is in the log."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        began = time.monotonic()
         done = run_script(tmp_path, EXITING, "hanging", f"http://127.0.0.1:{server.getsockname()[1]}", "key", "x")
-        assert time.monotonic() - began < 30
     assert done.returncode == 0
     assert "20 events were not stored" in done.stderr
 
@@ -161,18 +149,18 @@ def test_a_forgotten_client_leaves_no_task_behind(world: World, caplog: pytest.L
 
 def test_close_waits_for_no_callback_longer_than_it_may(world: World) -> None:
     """An on_error that waits for whoever closes the client ends with that."""
-    closed, told = threading.Event(), threading.Event()
+    closed, told, ended = threading.Event(), threading.Event(), threading.Event()
 
     def on_error(event: Event, error: EventsError) -> None:
         told.set()
-        closed.wait(30)
+        closed.wait(600)
+        ended.set()
 
     client = Client(world.url, world.made.full, on_error=on_error)
     client.enqueue(94, "x")
     told.wait()
-    began = time.monotonic()
     client.close(0.5)
-    assert time.monotonic() - began < 20
+    assert not ended.is_set()
     closed.set()
 
 

@@ -51,15 +51,14 @@ def test_a_full_queue_is_refused_at_once(flavour: str, db: Path) -> None:
 
 def test_a_full_queue_is_not_ready_and_yet_healthy(db: Path) -> None:
     """Its owner stopped, a tracker whose queue is full refuses in the caller's own thread."""
-    with EventTracking(db, queue_events=3, commit_wait_s=30.0) as tracking:
+    with EventTracking(db, queue_events=3, commit_wait_s=600.0) as tracking:
         fill_store(tracking)
         with stopped(owner_of(db)), ThreadPoolExecutor(3) as pool:
             waiting = [pool.submit(tracking.track, 94, "test", email="a@example.com") for _ in range(3)]
             wait_until(lambda: len(tracking.store._outbox) == 3, "they do not wait")
-            began = time.monotonic()
             with pytest.raises(StoreUnavailable, match="queue is full"):
                 tracking.track(94, "test", email="a@example.com")
-            assert time.monotonic() - began < 20  # at once, not after commit_wait_s
+            assert not any(one.done() for one in waiting), "those that came before still wait"
             os.kill(owner_of(db), 18)
             assert all(one.result(60).event_id for one in waiting)
 
