@@ -13,10 +13,10 @@ from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
-from falcon_events.access.checks import checked_name, checked_rules
+from falcon_events.access.keys import NewKey, hash_of, page_key, random_key
 from falcon_events.access.origins import admits, checked_origin, joint_origins
 from falcon_events.access.protocol import Credential, Principal, Scope
-from falcon_events.access.secrecy import NewKey, hash_of, page_key, random_key
+from falcon_events.access.validation import checked_name, checked_rules
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
 from falcon_events.store.rights import Account, Changes, EventList, Grant, Key, ListRules, Snapshot
 
