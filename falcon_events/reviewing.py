@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from falcon_events.admin.metrics import OFF_PLAN
 from falcon_events.contract.event import EventRequest
 from falcon_events.errors import Failure, InvalidRequest
 from falcon_events.hooks.before import BeforeStore
-from falcon_events.metrics import OFF_PLAN
 from falcon_events.senders import Sender
 from falcon_events.waiting import Steps
 

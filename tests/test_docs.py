@@ -15,8 +15,8 @@ import falcon_events
 import falcon_events.http
 from falcon_events import EventTracking
 from falcon_events.access.directory import Directory
-from falcon_events.administration import Administration
-from falcon_events.delivering import Delivering
+from falcon_events.admin.store import Administration
+from falcon_events.admin.webhooks import Delivering
 from falcon_events.settings import PREFIX, Settings
 from tests.blocks import PAGES
 from tools import docs

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
+from falcon_events.admin.metrics import exposition
 from falcon_events.link.link import Link
-from falcon_events.metrics import exposition
 from falcon_events.store.personal import Erased, PersonalData, StoredEvent, person_of
 from falcon_events.store.records import EVERYTHING, Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
 

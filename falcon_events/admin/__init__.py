@@ -1,0 +1,1 @@
+"""Administration of a store: its data, its webhooks, its metrics."""
