@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[1]
 USE = """
 import falcon_events, pathlib
 from falcon_events.contract.schemas import NAMES, load_schema
-from falcon_events.reference import reference
+from falcon_events.assets import openapi_page
 assert pathlib.Path(falcon_events.__file__).is_relative_to({place!r}), falcon_events.__file__
 for name in NAMES:
     assert load_schema(name)["title"]
-assert len(reference.renderer().body) > 500_000 and b"rapi-doc" in reference.page("a", "b").body
+assert len(openapi_page.renderer().body) > 500_000 and b"rapi-doc" in openapi_page.page("a", "b").body
 assert "tracker.js" in falcon_events.EventTracking().snippet(1, "key")
 with falcon_events.EventTracking("events.duckdb") as tracking:
     tracking.directory.create_account("acme")

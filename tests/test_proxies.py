@@ -22,8 +22,8 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from falcon_events.browser.script import script
-from falcon_events.browser.snippet import snippet
+from falcon_events.assets.snippet import snippet
+from falcon_events.assets.tracker import script
 from tests.conftest import Api
 from tests.harness import (
     EVENT,

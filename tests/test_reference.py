@@ -18,9 +18,9 @@ from fastapi import FastAPI
 
 import falcon_events
 from falcon_events import EventTracking, SettingError
+from falcon_events.assets.openapi_page import RENDERER, renderer
 from falcon_events.contract.openapi import openapi_document
 from falcon_events.http import ASGIMiddleware, asgi_app, mount
-from falcon_events.reference.reference import RENDERER, renderer
 from tests.conftest import Api
 from tests.harness import EVENT
 from tools.write_openapi import FILE, text, write_site

@@ -13,8 +13,8 @@ import falcon.testing
 import pytest
 
 from falcon_events import EventsError, EventTracking, NotFound, SettingError
-from falcon_events.browser.script import script
-from falcon_events.browser.snippet import snippet
+from falcon_events.assets.snippet import snippet
+from falcon_events.assets.tracker import script
 from falcon_events.http import ASGIMiddleware, WSGIMiddleware, mount
 from tests.conftest import Api
 from tests.harness import Credentials, make_store, serving

@@ -1,4 +1,4 @@
-"""Makes falcon_events/browser/tracker.min.js of tracker.js, with a pinned release of esbuild: `python tools/minify_tracker.py`.
+"""Makes falcon_events/assets/tracker.min.js of tracker.js, with a pinned release of esbuild: `python tools/minify_tracker.py`.
 
 With --check nothing is written; the exit code says whether the file is what would be written.
 """
@@ -26,7 +26,7 @@ SHA512 = {
     "darwin-x64": "uq6suIWYP37qzGddBKPw5QEQPi6HiLGsO7UmkpfyaYNQ3D+rN6w6WfwH+nuqcGXWvawGwxOEroO4YGnFh95azw==",
     "darwin-arm64": "n4KqkOQrraxHJcgjM1RvwbigfQKIKJVpM7xp+KsxiyUSrRdIXnt73VhrPAx0fV44hgfmIVKjxMN9J1t5jySVkw==",
 }
-FOLDER = Path(__file__).parents[1] / "falcon_events" / "browser"
+FOLDER = Path(__file__).parents[1] / "falcon_events" / "assets"
 SOURCE, SMALL = FOLDER / "tracker.js", FOLDER / "tracker.min.js"
 
 

@@ -11,8 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from falcon_events.assets import openapi_page
 from falcon_events.contract.openapi import openapi_document
-from falcon_events.reference import reference
 
 FILE = Path(__file__).parents[1] / "docs" / "openapi.json"
 SERVER = "http://127.0.0.1:8080"
@@ -28,9 +28,9 @@ def write_site(folder: Path) -> None:
     """Writes the reference as static files."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "openapi.json").write_text(text())
-    (folder / "index.html").write_bytes(reference.page("openapi.json", reference.RENDERER, with_server=False).body)
-    for name in (reference.RENDERER, "rapidoc.LICENSE.txt"):
-        shutil.copy(Path(reference.__file__).parent / name, folder / name)
+    (folder / "index.html").write_bytes(openapi_page.page("openapi.json", openapi_page.RENDERER, with_server=False).body)
+    for name in (openapi_page.RENDERER, "rapidoc.LICENSE.txt"):
+        shutil.copy(Path(openapi_page.__file__).parent / name, folder / name)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from falcon_events.browser.snippet import OPTIONS
+from falcon_events.assets.snippet import OPTIONS
 from falcon_events.cli.common import LIST_ID, db_option, require_list, tracking_of
 
 

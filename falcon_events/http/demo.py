@@ -16,7 +16,7 @@ import falcon.asgi
 import msgspec
 from falcon.asgi import SSEvent
 
-from falcon_events.browser.snippet import snippet
+from falcon_events.assets.snippet import snippet
 from falcon_events.contract.answers import Reply
 from falcon_events.errors import EventsError
 from falcon_events.http.replies import send
@@ -125,7 +125,7 @@ def page_reply(tracking: EventTracking, demo: Demo) -> Reply:
         "LIVE": snippet(demo.list_id, demo.key, path=path, nonce=nonce),
         "STREAM": STREAM,
     }
-    text = files("falcon_events.browser").joinpath("demo.html").read_text("utf-8")
+    text = files("falcon_events.assets").joinpath("demo.html").read_text("utf-8")
     for name, value in filled.items():
         text = text.replace("{{" + name + "}}", str(value))
     headers = (

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import falcon
 
-from falcon_events.browser.script import script
+from falcon_events.assets.tracker import script
 from falcon_events.contract.answers import Reply
 
 FOREVER = "public, max-age=31536000, immutable"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from urllib.parse import urlsplit
 
-from falcon_events.browser.script import script
+from falcon_events.assets.tracker import script
 from falcon_events.errors import EventsError
 
 METHODS = ("eventP", "eventI", "eventT", "eventC", "reset", "optOut", "optIn")

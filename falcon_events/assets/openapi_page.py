@@ -70,7 +70,7 @@ def page(document_url: str, renderer_url: str, *, with_server: bool = True) -> A
         renderer_url: that of the renderer's file.
         with_server: whether the API is served beside the page.
     """
-    text = files(__package__).joinpath("page.html").read_text()
+    text = files(__package__).joinpath("openapi_page.html").read_text()
     script = f"<script>{_SCRIPT}</script>" if with_server else ""
     for name, value in (("{document}", document_url), ("{renderer}", renderer_url), ("{script}", script)):
         text = text.replace(name, value)

@@ -1,1 +1,0 @@
-"""The API's reference for people: a page that renders the OpenAPI document, with everything it needs beside it."""
