@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from falcon_events import EventTracking
-from falcon_events.cli import lines as reading
+from falcon_events.cli import ndjson as reading
 from tests.harness import command, make_store, plain, wait_until
 
 LIST = 94

@@ -9,17 +9,17 @@ from typing import NoReturn
 import click
 
 import falcon_events
+from falcon_events.cli.accounts import accounts, keys, lists, sessions
 from falcon_events.cli.common import visible
-from falcon_events.cli.exporting import export
-from falcon_events.cli.importing import import_
-from falcon_events.cli.maintain import backup, compact, doctor, owner, sql
-from falcon_events.cli.manage import accounts, keys, lists, sessions
-from falcon_events.cli.pages import snippet
+from falcon_events.cli.export import export
+from falcon_events.cli.import_ import import_
+from falcon_events.cli.maintenance import backup, compact, doctor, owner, sql
 from falcon_events.cli.persons import erase
-from falcon_events.cli.planning import plan
-from falcon_events.cli.query import properties, stats
+from falcon_events.cli.plan import plan
 from falcon_events.cli.serve import serve
 from falcon_events.cli.service import health, install_service
+from falcon_events.cli.snippet import snippet
+from falcon_events.cli.stats import properties, stats
 from falcon_events.cli.webhooks import deliveries, webhooks
 from falcon_events.errors import EventsError
 
