@@ -10,9 +10,9 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("falcon_events.client needs httpx: pip install 'falcon-events[client]'") from error
 
-from falcon_events.client.asynchronous import AsyncClient
+from falcon_events.client.async_client import AsyncClient
 from falcon_events.client.events import Event
-from falcon_events.client.synchronous import Client
+from falcon_events.client.sync_client import Client
 from falcon_events.contract.answers import Tracked
 from falcon_events.errors import (
     ClientClosed,

@@ -12,8 +12,8 @@ import httpcore  # noqa: F401
 import httpx
 
 from falcon_events.client.answers import Answer
-from falcon_events.client.exchange import Send
 from falcon_events.client.options import checked_key, checked_url
+from falcon_events.client.retries import Send
 from falcon_events.errors import NoAnswer
 from falcon_events.link.process import unforked
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from falcon_events.client import Event, NoAnswer, RateLimited, StoreUnavailable
-from falcon_events.client import exchange as exchanges
+from falcon_events.client import retries as exchanges
 from falcon_events.client.answers import Answer
 from falcon_events.client.events import Queued
 from tests.client.common import ERRORS

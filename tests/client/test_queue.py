@@ -25,7 +25,7 @@ from falcon_events.client import (
     QueueFull,
     RequestRefused,
 )
-from falcon_events.client.delivery import Delivery
+from falcon_events.client.batch_sender import Delivery
 from tests.client.common import ERRORS, Caller, World, name, run_script
 from tests.client.peer import Peer, answering, cut_answer, lose_answer, lose_request
 from tests.harness import free_port, make_store, serving, wait_until

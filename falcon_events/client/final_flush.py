@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from falcon_events.client.answers import Answer
 from falcon_events.client.connection import Connection
 from falcon_events.client.events import Queued
-from falcon_events.client.exchange import Pause, Send, Steps, drive
+from falcon_events.client.retries import Pause, Send, Steps, drive
 from falcon_events.errors import NoAnswer
 
 

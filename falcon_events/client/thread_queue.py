@@ -8,13 +8,13 @@ import time
 from collections.abc import Sequence
 
 from falcon_events.client.answers import Answer
+from falcon_events.client.batch_sender import Delivery
 from falcon_events.client.connection import Connection
-from falcon_events.client.delivery import Delivery
-from falcon_events.client.ending import send_rest
 from falcon_events.client.events import Event, Queued
-from falcon_events.client.exchange import Send, drive
+from falcon_events.client.final_flush import send_rest
 from falcon_events.client.options import Options
-from falcon_events.client.outgoing import CLOSED, OnError, Outgoing, logger, tell
+from falcon_events.client.queue import CLOSED, OnError, Outgoing, logger, tell
+from falcon_events.client.retries import Send, drive
 from falcon_events.errors import ClientClosed, EventsError, NoAnswer, QueueFull
 from falcon_events.link.process import keep, let_go, mind
 

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from falcon_events.client import exchange
+from falcon_events.client import retries
 from falcon_events.client.answers import Answer
-from falcon_events.client.background import Background
 from falcon_events.client.connection import Connection
 from falcon_events.client.events import Event, Queued, at_present, batches, made
-from falcon_events.client.exchange import Pause, Send, Steps
 from falcon_events.client.options import Options
-from falcon_events.client.outgoing import CLOSED, OnError, checked_on_error
+from falcon_events.client.queue import CLOSED, OnError, checked_on_error
+from falcon_events.client.retries import Pause, Send, Steps
+from falcon_events.client.thread_queue import Background
 from falcon_events.contract.answers import Tracked
 from falcon_events.errors import ClientClosed, NoAnswer, RequestRefused
 
@@ -105,7 +105,7 @@ class Client:
             ClientClosed: close() was called.
         """
         queued = Queued(made(locals()), time.monotonic())
-        return self._run(exchange.track(queued, self._options.retry_s))
+        return self._run(retries.track(queued, self._options.retry_s))
 
     def track_many(self, events: Iterable[Event]) -> Iterator[Tracked | RequestRefused]:
         """Stores many events, up to 1,000 in one request; sends them as one iterates over the answers, and not before.
@@ -121,7 +121,7 @@ class Client:
             EventsError: as track() does, where the reason is none of the events.
         """
         for part in batches(events):
-            yield from self._run(exchange.track_batch(part, self._options.retry_s))
+            yield from self._run(retries.track_batch(part, self._options.retry_s))
 
     def properties(self, list_id: int | str) -> dict[str, list[str]]:
         """The names of the properties ever seen on a list, by event type, both in ascending code-point order.
@@ -133,7 +133,7 @@ class Client:
             InvalidRequest: the list is not to be found.
             NotAuthenticated, NotAllowed, RateLimited, StoreUnavailable, NoAnswer, ClientClosed: as with track().
         """
-        return self._run(exchange.list_properties(list_id, self._options.retry_s))
+        return self._run(retries.list_properties(list_id, self._options.retry_s))
 
     def enqueue(
         self,
@@ -204,7 +204,7 @@ class Client:
         self._connection.close()
 
     def _run(self, steps: Steps[T]) -> T:
-        return exchange.drive(steps, self._ask, self._rest)
+        return retries.drive(steps, self._ask, self._rest)
 
     def _ask(self, send: Send) -> Answer | NoAnswer:
         if self._connection.closed.is_set():

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from falcon_events.client import exchange
+from falcon_events.client import retries
 from falcon_events.client.answers import Answer
+from falcon_events.client.async_queue import Tasks
 from falcon_events.client.connection import AsyncConnection, Connection
 from falcon_events.client.events import Event, Queued, at_present, batches, made
-from falcon_events.client.exchange import Pause, Send, Steps
 from falcon_events.client.options import Options
-from falcon_events.client.outgoing import CLOSED, OnError, checked_on_error
-from falcon_events.client.tasks import Tasks
+from falcon_events.client.queue import CLOSED, OnError, checked_on_error
+from falcon_events.client.retries import Pause, Send, Steps
 from falcon_events.contract.answers import Tracked
 from falcon_events.errors import ClientClosed, NoAnswer, RequestRefused
 
@@ -86,17 +86,17 @@ class AsyncClient:
     ) -> Tracked:
         """Stores an event; returns once the server has committed it. See Client.track()."""
         queued = Queued(made(locals()), time.monotonic())
-        return await self._run(exchange.track(queued, self._options.retry_s))
+        return await self._run(retries.track(queued, self._options.retry_s))
 
     async def track_many(self, events: Iterable[Event]) -> AsyncIterator[Tracked | RequestRefused]:
         """Stores many events, up to 1,000 in one request; yields what became of each, in order. See Client.track_many()."""
         for part in batches(events):
-            for result in await self._run(exchange.track_batch(part, self._options.retry_s)):
+            for result in await self._run(retries.track_batch(part, self._options.retry_s)):
                 yield result
 
     async def properties(self, list_id: int | str) -> dict[str, list[str]]:
         """The names of the properties ever seen on a list, by event type. See Client.properties()."""
-        return await self._run(exchange.list_properties(list_id, self._options.retry_s))
+        return await self._run(retries.list_properties(list_id, self._options.retry_s))
 
     async def enqueue(
         self,
@@ -140,7 +140,7 @@ class AsyncClient:
                 await self._connection.close()
 
     async def _run(self, steps: Steps[T]) -> T:
-        return await exchange.adrive(steps, self._ask, self._rest)
+        return await retries.adrive(steps, self._ask, self._rest)
 
     async def _ask(self, send: Send) -> Answer | NoAnswer:
         if self._closed:

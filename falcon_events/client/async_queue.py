@@ -7,14 +7,14 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 
-from falcon_events.client.background import FAILED_PAUSE_S, UNSENT
+from falcon_events.client.batch_sender import Delivery
 from falcon_events.client.connection import AsyncConnection, Connection
-from falcon_events.client.delivery import Delivery
-from falcon_events.client.ending import send_rest
 from falcon_events.client.events import Event, Queued
-from falcon_events.client.exchange import Pause, adrive
+from falcon_events.client.final_flush import send_rest
 from falcon_events.client.options import Options
-from falcon_events.client.outgoing import CLOSED, OnError, Outgoing, logger, tell
+from falcon_events.client.queue import CLOSED, OnError, Outgoing, logger, tell
+from falcon_events.client.retries import Pause, adrive
+from falcon_events.client.thread_queue import FAILED_PAUSE_S, UNSENT
 from falcon_events.errors import ClientClosed, EventsError, QueueFull
 from falcon_events.link.process import keep, let_go, mind
 
