@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from falcon_events.access.protocol import Access, Credential, Principal, Scope
-    from falcon_events.contract.answers import Tracked
+    from falcon_events.contract.replies import Tracked
     from falcon_events.errors import (
         AlreadyExists,
         EventDropped,
@@ -75,7 +75,7 @@ _MODULES = {
         "Principal",
         "Scope",
     ),
-    "falcon_events.contract.answers": ("Tracked",),
+    "falcon_events.contract.replies": ("Tracked",),
     "falcon_events.errors": (
         "AlreadyExists",
         "EventDropped",

@@ -11,10 +11,9 @@ from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Principal
 from falcon_events.addresses import Addresses
 from falcon_events.bots import not_a_visitor
-from falcon_events.contract.answers import Tracked
-from falcon_events.contract.batch import EnvelopedEvents, Events, LooseEvents, read_envelope
-from falcon_events.contract.event import EventContract, EventRequest
-from falcon_events.contract.plain import PlainEvents
+from falcon_events.contract.event import EventContract, EventRequest, PlainEvents
+from falcon_events.contract.events import EnvelopedEvents, Events, LooseEvents, read_envelope
+from falcon_events.contract.replies import Tracked
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import EventsError, Failure, InvalidRequest, RequestRefused, StoreUnavailable
 from falcon_events.gate import Gate

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from falcon_events.contract.answers import Tracked
 from falcon_events.contract.event import EventRequest
+from falcon_events.contract.replies import Tracked
 from falcon_events.link.link import Link
 from falcon_events.rules import ruled
 from falcon_events.store.records import NewEvent

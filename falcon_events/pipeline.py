@@ -13,7 +13,10 @@ from falcon_events.access.protocol import Access, Principal
 from falcon_events.addresses import Addresses
 from falcon_events.batches import Batches
 from falcon_events.bots import not_a_visitor
-from falcon_events.contract.answers import (
+from falcon_events.contract.body import Params, read_body
+from falcon_events.contract.event import EventContract, EventRequest, PlainEvents
+from falcon_events.contract.properties import check_properties_request, list_not_found
+from falcon_events.contract.replies import (
     Reply,
     Tracked,
     common_reply,
@@ -22,10 +25,6 @@ from falcon_events.contract.answers import (
     properties_reply,
     refusal_reply,
 )
-from falcon_events.contract.body import Params, read_body
-from falcon_events.contract.event import EventContract, EventRequest
-from falcon_events.contract.plain import PlainEvents
-from falcon_events.contract.properties import check_properties_request, list_not_found
 from falcon_events.errors import (
     Failure,
     InvalidRequest,

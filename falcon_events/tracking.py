@@ -14,8 +14,8 @@ from falcon_events.access.protocol import Access
 from falcon_events.admin.store import Administration
 from falcon_events.admin.webhooks import Delivering
 from falcon_events.assets.snippet import snippet
-from falcon_events.contract.answers import Tracked
 from falcon_events.contract.body import write_body
+from falcon_events.contract.replies import Tracked
 from falcon_events.errors import EventsError, RequestRefused
 from falcon_events.hooks.after import AfterCommit, AfterHook
 from falcon_events.hooks.before import BeforeHook, hooks_of

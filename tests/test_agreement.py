@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from falcon_events import EventTracking, InvalidRequest, RequestRefused
-from falcon_events.contract.batch import read_envelope
 from falcon_events.contract.body import MAX_DEPTH, PARAMETERS, read_body
 from falcon_events.contract.event import WHITE_SPACE, EventContract
+from falcon_events.contract.events import read_envelope
 from falcon_events.contract.properties import check_properties_request
 from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.link.link import Link

@@ -13,7 +13,7 @@ except ModuleNotFoundError as error:
 from falcon_events.client.async_client import AsyncClient
 from falcon_events.client.events import Event
 from falcon_events.client.sync_client import Client
-from falcon_events.contract.answers import Tracked
+from falcon_events.contract.replies import Tracked
 from falcon_events.errors import (
     ClientClosed,
     EventsError,

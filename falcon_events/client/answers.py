@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from falcon_events.client.events import Queued
-from falcon_events.contract.answers import Tracked
+from falcon_events.contract.replies import Tracked
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import (
     EventsError,

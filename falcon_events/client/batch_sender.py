@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from falcon_events.client.answers import Answer, is_divisible, is_passing, is_suspicious, results
 from falcon_events.client.events import Queued, batch
 from falcon_events.client.retries import EVENTS, Patience, Steps, request
-from falcon_events.contract.answers import Tracked
+from falcon_events.contract.replies import Tracked
 from falcon_events.errors import EventsError, NoAnswer, RequestRefused
 
 MOST_PAUSE_S = 30.0

@@ -16,7 +16,7 @@ import msgspec
 
 from falcon_events.client.answers import Answer, is_divisible, is_passing, properties, results, tracked
 from falcon_events.client.events import Queued, batch
-from falcon_events.contract.answers import Tracked
+from falcon_events.contract.replies import Tracked
 from falcon_events.errors import EventsError, InvalidRequest, NoAnswer, RateLimited, RequestRefused, StoreUnavailable
 
 T = TypeVar("T")

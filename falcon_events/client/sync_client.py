@@ -15,7 +15,7 @@ from falcon_events.client.options import Options
 from falcon_events.client.queue import CLOSED, OnError, checked_on_error
 from falcon_events.client.retries import Pause, Send, Steps
 from falcon_events.client.thread_queue import Background
-from falcon_events.contract.answers import Tracked
+from falcon_events.contract.replies import Tracked
 from falcon_events.errors import ClientClosed, NoAnswer, RequestRefused
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from falcon_events.contract.answers import Reply
+from falcon_events.contract.replies import Reply
 from falcon_events.http.demo import PAGE, STREAM, AsyncPage, AsyncStream, Demo
 from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, paths_of, unforeseen_reply
 from falcon_events.http.pages import script_reply

@@ -17,7 +17,7 @@ import msgspec
 from falcon.asgi import SSEvent
 
 from falcon_events.assets.snippet import snippet
-from falcon_events.contract.answers import Reply
+from falcon_events.contract.replies import Reply
 from falcon_events.errors import EventsError
 from falcon_events.http.replies import send
 from falcon_events.store.personal import StoredEvent

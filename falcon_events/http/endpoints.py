@@ -10,8 +10,8 @@ import jsonschema  # noqa: F401  a server judges requests: this is loaded with i
 import msgspec
 
 from falcon_events.admin.metrics import CONTENT_TYPE
-from falcon_events.contract.answers import Reply, common_reply, errors_reply, refusal_reply
 from falcon_events.contract.body import unreadable
+from falcon_events.contract.replies import Reply, common_reply, errors_reply, refusal_reply
 from falcon_events.errors import EventsError, Failure, RequestRefused, StoreUnavailable
 from falcon_events.gate import WRONG_ORIGIN
 from falcon_events.http.bodies import Incoming, inflated

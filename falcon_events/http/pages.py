@@ -7,7 +7,7 @@ from typing import Protocol
 import falcon
 
 from falcon_events.assets.tracker import script
-from falcon_events.contract.answers import Reply
+from falcon_events.contract.replies import Reply
 
 FOREVER = "public, max-age=31536000, immutable"
 """For an address that names the content: the snippet's has ?v=."""

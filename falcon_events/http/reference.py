@@ -7,7 +7,7 @@ from collections.abc import Callable
 import falcon
 
 from falcon_events.assets.openapi_page import POLICY, RENDERER, document, page, renderer
-from falcon_events.contract.answers import Reply
+from falcon_events.contract.replies import Reply
 from falcon_events.http.pages import A_DAY, FOREVER, static_reply
 
 DOCUMENT = "/openapi.json"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import falcon
 
-from falcon_events.contract.answers import Reply
+from falcon_events.contract.replies import Reply
 from falcon_events.http.bodies import Incoming
 from falcon_events.http.endpoints import not_allowed, status_reply
 from falcon_events.proxies import Proxies

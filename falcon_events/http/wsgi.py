@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import falcon
 
-from falcon_events.contract.answers import Reply
+from falcon_events.contract.replies import Reply
 from falcon_events.http.demo import PAGE, STREAM, Demo, Page, Stream
 from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, paths_of, unforeseen_reply
 from falcon_events.http.pages import script_reply
