@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from falcon_events import EventTracking
-from falcon_events.link.place import find
+from falcon_events.files.lockfile import find
 from falcon_events.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]

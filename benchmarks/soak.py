@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import duckdb
 
 from benchmarks.common import ROOT, Report, describe, fail, free_port, make_store, positive, workplace
+from falcon_events.files.lockfile import find, is_held
 from falcon_events.http.endpoints import EVENT
-from falcon_events.link.place import find, is_held
 
 LIST_ID = 1
 DISK_MB = 768

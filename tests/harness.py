@@ -21,7 +21,7 @@ from jsonschema import Draft202012Validator
 
 from falcon_events import EventTracking
 from falcon_events.contract.schemas import load_schema
-from falcon_events.link import place
+from falcon_events.files import lockfile
 
 EVENT = "/api/v1/event"
 EVENTS = "/api/v1/events"
@@ -129,7 +129,7 @@ def owner_of(db: Path) -> int:
 
 def is_held(db: Path) -> bool:
     """Whether a process holds the store."""
-    return place.is_held(db)
+    return lockfile.is_held(db)
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ import click
 
 from falcon_events.cli.common import cells_as_text, db_option, json_option, print_json, print_table, tracking_of
 from falcon_events.errors import EventsError
-from falcon_events.link.doctor import examine
-from falcon_events.link.place import find, is_held
+from falcon_events.files.doctor import examine
+from falcon_events.files.lockfile import find, is_held
 
 
 @click.command()

@@ -14,14 +14,14 @@ from pathlib import Path
 import msgspec
 
 from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
+from falcon_events.files.lockfile import find, holder, is_held
+from falcon_events.files.paths import check_access
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused, check_user, show_secret
 from falcon_events.link.messages import PROTOCOL, Hello, Welcome
-from falcon_events.link.place import find, holder, is_held
 from falcon_events.link.process import unforked
 from falcon_events.link.starting import start_owner
 from falcon_events.settings import Settings
-from falcon_events.store.files import check_access
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import msgspec
 
 import falcon_events.errors
 from falcon_events.errors import EventsError, StoreError, StoreLocked
-from falcon_events.link.place import lock_path
+from falcon_events.files.lockfile import lock_path
 from falcon_events.link.process import unforked
 from falcon_events.settings import Settings
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import duckdb
 
+from falcon_events.files.lockfile import lock_path
+from falcon_events.files.paths import logs_of
 from falcon_events.store import catalogue
 from falcon_events.store.applying import refused_of
-from falcon_events.store.files import logs_of
 from falcon_events.store.records import Check
 
 SCANNED = (
@@ -45,7 +46,7 @@ def check(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Check]:
 
 def _files(path: Path) -> list[Check]:
     found = []
-    for file in (path, *logs_of(path), refused_of(path), path.with_name(path.name + ".lock")):
+    for file in (path, *logs_of(path), refused_of(path), lock_path(path)):
         if not file.exists():
             continue
         mode = stat.S_IMODE(file.stat().st_mode)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from falcon_events.errors import StoreError
-from falcon_events.store.files import journals_of, sync
+from falcon_events.files.paths import journals_of, sync
 
 logger = logging.getLogger(__name__)
 

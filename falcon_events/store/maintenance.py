@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from falcon_events.errors import EventsError
-from falcon_events.store.files import sync
+from falcon_events.files.paths import sync
 from falcon_events.store.layout import compress_properties
 from falcon_events.store.opening import STORAGE_VERSION
 from falcon_events.store.records import Table

@@ -8,7 +8,7 @@ import duckdb
 import msgspec
 
 from falcon_events.errors import EventsError, NotFound
-from falcon_events.store.files import logs_of
+from falcon_events.files.paths import logs_of
 from falcon_events.store.maintenance import quoted
 from falcon_events.store.records import DroppedCount, Selection, Stats, TypeCount
 from falcon_events.timestamps import format_timestamp

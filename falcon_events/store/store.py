@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 import duckdb
 
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
+from falcon_events.files.lockfile import FileLock
+from falcon_events.files.paths import log_of, sync
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue, checking, maintenance, persons, reads, shown
-from falcon_events.store.files import FileLock, log_of, sync
 from falcon_events.store.intake import Intake
 from falcon_events.store.opening import open_database
 from falcon_events.store.outbox import Outbox

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from falcon_events import EventTracking
-from falcon_events.store.files import journals_of
+from falcon_events.files.paths import journals_of
 from tests.faults.common import Clients, assert_whole
 from tests.harness import fill_store, is_held, make_store, owner_of, plain, serving, wait_until
 

@@ -89,7 +89,7 @@ def test_a_child_that_never_uses_its_tracker_keeps_nothing_open(db: Path) -> Non
     code = f"""
 import os, subprocess, sys, time
 from falcon_events import EventTracking
-from falcon_events.link.place import is_held
+from falcon_events.files.lockfile import is_held
 from pathlib import Path
 tracking = EventTracking({str(db)!r}).open()
 child = os.fork()

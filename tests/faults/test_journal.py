@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events import EventTracking, StoreError
-from falcon_events.store.files import journals_of, logs_of
+from falcon_events.files.paths import journals_of, logs_of
 from tests.faults.common import Clients, assert_whole
 from tests.harness import fill_store, is_held, make_store, serving, wait_until
 
@@ -131,7 +131,7 @@ CRASH = """
 import os, sys
 from pathlib import Path
 from falcon_events import EventTracking
-from falcon_events.link.place import holder
+from falcon_events.files.lockfile import holder
 
 db = Path(sys.argv[1])
 tracking = EventTracking(db).open()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events import EventTracking, StoreError, StoreLocked
-from falcon_events.store.files import log_of, logs_of
+from falcon_events.files.paths import log_of, logs_of
 from tests.harness import command, is_held, make_store, owner_of, plain, serving, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ CRASH = """
 import os, sys
 from pathlib import Path
 from falcon_events import EventTracking
-from falcon_events.link.place import holder
+from falcon_events.files.lockfile import holder
 from tests.harness import fill_store
 
 db, events, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from falcon_events.link.place import find, lock_path
+from falcon_events.files.lockfile import find, lock_path
 from falcon_events.store.records import Check
 
 

@@ -1,73 +1,15 @@
-"""The store's file and the lock beside it, as the system sees them; no database."""
+"""A store's file and the logs beside it: their paths, and what the system says of them."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from pathlib import Path
 
-from falcon_events.errors import StoreError, StoreLocked, StoreMissing
+from falcon_events.errors import StoreError, StoreMissing
 
 WRITABLE = "Make its folder writable for this user, or give another path."
-
-
-class FileLock:
-    """Holds `<database>.lock`, so that one tracker at a time uses a file; also within one process.
-
-    Args:
-        path: the database's path.
-        wait_s: how long to wait for another holder to let go, in seconds.
-        descriptor: of the lock file, where the caller has opened it.
-
-    Raises:
-        StoreLocked: it did not.
-        StoreError: the lock file cannot be made.
-    """
-
-    def __init__(self, path: Path, wait_s: float, descriptor: int | None = None) -> None:
-        self._path = path
-        self._descriptor = self._open() if descriptor is None else descriptor
-        deadline = time.monotonic() + wait_s
-        try:
-            while not self._take():
-                if time.monotonic() >= deadline:
-                    raise StoreLocked(str(path), self._holder())
-                time.sleep(0.02)
-        except BaseException:
-            os.close(self._descriptor)
-            raise
-        self._write(str(os.getpid()))
-
-    def publish(self, address: str, secret: bytes) -> None:
-        """Writes down where this process listens, and what whoever connects has to know: only this user can read it."""
-        self._write(f"{os.getpid()}\n{address}\n{secret.hex()}\n")
-
-    def release(self) -> None:
-        """Lets go. The lock file stays: removing it would let two processes hold two files of one name."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        os.close(self._descriptor)
-
-    def _open(self) -> int:
-        try:
-            return os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreError(f"{self._path}.lock cannot be opened: {error.strerror}. {WRITABLE}") from None
-
-    def _take(self) -> bool:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        return False
-
-    def _holder(self) -> int | None:
-        first = os.pread(self._descriptor, 20, 0).split(b"\n")[0]
-        return int(first) if first.isdigit() else None
-
-    def _write(self, text: str) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, text.encode(), 0)
 
 
 def log_of(path: Path) -> Path:

@@ -1,0 +1,1 @@
+"""The files beside a store: paths, the lock file, the doctor."""
