@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from falcon_events.errors import SettingError
-from falcon_events.proxies import networks_of
 
 PREFIX = "FALCON_EVENTS_"
 _TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+MAPPED_BITS = 96
+"""What stands before an IPv4 address in its IPv6 form (RFC 4291, 2.5.5.2)."""
 
 _MOST = 2**40
 """Beyond any use, and small enough for everything that a setting is handed to."""
@@ -206,3 +211,20 @@ def _read(name: str, kind: str, text: str) -> Any:
     except (KeyError, ValueError):
         wanted = "yes or no" if kind == "bool" else "a number" if kind == "float" else "a whole number"
         raise SettingError(f"{PREFIX}{name.upper()}={text!r}: {wanted} needed.") from None
+
+
+def networks_of(text: str) -> Sequence[Network]:
+    """The networks of a setting: addresses or networks, separated by commas.
+
+    Raises:
+        ValueError: one of them is neither; the message names it.
+    """
+    return [_as_ipv4(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip()]
+
+
+def _as_ipv4(network: Network) -> Network:
+    """The network, or the one of IPv4 that it stands for (::ffff:10.0.0.0/104): addresses are compared as such, too."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is None or network.prefixlen < MAPPED_BITS:
+        return network
+    return ipaddress.IPv4Network((mapped, network.prefixlen - MAPPED_BITS))

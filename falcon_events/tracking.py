@@ -24,7 +24,6 @@ from falcon_events.link.process import mind
 from falcon_events.many import store_many
 from falcon_events.pipeline import Pipeline
 from falcon_events.plan import plan_of, typed
-from falcon_events.proxies import Proxies
 from falcon_events.senders import HOST, Sender
 from falcon_events.settings import Settings
 from falcon_events.waiting import Steps, Waiter
@@ -86,7 +85,6 @@ class EventTracking(Administration, Delivering):
         if after := hooks_of("after_commit", after_commit):
             self._after_commit = AfterCommit(after, self.settings, lambda: self.store.counts.told)
             self.store.on_results = self._after_commit.take
-        self.proxies = Proxies.of(self.settings.trusted_proxies)
         self.waiter = Waiter()
         mind(self)
 

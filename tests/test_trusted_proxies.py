@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from falcon_events import EventTracking, SettingError
-from falcon_events.proxies import Proxies
+from falcon_events.http.proxies import Proxies
 from tests.harness import EVENT, fill_store, make_store, plain, serving
 from tests.test_doors import doors
 

@@ -104,7 +104,7 @@ def _warn(tracking: EventTracking, interface: Interface) -> None:
     unbound = [key.key_id for key in keys if key.scope == Scope.INGEST and key.works_anywhere]
     if unbound:
         click.echo(f"These keys work from any web page, as they are bound to no origin: {', '.join(unbound)}", err=True)
-    if interface == "wsgi" and tracking.proxies is not None:
+    if interface == "wsgi" and tracking.settings.trusted_proxies is not None:
         click.echo(UNDERSCORES, err=True)
 
 

@@ -12,9 +12,11 @@ import falcon.asgi
 from falcon_events.contract.replies import Reply
 from falcon_events.http.demo import PAGE, STREAM, AsyncPage, AsyncStream, Demo
 from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, paths_of, unforeseen_reply
-from falcon_events.http.pages import script_reply
-from falcon_events.http.reference import PAGES, Answering, document_reply
-from falcon_events.http.replies import HEADERS, incoming_of, send, serialize_error
+from falcon_events.http.openapi import PAGES, Answering, document_reply
+from falcon_events.http.proxies import Proxies
+from falcon_events.http.requests import HEADERS, incoming_of
+from falcon_events.http.responses import send, serialize_error
+from falcon_events.http.static import script_reply
 from falcon_events.tracking import EventTracking
 
 Scope = dict[str, Any]
@@ -33,14 +35,13 @@ class Resource:
     def __init__(self, tracking: EventTracking, endpoint: str) -> None:
         self._tracking = tracking
         self._endpoint = endpoint
+        self._proxies = Proxies.of(tracking.settings.trusted_proxies)
         for method in set(falcon.COMBINED_METHODS) - {"WEBSOCKET"}:
             setattr(self, f"on_{method.lower()}", self._answer if method in ACTIONS[endpoint] else self._refuse)
 
     async def _answer(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         body = await _read(req, self._tracking.settings.max_body_bytes)
-        incoming = incoming_of(
-            req.method, req.path, body, _headers(req.scope), _address(req.scope), self._tracking.proxies, req.params
-        )
+        incoming = incoming_of(req.method, req.path, body, _headers(req.scope), _address(req.scope), self._proxies, req.params)
         send(resp, await self._tracking.waiter.arun(answer(self._tracking, self._endpoint, incoming)))
 
     async def _refuse(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
@@ -61,6 +62,7 @@ class Direct:
     def __init__(self, app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str = "") -> None:
         self._app = app
         self._tracking = tracking
+        self._proxies = Proxies.of(tracking.settings.trusted_proxies)
         self._endpoints = {prefix + path: path for path in PATHS if "POST" in ACTIONS[path]}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +93,7 @@ class Direct:
         is_whole = not event.get("more_body") and headers.get(LENGTH) == str(len(first)) and len(first) <= limit
         # Whatever else a server or a client may make of a body is the framework's to put together.
         body = first if is_whole else await _read(falcon.asgi.Request(scope, receive, dict(event)), limit)
-        incoming = incoming_of("POST", path, body, headers, _address(scope), tracking.proxies)
+        incoming = incoming_of("POST", path, body, headers, _address(scope), self._proxies)
         return await tracking.waiter.arun(answer(tracking, self._endpoints[path], incoming))
 
 

@@ -10,9 +10,11 @@ import falcon
 from falcon_events.contract.replies import Reply
 from falcon_events.http.demo import PAGE, STREAM, Demo, Page, Stream
 from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, paths_of, unforeseen_reply
-from falcon_events.http.pages import script_reply
-from falcon_events.http.reference import PAGES, Answering, document_reply
-from falcon_events.http.replies import incoming_of, send, serialize_error
+from falcon_events.http.openapi import PAGES, Answering, document_reply
+from falcon_events.http.proxies import Proxies
+from falcon_events.http.requests import incoming_of
+from falcon_events.http.responses import send, serialize_error
+from falcon_events.http.static import script_reply
 from falcon_events.tracking import EventTracking
 
 if TYPE_CHECKING:
@@ -28,12 +30,13 @@ class Resource:
     def __init__(self, tracking: EventTracking, endpoint: str) -> None:
         self._tracking = tracking
         self._endpoint = endpoint
+        self._proxies = Proxies.of(tracking.settings.trusted_proxies)
         for method in set(falcon.COMBINED_METHODS) - {"WEBSOCKET"}:
             setattr(self, f"on_{method.lower()}", self._answer if method in ACTIONS[endpoint] else self._refuse)
 
     def _answer(self, req: falcon.Request, resp: falcon.Response) -> None:
         body = _read(req, self._tracking.settings.max_body_bytes)
-        incoming = incoming_of(req.method, req.path, body, req.env, req.remote_addr or "", self._tracking.proxies, req.params)
+        incoming = incoming_of(req.method, req.path, body, req.env, req.remote_addr or "", self._proxies, req.params)
         send(resp, self._tracking.waiter.run(answer(self._tracking, self._endpoint, incoming)))
 
     def _refuse(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -52,6 +55,7 @@ class Direct:
     def __init__(self, app: falcon.App[Any, Any], tracking: EventTracking, prefix: str = "") -> None:
         self._app = app
         self._tracking = tracking
+        self._proxies = Proxies.of(tracking.settings.trusted_proxies)
         self._endpoints = {prefix + path: path for path in PATHS if "POST" in ACTIONS[path]}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -78,7 +82,7 @@ class Direct:
             body: bytes | None = _read_whole(environ, int(length))
         else:  # let the framework make something of it
             body = _read(falcon.Request(environ), limit)
-        incoming = incoming_of("POST", path, body, environ, environ.get("REMOTE_ADDR", "127.0.0.1"), tracking.proxies)
+        incoming = incoming_of("POST", path, body, environ, environ.get("REMOTE_ADDR", "127.0.0.1"), self._proxies)
         return tracking.waiter.run(answer(tracking, self._endpoints[path], incoming))
 
 

@@ -8,7 +8,7 @@ import falcon
 
 from falcon_events.assets.openapi_page import POLICY, RENDERER, document, page, renderer
 from falcon_events.contract.replies import Reply
-from falcon_events.http.pages import A_DAY, FOREVER, static_reply
+from falcon_events.http.static import A_DAY, FOREVER, static_reply
 
 DOCUMENT = "/openapi.json"
 PAGE = "/docs"

@@ -1,15 +1,16 @@
-"""Requests as the core reads them, and replies into Falcon's responses; the same for both flavours."""
+"""Requests as the core reads them, and compressed bodies; the same for both flavours."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 
-import falcon
+import msgspec
 
-from falcon_events.contract.replies import Reply
-from falcon_events.http.bodies import Incoming
-from falcon_events.http.endpoints import not_allowed, status_reply
-from falcon_events.proxies import Proxies
+from falcon_events.contract.body import unreadable
+from falcon_events.contract.schemas import common_error
+from falcon_events.errors import InvalidRequest
+from falcon_events.http.proxies import Proxies
 from falcon_events.senders import Sender
 
 PURPOSES = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
@@ -25,6 +26,23 @@ HEADERS = (
     *PURPOSES,
 )
 """Every header that the core is told, under its name in a WSGI environment (RFC 3875, 4.1.18)."""
+_GZIP_BITS = 16 + zlib.MAX_WBITS
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """What a door has read of a request.
+
+    `body` is None where it is larger than the limit; `query` holds the query string's parameters; `encoding` is the body's;
+    a `preflight` asks whether another request may be made (Access-Control-Request-Method).
+    """
+
+    method: str
+    path: str
+    body: bytes | None
+    query: Mapping[str, str | list[str]]
+    sender: Sender
+    encoding: str = ""
+    preflight: bool = False
 
 
 def incoming_of(
@@ -60,21 +78,35 @@ def incoming_of(
     return Incoming(method, path, body, query or {}, sender, header("HTTP_CONTENT_ENCODING", ""), is_preflight)
 
 
-def send(resp: falcon.Response, reply: Reply) -> None:
-    """Puts a reply into a response."""
-    resp.status = reply.status
-    resp.content_type = reply.content_type
-    resp.data = reply.body
-    for name, value in reply.headers:
-        resp.set_header(name, value)
+def inflated(incoming: Incoming, max_body_bytes: int) -> Incoming:
+    """The request with its body as it was before it was compressed.
+
+    Args:
+        incoming: what the door has read.
+        max_body_bytes: how large the body may be then.
+
+    Raises:
+        InvalidRequest: the encoding is not known (415), the body is no gzip (400), or too large (413).
+    """
+    if incoming.encoding.lower() in ("", "identity"):
+        return incoming
+    if incoming.encoding.lower() not in ("gzip", "x-gzip"):
+        raise _refused(415)
+    inflater = zlib.decompressobj(_GZIP_BITS)
+    try:
+        body = inflater.decompress(incoming.body or b"", max_body_bytes + 1)
+    except zlib.error:
+        raise unreadable() from None
+    if len(body) > max_body_bytes:
+        raise _refused(413)
+    if not inflater.eof or inflater.unused_data:
+        raise unreadable()
+    return msgspec.structs.replace(incoming, body=body, encoding="")
 
 
-def serialize_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError) -> None:
-    """Falcon's own errors (no such path, ...) in the documented shape; a method that nobody knows is not allowed."""
-    if error.status_code == 400 and req.method not in falcon.HTTP_METHODS:
-        send(resp, not_allowed(req.path))
-    else:
-        send(resp, status_reply(error.status_code, error.title or str(error.status)))
+def _refused(code: int) -> InvalidRequest:
+    status, failure = common_error(code)
+    return InvalidRequest(status, [failure])
 
 
 def _bearer(authorization: str) -> str | None:

@@ -5,21 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from falcon_events.settings import Address, Network, networks_of
 
 THIS_MACHINE = "127.0.0.1"
-MAPPED_BITS = 96
-"""What stands before an IPv4 address in its IPv6 form (RFC 4291, 2.5.5.2)."""
-
-
-def networks_of(text: str) -> Sequence[Network]:
-    """The networks of a setting: addresses or networks, separated by commas.
-
-    Raises:
-        ValueError: one of them is neither; the message names it.
-    """
-    return [_as_ipv4(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip()]
 
 
 class Proxies:
@@ -64,14 +52,6 @@ class Proxies:
 
     def _believes(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
-
-
-def _as_ipv4(network: Network) -> Network:
-    """The network, or the one of IPv4 that it stands for (::ffff:10.0.0.0/104): addresses are compared as such, too."""
-    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
-    if mapped is None or network.prefixlen < MAPPED_BITS:
-        return network
-    return ipaddress.IPv4Network((mapped, network.prefixlen - MAPPED_BITS))
 
 
 def _address_of(entry: str) -> Address | None:
