@@ -19,10 +19,10 @@ from falcon_events.contract.replies import Tracked
 from falcon_events.errors import EventsError, RequestRefused
 from falcon_events.hooks.after import AfterCommit, AfterHook
 from falcon_events.hooks.before import BeforeHook, hooks_of
+from falcon_events.ingest.pipeline import Pipeline
+from falcon_events.ingest.stream import store_many
 from falcon_events.link.link import Link
 from falcon_events.link.process import mind
-from falcon_events.many import store_many
-from falcon_events.pipeline import Pipeline
 from falcon_events.plan import plan_of, typed
 from falcon_events.senders import HOST, Sender
 from falcon_events.settings import Settings

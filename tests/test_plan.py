@@ -476,7 +476,7 @@ def test_reported_events_are_stored_and_counted(db: Path, tmp_path: Path, caplog
         bodies = [json.dumps({"ListID": 94, "event": "other", "email": "a@example.com"}).encode()] * 2
         assert all(isinstance(one, Tracked) for one in tracking.track_many(bodies))
         assert tracking.stats().events == 6
-    records = [record for record in caplog.records if record.name == "falcon_events.reviewing"]
+    records = [record for record in caplog.records if record.name == "falcon_events.ingest.policies"]
     assert [(record.levelno, record.getMessage()) for record in records] == [
         (logging.WARNING, "1 events do not keep to the plan and are stored; the last one is 'checkout': total (type)")
     ]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from falcon_events import EventTracking, SettingError
+from falcon_events import EventTracking, SettingError, Settings
 from falcon_events.http.proxies import Proxies
 from tests.harness import EVENT, fill_store, make_store, plain, serving
 from tests.test_doors import doors
@@ -76,8 +76,8 @@ def test_no_header_breaks_anything_or_reaches_past_a_stranger(garbage: str) -> N
 
 def test_without_the_setting_nobody_is_asked() -> None:
     """So that a request costs nothing for it."""
-    assert EventTracking().proxies is None
-    assert EventTracking(trusted_proxies=" , ").proxies is None
+    assert Proxies.of(Settings().trusted_proxies) is None
+    assert Proxies.of(Settings(trusted_proxies=" , ").trusted_proxies) is None
 
 
 @pytest.mark.parametrize("value", ["localhost", "127.0.0.1/33", "10.0.0.1/8", "*", "127.0.0.1;10.0.0.1", "1.2.3.4,bad"])

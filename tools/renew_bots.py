@@ -1,4 +1,4 @@
-"""Makes falcon_events/bots.json of the list that the package crawler-user-agents has: `python tools/renew_bots.py`.
+"""Makes falcon_events/ingest/bots.json of the list that the package crawler-user-agents has: `python tools/renew_bots.py`.
 
 With --check nothing is written; the exit code says whether the file is what would be written.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA  # type: ignore[import-untyped]
 
-LIST = Path(__file__).parents[1] / "falcon_events" / "bots.json"
+LIST = Path(__file__).parents[1] / "falcon_events" / "ingest" / "bots.json"
 PACKAGE = "crawler-user-agents"
 LIBRARY = "http-library"
 """The tag of programs' HTTP clients."""

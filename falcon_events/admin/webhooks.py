@@ -8,8 +8,8 @@ from uuid import UUID
 
 from falcon_events.deliveries import terms
 from falcon_events.errors import EventsError, NotFound
+from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.link.link import Link
-from falcon_events.pipeline import Pipeline
 from falcon_events.store.outgoing import STATES, Delivery, Webhook, WebhookState
 
 T = TypeVar("T")

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 import click
 import msgspec
 
-from falcon_events.batches import Answer
 from falcon_events.cli.common import db_option, json_option, print_json, tracking_of
 from falcon_events.cli.ndjson import Lines, check_readable, read_lines, size_of
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import EventsError, InvalidRequest, RequestRefused, StoreUnavailable
-from falcon_events.many import store_blocks
+from falcon_events.ingest.batch import Answer
+from falcon_events.ingest.stream import store_blocks
 from falcon_events.tracking import EventTracking
 
 if TYPE_CHECKING:

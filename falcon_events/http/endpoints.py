@@ -13,8 +13,8 @@ from falcon_events.admin.metrics import CONTENT_TYPE
 from falcon_events.contract.body import unreadable
 from falcon_events.contract.replies import Reply, common_reply, errors_reply, refusal_reply
 from falcon_events.errors import EventsError, Failure, RequestRefused, StoreUnavailable
-from falcon_events.gate import WRONG_ORIGIN
 from falcon_events.http.requests import Incoming, inflated
+from falcon_events.ingest.authorization import WRONG_ORIGIN
 from falcon_events.tracking import EventTracking
 from falcon_events.waiting import Steps
 

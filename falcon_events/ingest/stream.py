@@ -8,10 +8,10 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from falcon_events.batches import Answer
 from falcon_events.errors import RequestRefused, StoreUnavailable
+from falcon_events.ingest.batch import Answer
+from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.link.pending import Pending
-from falcon_events.pipeline import Pipeline
 from falcon_events.senders import HOST
 from falcon_events.settings import Settings
 from falcon_events.waiting import Call, Steps, Wait, Waiter

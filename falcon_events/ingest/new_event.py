@@ -6,8 +6,8 @@ import msgspec
 
 from falcon_events.contract.event import EventRequest
 from falcon_events.contract.replies import Tracked
+from falcon_events.ingest.policies import ruled
 from falcon_events.link.link import Link
-from falcon_events.rules import ruled
 from falcon_events.store.records import NewEvent
 from falcon_events.store.rights import ListRules
 from falcon_events.visitors import RandomUUIDs, derived_uuid

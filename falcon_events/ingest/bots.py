@@ -48,5 +48,5 @@ def _bot(user_agent: str, libraries: bool) -> str | None:
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], bool]]:
     """The known bots' patterns, and whether each is a library's; they cost some memory, so they are read with the first use."""
-    known = json.loads(resources.files("falcon_events").joinpath("bots.json").read_bytes())
+    known = json.loads(resources.files(__package__).joinpath("bots.json").read_bytes())
     return [(re.compile(pattern), is_library) for is_library in (False, True) for pattern in known[KINDS[is_library]]]

@@ -9,18 +9,18 @@ import msgspec
 
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Principal
-from falcon_events.addresses import Addresses
-from falcon_events.bots import not_a_visitor
 from falcon_events.contract.event import EventContract, EventRequest, PlainEvents
 from falcon_events.contract.events import EnvelopedEvents, Events, LooseEvents, read_envelope
 from falcon_events.contract.replies import Tracked
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import EventsError, Failure, InvalidRequest, RequestRefused, StoreUnavailable
-from falcon_events.gate import Gate
+from falcon_events.ingest.authorization import Gate
+from falcon_events.ingest.bots import not_a_visitor
+from falcon_events.ingest.client_address import Addresses
+from falcon_events.ingest.new_event import HOST_WANTS, Maker
+from falcon_events.ingest.policies import Review
 from falcon_events.link.link import Link
 from falcon_events.link.outbox import Result
-from falcon_events.making import HOST_WANTS, Maker
-from falcon_events.reviewing import Review
 from falcon_events.senders import HOST, Sender
 from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.store.rights import ListRules

@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access, Principal
-from falcon_events.addresses import Addresses
-from falcon_events.batches import Batches
-from falcon_events.bots import not_a_visitor
 from falcon_events.contract.body import Params, read_body
 from falcon_events.contract.event import EventContract, EventRequest, PlainEvents
 from falcon_events.contract.properties import check_properties_request, list_not_found
@@ -30,11 +27,14 @@ from falcon_events.errors import (
     InvalidRequest,
     RequestRefused,
 )
-from falcon_events.gate import Gate
 from falcon_events.hooks.before import BeforeHook, BeforeStore
+from falcon_events.ingest.authorization import Gate
+from falcon_events.ingest.batch import Batches
+from falcon_events.ingest.bots import not_a_visitor
+from falcon_events.ingest.client_address import Addresses
+from falcon_events.ingest.new_event import HOST_WANTS, Maker
+from falcon_events.ingest.policies import Review
 from falcon_events.link.link import Link
-from falcon_events.making import HOST_WANTS, Maker
-from falcon_events.reviewing import Review
 from falcon_events.senders import Sender
 from falcon_events.settings import Settings
 from falcon_events.store.records import NewEvent, Receipt

@@ -1,4 +1,4 @@
-"""The host's say about an event that keeps to the contract: its hooks, then its tracking plan."""
+"""What changes or refuses a valid event: the host's hooks, its tracking plan, and the list's own rules."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from falcon_events.admin.metrics import OFF_PLAN
 from falcon_events.contract.event import EventRequest
 from falcon_events.errors import Failure, InvalidRequest
 from falcon_events.hooks.before import BeforeStore
 from falcon_events.senders import Sender
+from falcon_events.store.rights import ListRules
 from falcon_events.waiting import Steps
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+BOT = "$bot"
+REDACTED = "[redacted]"
 OFF_PLAN_CODE = 17
 LOG_EVERY_S = 60.0
 """How often the log names an event that does not keep to the plan, in seconds."""
@@ -70,3 +73,26 @@ class Review:
             text = "%d events do not keep to the plan and are stored; the last one is %a: %s"
             logger.warning(text, self._unlogged, event, places)
             self._unlogged = 0
+
+
+def ruled(
+    properties: dict[str, Any], traits: dict[str, Any] | None, rules: ListRules, bot: str | None
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """An event's properties and traits as its list has them stored.
+
+    Args:
+        properties: as they came.
+        traits: as they came.
+        rules: the list's.
+        bot: why it is no visitor's, or None where it seems to be one's.
+    """
+    if rules.denied or rules.redacted:
+        properties, traits = _allowed(properties, rules), traits and _allowed(traits, rules)
+    if bot is not None and rules.bots == "tag":
+        properties = {**properties, BOT: bot}
+    return properties, traits
+
+
+def _allowed(properties: dict[str, Any], rules: ListRules) -> dict[str, Any]:
+    """Without the denied ones, and with nothing to read in the redacted ones."""
+    return {name: REDACTED if name in rules.redacted else value for name, value in properties.items() if name not in rules.denied}
