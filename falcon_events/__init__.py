@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from falcon_events._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from falcon_events.access.protocol import Access, Credential, Principal, Scope
     from falcon_events.contract.replies import Tracked
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from falcon_events.plan.plan import Plan
     from falcon_events.settings import Settings
     from falcon_events.tracking import EventTracking
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Access",

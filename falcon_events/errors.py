@@ -142,3 +142,10 @@ class NotFound(EventsError, LookupError):
 
 class AlreadyExists(EventsError, ValueError):
     """An account or list of this name or id exists already."""
+
+
+def error_of(kind: str, text: str) -> EventsError:
+    """One of this package's errors, by its name."""
+    known = globals().get(kind, EventsError)
+    error: EventsError = known(text) if known is not StoreClosed else known()
+    return error

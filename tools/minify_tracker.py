@@ -17,7 +17,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from falcon_events import __version__
+from falcon_events._version import __version__
 
 ESBUILD = "0.28.2"
 SHA512 = {

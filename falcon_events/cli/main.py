@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-import falcon_events
+from falcon_events._version import __version__
 from falcon_events.cli.accounts import accounts, keys, lists, sessions
 from falcon_events.cli.common import visible
 from falcon_events.cli.export import export
@@ -33,7 +33,7 @@ def _show_versions(ctx: click.Context, param: click.Parameter, wanted: bool) -> 
         from importlib.metadata import version
         from platform import python_version
 
-        click.echo(f"falcon-events {falcon_events.__version__} (Python {python_version()}, DuckDB {version('duckdb')})")
+        click.echo(f"falcon-events {__version__} (Python {python_version()}, DuckDB {version('duckdb')})")
         ctx.exit()
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import click
 
-import falcon_events
+from falcon_events._version import __version__
 from falcon_events.cli.common import WholeNumber, visible
 from falcon_events.cli.unit import HOMES, STATE, TEMPORARY, VOLATILE, Service, is_below, unit
 from falcon_events.errors import EventsError
@@ -61,7 +61,7 @@ def install_service(
         raise click.UsageError(f"--db {path}: with --dynamic-user a file in {home} is needed, or give --user.")
     service = Service(
         name=name,
-        version=falcon_events.__version__,
+        version=__version__,
         command=command_words(),
         libraries=() if getattr(sys, "frozen", False) else (Path(sys.prefix), Path(sys.base_prefix)),
         db=path,

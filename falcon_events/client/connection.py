@@ -11,6 +11,7 @@ from typing import Any
 import httpcore  # noqa: F401
 import httpx
 
+from falcon_events._version import __version__
 from falcon_events.client.answers import Answer
 from falcon_events.client.options import checked_key, checked_url
 from falcon_events.client.retries import Send
@@ -30,8 +31,6 @@ class _Address:
     """
 
     def __init__(self, url: str, api_key: str, timeout_s: float) -> None:
-        from falcon_events import __version__
-
         self._url = checked_url(url)
         self._timeout_s = timeout_s
         self._headers = {

@@ -14,15 +14,15 @@ import msgspec
 
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnavailable
 from falcon_events.link import messages
+from falcon_events.link.calls import UNKNOWN, Questions, give_up
 from falcon_events.link.channel import Channel, Refused
-from falcon_events.link.connecting import Connector
+from falcon_events.link.commit_queue import CLOSED, LOST, Outbox, Result, settle
+from falcon_events.link.connector import Connector
 from falcon_events.link.counts import Counts
 from falcon_events.link.messages import Answer, Batch, Failed, Leave, Log, News, Noted, Results, Welcome
-from falcon_events.link.outbox import CLOSED, LOST, Outbox, Result, settle
 from falcon_events.link.pending import Pending, T
 from falcon_events.link.process import join, mind, unforked
-from falcon_events.link.questions import UNKNOWN, Questions, give_up
-from falcon_events.link.sending import Transmitter
+from falcon_events.link.transmitter import Transmitter
 from falcon_events.settings import Settings
 from falcon_events.store.records import CANNOT_NOW, NewEvent, Receipt
 from falcon_events.store.rights import Changes, Snapshot

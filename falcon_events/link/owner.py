@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from falcon_events import __version__
+from falcon_events._version import __version__
 from falcon_events.deliveries.dispatcher import Dispatcher
 from falcon_events.errors import EventsError, StoreLocked
 from falcon_events.files.lockfile import FileLock, socket_path

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from falcon_events.errors import StoreUnavailable
 from falcon_events.link.channel import Channel
 from falcon_events.link.clients import Clients
-from falcon_events.link.connecting import Connector, greet
+from falcon_events.link.connector import Connector, greet
 from falcon_events.link.link import Link
 from falcon_events.link.messages import Welcome
 from falcon_events.settings import Settings

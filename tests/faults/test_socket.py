@@ -266,6 +266,6 @@ def test_a_folder_for_sockets_that_others_can_enter_is_refused(tmp_path: Path) -
 
 def test_a_process_of_another_release_is_told_so(tracking: EventTracking, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two releases that do not understand each other say so instead of guessing."""
-    monkeypatch.setattr("falcon_events.link.connecting.PROTOCOL", 99)
+    monkeypatch.setattr("falcon_events.link.connector.PROTOCOL", 99)
     with pytest.raises(StoreError, match="another release"):
         EventTracking(tracking.store.path).open()

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import msgspec
 
+from falcon_events._version import __version__
 from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
 from falcon_events.files.lockfile import find, holder, is_held
 from falcon_events.files.paths import check_access
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused, check_user, show_secret
+from falcon_events.link.launcher import start_owner
 from falcon_events.link.messages import PROTOCOL, Hello, Welcome
 from falcon_events.link.process import unforked
-from falcon_events.link.starting import start_owner
 from falcon_events.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -136,13 +137,6 @@ def greet(channel: Channel, secret: bytes, client: str, owners: int) -> messages
     """
     channel.limit(GREETING_S, GREETING_S)
     show_secret(channel, secret)
-    channel.send_bytes(messages.encode(Hello(PROTOCOL, release(), os.getpid(), client, owners)))
+    channel.send_bytes(messages.encode(Hello(PROTOCOL, __version__, os.getpid(), client, owners)))
     answer: messages.FromOwner = messages.decode_from_owner(channel.recv_bytes())
     return answer
-
-
-def release() -> str:
-    """This package's version."""
-    from falcon_events import __version__
-
-    return __version__

@@ -8,10 +8,9 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.errors import StoreUnavailable
+from falcon_events.errors import StoreUnavailable, error_of
 from falcon_events.link import messages
 from falcon_events.link.messages import Answer, Ask, Failed
-from falcon_events.link.starting import error_of
 
 UNKNOWN = "The event store's owner has died; it is not known whether this was done."
 

@@ -12,8 +12,7 @@ from typing import IO, Any
 
 import msgspec
 
-import falcon_events.errors
-from falcon_events.errors import EventsError, StoreError, StoreLocked
+from falcon_events.errors import StoreError, StoreLocked, error_of
 from falcon_events.files.lockfile import lock_path
 from falcon_events.link.process import unforked
 from falcon_events.settings import Settings
@@ -108,13 +107,6 @@ def _told(lines: IO[str], db: Path) -> bool:
         else:
             raise error_of(said["failed"], said["text"])
     raise StoreError(f"{db} cannot be opened: the process that was to open it has died.")
-
-
-def error_of(kind: str, text: str) -> EventsError:
-    """One of this package's errors, by its name."""
-    known = getattr(falcon_events.errors, kind, EventsError)
-    error: EventsError = known(text) if known is not falcon_events.errors.StoreClosed else known()
-    return error
 
 
 def _interpreter() -> str:
