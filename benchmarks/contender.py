@@ -13,12 +13,11 @@ from typing import Any
 from benchmarks.rivals import RIVALS, load_rival
 from falcon_events import EventTracking
 from falcon_events.http.serving import Interface, load_app, prepare_worker, serve, standalone
-from falcon_events.link.commit_queue import Result
 from falcon_events.link.link import Link
 from falcon_events.link.pending import Pending, Turnstile
+from falcon_events.model.events import NewEvent, Receipt, Result
+from falcon_events.model.ids import RandomUUIDs
 from falcon_events.settings import Settings
-from falcon_events.store.records import NewEvent, Receipt
-from falcon_events.visitors import RandomUUIDs
 
 KINDS = ("durable", "no-store", "unfolded", *RIVALS)
 

@@ -23,8 +23,8 @@ from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.ingest.stream import store_many
 from falcon_events.link.link import Link
 from falcon_events.link.process import mind
+from falcon_events.model.sender import HOST, Sender
 from falcon_events.plan import plan_of, typed
-from falcon_events.senders import HOST, Sender
 from falcon_events.settings import Settings
 from falcon_events.waiting import Steps, Waiter
 

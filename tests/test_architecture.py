@@ -82,7 +82,7 @@ def test_the_pytest_plugin_loads_next_to_nothing() -> None:
     )
     code = code.replace("sys.modules - before", "sys.modules.keys() - before")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["falcon_events", "falcon_events.pytest_plugin"]
+    assert done.stdout.split() == ["falcon_events", "falcon_events._version", "falcon_events.pytest_plugin"]
 
 
 def test_importing_the_package_loads_no_framework() -> None:

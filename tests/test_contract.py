@@ -14,7 +14,7 @@ import pytest
 
 from falcon_events import EventTracking, InvalidRequest
 from falcon_events.contract.event import EventContract
-from falcon_events.timestamps import format_timestamp
+from falcon_events.model.timestamps import format_timestamp
 from tests.conftest import Api
 from tests.harness import EVENT, PROPERTIES, Credentials, fill_store, make_store, plain
 

@@ -13,7 +13,7 @@ import pytest
 from falcon_events import AlreadyExists, EventTracking, NotAuthenticated, NotFound
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Credential, Principal
-from falcon_events.store.rights import Changes, Grant, Snapshot
+from falcon_events.model.access import Changes, Grant, Snapshot
 
 KEY = Credential("api_key", "fe_full_one")
 HASH = hashlib.sha256(KEY.secret.encode()).digest()

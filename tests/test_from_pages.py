@@ -11,7 +11,7 @@ import pytest
 
 from falcon_events import EventsError, EventTracking, NotFound
 from falcon_events.access.origins import admits, checked_origin
-from falcon_events.timestamps import format_timestamp
+from falcon_events.model.timestamps import format_timestamp
 from tests.conftest import Api
 from tests.harness import EVENT, EVENTS, PROPERTIES, Credentials, fill_store, make_store, plain, serving
 

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 from falcon_events.contract.openapi import openapi_document
 from falcon_events.contract.schemas import load_schema
 from falcon_events.http.endpoints import ACTIONS
-from falcon_events.timestamps import parse_timestamp
+from falcon_events.model.timestamps import parse_timestamp
 from tests.conftest import Api
 from tests.harness import EVENT, EVENTS, PROPERTIES
 

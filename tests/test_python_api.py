@@ -33,7 +33,7 @@ from falcon_events import (
     StoreUnavailable,
     Tracked,
 )
-from falcon_events.senders import Sender
+from falcon_events.model.sender import Sender
 from tests.harness import Credentials, HeldOwner, fill_store, plain, wait_until
 
 Track = Callable[..., Tracked]

@@ -19,13 +19,13 @@ import pytest
 
 from falcon_events import EventsError, EventTracking, StoreClosed, StoreError, StoreLocked, StoreMissing, StoreUnavailable
 from falcon_events.link.pending import Pending, Turnstile
+from falcon_events.model.events import NewEvent, Outcome, Receipt
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue
 from falcon_events.store.entry import Entry
 from falcon_events.store.filter import LOADED_AT_ONCE
 from falcon_events.store.migrations import MIGRATIONS, SCHEMA_VERSION
 from falcon_events.store.opening import open_database
-from falcon_events.store.records import NewEvent, Outcome, Receipt
 from falcon_events.store.store import Store
 from tests.harness import Credentials, make_store, wait_until
 

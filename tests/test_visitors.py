@@ -7,7 +7,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from falcon_events.visitors import RANDOM_BLOCK, RandomUUIDs, derived_uuid
+from falcon_events.model.ids import RANDOM_BLOCK, RandomUUIDs, derived_uuid
 
 
 @given(

@@ -18,7 +18,7 @@ from falcon_events.access.origins import admits, checked_origin, joint_origins
 from falcon_events.access.protocol import Credential, Principal, Scope
 from falcon_events.access.validation import checked_name, checked_rules
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
-from falcon_events.store.rights import Account, Changes, EventList, Grant, Key, ListRules, Snapshot
+from falcon_events.model.access import Account, Changes, EventList, Grant, Key, ListRules, Snapshot
 
 FEW_SESSIONS = 1000
 MAX_LIST_ID = 2**63 - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from falcon_events.errors import EventsError
-from falcon_events.store.rights import ListRules
+from falcon_events.model.access import ListRules
 
 MAX_NAME = 200
 MAX_RULED_NAMES = 1000

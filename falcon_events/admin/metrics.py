@@ -6,12 +6,8 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 from falcon_events.errors import EventsError
-from falcon_events.store.records import Distribution, Metrics
+from falcon_events.model.reports import AFTER_COMMIT_FAILED, BEFORE_STORE_FAILED, NOT_GIVEN, OFF_PLAN, Distribution, Metrics
 
-BEFORE_STORE_FAILED, AFTER_COMMIT_FAILED = "before_store", "after_commit"
-NOT_GIVEN = "not given to after_commit"
-OFF_PLAN = "off plan"
-"""What a process counts by name and tells the store's owner."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 

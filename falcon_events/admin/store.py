@@ -9,8 +9,8 @@ import msgspec
 
 from falcon_events.admin.metrics import exposition
 from falcon_events.link.link import Link
-from falcon_events.store.personal import Erased, PersonalData, StoredEvent, person_of
-from falcon_events.store.records import EVERYTHING, Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
+from falcon_events.model.persons import Erased, PersonalData, StoredEvent, person_of
+from falcon_events.model.reports import EVERYTHING, Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
 
 T = TypeVar("T")
 

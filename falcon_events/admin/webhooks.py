@@ -10,7 +10,7 @@ from falcon_events.deliveries import terms
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.link.link import Link
-from falcon_events.store.outgoing import STATES, Delivery, Webhook, WebhookState
+from falcon_events.model.webhooks import STATES, Delivery, Webhook, WebhookState
 
 T = TypeVar("T")
 Since = Literal["now", "start"]

@@ -18,7 +18,7 @@ from falcon_events.cli.common import (
     visible,
 )
 from falcon_events.errors import NotFound
-from falcon_events.store.rights import ListRules
+from falcon_events.model.access import ListRules
 
 MAX_TTL_S = 100 * 366 * 86400
 

@@ -15,8 +15,8 @@ import msgspec
 from falcon_events.cli.common import LIST_ID, db_option, json_option, print_json, require_list, tracking_of
 from falcon_events.cli.persons import check_person, person_options
 from falcon_events.errors import EventsError
-from falcon_events.store.records import Selection
-from falcon_events.timestamps import parse_timestamp
+from falcon_events.model.reports import Selection
+from falcon_events.model.timestamps import parse_timestamp
 
 STDOUT = "-"
 

@@ -21,7 +21,7 @@ from falcon_events.cli.common import (
     visible,
 )
 from falcon_events.errors import EventsError, NotFound
-from falcon_events.store.outgoing import STATES
+from falcon_events.model.webhooks import STATES
 
 STDIN = "-"
 MAX_SECRET_BYTES = 1000

@@ -14,7 +14,7 @@ from falcon_events.contract.body import PARAMETERS, Params
 from falcon_events.contract.lists import list_id_of
 from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.errors import EventsError, Failure, InvalidRequest
-from falcon_events.timestamps import format_timestamp, parse_timestamp
+from falcon_events.model.timestamps import format_timestamp, parse_timestamp
 
 WHITE_SPACE = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
 """What counts as white space: ECMAScript's, as in the schemas' patterns."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from falcon_events.errors import Failure
-from falcon_events.timestamps import parse_timestamp
+from falcon_events.model.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError

@@ -14,8 +14,8 @@ from falcon_events.deliveries.jobs import ROUND_S, Job, Outcome, Result
 from falcon_events.deliveries.process import PostingProcess
 from falcon_events.deliveries.schedule import Schedule, microseconds
 from falcon_events.deliveries.settling import settlement
+from falcon_events.model.webhooks import Settlement, Target, Work
 from falcon_events.store.outbox import Outbox
-from falcon_events.store.outgoing import Settlement, Target, Work
 
 logger = logging.getLogger(__name__)
 

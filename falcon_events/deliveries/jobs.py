@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from falcon_events.store.outgoing import Letter
+from falcon_events.model.webhooks import Letter
 
 ROUND_S = 5.0
 """After so long no more events of a job go out, so that what has gone out is recorded."""

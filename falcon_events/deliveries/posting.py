@@ -12,7 +12,7 @@ from standardwebhooks import Webhook as Signer
 
 from falcon_events.deliveries.jobs import Result, Verdict
 from falcon_events.deliveries.schedule import retry_after_s
-from falcon_events.store.outgoing import Letter
+from falcon_events.model.webhooks import Letter
 
 MOST_ANSWER_BYTES = 64 << 10
 """How much of an answer is read, so that its connection can be used again."""

@@ -7,7 +7,7 @@ from collections import deque
 
 from falcon_events.deliveries.jobs import Job, Outcome, Result, Verdict
 from falcon_events.deliveries.posting import Poster
-from falcon_events.store.outgoing import Letter
+from falcon_events.model.webhooks import Letter
 
 TROUBLED = 3
 """So many visitors whose events fail one after the other mean that the receiver itself is out of order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from falcon_events.deliveries.jobs import Outcome, Result, Verdict
 from falcon_events.deliveries.schedule import Schedule, microseconds
-from falcon_events.store.outgoing import Kept, Letter, Settlement, Work
+from falcon_events.model.webhooks import Kept, Letter, Settlement, Work
 
 UNSEEN = (Result.UNREACHABLE, Result.GONE)
 """What happens to the receiver is no attempt of an event's."""

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from falcon_events.files.lockfile import find, lock_path
-from falcon_events.store.records import Check
+from falcon_events.model.reports import Check
 
 
 def examine(db: Path) -> list[Check]:

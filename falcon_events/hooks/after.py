@@ -8,13 +8,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from falcon_events.admin.metrics import AFTER_COMMIT_FAILED, NOT_GIVEN
 from falcon_events.hooks.before import name_of
 from falcon_events.hooks.events import CommittedEvent, committed
-from falcon_events.link.commit_queue import Result
 from falcon_events.link.process import unforked
+from falcon_events.model.events import NewEvent, Receipt, Result
+from falcon_events.model.reports import AFTER_COMMIT_FAILED, NOT_GIVEN
 from falcon_events.settings import Settings
-from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.waiting import Call, Waiter
 
 logger = logging.getLogger(__name__)

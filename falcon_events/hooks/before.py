@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.admin.metrics import BEFORE_STORE_FAILED
 from falcon_events.contract.body import read_body
 from falcon_events.contract.event import MAX_AHEAD_S, EventContract, EventRequest
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import EventDropped, EventRefused, EventsError, RequestRefused
 from falcon_events.hooks.events import FIXED, IncomingEvent, incoming, microseconds
-from falcon_events.senders import Sender
+from falcon_events.model.reports import BEFORE_STORE_FAILED
+from falcon_events.model.sender import Sender
 from falcon_events.waiting import Call, Steps
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from falcon_events.contract.event import EventRequest
-from falcon_events.senders import Sender
-from falcon_events.store.records import NewEvent
+from falcon_events.model.events import NewEvent
+from falcon_events.model.sender import Sender
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

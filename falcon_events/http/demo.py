@@ -20,7 +20,7 @@ from falcon_events.assets.snippet import snippet
 from falcon_events.contract.replies import Reply
 from falcon_events.errors import EventsError
 from falcon_events.http.responses import send
-from falcon_events.store.personal import StoredEvent
+from falcon_events.model.persons import StoredEvent
 from falcon_events.tracking import EventTracking
 
 PAGE, STREAM = "/tracker", "/tracker/events"

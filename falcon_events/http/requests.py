@@ -11,7 +11,7 @@ from falcon_events.contract.body import unreadable
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import InvalidRequest
 from falcon_events.http.proxies import Proxies
-from falcon_events.senders import Sender
+from falcon_events.model.sender import Sender
 
 PURPOSES = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
 """By which browsers say that nobody looks at a page yet; only the first is of a standard (Fetch, 3.7)."""

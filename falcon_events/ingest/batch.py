@@ -19,11 +19,10 @@ from falcon_events.ingest.bots import not_a_visitor
 from falcon_events.ingest.client_address import Addresses
 from falcon_events.ingest.new_event import HOST_WANTS, Maker
 from falcon_events.ingest.policies import Review
-from falcon_events.link.commit_queue import Result
 from falcon_events.link.link import Link
-from falcon_events.senders import HOST, Sender
-from falcon_events.store.records import NewEvent, Receipt
-from falcon_events.store.rights import ListRules
+from falcon_events.model.access import ListRules
+from falcon_events.model.events import NewEvent, Receipt, Result
+from falcon_events.model.sender import HOST, Sender
 from falcon_events.waiting import Steps
 
 Answer = Tracked | RequestRefused

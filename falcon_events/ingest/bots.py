@@ -7,7 +7,7 @@ import re
 from functools import cache, lru_cache
 from importlib import resources
 
-from falcon_events.senders import Sender
+from falcon_events.model.sender import Sender
 
 OWN, AHEAD = "own", "prefetch"
 """Values of the property `$bot` beside the names of bots."""

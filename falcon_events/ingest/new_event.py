@@ -8,9 +8,9 @@ from falcon_events.contract.event import EventRequest
 from falcon_events.contract.replies import Tracked
 from falcon_events.ingest.policies import ruled
 from falcon_events.link.link import Link
-from falcon_events.store.records import NewEvent
-from falcon_events.store.rights import ListRules
-from falcon_events.visitors import RandomUUIDs, derived_uuid
+from falcon_events.model.access import ListRules
+from falcon_events.model.events import NewEvent
+from falcon_events.model.ids import RandomUUIDs, derived_uuid
 
 BOT_SENT, HOST_WANTS = "bot", "host"
 """Why an event is only counted: no visitor sent it, or a hook of the host's says so."""

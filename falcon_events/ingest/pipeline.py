@@ -35,9 +35,9 @@ from falcon_events.ingest.client_address import Addresses
 from falcon_events.ingest.new_event import HOST_WANTS, Maker
 from falcon_events.ingest.policies import Review
 from falcon_events.link.link import Link
-from falcon_events.senders import Sender
+from falcon_events.model.events import NewEvent, Receipt
+from falcon_events.model.sender import Sender
 from falcon_events.settings import Settings
-from falcon_events.store.records import NewEvent, Receipt
 from falcon_events.waiting import Steps
 
 if TYPE_CHECKING:

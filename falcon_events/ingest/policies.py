@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from falcon_events.admin.metrics import OFF_PLAN
 from falcon_events.contract.event import EventRequest
 from falcon_events.errors import Failure, InvalidRequest
 from falcon_events.hooks.before import BeforeStore
-from falcon_events.senders import Sender
-from falcon_events.store.rights import ListRules
+from falcon_events.model.access import ListRules
+from falcon_events.model.reports import OFF_PLAN
+from falcon_events.model.sender import Sender
 from falcon_events.waiting import Steps
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from falcon_events.errors import RequestRefused, StoreUnavailable
 from falcon_events.ingest.batch import Answer
 from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.link.pending import Pending
-from falcon_events.senders import HOST
+from falcon_events.model.sender import HOST
 from falcon_events.settings import Settings
 from falcon_events.waiting import Call, Steps, Wait, Waiter
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from falcon_events.store.rights import Changes, Snapshot
+from falcon_events.model.access import Changes, Snapshot
 
 
 class Book:

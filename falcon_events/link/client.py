@@ -9,7 +9,7 @@ from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel
 from falcon_events.link.messages import Failed, Hello
-from falcon_events.store.records import NewEvent, Outcome, Receipt
+from falcon_events.model.events import NewEvent, Outcome, Receipt
 
 QUESTIONS = 256
 

@@ -36,9 +36,10 @@ from falcon_events.link.messages import (
     Welcome,
 )
 from falcon_events.link.operations import Operations
+from falcon_events.model.access import Changes
+from falcon_events.model.events import NewEvent, Outcome
+from falcon_events.model.reports import Metrics, OwnerState
 from falcon_events.store import directory
-from falcon_events.store.records import Metrics, NewEvent, Outcome, OwnerState
-from falcon_events.store.rights import Changes
 from falcon_events.store.store import Store
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ import msgspec
 
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.link.pending import Pending, T, Turnstile
+from falcon_events.model.events import FULL, REFUSED, NewEvent, Receipt, Result
+from falcon_events.model.ids import RandomUUIDs
 from falcon_events.settings import Settings
-from falcon_events.store.records import FULL, REFUSED, NewEvent, Receipt
-from falcon_events.visitors import RandomUUIDs
 
 W = TypeVar("W", bound="Waiting[Any]")
 
@@ -22,10 +22,6 @@ IN_FLIGHT = 1
 """Batches of one process under way at once. With two, they are half as large, which costs more than the owner's waiting."""
 CLOSED = "The event store is closed."
 LOST = "The event store's owner did not answer in time. Try again later."
-
-
-Result = bool | str | Receipt | None
-"""What became of an event, as Results tells it."""
 
 
 class Waiting(Pending[T], ABC):

@@ -16,16 +16,16 @@ from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnav
 from falcon_events.link import messages
 from falcon_events.link.calls import UNKNOWN, Questions, give_up
 from falcon_events.link.channel import Channel, Refused
-from falcon_events.link.commit_queue import CLOSED, LOST, Outbox, Result, settle
+from falcon_events.link.commit_queue import CLOSED, LOST, Outbox, settle
 from falcon_events.link.connector import Connector
 from falcon_events.link.counts import Counts
 from falcon_events.link.messages import Answer, Batch, Failed, Leave, Log, News, Noted, Results, Welcome
 from falcon_events.link.pending import Pending, T
 from falcon_events.link.process import join, mind, unforked
 from falcon_events.link.transmitter import Transmitter
+from falcon_events.model.access import Changes, Snapshot
+from falcon_events.model.events import CANNOT_NOW, NewEvent, Receipt, Result
 from falcon_events.settings import Settings
-from falcon_events.store.records import CANNOT_NOW, NewEvent, Receipt
-from falcon_events.store.rights import Changes, Snapshot
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.store.records import NewEvent, Receipt
-from falcon_events.store.rights import Changes, Snapshot
+from falcon_events.model.access import Changes, Snapshot
+from falcon_events.model.events import NewEvent, Receipt
 
 PROTOCOL = 4
 """Raised with every change to these messages: processes of two releases refuse each other instead of guessing."""

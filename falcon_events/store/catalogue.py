@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import duckdb
 
-from falcon_events.store.records import Recount
+from falcon_events.model.reports import Recount
 
 # json_keys and json_type with a wildcard walk an object in the same order, so both unnest side by side.
 _SEEN = """

@@ -10,8 +10,8 @@ import duckdb
 import msgspec
 
 from falcon_events.errors import NotFound
+from falcon_events.model.webhooks import FAILED, Delivery, Kept, Letter, Settlement, Target, Work
 from falcon_events.store import webhooks
-from falcon_events.store.outgoing import FAILED, Delivery, Kept, Letter, Settlement, Target, Work
 from falcon_events.store.shown import COLUMNS, shown
 
 TYPE = "event.stored"

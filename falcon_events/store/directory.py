@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import duckdb
 
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
-from falcon_events.store.rights import Account, EventList, Grant, Key, ListRules, Snapshot
+from falcon_events.model.access import Account, EventList, Grant, Key, ListRules, Snapshot
 
 LISTS = """
 select lists.list_id, accounts.name, lists.name, lists.created_at

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from falcon_events.errors import EventsError
+from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.store.entry import DroppedRow, Entry, EventIDRow, EventRow, TraitsRow, encode, encoded
-from falcon_events.store.records import NewEvent, Receipt
 
 EventKey = tuple[str, str]
 """An account's id and an EventID of its own."""

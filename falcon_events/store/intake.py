@@ -11,10 +11,10 @@ from concurrent.futures import Future
 import duckdb
 
 from falcon_events.errors import EventsError, StoreUnavailable
+from falcon_events.model.events import CANNOT_NOW, REFUSED, NewEvent, Outcome
 from falcon_events.settings import Settings
 from falcon_events.store.entry import encode
 from falcon_events.store.queue import Queue
-from falcon_events.store.records import CANNOT_NOW, REFUSED, NewEvent, Outcome
 from falcon_events.store.writer import Writer
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ import duckdb
 
 from falcon_events.errors import EventsError
 from falcon_events.files.paths import sync
+from falcon_events.model.reports import Table
 from falcon_events.store.layout import compress_properties
 from falcon_events.store.opening import STORAGE_VERSION
-from falcon_events.store.records import Table
 
 _LOOKING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 

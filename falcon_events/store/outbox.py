@@ -10,8 +10,8 @@ from typing import TypeVar
 import duckdb
 import msgspec
 
+from falcon_events.model.webhooks import Delivery, Settlement, Target, Webhook, WebhookState, Work
 from falcon_events.store import deliveries, webhooks
-from falcon_events.store.outgoing import Delivery, Settlement, Target, Webhook, WebhookState, Work
 from falcon_events.store.readers import Readers
 from falcon_events.store.writer import Writer
 

@@ -8,7 +8,7 @@ import duckdb
 import msgspec
 
 from falcon_events.errors import NotFound
-from falcon_events.store.personal import Binding, Erased, Visitor
+from falcon_events.model.persons import Binding, Erased, Visitor
 from falcon_events.store.shown import COLUMNS, raw, record, shown, time_text
 
 # Addresses are bound whatever their case; a visitor may have several of them, and an address several visitors.

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from falcon_events.errors import StoreClosed, StoreUnavailable
+from falcon_events.model.events import FULL, NewEvent, Outcome
 from falcon_events.settings import Settings
-from falcon_events.store.records import FULL, NewEvent, Outcome
 
 
 class Group:

@@ -10,9 +10,9 @@ from typing import TypeVar
 import duckdb
 
 from falcon_events.errors import StoreClosed, StoreUnavailable
+from falcon_events.model.events import CANNOT_NOW
 from falcon_events.store.faults import DEADLY
 from falcon_events.store.gate import Gate
-from falcon_events.store.records import CANNOT_NOW
 
 T = TypeVar("T")
 READERS = 2

@@ -9,9 +9,9 @@ import msgspec
 
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.files.paths import logs_of
+from falcon_events.model.reports import DroppedCount, Selection, Stats, TypeCount
+from falcon_events.model.timestamps import format_timestamp
 from falcon_events.store.maintenance import quoted
-from falcon_events.store.records import DroppedCount, Selection, Stats, TypeCount
-from falcon_events.timestamps import format_timestamp
 
 COUNT_TYPES = """
 with seen as (

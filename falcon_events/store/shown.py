@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 import msgspec
 
-from falcon_events.store.personal import StoredEvent
-from falcon_events.timestamps import format_timestamp
+from falcon_events.model.persons import StoredEvent
+from falcon_events.model.timestamps import format_timestamp
 
 COLUMNS = """event_id::varchar, event, visitor::varchar, external_id, email, epoch_us(occurred_at), epoch_us(received_at),
     epoch_us(client_timestamp), client_address, properties"""

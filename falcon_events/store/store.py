@@ -16,14 +16,15 @@ import duckdb
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.files.lockfile import FileLock
 from falcon_events.files.paths import log_of, sync
+from falcon_events.model.events import NewEvent, Outcome
+from falcon_events.model.persons import Erased, Visitor
+from falcon_events.model.reports import Check, Measures, Recount, Selection, Sizes, Stats, Table
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue, checking, maintenance, persons, reads, shown
 from falcon_events.store.intake import Intake
 from falcon_events.store.opening import open_database
 from falcon_events.store.outbox import Outbox
-from falcon_events.store.personal import Erased, Visitor
 from falcon_events.store.readers import Readers
-from falcon_events.store.records import Check, Measures, NewEvent, Outcome, Recount, Selection, Sizes, Stats, Table
 from falcon_events.store.writer import Task, Writer
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import duckdb
 
 from falcon_events.errors import NotFound
-from falcon_events.store.outgoing import Target, Webhook, WebhookState
+from falcon_events.model.webhooks import Target, Webhook, WebhookState
 from falcon_events.store.tables import LAST_SEQ
 
 FIND = "select webhook_id, secret, created_at from webhooks where url = ?"
