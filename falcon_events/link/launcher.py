@@ -41,7 +41,7 @@ try:
 except OSError:
     pass
 sys.path[:] = start["sys_path"]
-from falcon_events.link.owner import main
+from falcon_events.owner.main import main
 main(start, lock)
 """
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from falcon_events.errors import StoreUnavailable
 from falcon_events.link.channel import Channel
-from falcon_events.link.clients import Clients
 from falcon_events.link.connector import Connector, greet
 from falcon_events.link.link import Link
 from falcon_events.link.messages import Welcome
+from falcon_events.owner.server import Clients
 from falcon_events.settings import Settings
 from falcon_events.store.memory import MemoryStore
 from falcon_events.store.opening import MEMORY

@@ -16,10 +16,7 @@ import msgspec
 from falcon_events.deliveries.dispatcher import Dispatcher
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.link import messages
-from falcon_events.link.book import Book
 from falcon_events.link.channel import Channel, Refused, ask_for_secret, check_user
-from falcon_events.link.client import Client, failure_of, result_of
-from falcon_events.link.measuring import Processes, Tally, metrics_of
 from falcon_events.link.messages import (
     PROTOCOL,
     Answer,
@@ -35,10 +32,13 @@ from falcon_events.link.messages import (
     Results,
     Welcome,
 )
-from falcon_events.link.operations import Operations
 from falcon_events.model.access import Changes
 from falcon_events.model.events import NewEvent, Outcome
 from falcon_events.model.reports import Metrics, OwnerState
+from falcon_events.owner.directory import Book
+from falcon_events.owner.metrics import Processes, Tally, metrics_of
+from falcon_events.owner.operations import Operations
+from falcon_events.owner.session import Client, failure_of, result_of
 from falcon_events.store import directory
 from falcon_events.store.store import Store
 

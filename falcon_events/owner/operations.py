@@ -13,12 +13,12 @@ import msgspec
 
 from falcon_events.deliveries.terms import check_installed, new_secret
 from falcon_events.errors import EventsError
-from falcon_events.link.limits import Limits
-from falcon_events.link.salts import Salts
 from falcon_events.model.access import Changes
 from falcon_events.model.persons import Erased, Visitor
 from falcon_events.model.reports import Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
 from falcon_events.model.webhooks import Delivery, Webhook, WebhookState
+from falcon_events.owner.rate_limits import Limits
+from falcon_events.owner.salts import Salts
 from falcon_events.store import directory as rows
 from falcon_events.store.store import Store
 

@@ -20,7 +20,7 @@ from falcon_events.deliveries.dispatcher import Dispatcher
 from falcon_events.errors import EventsError, StoreLocked
 from falcon_events.files.lockfile import FileLock, socket_path
 from falcon_events.files.paths import check_access, set_logs_aside
-from falcon_events.link.clients import Clients
+from falcon_events.owner.server import Clients
 from falcon_events.settings import Settings
 from falcon_events.store.store import Store
 
