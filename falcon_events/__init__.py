@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         StoreUnavailable,
     )
     from falcon_events.hooks.events import CommittedEvent, IncomingEvent
-    from falcon_events.plan.declared import event
+    from falcon_events.plan.declarations import event
     from falcon_events.plan.plan import Plan
     from falcon_events.settings import Settings
     from falcon_events.tracking import EventTracking
@@ -97,7 +97,7 @@ _MODULES = {
         "StoreUnavailable",
     ),
     "falcon_events.hooks.events": ("CommittedEvent", "IncomingEvent"),
-    "falcon_events.plan.declared": ("event",),
+    "falcon_events.plan.declarations": ("event",),
     "falcon_events.plan.plan": ("Plan",),
     "falcon_events.settings": ("Settings",),
     "falcon_events.tracking": ("EventTracking",),

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from falcon_events import EventTracking, InvalidRequest, Plan, PlanError, SettingError, Tracked, event
-from falcon_events.plan.plain import plain_acceptor
+from falcon_events.plan.fast_path import plain_acceptor
 from tests.harness import EVENT, EVENTS, Credentials, command, fill_store, make_store, serving
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from falcon_events.plan.plan import Plan, names_of_the_api
-from falcon_events.plan.reading import ANY, Reading
+from falcon_events.plan.schema_facts import ANY, Reading
 from falcon_events.plan.schemas import Schema
 
 _STORED = {

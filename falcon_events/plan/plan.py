@@ -10,9 +10,9 @@ from typing import Any, Literal, Self, get_args
 import msgspec
 
 from falcon_events.errors import PlanError
-from falcon_events.plan.declared import name_of, schema_of
-from falcon_events.plan.plain import plain_acceptor
-from falcon_events.plan.reading import Reading
+from falcon_events.plan.declarations import name_of, schema_of
+from falcon_events.plan.fast_path import plain_acceptor
+from falcon_events.plan.schema_facts import Reading
 from falcon_events.plan.schemas import Schema, checked, place, read_folder
 from falcon_events.plan.validator import first_errors
 from falcon_events.settings import Settings

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from falcon_events.errors import PlanError
-from falcon_events.plan.declared import MAX_EVENT
+from falcon_events.plan.declarations import MAX_EVENT
 
 Schema = dict[str, Any]
 Follow = Callable[[str], Any]

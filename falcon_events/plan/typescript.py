@@ -10,9 +10,9 @@ from urllib.parse import unquote
 
 from falcon_events.errors import PlanError
 from falcon_events.plan.plan import Plan
-from falcon_events.plan.reading import Reading
+from falcon_events.plan.reserved_names import TAKEN
+from falcon_events.plan.schema_facts import Reading
 from falcon_events.plan.schemas import Schema
-from falcon_events.plan.taken import TAKEN
 
 _WORDS = {
     "string": "string",

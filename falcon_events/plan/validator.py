@@ -12,7 +12,7 @@ from functools import cache, partial
 from itertools import islice
 from typing import Any
 
-from falcon_events.plan.plain import kinds_of_all
+from falcon_events.plan.fast_path import kinds_of_all
 from falcon_events.plan.schemas import DRAFT, parts
 
 Errors = Iterator[Any]
