@@ -22,11 +22,11 @@ from falcon_events.hooks.before import BeforeHook, hooks_of
 from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.ingest.stream import store_many
 from falcon_events.link.link import Link
-from falcon_events.link.process import mind
 from falcon_events.model.sender import HOST, Sender
 from falcon_events.plan import plan_of, typed
+from falcon_events.runtime.lifecycle import mind
+from falcon_events.runtime.steps import Steps, Waiter
 from falcon_events.settings import Settings
-from falcon_events.waiting import Steps, Waiter
 
 if TYPE_CHECKING:
     from falcon_events.plan.plan import Plan

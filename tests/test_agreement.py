@@ -26,11 +26,11 @@ from falcon_events.contract.events import read_envelope
 from falcon_events.contract.properties import check_properties_request
 from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.link.link import Link
-from falcon_events.link.pending import Pending, Turnstile
 from falcon_events.model.access import Grant, ListRules, Snapshot
 from falcon_events.model.events import NewEvent, Receipt, Result
 from falcon_events.model.sender import HOST, Sender
 from falcon_events.model.timestamps import parse_timestamp
+from falcon_events.runtime.pending import Pending, Turnstile
 from falcon_events.settings import Settings
 
 T = TypeVar("T")

@@ -18,8 +18,8 @@ import msgspec
 import pytest
 
 from falcon_events import EventsError, EventTracking, StoreClosed, StoreError, StoreLocked, StoreMissing, StoreUnavailable
-from falcon_events.link.pending import Pending, Turnstile
 from falcon_events.model.events import NewEvent, Outcome, Receipt
+from falcon_events.runtime.pending import Pending, Turnstile
 from falcon_events.settings import Settings
 from falcon_events.store import catalogue
 from falcon_events.store.entry import Entry

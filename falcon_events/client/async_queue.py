@@ -16,7 +16,7 @@ from falcon_events.client.queue import CLOSED, OnError, Outgoing, logger, tell
 from falcon_events.client.retries import Pause, adrive
 from falcon_events.client.thread_queue import FAILED_PAUSE_S, UNSENT
 from falcon_events.errors import ClientClosed, EventsError, QueueFull
-from falcon_events.link.process import keep, let_go, mind
+from falcon_events.runtime.lifecycle import keep, let_go, mind
 
 
 class Tasks:

@@ -16,7 +16,7 @@ from falcon_events.client.answers import Answer
 from falcon_events.client.options import checked_key, checked_url
 from falcon_events.client.retries import Send
 from falcon_events.errors import NoAnswer
-from falcon_events.link.process import unforked
+from falcon_events.runtime.lifecycle import unforked
 
 NEVER_REACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 

@@ -16,7 +16,7 @@ from falcon_events.client.options import Options
 from falcon_events.client.queue import CLOSED, OnError, Outgoing, logger, tell
 from falcon_events.client.retries import Send, drive
 from falcon_events.errors import ClientClosed, EventsError, NoAnswer, QueueFull
-from falcon_events.link.process import keep, let_go, mind
+from falcon_events.runtime.lifecycle import keep, let_go, mind
 
 UNSENT = "The client was closed before this event was known to be stored."
 FAILED_PAUSE_S = 1.0

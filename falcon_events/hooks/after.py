@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from falcon_events.hooks.before import name_of
 from falcon_events.hooks.events import CommittedEvent, committed
-from falcon_events.link.process import unforked
 from falcon_events.model.events import NewEvent, Receipt, Result
 from falcon_events.model.reports import AFTER_COMMIT_FAILED, NOT_GIVEN
+from falcon_events.runtime.lifecycle import unforked
+from falcon_events.runtime.steps import Call, Waiter
 from falcon_events.settings import Settings
-from falcon_events.waiting import Call, Waiter
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from falcon_events.errors import EventDropped, EventRefused, EventsError, Reques
 from falcon_events.hooks.events import FIXED, IncomingEvent, incoming, microseconds
 from falcon_events.model.reports import BEFORE_STORE_FAILED
 from falcon_events.model.sender import Sender
-from falcon_events.waiting import Call, Steps
+from falcon_events.runtime.steps import Call, Steps
 
 logger = logging.getLogger(__name__)
 

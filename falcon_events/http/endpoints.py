@@ -15,8 +15,8 @@ from falcon_events.contract.replies import Reply, common_reply, errors_reply, re
 from falcon_events.errors import EventsError, Failure, RequestRefused, StoreUnavailable
 from falcon_events.http.requests import Incoming, inflated
 from falcon_events.ingest.authorization import WRONG_ORIGIN
+from falcon_events.runtime.steps import Steps
 from falcon_events.tracking import EventTracking
-from falcon_events.waiting import Steps
 
 logger = logging.getLogger("falcon_events.requests")
 

@@ -15,8 +15,8 @@ from falcon_events.contract.schemas import common_error
 from falcon_events.errors import NotAllowed, NotAuthenticated, RateLimited, StoreError, StoreUnavailable
 from falcon_events.link.link import Link
 from falcon_events.model.sender import Sender
+from falcon_events.runtime.steps import Call, Steps
 from falcon_events.settings import Settings
-from falcon_events.waiting import Call, Steps
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from falcon_events.link.link import Link
 from falcon_events.model.access import ListRules
 from falcon_events.model.events import NewEvent, Receipt, Result
 from falcon_events.model.sender import HOST, Sender
-from falcon_events.waiting import Steps
+from falcon_events.runtime.steps import Steps
 
 Answer = Tracked | RequestRefused
 

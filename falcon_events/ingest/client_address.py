@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from falcon_events.link.link import Link
-from falcon_events.waiting import Steps
+from falcon_events.runtime.steps import Steps
 
 DAY_S = 86_400
 KEPT_BITS = {4: 24, 6: 48}

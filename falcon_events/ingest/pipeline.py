@@ -37,8 +37,8 @@ from falcon_events.ingest.policies import Review
 from falcon_events.link.link import Link
 from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.model.sender import Sender
+from falcon_events.runtime.steps import Steps
 from falcon_events.settings import Settings
-from falcon_events.waiting import Steps
 
 if TYPE_CHECKING:
     from falcon_events.plan.plan import Plan

@@ -14,7 +14,7 @@ from falcon_events.hooks.before import BeforeStore
 from falcon_events.model.access import ListRules
 from falcon_events.model.reports import OFF_PLAN
 from falcon_events.model.sender import Sender
-from falcon_events.waiting import Steps
+from falcon_events.runtime.steps import Steps
 
 if TYPE_CHECKING:
     from falcon_events.plan.plan import Plan

@@ -11,10 +11,10 @@ from typing import Any
 from falcon_events.errors import RequestRefused, StoreUnavailable
 from falcon_events.ingest.batch import Answer
 from falcon_events.ingest.pipeline import Pipeline
-from falcon_events.link.pending import Pending
 from falcon_events.model.sender import HOST
+from falcon_events.runtime.pending import Pending
+from falcon_events.runtime.steps import Call, Steps, Wait, Waiter
 from falcon_events.settings import Settings
-from falcon_events.waiting import Call, Steps, Wait, Waiter
 
 BLOCK_BYTES = 1 << 18
 """About how much is checked and sent together."""

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from falcon_events.errors import EventsError, StoreUnavailable
-from falcon_events.link.pending import Pending, T, Turnstile
 from falcon_events.model.events import FULL, REFUSED, NewEvent, Receipt, Result
 from falcon_events.model.ids import RandomUUIDs
+from falcon_events.runtime.pending import Pending, T, Turnstile
 from falcon_events.settings import Settings
 
 W = TypeVar("W", bound="Waiting[Any]")

@@ -21,7 +21,7 @@ from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused, check_user, show_secret
 from falcon_events.link.launcher import start_owner
 from falcon_events.link.messages import PROTOCOL, Hello, Welcome
-from falcon_events.link.process import unforked
+from falcon_events.runtime.lifecycle import unforked
 from falcon_events.settings import Settings
 
 logger = logging.getLogger(__name__)

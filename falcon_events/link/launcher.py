@@ -14,7 +14,7 @@ import msgspec
 
 from falcon_events.errors import StoreError, StoreLocked, error_of
 from falcon_events.files.lockfile import lock_path
-from falcon_events.link.process import unforked
+from falcon_events.runtime.lifecycle import unforked
 from falcon_events.settings import Settings
 
 # The new process is nobody's child, so that no server counts it among its workers or waits for it, and it has a session of

@@ -20,11 +20,11 @@ from falcon_events.link.commit_queue import CLOSED, LOST, Outbox, settle
 from falcon_events.link.connector import Connector
 from falcon_events.link.counts import Counts
 from falcon_events.link.messages import Answer, Batch, Failed, Leave, Log, News, Noted, Results, Welcome
-from falcon_events.link.pending import Pending, T
-from falcon_events.link.process import join, mind, unforked
 from falcon_events.link.transmitter import Transmitter
 from falcon_events.model.access import Changes, Snapshot
 from falcon_events.model.events import CANNOT_NOW, NewEvent, Receipt, Result
+from falcon_events.runtime.lifecycle import join, mind, unforked
+from falcon_events.runtime.pending import Pending, T
 from falcon_events.settings import Settings
 
 logger = logging.getLogger(__name__)

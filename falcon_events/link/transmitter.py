@@ -6,7 +6,7 @@ import threading
 from collections import deque
 
 from falcon_events.link.channel import Channel
-from falcon_events.link.process import unforked
+from falcon_events.runtime.lifecycle import unforked
 
 INLINE_BYTES = 1 << 16
 """What surely fits into the socket's buffer, so that an event loop may send it: the owner has read all that came before."""

@@ -64,7 +64,7 @@ else:
 """
 BROKEN = """
 from falcon_events.client import Client
-from falcon_events.link.process import mind
+from falcon_events.runtime.lifecycle import mind
 
 
 class Broken:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events import EventTracking, StoreUnavailable
-from falcon_events.link import process
+from falcon_events.runtime import lifecycle
 from tests.faults.common import Clients, assert_whole, kill_owner, stopped
 from tests.harness import fill_store, is_held, make_store, owner_of, serving, wait_until
 
@@ -142,7 +142,7 @@ def test_an_owner_that_hangs_does_not_hold_a_close_up(
     db: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """close() says in the log that it waits no longer; what was acknowledged is there, and the owner ends once it goes on."""
-    monkeypatch.setattr(process, "LEAVE_S", 0.5)
+    monkeypatch.setattr(lifecycle, "LEAVE_S", 0.5)
     with EventTracking(db) as kept:
         credentials = fill_store(kept)
         tracking = EventTracking(db).open()

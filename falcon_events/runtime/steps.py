@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from falcon_events.link.pending import Pending
+from falcon_events.runtime.pending import Pending
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""How the core waits, forks and ends."""
