@@ -12,11 +12,11 @@ from typing import Any
 
 from benchmarks.rivals import RIVALS, load_rival
 from falcon_events import EventTracking
-from falcon_events.http.serving import Interface, load_app, prepare_worker, serve, standalone
 from falcon_events.link.link import Link
 from falcon_events.model.events import NewEvent, Receipt, Result
 from falcon_events.model.ids import RandomUUIDs
 from falcon_events.runtime.pending import Pending, Turnstile
+from falcon_events.server.serve import Interface, load_app, prepare_worker, serve, standalone
 from falcon_events.settings import Settings
 
 KINDS = ("durable", "no-store", "unfolded", *RIVALS)

@@ -18,7 +18,7 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from falcon_events.http.serving import prepare_worker
+from falcon_events.server.serve import prepare_worker
 
 DSN = "BENCHMARK_DSN"
 POOL = 20

@@ -588,7 +588,7 @@ def test_a_cancelled_request_is_stored_once_or_not_at_all(tmp_path: Path) -> Non
 
 UNPRIVILEGED = """
 import os, sys, encodings.idna, uvicorn, uvloop, httptools
-import falcon_events.cli, falcon_events.http.serving
+import falcon_events.cli, falcon_events.server.serve
 if os.getuid() == 0:
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
 sys.argv[0] = "falcon-events"

@@ -19,7 +19,7 @@ from falcon_events.tracking import EventTracking
 
 if TYPE_CHECKING:
     from falcon_events.http.demo import Demo
-    from falcon_events.http.serving import Interface
+    from falcon_events.server.serve import Interface
 
 FIRST_ACCOUNT, FIRST_LIST = "default", 1
 EVERYWHERE = ("0.0.0.0", "::", "")
@@ -65,10 +65,10 @@ def serve(
 ) -> None:
     """Serve the documented API; on a path without a store, make one with an account, a list and a key."""
     # The server and its libraries are not loaded for commands that do not serve.
-    from falcon_events.http import serving
+    from falcon_events.server import serve
 
-    interface = interface or serving.default_interface()
-    serving.check_interface(interface)
+    interface = interface or serve.default_interface()
+    serve.check_interface(interface)
     if plan_folder is not None:
         os.environ[PREFIX + "PLAN_FOLDER"] = plan_folder  # for this process and the workers that it starts
     with _prepared(db, host, port) as tracking:
@@ -76,7 +76,7 @@ def serve(
         _warn(tracking, interface)
     click.echo(f"Serving {db} on http://{_in_url(host)}:{port} ({interface}). Stop with Ctrl-C.")
     try:
-        serving.serve(db, host, port, interface, log_requests, workers=workers, demo=shown)
+        serve.serve(db, host, port, interface, log_requests, workers=workers, demo=shown)
     finally:
         if shown is not None:
             with tracking_of(db) as tracking:
@@ -86,7 +86,7 @@ def serve(
 @contextmanager
 def _prepared(db: str, host: str, port: int) -> Iterator[EventTracking]:
     """The store, once nothing would keep the server from starting; a new one gets an account, a list and a key."""
-    from falcon_events.http.serving import check_address
+    from falcon_events.server.serve import check_address
 
     if not Path(db).exists():
         check_address(host, port)  # before a store is made for a server that then does not start
