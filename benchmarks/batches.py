@@ -20,8 +20,8 @@ from benchmarks.workload import LISTS, bodies
 from falcon_events import EventTracking
 from falcon_events.http.endpoints import EVENTS
 from falcon_events.settings import Settings
+from falcon_events.store.database.connect import open_database
 from falcon_events.store.entry import EventRow
-from falcon_events.store.opening import open_database
 from falcon_events.store.tables import INSERT_EVENTS
 
 BATCH = 1_000

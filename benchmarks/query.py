@@ -21,8 +21,8 @@ from benchmarks.common import Contender, Poster, Report, describe, fail, make_st
 from benchmarks.workload import LIST_ID, LISTS, SEED, page_view, zipf
 from falcon_events.http.endpoints import PROPERTIES
 from falcon_events.settings import Settings
-from falcon_events.store import catalogue
-from falcon_events.store.opening import open_database
+from falcon_events.store.database import catalogue
+from falcon_events.store.database.connect import open_database
 from falcon_events.store.tables import LAST_SEQ
 
 TYPES = ("pageView", "identify", "test", "signup", "conversion", "download", "unsubscribe", "searched")

@@ -17,7 +17,7 @@ from benchmarks.query import fill, fold
 from benchmarks.workload import LISTS, bodies
 from falcon_events.http.endpoints import EVENT
 from falcon_events.settings import Settings
-from falcon_events.store.opening import open_database
+from falcon_events.store.database.connect import open_database
 
 FULL_S = 5.0
 COLUMNS = ("events before", "events/s", "seconds", "p50 ms", "p99 ms", "p99.9 ms", "slowest ms")

@@ -21,11 +21,11 @@ from falcon_events import EventsError, EventTracking, StoreClosed, StoreError, S
 from falcon_events.model.events import NewEvent, Outcome, Receipt
 from falcon_events.runtime.pending import Pending, Turnstile
 from falcon_events.settings import Settings
-from falcon_events.store import catalogue
+from falcon_events.store.database import catalogue
+from falcon_events.store.database.connect import open_database
+from falcon_events.store.database.migrations import MIGRATIONS, SCHEMA_VERSION
 from falcon_events.store.entry import Entry
 from falcon_events.store.filter import LOADED_AT_ONCE
-from falcon_events.store.migrations import MIGRATIONS, SCHEMA_VERSION
-from falcon_events.store.opening import open_database
 from falcon_events.store.store import Store
 from tests.harness import Credentials, make_store, wait_until
 

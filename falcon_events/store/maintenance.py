@@ -13,8 +13,8 @@ import duckdb
 from falcon_events.errors import EventsError
 from falcon_events.files.paths import sync
 from falcon_events.model.reports import Table
-from falcon_events.store.layout import compress_properties
-from falcon_events.store.opening import STORAGE_VERSION
+from falcon_events.store.database.connect import STORAGE_VERSION
+from falcon_events.store.database.layout import compress_properties
 
 _LOOKING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 

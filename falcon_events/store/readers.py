@@ -11,7 +11,7 @@ import duckdb
 
 from falcon_events.errors import StoreClosed, StoreUnavailable
 from falcon_events.model.events import CANNOT_NOW
-from falcon_events.store.faults import DEADLY
+from falcon_events.store.database.errors import DEADLY
 from falcon_events.store.gate import Gate
 
 T = TypeVar("T")

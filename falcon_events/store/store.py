@@ -20,9 +20,10 @@ from falcon_events.model.events import NewEvent, Outcome
 from falcon_events.model.persons import Erased, Visitor
 from falcon_events.model.reports import Check, Measures, Recount, Selection, Sizes, Stats, Table
 from falcon_events.settings import Settings
-from falcon_events.store import catalogue, checking, maintenance, persons, reads, shown
+from falcon_events.store import checking, maintenance, persons, reads, shown
+from falcon_events.store.database import catalogue
+from falcon_events.store.database.connect import open_database
 from falcon_events.store.intake import Intake
-from falcon_events.store.opening import open_database
 from falcon_events.store.outbox import Outbox
 from falcon_events.store.readers import Readers
 from falcon_events.store.writer import Task, Writer

@@ -9,6 +9,7 @@ from typing import TypeVar
 import duckdb
 import msgspec
 
+from falcon_events.store.database.statements import Statements
 from falcon_events.store.draft import Binding, KnownBinding
 from falcon_events.store.entry import (
     NOTHING,
@@ -21,7 +22,6 @@ from falcon_events.store.entry import (
     encode,
     joined,
 )
-from falcon_events.store.statements import Statements
 
 INSERT_EVENTS = """
 insert into events

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from falcon_events.settings import Settings
-from falcon_events.store import catalogue
+from falcon_events.store.database import catalogue
 from falcon_events.store.knowledge import Knowledge
 from falcon_events.store.meters import Meters
 from falcon_events.store.tables import Tables

@@ -19,7 +19,7 @@ from falcon_events.model.events import CANNOT_NOW
 from falcon_events.settings import Settings
 from falcon_events.store.applying import TakeIn, apply, refused_of, taken_in
 from falcon_events.store.backlog import Backlog
-from falcon_events.store.faults import DEADLY
+from falcon_events.store.database.errors import DEADLY
 from falcon_events.store.knowledge import Knowledge
 from falcon_events.store.meters import Meters
 from falcon_events.store.tables import Tables

@@ -15,8 +15,8 @@ from falcon_events.link.link import Link
 from falcon_events.link.messages import Welcome
 from falcon_events.owner.server import Clients
 from falcon_events.settings import Settings
+from falcon_events.store.database.connect import MEMORY
 from falcon_events.store.memory import MemoryStore
-from falcon_events.store.opening import MEMORY
 
 SECRET_BYTES = 32
 

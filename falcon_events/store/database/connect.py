@@ -12,8 +12,8 @@ import duckdb
 from falcon_events.errors import StoreError, StoreLocked
 from falcon_events.files.paths import WRITABLE, check_access, log_of
 from falcon_events.settings import Settings
-from falcon_events.store.layout import compress_properties
-from falcon_events.store.migrations import migrate
+from falcon_events.store.database.layout import compress_properties
+from falcon_events.store.database.migrations import migrate
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The DuckDB database: connections, migrations, statements."""
