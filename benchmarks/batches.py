@@ -21,8 +21,8 @@ from falcon_events import EventTracking
 from falcon_events.http.endpoints import EVENTS
 from falcon_events.settings import Settings
 from falcon_events.store.database.connect import open_database
-from falcon_events.store.entry import EventRow
-from falcon_events.store.tables import INSERT_EVENTS
+from falcon_events.store.engine.entry import EventRow
+from falcon_events.store.engine.tables import INSERT_EVENTS
 
 BATCH = 1_000
 COLUMNS = ("body", "connections", "events/s", "DuckDB rows/s", "ratio", "min-max")

@@ -23,7 +23,7 @@ from falcon_events.http.endpoints import PROPERTIES
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
-from falcon_events.store.tables import LAST_SEQ
+from falcon_events.store.engine.tables import LAST_SEQ
 
 TYPES = ("pageView", "identify", "test", "signup", "conversion", "download", "unsubscribe", "searched")
 PATTERNS = 20_000

@@ -24,8 +24,8 @@ from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
 from falcon_events.store.database.migrations import MIGRATIONS, SCHEMA_VERSION
-from falcon_events.store.entry import Entry
-from falcon_events.store.filter import LOADED_AT_ONCE
+from falcon_events.store.engine.entry import Entry
+from falcon_events.store.engine.filter import LOADED_AT_ONCE
 from falcon_events.store.store import Store
 from tests.harness import Credentials, make_store, wait_until
 

@@ -11,8 +11,8 @@ import duckdb
 from falcon_events.files.lockfile import lock_path
 from falcon_events.files.paths import logs_of
 from falcon_events.model.reports import Check
-from falcon_events.store.applying import refused_of
 from falcon_events.store.database import catalogue
+from falcon_events.store.engine.apply import refused_of
 
 SCANNED = (
     "accounts", "lists", "api_keys", "sessions", "events", "bindings", "event_ids", "event_types", "event_properties", "webhooks",

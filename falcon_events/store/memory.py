@@ -13,10 +13,10 @@ from falcon_events.errors import EventsError
 from falcon_events.model.reports import Sizes
 from falcon_events.settings import Settings
 from falcon_events.store.database.connect import MEMORY, open_memory
-from falcon_events.store.journal import MARK_BYTES, Journal
+from falcon_events.store.engine.journal import MARK_BYTES, Journal
+from falcon_events.store.engine.tables import Tables
+from falcon_events.store.engine.writer import Writer
 from falcon_events.store.store import Store
-from falcon_events.store.tables import Tables
-from falcon_events.store.writer import Writer
 
 
 class MemoryStore(Store):

@@ -12,8 +12,8 @@ import msgspec
 
 from falcon_events.model.webhooks import Delivery, Settlement, Target, Webhook, WebhookState, Work
 from falcon_events.store import deliveries, webhooks
-from falcon_events.store.readers import Readers
-from falcon_events.store.writer import Writer
+from falcon_events.store.engine.readers import Readers
+from falcon_events.store.engine.writer import Writer
 
 T = TypeVar("T")
 OLD_SECRET_H = 24

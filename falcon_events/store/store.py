@@ -23,10 +23,10 @@ from falcon_events.settings import Settings
 from falcon_events.store import checking, maintenance, persons, reads, shown
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
-from falcon_events.store.intake import Intake
+from falcon_events.store.engine.intake import Intake
+from falcon_events.store.engine.readers import Readers
+from falcon_events.store.engine.writer import Task, Writer
 from falcon_events.store.outbox import Outbox
-from falcon_events.store.readers import Readers
-from falcon_events.store.writer import Task, Writer
 
 T = TypeVar("T")
 

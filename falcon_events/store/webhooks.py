@@ -9,7 +9,7 @@ import duckdb
 
 from falcon_events.errors import NotFound
 from falcon_events.model.webhooks import Target, Webhook, WebhookState
-from falcon_events.store.tables import LAST_SEQ
+from falcon_events.store.engine.tables import LAST_SEQ
 
 FIND = "select webhook_id, secret, created_at from webhooks where url = ?"
 STATES = """

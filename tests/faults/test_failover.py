@@ -20,7 +20,7 @@ KILLS = 6
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from falcon_events.store.journal import Journal
+from falcon_events.store.engine.journal import Journal
 
 append = Journal.append
 

@@ -151,7 +151,7 @@ def crashed(db: Path, tmp_path: Path) -> Path:
         fill_store(tracking)
     hooks = tmp_path / "hooks"
     hooks.mkdir()
-    (hooks / "sitecustomize.py").write_text("from falcon_events.store import backlog\nbacklog.APPLIED_AFTER_S = 600\n")
+    (hooks / "sitecustomize.py").write_text("from falcon_events.store.engine import backlog\nbacklog.APPLIED_AFTER_S = 600\n")
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(hooks), str(ROOT)])}
     done = subprocess.run([sys.executable, "-c", CRASH, str(db), str(EVENTS)], cwd=ROOT, env=env, check=False)
     assert done.returncode == -9

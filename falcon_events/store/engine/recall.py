@@ -14,9 +14,9 @@ from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.model.ids import RandomUUIDs
 from falcon_events.settings import Settings
 from falcon_events.store.database.statements import Statements
-from falcon_events.store.draft import Binding, Draft, EventKey, KnownBinding, binding_of, check
-from falcon_events.store.entry import NOTHING, Entry, decode_event_ids, encode
-from falcon_events.store.filter import Filter
+from falcon_events.store.engine.draft import Binding, Draft, EventKey, KnownBinding, binding_of, check
+from falcon_events.store.engine.entry import NOTHING, Entry, decode_event_ids, encode
+from falcon_events.store.engine.filter import Filter
 
 FIND_REPEATS = """
 select known.account_id, known.event_id::varchar, known.visitor::varchar, known.external_id, known.identify_event_sent,

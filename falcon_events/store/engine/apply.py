@@ -13,11 +13,11 @@ import msgspec
 
 from falcon_events.errors import StoreError
 from falcon_events.files.paths import sync
-from falcon_events.store.backlog import Backlog
 from falcon_events.store.database.errors import PASSING
-from falcon_events.store.entry import Entry, decode_entry, decode_rows, encode, encoded
-from falcon_events.store.journal import MARK_BYTES, Journal
-from falcon_events.store.tables import Tables
+from falcon_events.store.engine.backlog import Backlog
+from falcon_events.store.engine.entry import Entry, decode_entry, decode_rows, encode, encoded
+from falcon_events.store.engine.journal import MARK_BYTES, Journal
+from falcon_events.store.engine.tables import Tables
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import duckdb
 import msgspec
 
 from falcon_events.store.database.statements import Statements
-from falcon_events.store.draft import Binding, KnownBinding
-from falcon_events.store.entry import (
+from falcon_events.store.engine.draft import Binding, KnownBinding
+from falcon_events.store.engine.entry import (
     NOTHING,
     Entry,
     EventIDRow,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,7 +13,6 @@ import duckdb
 from falcon_events.errors import StoreClosed, StoreUnavailable
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.store.database.errors import DEADLY
-from falcon_events.store.gate import Gate
 
 T = TypeVar("T")
 READERS = 2
@@ -27,7 +27,7 @@ class Readers:
         self._short = ThreadPoolExecutor(READERS, thread_name_prefix="falcon-events-reader")
         self._long = ThreadPoolExecutor(ASIDES, thread_name_prefix="falcon-events-aside")
         self._delivering = ThreadPoolExecutor(1, thread_name_prefix="falcon-events-outbox")
-        self._gate = Gate()
+        self._lock = SharedLock()
         self._mine = threading.local()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
 
@@ -51,8 +51,8 @@ class Readers:
         """
 
         def job() -> T:
-            before()  # outside the gate, which whoever has to do something first may want to close
-            with self._gate.shared():
+            before()  # outside the lock, which whoever has to do something first may want alone
+            with self._lock.shared():
                 try:
                     return read(self._cursor(connection()))
                 except (*DEADLY, duckdb.ConnectionException) as error:
@@ -66,7 +66,7 @@ class Readers:
 
     def close_cursors(self) -> None:
         """Closes the cursors, once nobody reads: each of them would keep its database alive."""
-        with self._gate.alone():
+        with self._lock.exclusive():
             while self._cursors:
                 self._cursors.pop().close()
 
@@ -91,3 +91,39 @@ class Readers:
             self._cursors.append(self._mine.cursor)
         cursor: duckdb.DuckDBPyConnection = self._mine.cursor
         return cursor
+
+
+class SharedLock:
+    """Lets any number through, or one alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._closed = False
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[None]:
+        """Goes in beside others; waits while somebody is in there alone, or is about to be."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._closed)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Goes in once all others have come out."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._closed)
+            self._closed = True
+            self._changed.wait_for(lambda: self._inside == 0)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._closed = False
+                self._changed.notify_all()

@@ -11,9 +11,9 @@ import duckdb
 
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue
-from falcon_events.store.knowledge import Knowledge
-from falcon_events.store.meters import Meters
-from falcon_events.store.tables import Tables
+from falcon_events.store.engine.meters import Meters
+from falcon_events.store.engine.recall import Knowledge
+from falcon_events.store.engine.tables import Tables
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from falcon_events.errors import StoreUnavailable
 from falcon_events.model.events import CANNOT_NOW
-from falcon_events.store.entry import Entry, add_names
+from falcon_events.store.engine.entry import Entry, add_names
 
 APPLIED_AFTER_S = 0.1
 """How long an entry may wait for others to be written into the tables with it."""

@@ -13,9 +13,9 @@ import duckdb
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.model.events import CANNOT_NOW, REFUSED, NewEvent, Outcome
 from falcon_events.settings import Settings
-from falcon_events.store.entry import encode
-from falcon_events.store.queue import Queue
-from falcon_events.store.writer import Writer
+from falcon_events.store.engine.entry import encode
+from falcon_events.store.engine.queue import Queue
+from falcon_events.store.engine.writer import Writer
 
 logger = logging.getLogger(__name__)
 

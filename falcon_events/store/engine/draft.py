@@ -10,7 +10,7 @@ import msgspec
 
 from falcon_events.errors import EventsError
 from falcon_events.model.events import NewEvent, Receipt
-from falcon_events.store.entry import DroppedRow, Entry, EventIDRow, EventRow, TraitsRow, encode, encoded
+from falcon_events.store.engine.entry import DroppedRow, Entry, EventIDRow, EventRow, TraitsRow, encode, encoded
 
 EventKey = tuple[str, str]
 """An account's id and an EventID of its own."""

@@ -17,13 +17,13 @@ from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
 from falcon_events.files.paths import Watched, log_of
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.settings import Settings
-from falcon_events.store.applying import TakeIn, apply, refused_of, taken_in
-from falcon_events.store.backlog import Backlog
 from falcon_events.store.database.errors import DEADLY
-from falcon_events.store.knowledge import Knowledge
-from falcon_events.store.meters import Meters
-from falcon_events.store.tables import Tables
-from falcon_events.store.upkeep import Upkeep
+from falcon_events.store.engine.apply import TakeIn, apply, refused_of, taken_in
+from falcon_events.store.engine.backlog import Backlog
+from falcon_events.store.engine.meters import Meters
+from falcon_events.store.engine.recall import Knowledge
+from falcon_events.store.engine.tables import Tables
+from falcon_events.store.engine.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""How events are journaled and applied to the tables."""
