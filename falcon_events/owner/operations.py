@@ -19,7 +19,7 @@ from falcon_events.model.reports import Check, Metrics, OwnerState, Recount, Sel
 from falcon_events.model.webhooks import Delivery, Webhook, WebhookState
 from falcon_events.owner.rate_limits import Limits
 from falcon_events.owner.salts import Salts
-from falcon_events.store import directory as rows
+from falcon_events.store.queries import access_rows as rows
 from falcon_events.store.store import Store
 
 READS = ("accounts", "lists", "keys", "rules", "load", "account_id")

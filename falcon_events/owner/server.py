@@ -39,7 +39,7 @@ from falcon_events.owner.directory import Book
 from falcon_events.owner.metrics import Processes, Tally, metrics_of
 from falcon_events.owner.operations import Operations
 from falcon_events.owner.session import Client, failure_of, result_of
-from falcon_events.store import directory
+from falcon_events.store.queries import access_rows
 from falcon_events.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Clients:
         self._clients: set[Client] = set()
         self._greeting = threading.Semaphore(STRANGERS)
         self._version = 1
-        self._book = Book(store.run(directory.load).result())
+        self._book = Book(store.run(access_rows.load).result())
         self._generation = 0
         self._tally = Tally()
         self._over = False

@@ -12,7 +12,7 @@ import msgspec
 from falcon_events.errors import NotFound
 from falcon_events.model.webhooks import FAILED, Delivery, Kept, Letter, Settlement, Target, Work
 from falcon_events.store import webhooks
-from falcon_events.store.shown import COLUMNS, shown
+from falcon_events.store.queries.event_json import COLUMNS, shown
 
 TYPE = "event.stored"
 SPAN = 20_000

@@ -20,13 +20,13 @@ from falcon_events.model.events import NewEvent, Outcome
 from falcon_events.model.persons import Erased, Visitor
 from falcon_events.model.reports import Check, Measures, Recount, Selection, Sizes, Stats, Table
 from falcon_events.settings import Settings
-from falcon_events.store import checking, maintenance, persons, reads, shown
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
 from falcon_events.store.engine.intake import Intake
 from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.writer import Task, Writer
 from falcon_events.store.outbox import Outbox
+from falcon_events.store.queries import access_rows, check, event_json, export, maintenance, persons, stats
 
 T = TypeVar("T")
 
@@ -153,7 +153,7 @@ class Store:
 
     def stats(self) -> Future[Stats]:
         """What the store holds."""
-        return self._read(lambda connection: reads.stats(connection, self.path))
+        return self._read(lambda connection: stats.stats(connection, self.path))
 
     def export(self, selection: Selection, target: Path, form: str) -> Future[int]:
         """Writes events to a file and gives their number.
@@ -163,7 +163,7 @@ class Store:
             target: the file to write; it is replaced.
             form: `parquet` (the columns of the table) or `ndjson` (one request body a line).
         """
-        return self._read(lambda connection: reads.export(connection, selection, target, form), aside=True)
+        return self._read(lambda connection: export.export(connection, selection, target, form), aside=True)
 
     def measures(self) -> tuple[Measures, int, int]:
         """What has been done, how many events wait for their commit, and how many the tables do not have yet."""
@@ -180,7 +180,7 @@ class Store:
         writer = self._open_writer()
 
         def task(connection: duckdb.DuckDBPyConnection) -> None:
-            reads.delete_list(connection, list_id)
+            access_rows.delete_list(connection, list_id)
             writer.knowledge.load_bindings()
 
         return writer.alone(task)
@@ -191,7 +191,7 @@ class Store:
 
     def latest(self, list_id: int, after_seq: int, most: int) -> Future[bytes]:
         """A list's last events after a number of sequence, in JSON: an array of [seq, StoredEvent]."""
-        return self._read(lambda connection: shown.latest(connection, list_id, after_seq, most))
+        return self._read(lambda connection: event_json.latest(connection, list_id, after_seq, most))
 
     def erase(self, visitor: Visitor) -> Future[Erased]:
         """Removes a person from a list."""
@@ -211,7 +211,7 @@ class Store:
 
     def check(self) -> Future[list[Check]]:
         """What is right and wrong with the store; reads every row of it."""
-        return self._read(lambda connection: checking.check(connection, self.path), aside=True)
+        return self._read(lambda connection: check.check(connection, self.path), aside=True)
 
     def backup(self, target: Path) -> Future[int]:
         """Writes a copy of the store as it is at this moment, and gives its size in bytes."""
@@ -241,7 +241,7 @@ class Store:
 
     def purge_list(self, list_id: int) -> Future[object]:
         """Deletes what came in for a list after it was deleted."""
-        return self._open_writer().alone(lambda connection: reads.purge_list(connection, list_id))
+        return self._open_writer().alone(lambda connection: access_rows.purge_list(connection, list_id))
 
     def aside(self, work: Callable[[], T]) -> Future[T]:
         """Runs something that waits for the store in a thread of its own."""

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 DIES = """
 import os, signal
 from pathlib import Path
-from falcon_events.store import backlog, journal, tables
+from falcon_events.store.engine import backlog, journal, tables
 
 STEP, ORDER = os.environ["DIE_AT"], Path(os.environ["DIE_ORDER"])
 journal.ROTATED_BYTES = 4096

@@ -9,7 +9,7 @@ import msgspec
 
 from falcon_events.errors import NotFound
 from falcon_events.model.persons import Binding, Erased, Visitor
-from falcon_events.store.shown import COLUMNS, raw, record, shown, time_text
+from falcon_events.store.queries.event_json import COLUMNS, raw, record, shown, time_text
 
 # Addresses are bound whatever their case; a visitor may have several of them, and an address several visitors.
 FIND_VISITORS = """

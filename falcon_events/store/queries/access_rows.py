@@ -132,3 +132,34 @@ def _plain(moment: datetime) -> datetime:
 
 def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC)
+
+
+def delete_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
+    """Deletes a list and everything that belongs to it, in one transaction; raises NotFound."""
+    connection.begin()
+    try:
+        if not connection.execute("select 1 from lists where list_id = ?", [list_id]).fetchone():
+            raise NotFound(f"There is no list {list_id}.")
+        connection.execute("delete from lists where list_id = ?", [list_id])
+        _delete_events(connection, list_id)
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def purge_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
+    """Deletes what came in for a list that was being deleted; nothing where there is such a list again."""
+    connection.begin()
+    try:
+        if not connection.execute("select 1 from lists where list_id = ?", [list_id]).fetchone():
+            _delete_events(connection, list_id)
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _delete_events(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
+    for table in ("events", "bindings", "event_types", "event_properties", "list_rules", "dropped_events", "deliveries"):
+        connection.execute(f"delete from {table} where list_id = ?", [list_id])

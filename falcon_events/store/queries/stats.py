@@ -1,0 +1,55 @@
+"""Statistics: how many events a store holds, by list and event type, and how large its files are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from falcon_events.files.paths import logs_of
+from falcon_events.model.reports import DroppedCount, Stats, TypeCount
+from falcon_events.model.timestamps import format_timestamp
+
+COUNT_TYPES = """
+with seen as (
+    select list_id, event, events, first_seen, last_seen from event_types
+    union all
+    select list_id, event, count(*), min(occurred_at), max(occurred_at)
+    from events where seq > (select folded_seq from meta)
+    group by all
+)
+select list_id, event, sum(events)::bigint, epoch_us(min(first_seen)), epoch_us(max(last_seen))
+from seen group by all order by all
+"""
+COUNT_DROPPED = "select list_id, events, epoch_us(first_seen), epoch_us(last_seen) from dropped_events order by list_id"
+COUNT_TAIL = "select count(*) from events where seq > (select folded_seq from meta)"
+
+
+def stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
+    """What the store holds, from the catalogue's counts and its unfolded tail."""
+    connection.begin()
+    try:
+        by_type = [
+            TypeCount(list_id, event, events, format_timestamp(first), format_timestamp(last))
+            for list_id, event, events, first, last in connection.execute(COUNT_TYPES).fetchall()
+        ]
+        dropped = [
+            DroppedCount(list_id, events, format_timestamp(first), format_timestamp(last))
+            for list_id, events, first, last in connection.execute(COUNT_DROPPED).fetchall()
+        ]
+        ((tail,),) = connection.execute(COUNT_TAIL).fetchall()
+        ((version,),) = connection.execute("select schema_version from meta").fetchall()
+    finally:
+        connection.rollback()
+    return Stats(
+        events=sum(count.events for count in by_type),
+        by_type=by_type,
+        dropped=dropped,
+        oldest=min((count.first_seen for count in by_type), default=None),
+        newest=max((count.last_seen for count in by_type), default=None),
+        unfolded_events=tail,
+        file_bytes=path.stat().st_size if path.exists() else 0,
+        wal_bytes=sum(log.stat().st_size for log in logs_of(path) if log.exists()),
+        schema_version=version,
+        database_version=duckdb.__version__,
+    )
