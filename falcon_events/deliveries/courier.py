@@ -15,7 +15,7 @@ from falcon_events.deliveries.process import PostingProcess
 from falcon_events.deliveries.schedule import Schedule, microseconds
 from falcon_events.deliveries.settling import settlement
 from falcon_events.model.webhooks import Settlement, Target, Work
-from falcon_events.store.outbox import Outbox
+from falcon_events.store.webhooks.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 

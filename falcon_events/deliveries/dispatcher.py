@@ -13,7 +13,7 @@ from falcon_events.deliveries.schedule import Schedule
 from falcon_events.deliveries.terms import check_installed
 from falcon_events.errors import EventsError
 from falcon_events.settings import Settings
-from falcon_events.store.outbox import Outbox
+from falcon_events.store.webhooks.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 

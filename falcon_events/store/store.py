@@ -25,8 +25,8 @@ from falcon_events.store.database.connect import open_database
 from falcon_events.store.engine.intake import Intake
 from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.writer import Task, Writer
-from falcon_events.store.outbox import Outbox
 from falcon_events.store.queries import access_rows, check, event_json, export, maintenance, persons, stats
+from falcon_events.store.webhooks.outbox import Outbox
 
 T = TypeVar("T")
 

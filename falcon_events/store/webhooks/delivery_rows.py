@@ -11,8 +11,8 @@ import msgspec
 
 from falcon_events.errors import NotFound
 from falcon_events.model.webhooks import FAILED, Delivery, Kept, Letter, Settlement, Target, Work
-from falcon_events.store import webhooks
 from falcon_events.store.queries.event_json import COLUMNS, shown
+from falcon_events.store.webhooks import webhook_rows
 
 TYPE = "event.stored"
 SPAN = 20_000
@@ -146,7 +146,7 @@ def settle(connection: duckdb.DuckDBPyConnection, settlement: Settlement) -> Non
 def listed(connection: duckdb.DuckDBPyConnection, url: str | None, state: str | None, most: int) -> list[Delivery]:
     """Deliveries, by webhook and in order of their events; raises NotFound where there is no such webhook."""
     if url is not None:
-        webhooks.id_of(connection, url)
+        webhook_rows.id_of(connection, url)
     rows = connection.execute(LISTED, {"url": url, "state": state, "most": most}).fetchall()
     return [
         Delivery(
@@ -168,9 +168,9 @@ def retry(connection: duckdb.DuckDBPyConnection, event_id: str | None, url: str 
     Raises:
         NotFound: there is no such webhook, or no delivery of this event waits or has failed.
     """
-    webhook_id = None if url is None else webhooks.id_of(connection, url)
+    webhook_id = None if url is None else webhook_rows.id_of(connection, url)
     chosen = {"webhook_id": webhook_id, "event_id": event_id}
-    ((retried,),) = connection.execute(RETRY, chosen | {"now": webhooks.plain(now)}).fetchall()
+    ((retried,),) = connection.execute(RETRY, chosen | {"now": webhook_rows.plain(now)}).fetchall()
     if event_id is not None and not retried:
         raise NotFound(f"No delivery of an event {event_id} waits or has failed; `falcon-events deliveries list` shows them.")
     connection.execute(RESUME, chosen)

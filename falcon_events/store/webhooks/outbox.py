@@ -11,9 +11,9 @@ import duckdb
 import msgspec
 
 from falcon_events.model.webhooks import Delivery, Settlement, Target, Webhook, WebhookState, Work
-from falcon_events.store import deliveries, webhooks
 from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.writer import Writer
+from falcon_events.store.webhooks import delivery_rows, webhook_rows
 
 T = TypeVar("T")
 OLD_SECRET_H = 24
@@ -59,7 +59,7 @@ class Outbox:
 
         def task(connection: duckdb.DuckDBPyConnection) -> Webhook:
             until = now + timedelta(hours=OLD_SECRET_H)
-            return webhooks.set_webhook(
+            return webhook_rows.set_webhook(
                 connection, url, secret, new_secret, list_ids, events, from_start=from_start, now=now, old_secret_until=until
             )
 
@@ -67,24 +67,24 @@ class Outbox:
 
     def remove(self, url: str) -> Future[int]:
         """Removes a webhook; how many deliveries are gone with it."""
-        return self._change(self._writer().run(lambda connection: webhooks.remove(connection, url)))
+        return self._change(self._writer().run(lambda connection: webhook_rows.remove(connection, url)))
 
     def retry(self, event_id: str | None, url: str | None) -> Future[int]:
         """Has deliveries tried again now; how many."""
         now = self._now()
-        return self._change(self._writer().run(lambda connection: deliveries.retry(connection, event_id, url, now)))
+        return self._change(self._writer().run(lambda connection: delivery_rows.retry(connection, event_id, url, now)))
 
     def states(self) -> Future[list[WebhookState]]:
         """Every webhook and how it does."""
-        return self._read(lambda connection: webhooks.states(connection, self.last_seq(), self._now()), take_in=True)
+        return self._read(lambda connection: webhook_rows.states(connection, self.last_seq(), self._now()), take_in=True)
 
     def listed(self, url: str | None, state: str | None, most: int) -> Future[list[Delivery]]:
         """Deliveries that wait or have failed."""
-        return self._read(lambda connection: deliveries.listed(connection, url, state, most))
+        return self._read(lambda connection: delivery_rows.listed(connection, url, state, most))
 
     def targets(self) -> Future[list[Target]]:
         """Webhooks as couriers need them."""
-        return self._read(lambda connection: webhooks.targets(connection, self._now()), delivering=True)
+        return self._read(lambda connection: webhook_rows.targets(connection, self._now()), delivering=True)
 
     def work(self, webhook_id: str, position: int, most: int, due: int) -> Future[Work | None]:
         """What there is to deliver for a webhook; None where it has been removed.
@@ -101,10 +101,10 @@ class Outbox:
             now = self._now()
             connection.begin()
             try:
-                for target in webhooks.targets(connection, now, webhook_id):
+                for target in webhook_rows.targets(connection, now, webhook_id):
                     at = msgspec.structs.replace(target, next_seq=max(position, target.next_seq))
                     limits = (1, 1) if target.failures else (most, due)
-                    return deliveries.work(connection, at, int(now.timestamp() * 1e6), last_seq, *limits)
+                    return delivery_rows.work(connection, at, int(now.timestamp() * 1e6), last_seq, *limits)
                 return None
             finally:
                 connection.rollback()
@@ -116,7 +116,7 @@ class Outbox:
         writer = self._writer()
 
         def task(connection: duckdb.DuckDBPyConnection) -> None:
-            deliveries.settle(connection, settlement)
+            delivery_rows.settle(connection, settlement)
             writer.upkeep.committed()
 
         return writer.run(task)
