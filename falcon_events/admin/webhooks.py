@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Literal, TypeVar, get_args
 from uuid import UUID
 
-from falcon_events.deliveries import terms
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.link.link import Link
 from falcon_events.model.webhooks import STATES, Delivery, Webhook, WebhookState
+from falcon_events.webhooks import validation
 
 T = TypeVar("T")
 Since = Literal["now", "start"]
@@ -53,9 +53,9 @@ class Delivering:
         """
         if since not in get_args(Since):
             raise EventsError(f"since={since!r}: 'now' or 'start' is needed.")
-        secret = None if secret is None else terms.checked_secret(secret)
-        list_ids = terms.checked_lists(lists)
-        arguments = (terms.checked_url(url), secret, list_ids, terms.checked_events(events), since == "start")
+        secret = None if secret is None else validation.checked_secret(secret)
+        list_ids = validation.checked_lists(lists)
+        arguments = (validation.checked_url(url), secret, list_ids, validation.checked_events(events), since == "start")
         for list_id in list_ids or ():
             if not self.pipeline.gate.may_exist(list_id):
                 raise NotFound(f"lists={list_ids!r}: there is no list {list_id}.")
@@ -79,8 +79,8 @@ class Delivering:
         """
         if state is not None and state not in STATES:
             raise EventsError(f"state={state!r}: one of {', '.join(STATES)} is needed.")
-        url = None if url is None else terms.known_url(url)
-        return self._asked("deliveries", url, state, terms.checked_most(most), returns=list[Delivery])
+        url = None if url is None else validation.known_url(url)
+        return self._asked("deliveries", url, state, validation.checked_most(most), returns=list[Delivery])
 
     def retry_deliveries(self, event_id: str | None = None, *, url: str | None = None) -> int:
         """Has deliveries tried again now, as if for the first time; their webhooks too, where these are paused or disabled.
@@ -101,7 +101,7 @@ class Delivering:
                 event_id = str(UUID(str(event_id)))
             except ValueError:
                 raise EventsError(f"event_id={event_id!r}: the UUID of an event is needed.") from None
-        url = None if url is None else terms.known_url(url)
+        url = None if url is None else validation.known_url(url)
         return self._asked("retry_deliveries", event_id, url, returns=int)
 
     def stop_delivering(self, url: str) -> int:
@@ -110,7 +110,7 @@ class Delivering:
         Raises:
             NotFound: there is no webhook of this URL.
         """
-        return self._asked("remove_webhook", terms.known_url(url), repeatable=False, returns=int)
+        return self._asked("remove_webhook", validation.known_url(url), repeatable=False, returns=int)
 
     def _asked(self, name: str, *arguments: object, returns: type[T], repeatable: bool = True) -> T:
         answer: T = self.store.ask(name, *arguments, returns=returns, repeatable=repeatable).result()

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from falcon_events._version import __version__
-from falcon_events.deliveries.dispatcher import Dispatcher
 from falcon_events.errors import EventsError, StoreLocked
 from falcon_events.files.lockfile import FileLock, socket_path
 from falcon_events.files.paths import check_access, set_logs_aside
 from falcon_events.owner.server import Clients
 from falcon_events.settings import Settings
 from falcon_events.store.store import Store
+from falcon_events.webhooks.dispatcher import Dispatcher
 
 LOCK_WAIT_S = 0.2
 """Whoever looks whether the lock is held holds it for a moment."""

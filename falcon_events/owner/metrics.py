@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from falcon_events.deliveries.dispatcher import Dispatcher
 from falcon_events.files.paths import logs_of
 from falcon_events.link.messages import Counted
 from falcon_events.model.reports import Metrics
 from falcon_events.store.store import Store
+from falcon_events.webhooks.dispatcher import Dispatcher
 
 
 class Tally:

@@ -11,7 +11,6 @@ from typing import Any, Protocol, get_type_hints
 
 import msgspec
 
-from falcon_events.deliveries.terms import check_installed, new_secret
 from falcon_events.errors import EventsError
 from falcon_events.model.access import Changes
 from falcon_events.model.persons import Erased, Visitor
@@ -21,6 +20,7 @@ from falcon_events.owner.rate_limits import Limits
 from falcon_events.owner.salts import Salts
 from falcon_events.store.queries import access_rows as rows
 from falcon_events.store.store import Store
+from falcon_events.webhooks.validation import check_installed, new_secret
 
 READS = ("accounts", "lists", "keys", "rules", "load", "account_id")
 """Operations of store/directory.py that change nothing."""

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.deliveries.dispatcher import Dispatcher
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused, ask_for_secret, check_user
@@ -41,6 +40,7 @@ from falcon_events.owner.operations import Operations
 from falcon_events.owner.session import Client, failure_of, result_of
 from falcon_events.store.queries import access_rows
 from falcon_events.store.store import Store
+from falcon_events.webhooks.dispatcher import Dispatcher
 
 logger = logging.getLogger(__name__)
 

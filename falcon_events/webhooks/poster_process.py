@@ -11,13 +11,13 @@ from concurrent.futures import Future
 
 import msgspec
 
-from falcon_events.deliveries.jobs import Job, Outcome, Stop, decode_outcome, encode, read_frame, write_frame
+from falcon_events.webhooks.poster_messages import Job, Outcome, Stop, decode_outcome, encode, read_frame, write_frame
 
 _BOOTSTRAP = """
 import json, sys
 start = json.loads(sys.stdin.buffer.readline())
 sys.path[:] = start["sys_path"]
-from falcon_events.deliveries.office import main
+from falcon_events.webhooks.poster_main import main
 main(start)
 """
 

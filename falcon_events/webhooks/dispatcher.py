@@ -6,14 +6,14 @@ import logging
 import threading
 import time
 
-from falcon_events.deliveries.courier import Courier
-from falcon_events.deliveries.jobs import Result
-from falcon_events.deliveries.process import PostingProcess
-from falcon_events.deliveries.schedule import Schedule
-from falcon_events.deliveries.terms import check_installed
 from falcon_events.errors import EventsError
 from falcon_events.settings import Settings
 from falcon_events.store.webhooks.outbox import Outbox
+from falcon_events.webhooks.courier import Courier
+from falcon_events.webhooks.poster_messages import Result
+from falcon_events.webhooks.poster_process import PostingProcess
+from falcon_events.webhooks.schedule import Schedule
+from falcon_events.webhooks.validation import check_installed
 
 logger = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from falcon_events.deliveries.jobs import ROUND_S, Job, Outcome, Result
-from falcon_events.deliveries.process import PostingProcess
-from falcon_events.deliveries.schedule import Schedule, microseconds
-from falcon_events.deliveries.settling import settlement
 from falcon_events.model.webhooks import Settlement, Target, Work
 from falcon_events.store.webhooks.outbox import Outbox
+from falcon_events.webhooks.poster_messages import ROUND_S, Job, Outcome, Result
+from falcon_events.webhooks.poster_process import PostingProcess
+from falcon_events.webhooks.schedule import Schedule, microseconds
+from falcon_events.webhooks.settlement import settlement
 
 logger = logging.getLogger(__name__)
 

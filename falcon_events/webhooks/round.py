@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from falcon_events.deliveries.jobs import Job, Outcome, Result, Verdict
-from falcon_events.deliveries.posting import Poster
 from falcon_events.model.webhooks import Letter
+from falcon_events.webhooks.poster import Poster
+from falcon_events.webhooks.poster_messages import Job, Outcome, Result, Verdict
 
 TROUBLED = 3
 """So many visitors whose events fail one after the other mean that the receiver itself is out of order."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from falcon_events.deliveries.jobs import Outcome, Result, Verdict
-from falcon_events.deliveries.schedule import Schedule, microseconds
 from falcon_events.model.webhooks import Kept, Letter, Settlement, Work
+from falcon_events.webhooks.poster_messages import Outcome, Result, Verdict
+from falcon_events.webhooks.schedule import Schedule, microseconds
 
 UNSEEN = (Result.UNREACHABLE, Result.GONE)
 """What happens to the receiver is no attempt of an event's."""

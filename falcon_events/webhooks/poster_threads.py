@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from falcon_events.deliveries.posting import Poster
-from falcon_events.deliveries.rounds import Round
+from falcon_events.webhooks.poster import Poster
+from falcon_events.webhooks.round import Round
 
 MOST = 8
 """How many requests are on their way to one receiver at once."""

@@ -8,7 +8,8 @@ import threading
 import time
 from typing import Any, BinaryIO
 
-from falcon_events.deliveries.jobs import (
+from falcon_events.webhooks.poster import MAX_ERROR, Poster
+from falcon_events.webhooks.poster_messages import (
     ROUND_S,
     Job,
     Outcome,
@@ -20,9 +21,8 @@ from falcon_events.deliveries.jobs import (
     read_frame,
     write_frame,
 )
-from falcon_events.deliveries.posting import MAX_ERROR, Poster
-from falcon_events.deliveries.rounds import Round
-from falcon_events.deliveries.senders import Senders
+from falcon_events.webhooks.poster_threads import Senders
+from falcon_events.webhooks.round import Round
 
 GRACE_S = 1.0
 """How long answers are waited for where a job is stopped; and how much longer than their limit, where it is not."""

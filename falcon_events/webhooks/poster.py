@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 import httpx
 from standardwebhooks import Webhook as Signer
 
-from falcon_events.deliveries.jobs import Result, Verdict
-from falcon_events.deliveries.schedule import retry_after_s
 from falcon_events.model.webhooks import Letter
+from falcon_events.webhooks.poster_messages import Result, Verdict
+from falcon_events.webhooks.schedule import retry_after_s
 
 MOST_ANSWER_BYTES = 64 << 10
 """How much of an answer is read, so that its connection can be used again."""
