@@ -1,0 +1,1 @@
+"""Tests of what is built or written: packages, the executable, the image, the service, the documentation."""

@@ -1,0 +1,184 @@
+"""The documentation as a site: built strictly; every link and anchor leads somewhere; no page loads anything from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+import falcon_events
+import falcon_events.client
+import falcon_events.http
+
+ROOT = Path(__file__).parents[2]
+LOADED = {
+    ("script", "src"),
+    ("img", "src"),
+    ("img", "srcset"),
+    ("iframe", "src"),
+    ("link", "href"),
+    ("source", "src"),
+    ("use", "href"),
+}
+"""What a browser fetches when it shows a page, by element and attribute."""
+
+
+def build(folder: Path, target: Path) -> subprocess.CompletedProcess[str]:
+    """`mkdocs build --strict` in a folder that has mkdocs.yml."""
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(target)],
+        cwd=folder,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def copy(folder: Path) -> None:
+    """Copies what the site is made of, and no more."""
+    for name in ("docs", "examples", "tools"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "mkdocs.yml", folder)
+
+
+class Page(HTMLParser):
+    """A page's ids, what it links to and what it loads."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Notes what an element is called and what it refers to."""
+        for name, value in attrs:
+            if name == "id" and value:
+                self.ids.add(value)
+            elif (tag, name) in LOADED:
+                self.loaded.append(value or "")
+            elif (tag, name) == ("a", "href"):
+                self.links.append(value or "")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as `mkdocs build --strict` makes it."""
+    target = tmp_path_factory.mktemp("site")
+    done = build(ROOT, target)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    return target
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Page]:
+    """Every page of the site, read."""
+    return {path: Page(path) for path in sorted(site.rglob("*.html"))}
+
+
+def test_the_site_has_every_page(site: Path, pages: dict[Path, Page]) -> None:
+    """Each page of docs/ and each example, and each is linked to from the first one's navigation."""
+    sources = sorted((ROOT / "docs").rglob("*.md"))
+    built = {path.relative_to(ROOT / "docs").with_suffix(".html").as_posix() for path in sources}
+    built |= {f"examples/{path.parent.name}.html" for path in (ROOT / "examples").glob("*/README.md")}
+    assert len(built) > 20
+    assert built <= {path.relative_to(site).as_posix() for path in pages}
+    assert built - {"index.html"} <= set(pages[site / "index.html"].links)
+
+
+def test_every_link_and_anchor_leads_somewhere(site: Path, pages: dict[Path, Page]) -> None:
+    """Within the site; 404.html is served below any path, so it has links from the root."""
+    followed = 0
+    for path, page in pages.items():
+        for target in page.links + page.loaded:
+            parts = urlsplit(target)
+            if parts.scheme or parts.netloc:
+                continue
+            file = path
+            if parts.path:
+                base = site if parts.path.startswith("/") else path.parent
+                file = (base / unquote(parts.path).lstrip("/")).resolve()
+            if file.is_dir():
+                file /= "index.html"
+            assert file.is_relative_to(site.resolve()), (path.name, target)
+            assert file.is_file(), (path.name, target)
+            if parts.fragment and file.suffix == ".html":
+                assert unquote(parts.fragment) in pages[file].ids | {"__top"}, (path.name, target)
+                followed += 1
+    assert followed > 100
+
+
+def test_links_to_the_checkout_lead_to_pages(site: Path, pages: dict[Path, Page]) -> None:
+    """To an example's page and from it; a file that is no page is named by its path."""
+    assert "../examples/django.html" in pages[site / "start" / "django.html"].links
+    assert "../hooks.html" in pages[site / "examples" / "journeys.html"].links
+    assert "examples/journeys/app.py" in (site / "examples" / "journeys.html").read_text()
+    assert "app.py" not in pages[site / "examples" / "journeys.html"].links
+
+
+def test_no_page_loads_anything_from_another_host(site: Path, pages: dict[Path, Page]) -> None:
+    """No script, style, font, image or frame; neither does a style sheet."""
+    for path, page in pages.items():
+        assert page.loaded, path
+        assert [target for target in page.loaded if urlsplit(target).scheme not in ("", "data") or urlsplit(target).netloc] == []
+    sheets = list(site.rglob("*.css"))
+    assert sheets
+    for sheet in sheets:
+        assert not re.search(r"url\(\s*['\"]?(?:https?:)?//|@import", sheet.read_text()), sheet
+
+
+def test_every_public_name_is_in_the_reference_by_name(site: Path, pages: dict[Path, Page]) -> None:
+    """python-names.html describes all that falcon_events and falcon_events.http have in __all__, and the client."""
+    ids = pages[site / "python-names.html"].ids
+    for module in (falcon_events, falcon_events.http):
+        assert {f"{module.__name__}.{name}" for name in module.__all__} <= ids
+    own = set(falcon_events.client.__all__) - set(falcon_events.__all__)
+    assert {f"falcon_events.client.{name}" for name in own} <= ids
+
+
+def test_the_site_has_the_reference_of_the_api(site: Path, pages: dict[Path, Page]) -> None:
+    """Its page with the document and the renderer beside it, linked to from the first page."""
+    assert "reference/index.html" in pages[site / "index.html"].links
+    assert (site / "reference" / "openapi.json").read_text() == (ROOT / "docs" / "openapi.json").read_text()
+    assert "rapidoc-min.js" in pages[site / "reference" / "index.html"].loaded
+
+
+DAMAGES = {
+    "a link to a page that is not there": ("concepts.md", "\n[x](no-such-page.md)\n", "no-such-page.md"),
+    "a link to an anchor that is not there": ("concepts.md", "\n[x](durability.md#no-such-anchor)\n", "no-such-anchor"),
+    "a link to an example that is not there": ("concepts.md", "\n[x](../examples/none/README.md)\n", "none/README.md"),
+    "a page that is not in nav": ("unlisted.md", "# Unlisted\n", "unlisted.md"),
+    "a Python name that is not there": ("python-names.md", "\n::: falcon_events.NoSuchName\n", "NoSuchName"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_the_build_fails_on(damage: str, tmp_path: Path) -> None:
+    """What is planted in a copy is named by the build that it ends."""
+    name, text, said = DAMAGES[damage]
+    copy(tmp_path)
+    with (tmp_path / "docs" / name).open("a") as page:
+        page.write(text)
+    done = build(tmp_path, tmp_path / "site")
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_pages_for_the_start_need_no_line_in_nav(tmp_path: Path) -> None:
+    """A new file in docs/start/ is a page of its section."""
+    copy(tmp_path)
+    (tmp_path / "docs" / "start").mkdir(exist_ok=True)
+    (tmp_path / "docs" / "start" / "another.md").write_text("# Another framework\n")
+    done = build(tmp_path, tmp_path / "site")
+    assert done.returncode == 0, done.stderr
+    assert "start/another.html" in Page(tmp_path / "site" / "index.html").links

@@ -1,0 +1,1 @@
+"""Tests of running servers, over HTTP, from clients and from browsers."""

@@ -1,0 +1,63 @@
+"""The documentation's site in a browser: its search finds a page, and no other host is asked for anything."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from selenium.webdriver.common.by import By
+
+from tests.harness import wait_until
+from tests.server.browser.common import chromium
+from tests.server.browser.test_openapi_page import requests_of
+
+ROOT = Path(__file__).parents[3]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A file server that logs nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+def test_the_site_is_searched_without_another_host(tmp_path: Path) -> None:
+    """A word of docs/durability.md leads there; every request went to the site's own server."""
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        check=True,
+        capture_output=True,
+    )
+    handler = functools.partial(Quiet, directory=str(site))
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        chromium(tmp_path / "profile", network_log=True) as browser,
+    ):
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            browser.get(f"http://127.0.0.1:{server.server_port}/index.html")
+            found = browser.find_element(By.CSS_SELECTOR, "input.md-search__input")
+            browser.execute_script("document.querySelector('#__search').click()")
+            wait_until(found.is_displayed, "the search cannot be used")
+            found.send_keys("checksum")
+            results = "a.md-search-result__link"
+            wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, results), "nothing is found")
+            targets = [link.get_attribute("href") or "" for link in browser.find_elements(By.CSS_SELECTOR, results)]
+            assert any("durability.html" in target for target in targets)
+            asked = requests_of(browser)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert any(url.endswith("search_index.json") for url in asked)
+    hosts = {urlsplit(url).netloc for url in asked if urlsplit(url).scheme not in ("data", "chrome", "blob")}
+    assert hosts == {f"127.0.0.1:{server.server_port}"}
