@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.rivals import RIVALS, load_rival
 from falcon_events import EventTracking
 from falcon_events.link.link import Link
-from falcon_events.model.events import NewEvent, Receipt, Result
+from falcon_events.model.events import NewEvent, Outcome, Receipt
 from falcon_events.model.ids import RandomUUIDs
 from falcon_events.runtime.pending import Pending, Turnstile
 from falcon_events.server.serve import Interface, load_app, prepare_worker, serve, standalone
@@ -29,21 +29,14 @@ class NoStore(Link):
         super().__init__(db, settings)
         self._ids = RandomUUIDs()
 
-    def submit(self, events: Sequence[NewEvent]) -> Sequence[Pending[Receipt]]:
-        """Receipts at once."""
-        acknowledged = []
-        for event in events:
-            pending: Pending[Receipt] = Pending(Turnstile())
-            event_id = event.event_id or next(self._ids)
-            pending.set_result(Receipt(event_id, event.visitor, event.external_id, identify_event_sent=False))
-            acknowledged.append(pending)
-        return acknowledged
-
-    def submit_together(self, events: Sequence[NewEvent]) -> Pending[Sequence[Result]]:
-        """What became of them at once."""
-        pending: Pending[Sequence[Result]] = Pending(Turnstile())
-        pending.set_result([False] * len(events))
+    def submit(self, events: Sequence[NewEvent]) -> Pending[Sequence[Outcome]]:
+        """Return a receipt for each event, at once."""
+        pending: Pending[Sequence[Outcome]] = Pending(Turnstile())
+        pending.set_result([self._receipt(event) for event in events])
         return pending
+
+    def _receipt(self, event: NewEvent) -> Receipt:
+        return Receipt(event.id or next(self._ids), event.visitor, event.external_id, identify_event_sent=False)
 
 
 def load_no_store(db: str, interface: Interface) -> Any:

@@ -84,7 +84,7 @@ class EventTracking(Administration, Delivering):
         self._after_commit: AfterCommit | None = None
         if after := hooks_of("after_commit", after_commit):
             self._after_commit = AfterCommit(after, self.settings, lambda: self.store.counts.told)
-            self.store.on_results = self._after_commit.take
+            self.store.on_outcomes = self._after_commit.take
         self.waiter = Waiter()
         mind(self)
 
@@ -95,7 +95,7 @@ class EventTracking(Administration, Delivering):
             StoreError: the file cannot be opened; the message says why.
             StoreClosed: close() was called.
         """
-        self.pipeline.gate.prepare()
+        self.pipeline.authorization.open_store()
         return self
 
     def close(self) -> None:

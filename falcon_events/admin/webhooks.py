@@ -57,7 +57,7 @@ class Delivering:
         list_ids = validation.checked_lists(lists)
         arguments = (validation.checked_url(url), secret, list_ids, validation.checked_events(events), since == "start")
         for list_id in list_ids or ():
-            if not self.pipeline.gate.may_exist(list_id):
+            if not self.pipeline.authorization.list_may_exist(list_id):
                 raise NotFound(f"lists={list_ids!r}: there is no list {list_id}.")
         return self._asked("set_webhook", *arguments, returns=Webhook)
 

@@ -19,7 +19,7 @@ from falcon_events.cli.common import db_option, json_option, print_json, trackin
 from falcon_events.cli.ndjson import Lines, check_readable, read_lines, size_of
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import EventsError, InvalidRequest, RequestRefused, StoreUnavailable
-from falcon_events.ingest.batch import Answer
+from falcon_events.ingest.batch import TrackResult
 from falcon_events.ingest.stream import store_blocks
 from falcon_events.tracking import EventTracking
 
@@ -209,9 +209,7 @@ class Import:
         """Stores the lines of the files; whatever was read is stored or refused when it returns."""
         tracking = self._tracking
         try:
-            for answers in store_blocks(
-                tracking.pipeline.batches.track_bodies, tracking.waiter, tracking.settings, self._bodies(files)
-            ):
+            for answers in store_blocks(tracking.pipeline.track_bodies, tracking.waiter, tracking.settings, self._bodies(files)):
                 self._settle(*self._sent.popleft(), answers)
         except (EventsError, OSError) as error:
             self._stop(str(error))
@@ -251,7 +249,7 @@ class Import:
     def _progressed(self, before: int, position: int) -> None:
         self._bar.move_to(before + position)
 
-    def _settle(self, file: str, numbers: Sequence[int], bodies: Sequence[bytes], answers: Sequence[Answer]) -> None:
+    def _settle(self, file: str, numbers: Sequence[int], bodies: Sequence[bytes], answers: Sequence[TrackResult]) -> None:
         stored = duplicates = 0
         for place, answer in enumerate(answers):
             if isinstance(answer, RequestRefused):

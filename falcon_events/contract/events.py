@@ -86,6 +86,24 @@ class EnvelopedEvents:
         return event
 
 
+class SingleEvent:
+    """The event of a request that has one; its parameters are the request's.
+
+    Raises:
+        InvalidRequest: the body cannot be read (status 400).
+    """
+
+    list_id = None
+
+    def __init__(self, body: bytes) -> None:
+        self.members: list[Params] = [read_body(body)]
+        self.sizes = (len(body),)
+
+    def params(self, number: int) -> Params:
+        """Return the request's parameters."""
+        return self.members[number]
+
+
 class LooseEvents:
     """Events in a body each; credentials in them are not looked at."""
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from falcon_events.hooks.before import name_of
 from falcon_events.hooks.events import CommittedEvent, committed
-from falcon_events.model.events import NewEvent, Receipt, Result
+from falcon_events.model.events import NewEvent, Outcome, Receipt
 from falcon_events.model.reports import AFTER_COMMIT_FAILED, NOT_GIVEN
 from falcon_events.runtime.lifecycle import unforked
 from falcon_events.runtime.steps import Call, Waiter
@@ -56,14 +56,14 @@ class AfterCommit:
         self._skipped = 0
         self._log_at = 0.0
 
-    def take(self, events: Sequence[NewEvent], results: Sequence[Result]) -> None:
+    def take(self, events: Sequence[NewEvent], outcomes: Sequence[Outcome]) -> None:
         """Takes those events that were stored, and were not stored before; never blocks, never raises.
 
         Args:
             events: what was sent to the store's owner.
-            results: what became of each.
+            outcomes: what became of each.
         """
-        stored = [held for held in map(_stored, events, results) if held is not None]
+        stored = [held for held in map(_stored, events, outcomes) if held is not None]
         if not stored:
             return
         with self._changed:
@@ -143,9 +143,7 @@ class AfterCommit:
             self._skipped = 0
 
 
-def _stored(event: NewEvent, result: Result) -> _Held | None:
-    if event.dropped or result is None or isinstance(result, str):
+def _stored(event: NewEvent, outcome: Outcome) -> _Held | None:
+    if event.dropped or not isinstance(outcome, Receipt) or outcome.duplicate:
         return None
-    if isinstance(result, Receipt):
-        return None if result.duplicate else (event, result.event_id, result.identify_event_sent)
-    return event, event.id or "", result
+    return event, outcome.event_id, outcome.identify_event_sent

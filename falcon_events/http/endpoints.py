@@ -61,7 +61,7 @@ def _preflight(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
     """A browser asks whether a page of another origin may send an event (Fetch, 4.8); the answer's headers say so."""
     if incoming.sender.origin is None or not incoming.preflight:
         return not_allowed(incoming.path)
-    if not (yield from tracking.pipeline.gate.allows_origin(incoming.sender.origin)):
+    if not (yield from tracking.pipeline.authorization.allows_origin(incoming.sender.origin)):
         return common_reply(WRONG_ORIGIN)
     return Reply(204, b"", PREFLIGHT_HEADERS)
 
@@ -83,7 +83,7 @@ def answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[
             if incoming.encoding:
                 incoming = inflated(incoming, tracking.settings.max_body_bytes)
             if limit := tracking.settings.rate_limit_per_address:
-                yield from tracking.pipeline.gate.admit("address", incoming.sender.address, limit)
+                yield from tracking.pipeline.authorization.count_request("address", incoming.sender.address, limit)
         except RequestRefused as refused:
             reply = tracking.pipeline.refusal(refused)
         else:
@@ -99,7 +99,7 @@ def _shared(tracking: EventTracking, origin: str, reply: Reply) -> Steps[Reply]:
     """The reply, for pages of this origin to read where a key admits it (Fetch, 3.2)."""
     headers: tuple[tuple[str, str], ...] = (("Vary", "Origin"),)
     try:
-        if (yield from tracking.pipeline.gate.allows_origin(origin)):
+        if (yield from tracking.pipeline.authorization.allows_origin(origin)):
             headers += (("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", EXPOSED))
     except RequestRefused:  # the store cannot be opened, so nobody knows
         pass

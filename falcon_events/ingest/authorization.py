@@ -26,7 +26,7 @@ TRUSTED = Principal("")
 """Host code that calls without a credential: it may do everything; an event then belongs to the list's owner."""
 
 
-class Gate:
+class Authorization:
     """Lets requests in.
 
     Args:
@@ -43,7 +43,7 @@ class Gate:
         self._settings = settings
         self._ready = False
 
-    def tracking(self, params: Params, sender: Sender) -> Steps[Principal]:
+    def authorize_tracking(self, params: Params, sender: Sender) -> Steps[Principal]:
         """Who tracks; raises NotAuthenticated, NotAllowed, RateLimited or StoreUnavailable."""
         principal = yield from self._enter(params, sender)
         if not principal.scope.may_track:
@@ -52,7 +52,7 @@ class Gate:
             raise _not_allowed(WRONG_ORIGIN)
         return principal
 
-    def reading(self, params: Params, sender: Sender) -> Steps[Principal]:
+    def authorize_reading(self, params: Params, sender: Sender) -> Steps[Principal]:
         """Who asks; raises NotAuthenticated, NotAllowed, RateLimited or StoreUnavailable."""
         principal = yield from self._enter(params, sender)
         if not principal.scope.may_read:
@@ -67,7 +67,7 @@ class Gate:
         allows = getattr(self._access, "allows_origin", None)
         return bool(allows is not None and (yield Call(allows, origin)))
 
-    def owner(self, principal: Principal, list_id: int) -> Steps[str | None]:
+    def find_account(self, principal: Principal, list_id: int) -> Steps[str | None]:
         """The account under which the principal uses the list, or None where it may not."""
         if list_id > MAX_LIST_ID or (principal.list_ids is not None and list_id not in principal.list_ids):
             return None
@@ -80,11 +80,11 @@ class Gate:
         owns = yield Call(self._access.owns_list, principal.account, list_id)
         return principal.account if owns else None
 
-    def may_exist(self, list_id: int) -> bool:
+    def list_may_exist(self, list_id: int) -> bool:
         """Whether the directory has the list; nobody knows, where the host application has lists of its own."""
         return self._access is not None or self._directory.find_owner(list_id) is not None
 
-    def admit(self, kind: str, who: str, per_minute: int) -> Steps[None]:
+    def count_request(self, kind: str, who: str, per_minute: int) -> Steps[None]:
         """Counts a request against a rate limit.
 
         Args:
@@ -102,7 +102,7 @@ class Gate:
         if retry_after_s:
             raise RateLimited(common_error(429)[1], retry_after_s)
 
-    def prepare(self, wait_s: float | None = None) -> None:
+    def open_store(self, wait_s: float | None = None) -> None:
         """Opens the store, as the first request would.
 
         Args:
@@ -135,7 +135,7 @@ class Gate:
         if principal is None:
             _unauthenticated()
         if limit := self._settings.rate_limit_per_key:
-            yield from self.admit("key", hashlib.sha256(credential.secret.encode()).hexdigest(), limit)
+            yield from self.count_request("key", hashlib.sha256(credential.secret.encode()).hexdigest(), limit)
         return principal
 
     def _opened(self) -> Steps[None]:
@@ -144,7 +144,7 @@ class Gate:
 
     def _prepare(self) -> None:
         try:
-            self.prepare(self._settings.commit_wait_s)
+            self.open_store(self._settings.commit_wait_s)
         except StoreError as error:
             logger.error("the store cannot be opened: %s", error)
             raise StoreUnavailable("The event store cannot be opened; the log has the details.") from error

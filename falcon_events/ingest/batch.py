@@ -1,4 +1,4 @@
-"""Many events at once: what they share is asked for once, and they are checked, stored and answered together."""
+"""Batches: check events, store the valid ones in one commit, and return what became of each; one event is a batch of one."""
 
 from __future__ import annotations
 
@@ -9,120 +9,128 @@ import msgspec
 
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Principal
-from falcon_events.contract.event import EventContract, EventRequest, PlainEvents
-from falcon_events.contract.events import EnvelopedEvents, Events, LooseEvents, read_envelope
+from falcon_events.contract.event import EventContract, EventRequest
+from falcon_events.contract.events import EnvelopedEvents, Events, LooseEvents, SingleEvent, read_envelope
 from falcon_events.contract.replies import Tracked
 from falcon_events.contract.schemas import common_error
-from falcon_events.errors import EventsError, Failure, InvalidRequest, RequestRefused, StoreUnavailable
-from falcon_events.ingest.authorization import Gate
-from falcon_events.ingest.bots import not_a_visitor
-from falcon_events.ingest.client_address import Addresses
-from falcon_events.ingest.new_event import HOST_WANTS, Maker
-from falcon_events.ingest.policies import Review
+from falcon_events.errors import Failure, InvalidRequest, RequestRefused
+from falcon_events.ingest.authorization import Authorization
+from falcon_events.ingest.bots import find_bot
+from falcon_events.ingest.client_address import ClientAddresses
+from falcon_events.ingest.new_event import DROPPED_BY_HOST, EventBuilder
+from falcon_events.ingest.policies import Policies
 from falcon_events.link.link import Link
 from falcon_events.model.access import ListRules
-from falcon_events.model.events import NewEvent, Receipt, Result
+from falcon_events.model.events import NewEvent, Outcome, Receipt
 from falcon_events.model.sender import HOST, Sender
 from falcon_events.runtime.steps import Steps
 
-Answer = Tracked | RequestRefused
-
+TrackResult = Tracked | RequestRefused
+"""What the sender of an event is told: that it was stored, or why not."""
 
 NO_RULES = ListRules(0)
 
 
 class _List(msgspec.Struct, frozen=True):
-    """What a batch's sender may do with a list, and what becomes of the events there."""
+    """What the sender of a batch may do with a list, and what is added to its events there."""
 
     account: str | None = None
-    """None where the list is unknown, or another account's."""
+    """None where the list is unknown or belongs to another account."""
     rules: ListRules = NO_RULES
     bot: str | None = None
     address: str | None = None
     refused: RequestRefused | None = None
     is_plain: bool = False
-    """Whether it is known and no event needs a look at its sender again, nor what the host has to say."""
+    """Whether events for it are stored as they came: no bot, no address, no policies of the host."""
 
 
-class Batches:
-    """Tracks many events at once.
+class BatchTracker:
+    """Check events and store the valid ones together.
 
     Args:
-        store: where events go.
-        gate: who may do what.
+        store: the link to the store.
+        authorization: who may do what.
         directory: the lists' rules.
         addresses: what is kept of a client's address; None for nothing.
-        contract: what one event has to keep to.
-        plain: takes most of them.
-        maker: makes the events to store.
+        contract: the rules of one event.
+        builder: builds the events to store.
         clock: the current time in seconds since 1970.
-        review: what the host wants of events; None for nothing.
+        policies: the host's hooks and plan; None where there are none.
     """
 
     def __init__(
         self,
         store: Link,
-        gate: Gate,
+        authorization: Authorization,
         directory: Directory,
-        addresses: Addresses | None,
+        addresses: ClientAddresses | None,
         contract: EventContract,
-        plain: PlainEvents,
-        maker: Maker,
+        builder: EventBuilder,
         clock: Callable[[], float] = time.time,
-        review: Review | None = None,
+        policies: Policies | None = None,
     ) -> None:
         self._store = store
-        self._gate = gate
+        self._authorization = authorization
         self._directory = directory
         self._addresses = addresses
         self._contract = contract
-        self._plain = plain
-        self._make = maker.make
+        self._build = builder.build
         self._clock = clock
-        self._review = review
+        self._policies = policies
 
-    def track_body(self, body: bytes, sender: Sender) -> Steps[list[Answer]]:
-        """Checks the events of a batch and stores those that are right, in one commit; what became of each, in order.
+    def track_envelope(self, body: bytes, sender: Sender) -> Steps[list[TrackResult]]:
+        """Track the events of the body of POST /api/v1/events; return what became of each, in order.
 
         Raises:
-            RequestRefused: for the batch as a whole; nothing was stored.
+            RequestRefused: the batch as a whole is refused; nothing was stored.
         """
         params = read_envelope(body)
-        principal = yield from self._gate.tracking(params, sender)
+        principal = yield from self._authorization.authorize_tracking(params, sender)
         return (yield from self._track(EnvelopedEvents(params, body), principal, sender))
 
-    def track_bodies(self, bodies: Sequence[bytes]) -> Steps[list[Answer]]:
-        """Does the same with events of the host's own code, in a body each."""
-        principal = yield from self._gate.tracking({}, HOST)
+    def track_event(self, body: bytes, sender: Sender) -> Steps[TrackResult]:
+        """Track the event of the body of POST /api/v1/event; return what became of it.
+
+        Raises:
+            RequestRefused: the body cannot be read, or the sender may not track.
+        """
+        event = SingleEvent(body)
+        principal = yield from self._authorization.authorize_tracking(event.members[0], sender)
+        (result,) = yield from self._track(event, principal, sender)
+        return result
+
+    def track_bodies(self, bodies: Sequence[bytes]) -> Steps[list[TrackResult]]:
+        """Track events of the host's own code, in a body each; return what became of each, in order."""
+        principal = yield from self._authorization.authorize_tracking({}, HOST)
         return (yield from self._track(LooseEvents(bodies), principal, HOST))
 
-    def _track(self, events: Events, principal: Principal, sender: Sender) -> Steps[list[Answer]]:
-        answers: list[Answer | None] = []
-        made: list[NewEvent] = []
+    def _track(self, events: Events, principal: Principal, sender: Sender) -> Steps[list[TrackResult]]:
+        results: list[TrackResult | None] = []
+        new_events: list[NewEvent] = []
         lists: dict[int, _List] = {}
-        accept, received_at = self._plain.accept, int(self._clock() * 1e6)
+        accept, received_at = self._contract.accept, int(self._clock() * 1e6)
         for number, (members, size) in enumerate(zip(events.members, events.sizes, strict=False)):
             request = accept(members, events.list_id, received_at, own_clock=sender.trusted)
             known = None if request is None else lists.get(request.list_id)
             if request is None or known is None or known.account is None or not known.is_plain or request.is_own_traffic:
                 try:
-                    event = yield from self._unusual(events, number, size, request, lists, principal, sender)
+                    event = yield from self._check(events, number, size, request, lists, principal, sender)
                 except RequestRefused as refused:
-                    answers.append(refused)
+                    results.append(refused)
                     continue
             else:  # most events of a batch, without any step in between
-                event = self._make(request, known.account, size, known.rules, None, None)
+                event = self._build(request, known.account, size, known.rules, None, None)
             if isinstance(event, NewEvent):
-                made.append(event)
-                answers.append(None)
+                new_events.append(event)
+                results.append(None)
             else:
-                answers.append(event)
-        if not made:
-            return [answer for answer in answers if answer is not None]
-        stored = iter((yield from self._stored(made)))
-        return [next(stored) if answer is None else answer for answer in answers]
+                results.append(event)
+        if not new_events:
+            return [result for result in results if result is not None]
+        stored = iter((yield from self._commit(new_events)))
+        return [next(stored) if result is None else result for result in results]
 
-    def _unusual(
+    def _check(
         self,
         events: Events,
         number: int,
@@ -132,7 +140,11 @@ class Batches:
         principal: Principal,
         sender: Sender,
     ) -> Steps[Tracked | NewEvent]:
-        """What an event makes that is not accepted yet, or the first one for its list, or not stored as it came."""
+        """Slow path for events that the fast check declined, whose list is new to this batch, or that policies may change.
+
+        Raises:
+            RequestRefused: with every failure of the event.
+        """
         failures: list[Failure] = []
         if request is None:
             params = events.params(number)
@@ -145,7 +157,7 @@ class Batches:
             list_id = request.list_id
         known = _NO_LIST if list_id is None else lists.get(list_id)
         if known is None and list_id is not None:
-            known = lists[list_id] = yield from self._list(list_id, principal, sender)
+            known = lists[list_id] = yield from self._look_up(list_id, principal, sender)
         assert known is not None
         if known.refused is not None:
             raise known.refused
@@ -154,42 +166,37 @@ class Batches:
         if request is None or known.account is None:
             raise InvalidRequest(422, failures)
         dropped = False
-        if self._review is not None:
-            request, size, dropped = yield from self._review.run(request, sender, size)
-        bot = not_a_visitor(sender, own=True, from_a_page=False) if request.is_own_traffic else known.bot
-        return self._make(request, known.account, size, known.rules, bot, known.address, HOST_WANTS if dropped else None)
+        if self._policies is not None:
+            request, size, dropped = yield from self._policies.apply(request, sender, size)
+        bot = find_bot(sender, own=True, from_a_page=False) if request.is_own_traffic else known.bot
+        return self._build(request, known.account, size, known.rules, bot, known.address, DROPPED_BY_HOST if dropped else None)
 
-    def _list(self, list_id: int, principal: Principal, sender: Sender) -> Steps[_List]:
+    def _look_up(self, list_id: int, principal: Principal, sender: Sender) -> Steps[_List]:
         try:
-            account = yield from self._gate.owner(principal, list_id)
+            account = yield from self._authorization.find_account(principal, list_id)
         except RequestRefused as refused:
             return _List(refused=refused)
         if account is None:
             return _NO_LIST
-        address = None if self._addresses is None else (yield from self._addresses.kept(sender.address))
-        bot = not_a_visitor(sender, own=False, from_a_page=sender.origin is not None)
+        address = None if self._addresses is None else (yield from self._addresses.reduce(sender.address))
+        bot = find_bot(sender, own=False, from_a_page=sender.origin is not None)
         rules = self._directory.rules_of(list_id)
-        return _List(account, rules, bot, address, is_plain=bot is None and address is None and self._review is None)
+        return _List(account, rules, bot, address, is_plain=bot is None and address is None and self._policies is None)
 
-    def _stored(self, events: list[NewEvent]) -> Steps[list[Answer]]:
-        pending = self._store.submit_together(events)
+    def _commit(self, events: list[NewEvent]) -> Steps[list[TrackResult]]:
+        pending = self._store.submit(events)
         try:
-            outcomes: Sequence[Result] = yield pending
+            outcomes: Sequence[Outcome] = yield pending
         except RequestRefused as refused:
             return [refused] * len(events)
-        except EventsError:
-            outcomes = [None] * len(events)
-        return [_answer(event, outcome) for event, outcome in zip(events, outcomes, strict=True)]
+        return [_result_of(event, outcome) for event, outcome in zip(events, outcomes, strict=True)]
 
 
 _NO_LIST = _List()
 
 
-def _answer(event: NewEvent, outcome: Result) -> Answer:
-    if outcome is True or outcome is False:
-        return Tracked(
-            event.visitor, event.external_id, outcome, event.id or "", dropped=event.dropped is not None, dropped_by=event.dropped
-        )
+def _result_of(event: NewEvent, outcome: Outcome) -> TrackResult:
+    """Return what the sender of a stored or refused event is told."""
     if isinstance(outcome, Receipt):
         return Tracked(
             outcome.visitor,
@@ -200,7 +207,7 @@ def _answer(event: NewEvent, outcome: Result) -> Answer:
             event.dropped is not None,
             event.dropped,
         )
-    if isinstance(outcome, str):
-        return StoreUnavailable(outcome)
+    if isinstance(outcome, RequestRefused):
+        return outcome
     status, failure = common_error(100005)
     return RequestRefused(status, [failure])

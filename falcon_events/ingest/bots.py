@@ -19,7 +19,7 @@ MAX_USER_AGENT = 1024
 _ahead = re.compile(r"\b(?:prefetch|prerender|preview)\b", re.IGNORECASE).search
 
 
-def not_a_visitor(sender: Sender, *, own: bool, from_a_page: bool) -> str | None:
+def find_bot(sender: Sender, *, own: bool, from_a_page: bool) -> str | None:
     """Why an event is not a visitor's, or None where it seems to be one's.
 
     Args:

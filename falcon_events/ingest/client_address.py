@@ -17,7 +17,7 @@ KEPT_BITS = {4: 24, 6: 48}
 HASH_BYTES = 16
 
 
-class Addresses:
+class ClientAddresses:
     """Makes of a client's address what may be stored.
 
     Args:
@@ -32,7 +32,7 @@ class Addresses:
         self._clock = clock
         self._salt = (0, 0, b"")
 
-    def kept(self, address: str) -> Steps[str | None]:
+    def reduce(self, address: str) -> Steps[str | None]:
         """What is stored of an address; None for nothing, and where it is none."""
         if self._kind == "none" or not address:
             return None

@@ -6,19 +6,19 @@ import msgspec
 
 from falcon_events.contract.event import EventRequest
 from falcon_events.contract.replies import Tracked
-from falcon_events.ingest.policies import ruled
+from falcon_events.ingest.policies import apply_rules
 from falcon_events.link.link import Link
 from falcon_events.model.access import ListRules
 from falcon_events.model.events import NewEvent
 from falcon_events.model.ids import RandomUUIDs, derived_uuid
 
-BOT_SENT, HOST_WANTS = "bot", "host"
+DROPPED_AS_BOT, DROPPED_BY_HOST = "bot", "host"
 """Why an event is only counted: no visitor sent it, or a hook of the host's says so."""
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Maker:
+class EventBuilder:
     """Makes events of requests.
 
     Args:
@@ -33,7 +33,7 @@ class Maker:
         """A child makes ids of its own."""
         self._uuids = RandomUUIDs()
 
-    def make(
+    def build(
         self,
         request: EventRequest,
         account: str,
@@ -61,7 +61,7 @@ class Maker:
             return Tracked(
                 visitor, external_id, False, request.event_id or own_id or "", dropped=dropped is not None, dropped_by=dropped
             )
-        properties, traits = ruled(request.properties, request.traits, rules, bot)
+        properties, traits = apply_rules(request.properties, request.traits, rules, bot)
         return NewEvent(
             request.event_id,
             account,
@@ -78,7 +78,7 @@ class Maker:
             own_id,
             client_timestamp=request.client_timestamp,
             client_address=address,
-            dropped=dropped or (BOT_SENT if bot is not None and rules.bots == "drop" else None),
+            dropped=dropped or (DROPPED_AS_BOT if bot is not None and rules.bots == "drop" else None),
         )
 
     def _visitor(self, request: EventRequest) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from falcon_events.access.directory import Directory
-from falcon_events.access.protocol import Access, Principal
+from falcon_events.access.protocol import Access
 from falcon_events.contract.body import Params, read_body
-from falcon_events.contract.event import EventContract, EventRequest, PlainEvents
+from falcon_events.contract.event import EventContract
 from falcon_events.contract.properties import check_properties_request, list_not_found
 from falcon_events.contract.replies import (
     Reply,
@@ -22,20 +22,14 @@ from falcon_events.contract.replies import (
     properties_reply,
     refusal_reply,
 )
-from falcon_events.errors import (
-    Failure,
-    InvalidRequest,
-    RequestRefused,
-)
+from falcon_events.errors import RequestRefused
 from falcon_events.hooks.before import BeforeHook, BeforeStore
-from falcon_events.ingest.authorization import Gate
-from falcon_events.ingest.batch import Batches
-from falcon_events.ingest.bots import not_a_visitor
-from falcon_events.ingest.client_address import Addresses
-from falcon_events.ingest.new_event import HOST_WANTS, Maker
-from falcon_events.ingest.policies import Review
+from falcon_events.ingest.authorization import Authorization
+from falcon_events.ingest.batch import BatchTracker, TrackResult
+from falcon_events.ingest.client_address import ClientAddresses
+from falcon_events.ingest.new_event import EventBuilder
+from falcon_events.ingest.policies import Policies
 from falcon_events.link.link import Link
-from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.model.sender import Sender
 from falcon_events.runtime.steps import Steps
 from falcon_events.settings import Settings
@@ -70,39 +64,24 @@ class Pipeline:
         plan: Plan | None = None,
     ) -> None:
         self._store = store
-        self._directory = directory
-        self._addresses = Addresses(store, settings.client_address, clock)
-        self._keeps_addresses = settings.client_address != "none"
-        self.gate = Gate(store, directory, access, settings)
-        self._maker = Maker(store)
-        self._contract = EventContract(anonymous_events=settings.anonymous_events, clock=clock)
-        self._review = self._reviewer(before_store, plan)
-        self.batches = Batches(
-            store,
-            self.gate,
-            directory,
-            self._addresses if self._keeps_addresses else None,
-            self._contract,
-            PlainEvents(anonymous_events=settings.anonymous_events),
-            self._maker,
-            clock,
-            self._review,
-        )
-        """Tracks many events at once."""
+        self.authorization = Authorization(store, directory, access, settings)
+        self._builder = EventBuilder(store)
+        contract = EventContract(anonymous_events=settings.anonymous_events, clock=clock)
+        addresses = ClientAddresses(store, settings.client_address, clock) if settings.client_address != "none" else None
+        policies = None
+        if before_store or plan is not None:
+            hooks = BeforeStore(before_store, contract, self._counter) if before_store else None
+            policies = Policies(hooks, plan, self._counter)
+        self._batches = BatchTracker(store, self.authorization, directory, addresses, contract, self._builder, clock, policies)
 
-    def _reviewer(self, before_store: Sequence[BeforeHook], plan: Plan | None) -> Review | None:
-        if not before_store and plan is None:
-            return None
-
-        def told() -> Counter[str]:
-            return self._store.counts.told
-
-        return Review(BeforeStore(before_store, self._contract, told) if before_store else None, plan, told)
+    def _counter(self) -> Counter[str]:
+        """Return what this process counts by name; a forked child has a counter of its own."""
+        return self._store.counts.told
 
     def forked(self) -> None:
         """Starts anew in a forked child."""
-        self.gate.forked()
-        self._maker.forked()
+        self.authorization.forked()
+        self._builder.forked()
 
     def event_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
         """The answer to POST /api/v1/event; never raises.
@@ -122,7 +101,7 @@ class Pipeline:
     def events_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
         """The answer to POST /api/v1/events; never raises."""
         try:
-            results = yield from self.batches.track_body(body, sender)
+            results = yield from self._batches.track_envelope(body, sender)
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:
@@ -151,35 +130,14 @@ class Pipeline:
         Raises:
             RequestRefused: with the documented codes; nothing was stored.
         """
-        params = read_body(body)
-        principal = yield from self.gate.tracking(params, sender)
-        made = yield from self._made(params, principal, sender, len(body))
-        if isinstance(made, Tracked):
-            return made
-        (pending,) = self._store.submit([made])
-        return _tracked((yield pending), made)
+        result = yield from self._batches.track_event(body, sender)
+        if isinstance(result, RequestRefused):
+            raise result
+        return result
 
-    def _made(self, params: Params, principal: Principal, sender: Sender, size: int) -> Steps[Tracked | NewEvent]:
-        """The event to store, or the answer to one that is only checked; raises InvalidRequest."""
-        request: EventRequest | None = None
-        failures: list[Failure] = []
-        try:
-            request = self._contract.check(params, own_clock=sender.trusted)
-        except InvalidRequest as refused:
-            failures.extend(refused.failures)
-        list_id = self._contract.list_id(params) if request is None else request.list_id
-        account = None if list_id is None else (yield from self.gate.owner(principal, list_id))
-        if account is None:
-            failures.append(self._contract.unknown_list)
-        if request is None or account is None:
-            raise InvalidRequest(422, failures)
-        dropped = False
-        if self._review is not None:
-            request, size, dropped = yield from self._review.run(request, sender, size)
-        address = (yield from self._addresses.kept(sender.address)) if self._keeps_addresses else None
-        bot = not_a_visitor(sender, own=request.is_own_traffic, from_a_page=sender.origin is not None)
-        rules = self._directory.rules_of(request.list_id)
-        return self._maker.make(request, account, size, rules, bot, address, HOST_WANTS if dropped else None)
+    def track_bodies(self, bodies: Sequence[bytes]) -> Steps[list[TrackResult]]:
+        """Check and store events of the host's own code, in a body each; return what became of each, in order."""
+        return self._batches.track_bodies(bodies)
 
     def properties(self, params: Params, sender: Sender) -> Steps[tuple[int, dict[str, list[str]]]]:
         """A list's id and its property names by event type.
@@ -187,9 +145,9 @@ class Pipeline:
         Raises:
             RequestRefused: with the documented codes.
         """
-        principal = yield from self.gate.reading(params, sender)
+        principal = yield from self.authorization.authorize_reading(params, sender)
         list_id = check_properties_request(params)
-        if (yield from self.gate.owner(principal, list_id)) is None:
+        if (yield from self.authorization.find_account(principal, list_id)) is None:
             raise list_not_found()
         names = yield self._store.ask("properties", list_id, returns=dict[str, list[str]], urgent=True)
         return list_id, names
@@ -207,18 +165,6 @@ class Pipeline:
         except Exception:
             self._store.counts.refused[100005] += 1
             return _unforeseen()
-
-
-def _tracked(receipt: Receipt, event: NewEvent) -> Tracked:
-    return Tracked(
-        receipt.visitor,
-        receipt.external_id,
-        receipt.identify_event_sent,
-        receipt.event_id,
-        receipt.duplicate,
-        event.dropped is not None,
-        event.dropped,
-    )
 
 
 def _unforeseen() -> Reply:

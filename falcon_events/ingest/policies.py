@@ -28,7 +28,7 @@ LOG_EVERY_S = 60.0
 """How often the log names an event that does not keep to the plan, in seconds."""
 
 
-class Review:
+class Policies:
     """Holds events to what the host wants.
 
     Args:
@@ -44,7 +44,7 @@ class Review:
         self._log_at = 0.0
         self._unlogged = 0
 
-    def run(self, request: EventRequest, sender: Sender, size: int) -> Steps[tuple[EventRequest, int, bool]]:
+    def apply(self, request: EventRequest, sender: Sender, size: int) -> Steps[tuple[EventRequest, int, bool]]:
         """The event to store, about how many bytes it takes, and whether a hook wants it only counted.
 
         Raises:
@@ -75,7 +75,7 @@ class Review:
             self._unlogged = 0
 
 
-def ruled(
+def apply_rules(
     properties: dict[str, Any], traits: dict[str, Any] | None, rules: ListRules, bot: str | None
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """An event's properties and traits as its list has them stored.

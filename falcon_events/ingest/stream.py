@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from functools import partial
 from typing import Any
 
 from falcon_events.errors import RequestRefused, StoreUnavailable
-from falcon_events.ingest.batch import Answer
+from falcon_events.ingest.batch import TrackResult
 from falcon_events.ingest.pipeline import Pipeline
-from falcon_events.model.sender import HOST
 from falcon_events.runtime.pending import Pending
 from falcon_events.runtime.steps import Call, Steps, Wait, Waiter
 from falcon_events.settings import Settings
@@ -19,10 +17,10 @@ from falcon_events.settings import Settings
 BLOCK_BYTES = 1 << 18
 """About how much is checked and sent together."""
 
-Track = Callable[[Sequence[bytes]], Steps[list[Answer]]]
+Track = Callable[[Sequence[bytes]], Steps[list[TrackResult]]]
 
 
-def store_many(pipeline: Pipeline, waiter: Waiter, settings: Settings, bodies: Iterable[bytes]) -> Iterator[Answer]:
+def store_many(pipeline: Pipeline, waiter: Waiter, settings: Settings, bodies: Iterable[bytes]) -> Iterator[TrackResult]:
     """The answer to each body, in order, once its event is committed, or why it was refused.
 
     Args:
@@ -32,16 +30,16 @@ def store_many(pipeline: Pipeline, waiter: Waiter, settings: Settings, bodies: I
         bodies: request bodies in JSON; credentials in them are not looked at.
     """
     if isinstance(bodies, Sequence):
-        answered = store_blocks(pipeline.batches.track_bodies, waiter, settings, _blocks(bodies, settings.batch_events))
+        blocks: Iterable[Sequence[bytes]] = _blocks(bodies, settings.batch_events)
     else:  # each is stored before the next one is asked for, which may be late
-        answered = store_blocks(partial(_track_one, pipeline), waiter, settings, ([body] for body in bodies))
-    for answers in answered:
-        yield from answers
+        blocks = ([body] for body in bodies)
+    for results in store_blocks(pipeline.track_bodies, waiter, settings, blocks):
+        yield from results
 
 
 def store_blocks(
     track: Track, waiter: Waiter, settings: Settings, blocks: Iterable[Sequence[bytes]]
-) -> Iterator[Sequence[Answer]]:
+) -> Iterator[Sequence[TrackResult]]:
     """The same with blocks of bodies: the answers to each block, in order.
 
     Args:
@@ -76,13 +74,13 @@ class _Sent:
     def __init__(self, track: Track, waiter: Waiter, block: Sequence[bytes]) -> None:
         self.count = len(block)
         self.size = sum(map(len, block))
-        self.outcome: list[Answer] | RequestRefused | None = None
+        self.outcome: list[TrackResult] | RequestRefused | None = None
         self._waiter = waiter
         self._steps = track(block)
         self._pending: Future[Any] | Pending[Any] | None = None
         self._advance(self._steps.send, None)
 
-    def result(self) -> list[Answer]:
+    def result(self) -> list[TrackResult]:
         """The answers, once the events are committed, or why they were refused."""
         while self.outcome is None:
             assert self._pending is not None
@@ -117,7 +115,3 @@ def _blocks(bodies: Sequence[bytes], most: int) -> Iterator[list[bytes]]:
             block, size = [], 0
     if block:
         yield block
-
-
-def _track_one(pipeline: Pipeline, block: Sequence[bytes]) -> Steps[list[Answer]]:
-    return [(yield from pipeline.track(block[0], HOST))]

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
 
 import msgspec
 
-from falcon_events.errors import EventsError, StoreUnavailable
-from falcon_events.model.events import FULL, REFUSED, NewEvent, Receipt, Result
+from falcon_events.errors import StoreUnavailable
+from falcon_events.model.events import FULL, NewEvent, Outcome
 from falcon_events.model.ids import RandomUUIDs
-from falcon_events.runtime.pending import Pending, T, Turnstile
+from falcon_events.runtime.pending import Pending, Turnstile
 from falcon_events.settings import Settings
-
-W = TypeVar("W", bound="Waiting[Any]")
 
 IN_FLIGHT = 1
 """Batches of one process under way at once. With two, they are half as large, which costs more than the owner's waiting."""
@@ -24,8 +20,8 @@ CLOSED = "The event store is closed."
 LOST = "The event store's owner did not answer in time. Try again later."
 
 
-class Waiting(Pending[T], ABC):
-    """Events that wait for their commit together.
+class WaitingEvents(Pending[Sequence[Outcome]]):
+    """Events that wait for one commit together, and for what becomes of each.
 
     Args:
         events: one or more.
@@ -40,38 +36,8 @@ class Waiting(Pending[T], ABC):
         self.size = sum([event.size for event in events])
         self.since = time.monotonic()
 
-    @abstractmethod
-    def settle(self, outcomes: Sequence[Result]) -> None:
-        """Tells who waits what became of the events."""
 
-
-class WaitingEvent(Waiting[Receipt]):
-    """A single event: it has its receipt, or an error."""
-
-    __slots__ = ()
-
-    def settle(self, outcomes: Sequence[Result]) -> None:
-        """Tells who waits what became of the event."""
-        (event,), (outcome,) = self.events, outcomes
-        if isinstance(outcome, bool):
-            self.set_result(Receipt(event.id or "", event.visitor, event.external_id, outcome))
-        elif isinstance(outcome, Receipt):
-            self.set_result(outcome)
-        else:
-            self.set_exception(EventsError(REFUSED) if outcome is None else StoreUnavailable(outcome))
-
-
-class WaitingGroup(Waiting[Sequence[Result]]):
-    """Several events that come with one wait, and with what became of each."""
-
-    __slots__ = ()
-
-    def settle(self, outcomes: Sequence[Result]) -> None:
-        """Tells who waits what became of the events."""
-        self.set_result(outcomes)
-
-
-class Outbox:
+class CommitQueue:
     """A bounded queue in front of the owner; not thread-safe by itself.
 
     Args:
@@ -80,48 +46,40 @@ class Outbox:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._queue: deque[Waiting[Any]] = deque()
-        self._in_flight: dict[int, list[Waiting[Any]]] = {}
+        self._queue: deque[WaitingEvents] = deque()
+        self._in_flight: dict[int, list[WaitingEvents]] = {}
         self._held_bytes = self._held = 0
         self._turnstile = Turnstile()
         self._number = 0
         self._ids = RandomUUIDs()
 
-    def add(self, events: Sequence[NewEvent]) -> list[WaitingEvent]:
-        """Puts events in line, all or none; raises StoreUnavailable where the line is full."""
-        self._refuse_where_full()
-        return [self._in_line(WaitingEvent([self._named(event)], self._turnstile_of_next())) for event in events]
-
-    def add_group(self, events: Sequence[NewEvent]) -> WaitingGroup:
-        """Puts events in line, to be committed together; raises StoreUnavailable where the line is full."""
-        self._refuse_where_full()
-        return self._in_line(WaitingGroup([self._named(event) for event in events], Turnstile()))
-
-    def _refuse_where_full(self) -> None:
+    def add(self, events: Sequence[NewEvent]) -> WaitingEvents:
+        """Queue events that are committed together, all or none; raise StoreUnavailable where the queue is full."""
         if self.is_full():
             raise StoreUnavailable(FULL)
+        # Threads that wait for one event each share a turnstile: those of one batch wake together.
+        turnstile = self._turnstile_of_next() if len(events) == 1 else Turnstile()
+        waiting = WaitingEvents([self._with_id(event) for event in events], turnstile)
+        self._held += len(waiting.events)
+        self._held_bytes += waiting.size
+        self._queue.append(waiting)
+        return waiting
 
     def _turnstile_of_next(self) -> Turnstile:
         if self._turnstile.left == self._settings.batch_events:
             self._turnstile = Turnstile()  # the next batch's
         return self._turnstile
 
-    def _named(self, event: NewEvent) -> NewEvent:
+    def _with_id(self, event: NewEvent) -> NewEvent:
         if event.own_id is None and event.event_id is None:  # what a second owner will look for where the first has died
             event = msgspec.structs.replace(event, own_id=next(self._ids))
         return event
-
-    def _in_line(self, waiting: W) -> W:
-        self._held += len(waiting.events)
-        self._held_bytes += waiting.size
-        self._queue.append(waiting)
-        return waiting
 
     def next_batch(self) -> tuple[int, list[NewEvent]] | None:
         """The number and events of the batch to send now; None where nothing waits, or enough is under way."""
         if not self._queue or len(self._in_flight) >= IN_FLIGHT:
             return None
-        batch: list[Waiting[Any]] = []
+        batch: list[WaitingEvents] = []
         events: list[NewEvent] = []
         while self._queue and (not batch or len(events) + len(self._queue[0].events) <= self._settings.batch_events):
             batch.append(self._queue.popleft())
@@ -138,8 +96,8 @@ class Outbox:
             for number, batch in self._in_flight.items()
         ]
 
-    def answered(self, number: int) -> list[Waiting[Any]]:
-        """The events of a batch that has its results: it is no longer under way."""
+    def take(self, number: int) -> list[WaitingEvents]:
+        """Take the events of a batch whose outcomes have come: it is no longer under way."""
         batch = self._in_flight.pop(number, [])
         self._let_go(batch)
         return batch
@@ -182,17 +140,17 @@ class Outbox:
         """Whether the next event would be refused."""
         return self._held >= self._settings.queue_events or self._held_bytes >= self._settings.queue_bytes
 
-    def _let_go(self, waitings: Iterable[Waiting[Any]]) -> None:
+    def _let_go(self, waitings: Iterable[WaitingEvents]) -> None:
         for waiting in waitings:
             self._held -= len(waiting.events)
             self._held_bytes -= waiting.size
 
 
-def settle(batch: Iterable[Waiting[Any]], outcomes: Sequence[Result]) -> None:
-    """Tells who waits for the events of a batch what became of them."""
+def settle(batch: Iterable[WaitingEvents], outcomes: Sequence[Outcome]) -> None:
+    """Give the outcomes of a batch to those who wait for its events."""
     start = 0
     for waiting in batch:
         end = start + len(waiting.events)
         if not waiting.done() and end <= len(outcomes):  # else it was given up
-            waiting.settle(outcomes[start:end])
+            waiting.set_result(outcomes[start:end])
         start = end

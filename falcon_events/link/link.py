@@ -16,15 +16,15 @@ from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnav
 from falcon_events.link import messages
 from falcon_events.link.calls import UNKNOWN, Questions, give_up
 from falcon_events.link.channel import Channel, Refused
-from falcon_events.link.commit_queue import CLOSED, LOST, Outbox, settle
+from falcon_events.link.commit_queue import CLOSED, LOST, CommitQueue, settle
 from falcon_events.link.connector import Connector
 from falcon_events.link.counts import Counts
 from falcon_events.link.messages import Answer, Batch, Failed, Leave, Log, News, Noted, Results, Welcome
 from falcon_events.link.transmitter import Transmitter
 from falcon_events.model.access import Changes, Snapshot
-from falcon_events.model.events import CANNOT_NOW, NewEvent, Receipt, Result
+from falcon_events.model.events import CANNOT_NOW, REFUSED, NewEvent, Outcome
 from falcon_events.runtime.lifecycle import join, mind, unforked
-from falcon_events.runtime.pending import Pending, T
+from falcon_events.runtime.pending import Pending
 from falcon_events.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -50,8 +50,8 @@ class Link:
         self._connector = Connector(self.path, settings, create=create)
         self._started = self._closed = False
         self._told: Callable[[Snapshot | Changes], object] = lambda news: None
-        self.on_results: Callable[[Sequence[NewEvent], Sequence[Result]], None] | None = None
-        """Is told what became of events, after those who wait for them, in a thread that it may not keep."""
+        self.on_outcomes: Callable[[Sequence[NewEvent], Sequence[Outcome]], None] | None = None
+        """Called with events and their outcomes, after those who wait for them, in a thread that it must not block."""
         self.uuid_namespace = b""
         """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
         self.connections = 0
@@ -63,7 +63,7 @@ class Link:
         """What belongs to one process."""
         self._opening = threading.Lock()
         self._lock = threading.Lock()
-        self._outbox = Outbox(self._settings)
+        self._queue = CommitQueue(self._settings)
         self._questions = Questions()
         self._transmitter = Transmitter()
         self._failure: str | None = None
@@ -130,15 +130,15 @@ class Link:
         self._transmitter.send(messages.encode(Leave()))
         join(thread, self.path)
 
-    def submit(self, events: Sequence[NewEvent]) -> Sequence[Pending[Receipt]]:
-        """Queues events, all or none, and gives a receipt for each once it is synced to disk; raises StoreUnavailable."""
-        return self._queue(lambda: self._outbox.add(events))
+    def submit(self, events: Sequence[NewEvent]) -> Pending[Sequence[Outcome]]:
+        """Queue events for one commit, all or none.
 
-    def submit_together(self, events: Sequence[NewEvent]) -> Pending[Sequence[Result]]:
-        """Queues events for one commit, all or none, and tells what became of all of them; raises StoreUnavailable."""
-        return self._queue(lambda: self._outbox.add_group(events))
+        Returns:
+            What becomes of each, in order, once the commit is synced to disk.
 
-    def _queue(self, add: Callable[[], T]) -> T:
+        Raises:
+            StoreUnavailable: the store cannot take the events now; nothing was kept.
+        """
         if not self._started:
             self.open(self._settings.commit_wait_s)
         with self._lock:
@@ -146,7 +146,7 @@ class Link:
                 raise StoreClosed
             if self._failure is not None:
                 raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
-            waiting = add()
+            waiting = self._queue.add(events)
             self._pump()
             return waiting
 
@@ -181,19 +181,19 @@ class Link:
         except (StoreUnavailable, StoreError, TimeoutError) as error:
             words = error.failures[0].message if isinstance(error, StoreUnavailable) else str(error)
             return self._failure or words or LOST
-        return "The event store's queue is full." if answer is None and self._outbox.is_full() else answer
+        return "The event store's queue is full." if answer is None and self._queue.is_full() else answer
 
     def _busy(self) -> bool:
-        return bool(len(self._outbox) or self._questions)
+        return bool(len(self._queue) or self._questions)
 
     def _pump(self) -> None:
         """Sends what may be sent now; with the lock held."""
-        while self._transmitter.channel is not None and (batch := self._outbox.next_batch()) is not None:
+        while self._transmitter.channel is not None and (batch := self._queue.next_batch()) is not None:
             try:
                 frame = messages.encode(Batch(*batch))
             except Exception:  # what no text can hold, from a caller that did not go through the contract
                 logger.exception("%d events cannot be sent", len(batch[1]))
-                settle(self._outbox.answered(batch[0]), [None] * len(batch[1]))
+                settle(self._queue.take(batch[0]), [EventsError(REFUSED)] * len(batch[1]))
             else:
                 self._transmitter.send(frame)
 
@@ -208,8 +208,8 @@ class Link:
             self._failure = None
             self.connections += 1
             self._transmitter.connect(channel)
-            self._outbox.drop_expired()
-            for number, events in self._outbox.sent_before():
+            self._queue.drop_expired()
+            for number, events in self._queue.sent_before():
                 self._transmitter.send(messages.encode(Batch(number, events)))
             for frame in self._questions.frames():
                 self._transmitter.send(frame)
@@ -265,13 +265,15 @@ class Link:
 
     def _take(self, channel: Channel, message: messages.FromOwner) -> None:
         match message:
-            case Results(number, results):
+            case Results(number, packed):
                 with self._lock:
-                    batch = self._outbox.answered(number)
+                    batch = self._queue.take(number)
                     self._pump()  # before the results are given: the owner shall not wait
-                settle(batch, results)
-                if self.on_results is not None:
-                    self.on_results([event for waiting in batch for event in waiting.events], results)
+                events = [event for waiting in batch for event in waiting.events]
+                outcomes = messages.unpack_outcomes(events, packed)
+                settle(batch, outcomes)
+                if self.on_outcomes is not None:
+                    self.on_outcomes(events, outcomes)
             case Answer() | Failed():
                 with self._lock:
                     question = self._questions.take(message.number)
@@ -285,16 +287,16 @@ class Link:
 
     def _give_up(self, reason: str) -> None:
         with self._lock:
-            self._outbox.fail(reason)
+            self._queue.fail(reason)
             questions = self._questions.take_all()
         give_up(questions, reason)
 
     def _tell_counts(self) -> None:
-        if (counted := self.counts.news(len(self._outbox))) is not None:
+        if (counted := self.counts.news(len(self._queue))) is not None:
             self._transmitter.send(messages.encode(counted))
 
     def _expire(self) -> None:
         with self._lock:
-            self._outbox.expire(LOST)
+            self._queue.expire(LOST)
             late = self._questions.take_late(self._settings.commit_wait_s, connected=self._transmitter.channel is not None)
         give_up(late, LOST)

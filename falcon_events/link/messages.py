@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.model.access import Changes, Snapshot
-from falcon_events.model.events import NewEvent, Receipt
+from falcon_events.model.events import REFUSED, NewEvent, Outcome, Receipt
 
 PROTOCOL = 4
 """Raised with every change to these messages: processes of two releases refuse each other instead of guessing."""
+
+
+PackedOutcome = bool | str | Receipt | None
+"""An Outcome in a few bytes; pack_outcome() and unpack_outcomes() alone know what each of these means."""
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -71,14 +77,10 @@ class Welcome(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Results(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """What became of a batch, event by event.
-
-    Stored: whether with an identify event, or the receipt where it is not the event's own. Not stored: a text says why a
-    later try may succeed; None, that the database refuses the event.
-    """
+    """The outcomes of a batch, in the order of its events; see pack_outcome()."""
 
     number: int
-    results: list[bool | str | Receipt | None]
+    outcomes: list[PackedOutcome]
 
 
 class Answer(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -113,6 +115,32 @@ class Log(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 FromClient = Hello | Batch | Ask | Noted | Counted | Leave
 FromOwner = Welcome | Results | Answer | Failed | News | Log
+
+
+def pack_outcome(event: NewEvent, outcome: Outcome) -> PackedOutcome:
+    """Return the compact form of what became of an event.
+
+    Stored: whether an identify event was stored with it, or the receipt where that names another id than the event's own.
+    Not stored: the reason why a later try may succeed, or None where the database refuses the event.
+    """
+    if isinstance(outcome, Receipt):
+        return outcome if outcome.duplicate or outcome.event_id != event.id else outcome.identify_event_sent
+    return outcome.failures[0].message if isinstance(outcome, StoreUnavailable) else None
+
+
+def unpack_outcomes(events: Iterable[NewEvent], packed: Iterable[PackedOutcome]) -> list[Outcome]:
+    """Return what became of each event; the reverse of pack_outcome()."""
+    return [
+        Receipt(event.id or "", event.visitor, event.external_id, outcome)
+        if outcome is True or outcome is False
+        else outcome
+        if isinstance(outcome, Receipt)
+        else EventsError(REFUSED)
+        if outcome is None
+        else StoreUnavailable(outcome)
+        for event, outcome in zip(events, packed, strict=False)
+    ]
+
 
 _EPOCH: datetime = msgspec.msgpack.decode(b"\xd6\xff" + bytes(4))  # of Python's own class, also where time is frozen by now
 

@@ -57,7 +57,4 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 Outcome = Receipt | EventsError
-"""What became of an event: it was committed, or why not."""
-
-Result = bool | str | Receipt | None
-"""What became of an event, as Results tells it."""
+"""What became of an event: the receipt of its commit, or the error that kept it from being stored."""

@@ -37,7 +37,7 @@ from falcon_events.model.reports import Metrics, OwnerState
 from falcon_events.owner.directory import Book
 from falcon_events.owner.metrics import Processes, Tally, metrics_of
 from falcon_events.owner.operations import Operations
-from falcon_events.owner.session import Client, failure_of, result_of
+from falcon_events.owner.session import Client, failure_of
 from falcon_events.store.queries import access_rows
 from falcon_events.store.store import Store
 from falcon_events.webhooks.dispatcher import Dispatcher
@@ -227,7 +227,7 @@ class Clients:
             return
 
         def answer(done: Future[list[Outcome]]) -> None:
-            client.send(Results(number, [result_of(*one) for one in zip(events, done.result(), strict=True)]))
+            client.send(Results(number, list(map(messages.pack_outcome, events, done.result()))))
 
         future.add_done_callback(answer)
 

@@ -9,7 +9,6 @@ from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel
 from falcon_events.link.messages import Failed, Hello
-from falcon_events.model.events import NewEvent, Outcome, Receipt
 
 QUESTIONS = 256
 
@@ -35,13 +34,6 @@ class Client:
             self.channel.send_bytes(messages.encode(message))
         except OSError:
             self.channel.end()
-
-
-def result_of(event: NewEvent, outcome: Outcome) -> bool | str | Receipt | None:
-    """What became of an event, as Results tells it."""
-    if isinstance(outcome, Receipt):
-        return outcome if outcome.duplicate or outcome.event_id != event.id else outcome.identify_event_sent
-    return outcome.failures[0].message if isinstance(outcome, StoreUnavailable) else None
 
 
 def failure_of(number: int, error: BaseException) -> Failed:

@@ -27,7 +27,7 @@ from falcon_events.contract.properties import check_properties_request
 from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.link.link import Link
 from falcon_events.model.access import Grant, ListRules, Snapshot
-from falcon_events.model.events import NewEvent, Receipt, Result
+from falcon_events.model.events import NewEvent, Outcome, Receipt
 from falcon_events.model.sender import HOST, Sender
 from falcon_events.model.timestamps import parse_timestamp
 from falcon_events.runtime.pending import Pending, Turnstile
@@ -370,7 +370,7 @@ def test_a_batch_gives_each_event_what_it_gets_alone() -> None:
     with EventTracking("nowhere", store=Memory(Path("nowhere"), Settings()), clock=lambda: NOW) as tracking:
         store = tracking.store
         assert isinstance(store, Memory)
-        tracking.pipeline._maker._uuids = itertools.repeat("random")  # type: ignore[assignment]
+        tracking.pipeline._builder._uuids = itertools.repeat("random")  # type: ignore[assignment]
 
         @steady
         @given(envelope=st.one_of(st.just(94), st.none(), list_ids), sent=st.lists(written_events, min_size=1, max_size=4))
@@ -418,19 +418,12 @@ class Memory(Link):
     def close(self) -> None:
         """Has nothing to let go of."""
 
-    def submit(self, events: Sequence[NewEvent]) -> Sequence[Pending[Receipt]]:
-        """Receipts at once."""
+    def submit(self, events: Sequence[NewEvent]) -> Pending[Sequence[Outcome]]:
+        """Return a receipt for each event, at once."""
         self._kept += events
-        made: list[Pending[Receipt]] = [Pending(Turnstile()) for _ in events]
-        for event, pending in zip(events, made, strict=True):
-            pending.set_result(Receipt(event.id or "", event.visitor, event.external_id, identify_event_sent=True))
-        return made
-
-    def submit_together(self, events: Sequence[NewEvent]) -> Pending[Sequence[Result]]:
-        """What became of them at once."""
-        self._kept += events
-        pending: Pending[Sequence[Result]] = Pending(Turnstile())
-        pending.set_result([True] * len(events))
+        pending: Pending[Sequence[Outcome]] = Pending(Turnstile())
+        receipts = [Receipt(event.id or "", event.visitor, event.external_id, identify_event_sent=True) for event in events]
+        pending.set_result(receipts)
         return pending
 
     def taken(self) -> list[NewEvent]:

@@ -118,7 +118,7 @@ def test_every_table_and_column_of_the_database_is_documented(tracking: EventTra
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_the_documentations_links_lead_somewhere(path: Path) -> None:
-    """Every relative link of a page names a file that is there, or one that is made for the site (tests/artefacts/test_site.py)."""
+    """Every relative link of a page names a file that exists, or one that the site's build makes (artefacts/test_site.py)."""
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         if "://" not in target and target != "reference/index.html":
             assert (path.parent / target).exists(), target
