@@ -1,6 +1,6 @@
-"""A Falcon shop (ASGI) that tracks from coroutines, and from a page with a Content Security Policy.
+"""A Falcon news site (ASGI) that tracks from coroutines, and from a page with a Content Security Policy.
 
-README.md beside this file says how to start it and what to send.
+README.md beside this file says how to start it and which requests to send.
 """
 
 import asyncio
@@ -27,17 +27,17 @@ tracking = EventTracking("events.duckdb")
 
 
 class News:
-    """What visitors see; makes what tracking needs when the server starts."""
+    """The site's page; creates the list and its key when the server starts."""
 
     key: str
 
     async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
-        """Makes the list and its key for web pages, where they are missing; both wait for the disk, so they do so in a thread."""
+        """Create the list and its page key if they are missing; both calls wait for the disk, so they run in threads."""
         await asyncio.to_thread(tracking.directory.ensure_list, READERS, "Readers", "news")
         self.key = await asyncio.to_thread(tracking.directory.page_key, READERS)
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """The page; only scripts with its nonce may run, and only this host is talked to."""
+        """Return the page; only scripts with its nonce may run, and it may connect to this host only."""
         nonce = secrets.token_urlsafe(16)
         resp.set_header("Content-Security-Policy", f"default-src 'self'; script-src 'nonce-{nonce}'")
         resp.content_type = falcon.MEDIA_HTML
@@ -45,10 +45,10 @@ class News:
 
 
 class Subscriptions:
-    """Who reads the news."""
+    """Subscriptions to the news."""
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Stores an event; the event loop goes on while the commit is under way."""
+        """Store an event; the event loop is not blocked during the commit."""
         form = await req.get_media()
         tracked = await tracking.atrack(READERS, "subscribe", email=form.get("email"), properties={"topic": form.get("topic")})
         resp.status = falcon.HTTP_201
@@ -56,15 +56,15 @@ class Subscriptions:
 
 
 class Properties:
-    """What was tracked."""
+    """The properties that were tracked."""
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """The property names of the list, by event type."""
+        """Return the property names of the list, by event type."""
         resp.media = await tracking.aproperties(READERS)
 
 
 async def refused(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: RequestRefused, params: object) -> None:
-    """The application's own words for what tracking refuses."""
+    """Turn a refusal by tracking into the application's own answer."""
     raise falcon.HTTPUnprocessableEntity(description=str(error))
 
 

@@ -1,6 +1,6 @@
 """A Falcon shop (WSGI) that tracks its orders from Python and its visitors from a page.
 
-README.md beside this file says how to start it and what to send.
+README.md beside this file says how to start it and which requests to send.
 """
 
 import uuid
@@ -25,19 +25,19 @@ tracking.directory.ensure_list(CUSTOMERS, "Customers", account="shop")
 
 
 class Shop:
-    """What visitors see."""
+    """The shop's page."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The page, which tracks its views by itself."""
+        """Return the page, which tracks its own views."""
         resp.content_type = falcon.MEDIA_HTML
         resp.text = PAGE.format(snippet=tracking.snippet(CUSTOMERS, url="/tracking"))
 
 
 class Orders:
-    """Takes an order; the conversion is on disk when the answer leaves."""
+    """Orders; the conversion is on disk before the answer is sent."""
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Stores a conversion for the order."""
+        """Store a conversion for the order."""
         order = req.get_media()
         number = str(uuid.uuid4())
         conversion = {"conversion-id": number, "conversion-name": "purchase", "conversion-value": order["value"]}
@@ -47,10 +47,10 @@ class Orders:
 
 
 class Properties:
-    """What the shop has tracked."""
+    """The properties that the shop has tracked."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The property names of the list, by event type."""
+        """Return the property names of the list, by event type."""
         resp.media = tracking.properties(CUSTOMERS)
 
 

@@ -1,6 +1,6 @@
-"""A FastAPI application whose own sessions are the credential, and whose own table says who owns which list.
+"""A FastAPI application that uses its own sessions as credentials and its own table of lists.
 
-README.md beside this file says how to start it and what to send.
+README.md beside this file says how to start it and which requests to send.
 """
 
 import secrets
@@ -16,12 +16,12 @@ from falcon_events.http import ASGIMiddleware
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who may sign in; a real application has them in its database."""
+    """A user who may sign in; a real application has its users in a database."""
 
     name: str
     list_id: int
     page_key: str = field(default_factory=secrets.token_urlsafe)
-    """What stands in the user's pages: it allows to track on the user's list, and nothing else."""
+    """Key in the user's pages: it allows tracking on the user's list, and nothing else."""
 
 
 USERS = {user.name: user for user in (User("ada", 7), User("grace", 8))}
@@ -38,10 +38,10 @@ PAGE = """<!doctype html>
 
 
 class AppAccess:
-    """The application's answers to the two questions of falcon_events.Access."""
+    """The application's implementation of falcon_events.Access."""
 
     async def identify(self, credential: Credential) -> Principal | None:
-        """Who has one of the application's sessions, or whose page it is."""
+        """Return the user of a session of the application, or the owner of the page that has this key."""
         if credential.kind == "session":
             user = SESSIONS.get(credential.secret)
             return Principal(user.name) if user else None
@@ -49,7 +49,7 @@ class AppAccess:
         return Principal(owner.name, Scope.INGEST) if owner else None
 
     async def owns_list(self, account: str, list_id: int) -> bool:
-        """Whether the list is the user's."""
+        """Return whether the list belongs to the user."""
         return account in USERS and USERS[account].list_id == list_id
 
 
@@ -59,7 +59,7 @@ app.add_middleware(ASGIMiddleware, tracking=tracking, prefix="/tracking")
 
 
 def signed_in(session: Annotated[str | None, Cookie()] = None) -> User:
-    """The application's own session check, as its own routes use it."""
+    """Check the session for the application's own routes."""
     if session not in SESSIONS:
         raise HTTPException(401)
     return SESSIONS[session]
@@ -67,7 +67,7 @@ def signed_in(session: Annotated[str | None, Cookie()] = None) -> User:
 
 @app.post("/login")
 async def login(user: str, response: Response) -> dict[str, str]:
-    """Gives out a session of the application's own; a real one asks for a password."""
+    """Create a session; a real application asks for a password."""
     if user not in USERS:
         raise HTTPException(401)
     session = secrets.token_urlsafe()
@@ -78,21 +78,21 @@ async def login(user: str, response: Response) -> dict[str, str]:
 
 @app.post("/notes", status_code=201)
 async def take_note(text: str, user: Annotated[User, Depends(signed_in)]) -> dict[str, str]:
-    """Tracks on the list of whoever is signed in; that was checked, so no credential is needed."""
+    """Track on the list of the signed-in user; the session was checked, so tracking needs no credential."""
     tracked = await tracking.atrack(user.list_id, "note", email=f"{user.name}@example.com", properties={"length": len(text)})
     return {"event": tracked.event_id}
 
 
 @app.get("/properties")
 async def properties(user: Annotated[User, Depends(signed_in)]) -> dict[str, list[str]]:
-    """The property names of the user's list, by event type."""
+    """Return the property names of the user's list, by event type."""
     return await tracking.aproperties(user.list_id)
 
 
 @app.get("/", response_class=HTMLResponse)
 @app.get("/pages/{name}", response_class=HTMLResponse)
 async def page(name: str = "ada") -> str:
-    """A user's page, which tracks its views by itself, with the user's key."""
+    """Return a user's page, which tracks its own views with the user's key."""
     if name not in USERS:
         raise HTTPException(404)
     user = USERS[name]
@@ -101,5 +101,5 @@ async def page(name: str = "ada") -> str:
 
 @app.exception_handler(RequestRefused)
 async def refused(request: Request, error: RequestRefused) -> JSONResponse:
-    """The application's own words for what tracking refuses."""
+    """Turn a refusal by tracking into the application's own answer."""
     return JSONResponse({"detail": str(error)}, error.status)

@@ -1,6 +1,6 @@
 """A Flask application with a sign-up form, tracked on the server and in the browser.
 
-README.md beside this file says how to start it and what to send.
+README.md beside this file says how to start it and which requests to send.
 """
 
 from typing import Any
@@ -22,19 +22,19 @@ app.wsgi_app = WSGIMiddleware(app.wsgi_app, tracking, prefix="/tracking")
 
 @app.template_global()
 def tracker() -> Markup:
-    """The lines for a template's head; the list's key for web pages is in them."""
+    """Return the tracker's lines for a template's head; they contain the list's key for web pages."""
     return Markup(tracking.snippet(NEWSLETTER, url="/tracking"))
 
 
 @app.get("/")
 def form() -> str:
-    """The page, which tracks its views by itself."""
+    """Return the page, which tracks its own views."""
     return render_template("form.html")
 
 
 @app.post("/members")
 def join() -> tuple[dict[str, Any], int]:
-    """Somebody joins; the name is a trait of the person, kept beside the address."""
+    """Track somebody who joins; the name is a trait of the person, stored with the address."""
     tracked = tracking.track(
         NEWSLETTER,
         "join",
@@ -47,11 +47,11 @@ def join() -> tuple[dict[str, Any], int]:
 
 @app.get("/properties")
 def properties() -> dict[str, list[str]]:
-    """The property names of the list, by event type."""
+    """Return the property names of the list, by event type."""
     return tracking.properties(NEWSLETTER)
 
 
 @app.errorhandler(RequestRefused)
 def refused(error: RequestRefused) -> tuple[dict[str, str], int]:
-    """The application's own words for what tracking refuses."""
+    """Turn a refusal by tracking into the application's own answer."""
     return {"error": str(error)}, error.status

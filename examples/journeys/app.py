@@ -1,6 +1,6 @@
-"""A shop that reacts to its events: a sign-up starts a welcome journey, a checkout ends it.
+"""A shop that reacts to its events: a sign-up starts a welcome journey, and a checkout ends it.
 
-README.md beside this file says how to start it and what to send.
+README.md beside this file says how to start it and which requests to send.
 """
 
 import sqlite3
@@ -14,10 +14,10 @@ from falcon_events import CommittedEvent, EventRefused, EventTracking, IncomingE
 from falcon_events.http import mount
 
 DB = "journeys.sqlite"
-"""The shop's own database; events are stored beside it."""
+"""Path of the shop's own database; the events are stored beside it."""
 ACCOUNT, LIST = "shop", 1
 STEPS = (("welcome", timedelta(0)), ("tips", timedelta(days=3)), ("voucher", timedelta(days=10)))
-"""The mails of the welcome journey, and how long after the sign-up each is due."""
+"""Mails of the welcome journey, and how long after the sign-up each is due."""
 
 TABLES = """
 create table if not exists customers (email text primary key, country text not null);
@@ -31,7 +31,7 @@ create table if not exists mails (email text, name text, due_at text, primary ke
 @event("signup")
 @dataclass
 class Signup:
-    """Somebody has opened an account."""
+    """A customer has opened an account."""
 
     source: str = "shop"
     country: str | None = None
@@ -47,17 +47,17 @@ class Checkout:
 
 
 def connect() -> sqlite3.Connection:
-    """The shop's database; hooks run on a thread of their own, so each use has a connection of its own."""
+    """Connect to the shop's database; hooks run on other threads, so each use opens its own connection."""
     connection = sqlite3.connect(DB, isolation_level=None)
     connection.executescript(TABLES)
     return connection
 
 
 def enrich(incoming: IncomingEvent) -> None:
-    """Before an event is stored: refuses addresses that are none of customers, and adds what the shop knows of the customer."""
+    """Refuse throw-away addresses, and add what the shop knows about the customer, before an event is stored."""
     if incoming.email is not None and incoming.email.endswith("@mailinator.com"):
         raise EventRefused("Throw-away addresses are not accepted.")
-    if incoming.event == "purchase":  # what an older app calls it
+    if incoming.event == "purchase":  # the name that an older app uses
         incoming.event = "checkout"
     row = connect().execute("select country from customers where email = ?", [incoming.email]).fetchone()
     if row is not None:
@@ -65,7 +65,7 @@ def enrich(incoming: IncomingEvent) -> None:
 
 
 def react(events: Sequence[CommittedEvent]) -> None:
-    """After events were committed: starts and ends journeys, all in one transaction."""
+    """Start and end journeys after events were committed, all in one transaction."""
     connection = connect()
     with connection:
         connection.execute("begin immediate")
@@ -77,7 +77,7 @@ def react(events: Sequence[CommittedEvent]) -> None:
 
 
 def start(connection: sqlite3.Connection, email: str, at: datetime, event_id: str, country: str | None) -> None:
-    """Starts the welcome journey, once for each customer."""
+    """Start the welcome journey, once for each customer."""
     journey = "insert or ignore into journeys (email, started_by, country) values (?, ?, ?)"
     if connection.execute(journey, [email, event_id, country]).rowcount:
         for name, after in STEPS:
@@ -85,7 +85,7 @@ def start(connection: sqlite3.Connection, email: str, at: datetime, event_id: st
 
 
 def end(connection: sqlite3.Connection, email: str, event_id: str, total: float) -> None:
-    """Ends it: whoever has bought something needs no voucher."""
+    """End the welcome journey: a customer who has bought something needs no voucher."""
     journey = "update journeys set ended_by = ?, total = ? where email = ? and ended_by is null"
     if connection.execute(journey, [event_id, total, email]).rowcount:
         connection.execute("delete from mails where email = ? and name <> 'welcome'", [email])
@@ -96,27 +96,27 @@ tracking.directory.ensure_list(LIST, "Customers", ACCOUNT)
 
 
 class Events:
-    """What visitors do in the shop itself, tracked from Python as the plan's classes."""
+    """Events in the shop itself, tracked from Python as instances of the plan's classes."""
 
     def on_post_signup(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Opens an account."""
+        """Open an account."""
         form = req.get_media()
         connect().execute("insert or replace into customers values (?, ?)", [form["email"], form["country"]])
         tracking.track(LIST, Signup(), email=form["email"])
         resp.status = falcon.HTTP_CREATED
 
     def on_post_checkout(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Pays an order."""
+        """Pay for an order."""
         form = req.get_media()
         tracking.track(LIST, Checkout(form["total"]), email=form["email"])
         resp.status = falcon.HTTP_CREATED
 
 
 class Journeys:
-    """Who is on the way, and which mails are due."""
+    """Customers' journeys and the mails that are due."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The state of a customer's journey."""
+        """Return the state of a customer's journey."""
         connection = connect()
         email = req.get_param("email", required=True)
         journey = connection.execute("select country, ended_by is null, total from journeys where email = ?", [email]).fetchone()
@@ -126,7 +126,7 @@ class Journeys:
 
 
 def refused(req: falcon.Request, resp: falcon.Response, error: RequestRefused, params: object) -> None:
-    """The shop's own words for what tracking refuses."""
+    """Turn a refusal by tracking into the shop's own answer."""
     raise falcon.HTTPUnprocessableEntity(description=str(error))
 
 

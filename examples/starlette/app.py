@@ -1,6 +1,6 @@
 """A Starlette application whose visitors stay the same from the page view to the download.
 
-README.md beside this file says how to start it and what to send.
+README.md beside this file says how to start it and which requests to send.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ tracking = EventTracking("events.duckdb")
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Makes the list and the page at the start, and closes the tracker at the end; all of it waits, so in threads."""
+    """Create the list and the page at the start, and close the tracker at the end; these calls block, so they run in threads."""
     await asyncio.to_thread(tracking.directory.ensure_list, READERS, "Readers", "papers")
     app.state.page = PAGE.format(snippet=await asyncio.to_thread(tracking.snippet, READERS, url="/tracking"))
     yield
@@ -38,12 +38,12 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
 
 
 async def page(request: Request) -> Response:
-    """The page, which tracks its views by itself."""
+    """Return the page, which tracks its own views."""
     return HTMLResponse(request.app.state.page)
 
 
 async def paper(request: Request) -> Response:
-    """A paper. Who has the tracker's cookie is the visitor of the page views; nobody is kept from reading by what it holds."""
+    """Return a paper; track the download if the visitor has the tracker's cookie, and ignore an invalid cookie."""
     name = request.path_params["name"]
     if visitor := request.cookies.get("oct_uuid"):
         with suppress(InvalidRequest):
@@ -52,7 +52,7 @@ async def paper(request: Request) -> Response:
 
 
 async def subscribe(request: Request) -> Response:
-    """The visitor becomes somebody: what their uuid did before is theirs from now on."""
+    """Bind the visitor to an address: earlier events of the same UUID then belong to that reader."""
     form = await request.json()
     visitor = request.cookies.get("oct_uuid")
     tracked = await tracking.atrack(READERS, "identify", uuid=visitor, email=form.get("email"))
@@ -60,12 +60,12 @@ async def subscribe(request: Request) -> Response:
 
 
 async def properties(request: Request) -> Response:
-    """The property names of the list, by event type."""
+    """Return the property names of the list, by event type."""
     return JSONResponse(await tracking.aproperties(READERS))
 
 
 async def refused(request: Request, error: Exception) -> Response:
-    """The application's own words for what tracking refuses."""
+    """Turn a refusal by tracking into the application's own answer."""
     return JSONResponse({"error": str(error)}, 422)
 
 

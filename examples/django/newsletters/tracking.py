@@ -1,4 +1,4 @@
-"""The tracker of the project, and who may do what: the project's own users, sessions and newsletters say so."""
+"""The project's tracker, which uses the project's own users, sessions and newsletters as accounts, credentials and lists."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
 
 @contextmanager
 def fresh_connection() -> Iterator[None]:
-    """Tracking answers outside of Django's requests, at whose ends Django lets go of database connections that have ended."""
+    """Close old database connections, as Django does around its own requests; tracking runs outside of these."""
     close_old_connections()
     try:
         yield
@@ -26,21 +26,21 @@ def fresh_connection() -> Iterator[None]:
 
 
 class DjangoAccess:
-    """Answers from the project's tables; plain methods, as Django's models want them: under ASGI they run in threads."""
+    """Access by the project's tables; its methods are plain because Django's models need threads under ASGI."""
 
     def identify(self, credential: Credential) -> Principal | None:
-        """The user of a session that Django made, or the owner of the newsletter whose page has this key."""
+        """Return the user of a Django session, or the owner of the newsletter whose page has this key."""
         with fresh_connection():
             if credential.kind == "session":
                 request = HttpRequest()
                 request.session = SessionStore(credential.secret)
-                user = get_user(request)  # with all that Django checks: whether the password is still the same, for one
+                user = get_user(request)  # with all of Django's checks, such as whether the password has changed since
                 return Principal(str(user.pk)) if user.is_authenticated else None
             found = Newsletter.objects.filter(page_key=credential.secret).first()
             return Principal(str(found.owner_id), Scope.INGEST, list_ids=frozenset([found.pk])) if found else None
 
     def owns_list(self, account: str, list_id: int) -> bool:
-        """Whether the newsletter is the user's."""
+        """Return whether the newsletter belongs to the user."""
         with fresh_connection():
             return Newsletter.objects.filter(pk=list_id, owner=int(account)).exists()
 

@@ -1,4 +1,4 @@
-"""Pages and requests; plain views, which Django runs in threads under ASGI, so they may wait for a commit."""
+"""Plain views, which Django runs in threads under ASGI, so they may wait for a commit."""
 
 from django.contrib.auth import get_user_model, login
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -12,21 +12,21 @@ from newsletters.tracking import tracking
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Every newsletter."""
+    """List every newsletter."""
     return render(request, "index.html", {"newsletters": Newsletter.objects.all()})
 
 
 def newsletter(request: HttpRequest, list_id: int) -> HttpResponse:
-    """A newsletter's page, which tracks its views by itself."""
+    """Return a newsletter's page, which tracks its own views."""
     found = get_object_or_404(Newsletter, pk=list_id)
     tracker = tracking.snippet(found.pk, found.page_key, url="/tracking")
     return render(request, "newsletter.html", {"newsletter": found, "tracker": mark_safe(tracker)})
 
 
-@csrf_exempt  # so that curl can send it; a form of yours has a token
+@csrf_exempt  # lets curl send the request; a form of yours has a CSRF token
 @require_POST
 def join(request: HttpRequest) -> HttpResponse:
-    """Somebody joins, is signed in and has a newsletter; the event goes to that, and no credential is needed here."""
+    """Create a user with a newsletter, sign the user in, and track the event; a call from Python needs no credential."""
     email = request.POST["email"]
     user = get_user_model().objects.create_user(email, email)
     made = Newsletter.objects.create(owner=user, name=request.POST["newsletter"])
@@ -36,7 +36,7 @@ def join(request: HttpRequest) -> HttpResponse:
 
 
 def properties(request: HttpRequest) -> HttpResponse:
-    """What was tracked for each newsletter of whoever is signed in."""
+    """Return the property names of each newsletter of the signed-in user."""
     if not request.user.is_authenticated:
         return JsonResponse({"error": "Sign in first."}, status=401)
     return JsonResponse({made.name: tracking.properties(made.pk) for made in Newsletter.objects.filter(owner=request.user)})

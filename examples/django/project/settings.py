@@ -1,4 +1,4 @@
-"""The project's settings; those of a deployment come from the environment."""
+"""Settings of the project; a deployment sets its own values in the environment."""
 
 import os
 from pathlib import Path
@@ -19,4 +19,4 @@ DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DI
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 EVENTS_DB = BASE_DIR / "events.duckdb"
-"""Where events are stored: beside the project's own database."""
+"""Path of the event store, beside the project's own database."""

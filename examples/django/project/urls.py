@@ -1,4 +1,4 @@
-"""Which view answers what; what is below /tracking never gets here."""
+"""Views by path; the middleware answers the tracker's paths below /tracking before they get here."""
 
 from django.urls import path
 from newsletters import views
