@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access
-from falcon_events.admin.store import Administration
-from falcon_events.admin.webhooks import Delivering
+from falcon_events.admin.store import StoreAdmin
+from falcon_events.admin.webhooks import Webhooks
 from falcon_events.assets.snippet import snippet
 from falcon_events.contract.body import write_body
 from falcon_events.contract.replies import Tracked
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 DEFAULT_DB = "events.duckdb"
 
 
-class EventTracking(Administration, Delivering):
+class EventTracking:
     """An event store with the documented API, to mount into a web application or to call directly.
 
     Constructing it touches nothing: the store is opened with the first use. Any number of processes may use one file: one
@@ -81,12 +81,38 @@ class EventTracking(Administration, Delivering):
         self.plan = plan_of(plan, self.settings)
         before = hooks_of("before_store", before_store)
         self.pipeline = Pipeline(self.store, self.directory, access, self.settings, clock, before, self.plan)
+        self.admin = StoreAdmin(self.store)
+        """Statistics, exports, personal data, SQL, backups, checks and metrics (docs/python.md)."""
+        self.webhooks = Webhooks(self.store, self.pipeline.authorization.list_may_exist)
+        """Webhooks and their deliveries (docs/webhooks.md)."""
+        self._name_shortcuts()
         self._after_commit: AfterCommit | None = None
         if after := hooks_of("after_commit", after_commit):
             self._after_commit = AfterCommit(after, self.settings, lambda: self.store.counts.told)
             self.store.on_outcomes = self._after_commit.take
         self.waiter = Waiter()
         mind(self)
+
+    def _name_shortcuts(self) -> None:
+        """Keep the short names of the parts' methods: `tracking.stats()` is `tracking.admin.stats()`."""
+        admin, webhooks = self.admin, self.webhooks
+        self.recount, self.stats, self.check, self.metrics, self.owner = (
+            admin.recount,
+            admin.stats,
+            admin.check,
+            admin.metrics,
+            admin.owner,
+        )
+        self.export, self.latest, self.sql, self.backup, self.compact = (
+            admin.export,
+            admin.latest,
+            admin.sql,
+            admin.backup,
+            admin.compact,
+        )
+        self.personal_data, self.erase = admin.personal_data, admin.erase
+        self.deliver, self.deliveries = webhooks.deliver, webhooks.deliveries
+        self.retry_deliveries, self.stop_delivering = webhooks.retry, webhooks.remove
 
     def open(self) -> Self:
         """Opens the store now instead of on first use; does nothing where that is done.
@@ -115,7 +141,7 @@ class EventTracking(Administration, Delivering):
 
     def health(self) -> str | None:
         """Why the store takes no events at present, or None while it does."""
-        return self.store.health()
+        return self.store.health().reason
 
     def track(
         self,

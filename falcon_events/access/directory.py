@@ -11,14 +11,16 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
-from typing import Any, Protocol
+from typing import Protocol
 
 from falcon_events.access.keys import NewKey, hash_of, page_key, random_key
 from falcon_events.access.origins import admits, checked_origin, joint_origins
 from falcon_events.access.protocol import Credential, Principal, Scope
 from falcon_events.access.validation import checked_name, checked_rules
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
+from falcon_events.model import operations
 from falcon_events.model.access import Account, Changes, EventList, Grant, Key, ListRules, Snapshot
+from falcon_events.model.operations import Operation, P, R
 
 FEW_SESSIONS = 1000
 MAX_LIST_ID = 2**63 - 1
@@ -30,8 +32,8 @@ class Store(Protocol):
     uuid_namespace: bytes
     """The store's secret bytes, once it is open."""
 
-    def ask(self, name: str, *arguments: object, returns: Any, repeatable: bool = True) -> Future[Any]:
-        """Asks for a named operation."""
+    def ask(self, operation: Operation[P, R], *arguments: P.args, **_: P.kwargs) -> Future[R]:
+        """Ask for an operation."""
 
     def on_directory(self, told: Callable[[Snapshot | Changes], object]) -> None:
         """Has `told` called with the directory, and with every change of it."""
@@ -128,13 +130,12 @@ class Directory:
     def create_account(self, name: str) -> Account:
         """Makes an account; raises AlreadyExists where the name is taken."""
         account = Account(str(uuid.uuid4()), checked_name(name), self._now())
-        self._change("add_account", account)
+        self._ask(operations.ADD_ACCOUNT, account)
         return account
 
     def accounts(self) -> list[Account]:
         """Every account, by name."""
-        found: list[Account] = self._ask("accounts", returns=list[Account])
-        return found
+        return self._ask(operations.ACCOUNTS)
 
     def create_list(self, account: str, name: str, list_id: int | None = None) -> EventList:
         """Makes a list of the account of this name, under an id or the next free one.
@@ -145,9 +146,9 @@ class Directory:
         """
         if list_id is not None and not 0 < list_id <= MAX_LIST_ID:
             raise EventsError(f"list id {list_id}: a whole number from 1 to {MAX_LIST_ID} is needed.")
-        owner: str = self._ask("account_id", account, returns=str)
+        owner = self._ask(operations.ACCOUNT_ID, account)
         now = self._now()
-        made: int = self._change("add_list", list_id, owner, checked_name(name), now, returns=int)
+        made = self._ask(operations.ADD_LIST, list_id, owner, checked_name(name), now)
         return EventList(made, account, name, now)
 
     def ensure_list(self, list_id: int, name: str, account: str = "default") -> EventList:
@@ -163,16 +164,15 @@ class Directory:
 
     def lists(self) -> list[EventList]:
         """Every list, by id."""
-        found: list[EventList] = self._ask("lists", returns=list[EventList])
-        return found
+        return self._ask(operations.LISTS)
 
     def rename_list(self, list_id: int, name: str) -> None:
         """Gives a list another name; raises NotFound."""
-        self._change("rename_list", list_id, checked_name(name))
+        self._ask(operations.RENAME_LIST, list_id, checked_name(name))
 
     def delete_list(self, list_id: int) -> None:
         """Deletes a list with all its events, bindings and catalogue; raises NotFound."""
-        self._change("delete_list", list_id)
+        self._ask(operations.DELETE_LIST, list_id)
 
     def set_rules(
         self, list_id: int, *, bots: str = "tag", denied: Iterable[str] = (), redacted: Iterable[str] = ()
@@ -190,13 +190,12 @@ class Directory:
             EventsError: a value is not one of these, or a name is `emailAddress`, which identify events have.
         """
         rules = checked_rules(list_id, bots, denied, redacted)
-        self._change("set_rules", rules)
+        self._ask(operations.SET_RULES, rules)
         return rules
 
     def rules(self) -> list[ListRules]:
         """The rules of every list that has its own."""
-        found: list[ListRules] = self._ask("rules", returns=list[ListRules])
-        return found
+        return self._ask(operations.RULES)
 
     def create_key(
         self,
@@ -226,13 +225,13 @@ class Directory:
         bound_lists = None if list_ids is None else sorted(set(list_ids))
         if scope is not Scope.INGEST and (bound_origins or bound_lists):
             raise EventsError(f"scope {scope}: only a key of scope ingest can be bound to origins and lists.")
-        owner: str = self._ask("account_id", account, returns=str)
+        owner = self._ask(operations.ACCOUNT_ID, account)
         for list_id in bound_lists or ():
             if not self.owns_list(owner, list_id):
                 raise NotFound(f"list {list_id}: account {account!r} has no such list.")
         made = random_key(scope)
         grant = Grant(hash_of(made.key), owner, str(scope), bound_origins or None, bound_lists or None)
-        self._change("add_key", made.key_id, grant, self._now())
+        self._ask(operations.ADD_KEY, made.key_id, grant, self._now())
         return made
 
     def page_key(self, list_id: int, *, origins: Iterable[str] | None = None) -> str:
@@ -254,7 +253,8 @@ class Directory:
             if self.identify(Credential("api_key", made.key)) is not None:
                 break
             with suppress(AlreadyExists):
-                self._change("add_key", made.key_id, Grant(hash_of(made.key), owner, Scope.INGEST, bound, [list_id]), self._now())
+                grant = Grant(hash_of(made.key), owner, Scope.INGEST, bound, [list_id])
+                self._ask(operations.ADD_KEY, made.key_id, grant, self._now())
                 break
             if not any(key.key_id == made.key_id and key.revoked_at for key in self.keys()):  # another process was first
                 break
@@ -262,34 +262,30 @@ class Directory:
 
     def keys(self) -> list[Key]:
         """Every key, revoked ones too, without the keys themselves."""
-        found: list[Key] = self._ask("keys", returns=list[Key])
-        return found
+        return self._ask(operations.KEYS)
 
     def revoke_key(self, key: str) -> None:
         """Revokes a key, given by its id or as the key itself, at once; raises NotFound."""
-        self._change("revoke_key", key, hash_of(key), self._now(), returns=bytes)
+        self._ask(operations.REVOKE_KEY, key, hash_of(key), self._now())
 
     def create_session(self, account: str, ttl_s: int) -> str:
         """Makes a session that ends after so many seconds and gives its id; raises NotFound."""
         if ttl_s < 1:
             raise EventsError(f"ttl_s={ttl_s}: at least 1 second is needed.")
-        owner: str = self._ask("account_id", account, returns=str)
+        owner = self._ask(operations.ACCOUNT_ID, account)
         session_id = f"fs_{secrets.token_urlsafe(32)}"
         now = self._now()
         expires = now + timedelta(seconds=ttl_s)
-        self._change("add_session", hash_of(session_id), owner, now, expires)
+        self._ask(operations.ADD_SESSION, hash_of(session_id), owner, now, expires)
         return session_id
 
     def revoke_session(self, session_id: str) -> None:
         """Ends a session at once; raises NotFound."""
-        self._change("revoke_session", hash_of(session_id), self._now())
+        self._ask(operations.REVOKE_SESSION, hash_of(session_id), self._now())
 
-    def _ask(self, name: str, *arguments: object, returns: Any) -> Any:
-        return self._store.ask(name, *arguments, returns=returns).result()
-
-    def _change(self, name: str, *arguments: object, returns: Any = None) -> Any:
-        """Returns once every process that uses the store answers by the change."""
-        return self._store.ask(name, *arguments, returns=returns, repeatable=False).result()
+    def _ask(self, operation: Operation[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+        """Return the result; of a change, once every process that uses the store answers by it."""
+        return self._store.ask(operation, *arguments, **named).result()
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from falcon_events.admin.metrics import exposition
 from falcon_events.link.link import Link
+from falcon_events.model import operations
 from falcon_events.model.persons import Erased, PersonalData, StoredEvent, person_of
-from falcon_events.model.reports import EVERYTHING, Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
-
-T = TypeVar("T")
+from falcon_events.model.reports import EVERYTHING, Check, OwnerState, Recount, Selection, Sizes, Stats, Table
 
 
-class Administration:
-    """A tracker's questions to its store. They wait for the answer; from a coroutine, ask them in a thread."""
+class StoreAdmin:
+    """What people who run a store ask of it; `tracking.admin` is one.
 
-    store: Link
+    The calls wait for the answer; from a coroutine, make them in a thread.
+
+    Args:
+        store: the link to the store.
+    """
+
+    def __init__(self, store: Link) -> None:
+        self._store = store
 
     def recount(self, list_id: int) -> Recount:
         """Counts the properties of a list afresh from all its events, and says whether the catalogue differs."""
-        return self._ask("recount", list_id, returns=Recount)
+        return self._store.ask(operations.RECOUNT, list_id).result()
 
     def stats(self) -> Stats:
         """What the store holds."""
-        return self._ask("stats", returns=Stats)
+        return self._store.ask(operations.STATS).result()
 
     def export(self, target: str | Path, form: str, selection: Selection = EVERYTHING) -> int:
         """Writes events to a file and gives their number.
@@ -40,7 +45,7 @@ class Administration:
             EventsError: the file cannot be written.
         """
         path = str(Path(target).absolute())
-        return self._ask("export", msgspec.to_builtins(selection), path, form, returns=int)
+        return self._store.ask(operations.EXPORT, selection, path, form).result()
 
     def personal_data(
         self, list_id: int, *, email: str | None = None, id: str | None = None, uuid: str | None = None
@@ -58,7 +63,7 @@ class Administration:
             EventsError: not exactly one of the three is given.
         """
         person = person_of(list_id, email, id, uuid)
-        data: bytes = self.store.ask("personal_data", msgspec.to_builtins(person), returns=bytes).result()
+        data = self._store.ask(operations.PERSONAL_DATA, person).result()
         return msgspec.json.decode(data, type=PersonalData)
 
     def erase(self, list_id: int, *, email: str | None = None, id: str | None = None, uuid: str | None = None) -> Erased:
@@ -67,7 +72,7 @@ class Administration:
         The rows are gone at once, and their bytes from the file with the next compact(). Arguments and errors are those of
         personal_data().
         """
-        return self._ask("erase", msgspec.to_builtins(person_of(list_id, email, id, uuid)), returns=Erased)
+        return self._store.ask(operations.ERASE, person_of(list_id, email, id, uuid)).result()
 
     def latest(self, list_id: int, *, after: int = 0, most: int = 20) -> list[tuple[int, StoredEvent]]:
         """The last events of a list, in order of arrival, each with its number of sequence in the store.
@@ -77,7 +82,7 @@ class Administration:
             after: only events after this number of sequence.
             most: how many at the most.
         """
-        data: bytes = self.store.ask("latest", list_id, after, most, returns=bytes).result()
+        data = self._store.ask(operations.LATEST, list_id, after, most).result()
         return msgspec.json.decode(data, type=list[tuple[int, StoredEvent]])
 
     def sql(self, query: str) -> Table:
@@ -86,7 +91,7 @@ class Administration:
         Raises:
             EventsError: the statement would change something, or the database refuses it.
         """
-        return self._ask("sql", query, returns=Table)
+        return self._store.ask(operations.SQL, query).result()
 
     def backup(self, target: str | Path) -> int:
         """Writes a copy of the store as it is at this moment, and gives its size in bytes; the store goes on meanwhile.
@@ -96,7 +101,7 @@ class Administration:
         Raises:
             EventsError: it cannot be written.
         """
-        return self._ask("backup", str(Path(target).absolute()), returns=int)
+        return self._store.ask(operations.BACKUP, str(Path(target).absolute())).result()
 
     def compact(self) -> Sizes:
         """Gives the disk space of deleted events back; events and queries wait until it is done.
@@ -104,11 +109,11 @@ class Administration:
         Raises:
             EventsError: there is no room for the new file beside the old one.
         """
-        return self._ask("compact", returns=Sizes)
+        return self._store.ask(operations.COMPACT).result()
 
     def check(self) -> list[Check]:
         """What is right and wrong with the store; reads every row of it."""
-        return self._ask("check", returns=list[Check])
+        return self._store.ask(operations.CHECK).result()
 
     def metrics(self) -> bytes:
         """Metrics of all processes that use the store, in Prometheus' text format (docs/metrics.md); needs the extra `metrics`.
@@ -116,12 +121,8 @@ class Administration:
         Raises:
             EventsError: prometheus_client is not installed.
         """
-        return exposition(self._ask("metrics", returns=Metrics))
+        return exposition(self._store.ask(operations.METRICS).result())
 
     def owner(self) -> OwnerState:
         """The process that holds the store's file, and those that use it."""
-        return self._ask("owner", returns=OwnerState)
-
-    def _ask(self, name: str, *arguments: object, returns: type[T]) -> T:
-        answer: T = self.store.ask(name, *arguments, returns=returns).result()
-        return answer
+        return self._store.ask(operations.OWNER).result()

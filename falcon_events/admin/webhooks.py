@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, TypeVar, get_args
+from collections.abc import Callable, Iterable
+from typing import Literal, get_args
 from uuid import UUID
 
 from falcon_events.errors import EventsError, NotFound
-from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.link.link import Link
+from falcon_events.model import operations
 from falcon_events.model.webhooks import STATES, Delivery, Webhook, WebhookState
 from falcon_events.webhooks import validation
 
-T = TypeVar("T")
 Since = Literal["now", "start"]
 
 
-class Delivering:
-    """A tracker's webhooks. The calls wait for the store's answer; from a coroutine, make them in a thread."""
+class Webhooks:
+    """The webhooks of a store; `tracking.webhooks` is one.
 
-    store: Link
-    pipeline: Pipeline
+    The calls wait for the store's answer; from a coroutine, make them in a thread.
+
+    Args:
+        store: the link to the store.
+        list_may_exist: tells whether there may be a list of an id.
+    """
+
+    def __init__(self, store: Link, list_may_exist: Callable[[int], bool]) -> None:
+        self._store = store
+        self._list_may_exist = list_may_exist
 
     def deliver(
         self,
@@ -57,13 +64,13 @@ class Delivering:
         list_ids = validation.checked_lists(lists)
         arguments = (validation.checked_url(url), secret, list_ids, validation.checked_events(events), since == "start")
         for list_id in list_ids or ():
-            if not self.pipeline.authorization.list_may_exist(list_id):
+            if not self._list_may_exist(list_id):
                 raise NotFound(f"lists={list_ids!r}: there is no list {list_id}.")
-        return self._asked("set_webhook", *arguments, returns=Webhook)
+        return self._store.ask(operations.SET_WEBHOOK, *arguments).result()
 
-    def webhooks(self) -> list[WebhookState]:
+    def states(self) -> list[WebhookState]:
         """Every webhook and how it does; without the secrets."""
-        return self._asked("webhooks", returns=list[WebhookState])
+        return self._store.ask(operations.WEBHOOKS).result()
 
     def deliveries(self, *, url: str | None = None, state: str | None = None, most: int = 1000) -> list[Delivery]:
         """The events that could not be delivered yet, or wait behind such a one; by webhook, in order of arrival.
@@ -80,9 +87,9 @@ class Delivering:
         if state is not None and state not in STATES:
             raise EventsError(f"state={state!r}: one of {', '.join(STATES)} is needed.")
         url = None if url is None else validation.known_url(url)
-        return self._asked("deliveries", url, state, validation.checked_most(most), returns=list[Delivery])
+        return self._store.ask(operations.DELIVERIES, url, state, validation.checked_most(most)).result()
 
-    def retry_deliveries(self, event_id: str | None = None, *, url: str | None = None) -> int:
+    def retry(self, event_id: str | None = None, *, url: str | None = None) -> int:
         """Has deliveries tried again now, as if for the first time; their webhooks too, where these are paused or disabled.
 
         Args:
@@ -102,16 +109,12 @@ class Delivering:
             except ValueError:
                 raise EventsError(f"event_id={event_id!r}: the UUID of an event is needed.") from None
         url = None if url is None else validation.known_url(url)
-        return self._asked("retry_deliveries", event_id, url, returns=int)
+        return self._store.ask(operations.RETRY_DELIVERIES, event_id, url).result()
 
-    def stop_delivering(self, url: str) -> int:
+    def remove(self, url: str) -> int:
         """Removes a webhook with the deliveries that wait or have failed, and gives how many these were.
 
         Raises:
             NotFound: there is no webhook of this URL.
         """
-        return self._asked("remove_webhook", validation.known_url(url), repeatable=False, returns=int)
-
-    def _asked(self, name: str, *arguments: object, returns: type[T], repeatable: bool = True) -> T:
-        answer: T = self.store.ask(name, *arguments, returns=returns, repeatable=repeatable).result()
-        return answer
+        return self._store.ask(operations.REMOVE_WEBHOOK, validation.known_url(url)).result()

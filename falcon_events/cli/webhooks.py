@@ -78,7 +78,7 @@ def add_webhook(
 def list_webhooks(db: str, as_json: bool) -> None:
     """List the webhooks and how they do, never their secrets."""
     with tracking_of(db) as tracking:
-        rows = tracking.webhooks()
+        rows = tracking.webhooks.states()
     columns = {
         "url": "url",
         "list_ids": "lists",
@@ -100,7 +100,7 @@ def list_webhooks(db: str, as_json: bool) -> None:
 def remove_webhook(url: str, yes: bool, db: str) -> None:
     """Post nothing to URL any more, and forget what waits for it."""
     with tracking_of(db) as tracking:
-        known = next((webhook for webhook in tracking.webhooks() if webhook.url == url), None)
+        known = next((webhook for webhook in tracking.webhooks.states() if webhook.url == url), None)
         if known is None:
             raise NotFound(f"There is no webhook {url}; `falcon-events webhooks list` shows them.")
         left = known.waiting + known.failed

@@ -15,6 +15,7 @@ from falcon_events.contract.replies import Reply, common_reply, errors_reply, re
 from falcon_events.errors import EventsError, Failure, RequestRefused, StoreUnavailable
 from falcon_events.http.requests import Incoming, inflated
 from falcon_events.ingest.authorization import WRONG_ORIGIN
+from falcon_events.model.reports import HealthState
 from falcon_events.runtime.steps import Steps
 from falcon_events.tracking import EventTracking
 
@@ -33,8 +34,6 @@ PREFLIGHT_HEADERS = (
     ("Access-Control-Max-Age", "7200"),
 )
 EXPOSED = "Retry-After, X-Event-Dropped, X-Event-Duplicate, X-Event-ID"
-FULL = "The event store's queue is full"
-
 
 Action = Callable[[EventTracking, Incoming], Steps[Reply]]
 
@@ -120,13 +119,13 @@ def not_allowed(path: str) -> Reply:
 
 def health_reply(tracking: EventTracking) -> Reply:
     """200 while the store is in order, 503 with the reason otherwise."""
-    reason = tracking.health()
-    return _state_reply(None if reason is not None and reason.startswith(FULL) else reason)
+    health = tracking.store.health()
+    return _state_reply(health.reason if health.state is HealthState.FAILED else None)
 
 
 def ready_reply(tracking: EventTracking) -> Reply:
     """200 while the next event would be taken, 503 with the reason otherwise."""
-    return _state_reply(tracking.health())
+    return _state_reply(tracking.store.health().reason)
 
 
 def metrics_reply(tracking: EventTracking) -> Reply:

@@ -14,6 +14,7 @@ from falcon_events.contract.lists import MAX_LIST_ID
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import NotAllowed, NotAuthenticated, RateLimited, StoreError, StoreUnavailable
 from falcon_events.link.link import Link
+from falcon_events.model.operations import COUNT_REQUEST
 from falcon_events.model.sender import Sender
 from falcon_events.runtime.steps import Call, Steps
 from falcon_events.settings import Settings
@@ -98,7 +99,7 @@ class Authorization:
         if not per_minute:
             return
         yield from self._opened()
-        retry_after_s = yield self._store.ask("hit", kind, who, per_minute, returns=int, urgent=True)
+        retry_after_s = yield self._store.ask(COUNT_REQUEST, kind, who, per_minute)
         if retry_after_s:
             raise RateLimited(common_error(429)[1], retry_after_s)
 

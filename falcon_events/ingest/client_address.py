@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from falcon_events.link.link import Link
+from falcon_events.model.operations import SALT
 from falcon_events.runtime.steps import Steps
 
 DAY_S = 86_400
@@ -47,7 +48,7 @@ class ClientAddresses:
         """A salt that every process has, and nobody any more when the day in UTC is over, or the owner ends."""
         day, connection = int(self._clock()) // DAY_S, self._store.connections
         if self._salt[:2] != (day, connection):
-            salt = yield self._store.ask("salt", day, returns=bytes, urgent=True)
+            salt = yield self._store.ask(SALT, day)
             self._salt = (day, connection, salt)
         return self._salt[2]
 

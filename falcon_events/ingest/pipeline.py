@@ -30,6 +30,7 @@ from falcon_events.ingest.client_address import ClientAddresses
 from falcon_events.ingest.new_event import EventBuilder
 from falcon_events.ingest.policies import Policies
 from falcon_events.link.link import Link
+from falcon_events.model.operations import PROPERTIES
 from falcon_events.model.sender import Sender
 from falcon_events.runtime.steps import Steps
 from falcon_events.settings import Settings
@@ -149,7 +150,7 @@ class Pipeline:
         list_id = check_properties_request(params)
         if (yield from self.authorization.find_account(principal, list_id)) is None:
             raise list_not_found()
-        names = yield self._store.ask("properties", list_id, returns=dict[str, list[str]], urgent=True)
+        names = yield self._store.ask(PROPERTIES, list_id)
         return list_id, names
 
     def refusal(self, refused: RequestRefused) -> Reply:

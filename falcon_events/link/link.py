@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnavailable
 from falcon_events.link import messages
-from falcon_events.link.calls import UNKNOWN, Questions, give_up
+from falcon_events.link.calls import UNKNOWN, PendingCalls, give_up
 from falcon_events.link.channel import Channel, Refused
 from falcon_events.link.commit_queue import CLOSED, LOST, CommitQueue, settle
 from falcon_events.link.connector import Connector
@@ -23,6 +22,8 @@ from falcon_events.link.messages import Answer, Batch, Failed, Leave, Log, News,
 from falcon_events.link.transmitter import Transmitter
 from falcon_events.model.access import Changes, Snapshot
 from falcon_events.model.events import CANNOT_NOW, REFUSED, NewEvent, Outcome
+from falcon_events.model.operations import HEALTH, Operation, P, R
+from falcon_events.model.reports import QUEUE_FULL, Health, HealthState
 from falcon_events.runtime.lifecycle import join, mind, unforked
 from falcon_events.runtime.pending import Pending
 from falcon_events.settings import Settings
@@ -64,7 +65,7 @@ class Link:
         self._opening = threading.Lock()
         self._lock = threading.Lock()
         self._queue = CommitQueue(self._settings)
-        self._questions = Questions()
+        self._calls = PendingCalls()
         self._transmitter = Transmitter()
         self._failure: str | None = None
         self._thread: threading.Thread | None = None
@@ -150,15 +151,12 @@ class Link:
             self._pump()
             return waiting
 
-    def ask(self, name: str, *arguments: object, returns: Any, repeatable: bool = True, urgent: bool = False) -> Future[Any]:
-        """Asks the owner for a named operation.
+    def ask(self, operation: Operation[P, R], *arguments: P.args, **_: P.kwargs) -> Future[R]:
+        """Ask the owner for an operation.
 
         Args:
-            name: the operation's (see operations.py).
-            arguments: what MessagePack can hold.
-            returns: the type of the answer.
-            repeatable: whether another owner may be asked where this one dies before it answers.
-            urgent: whether an owner that lives has no more than commit_wait_s for it.
+            operation: which one (model/operations.py has them all).
+            arguments: the operation's, by position.
 
         Raises:
             StoreUnavailable, StoreError: there is no store to ask.
@@ -170,21 +168,21 @@ class Link:
                 raise StoreClosed
             if self._failure is not None:
                 raise StoreUnavailable(CANNOT_NOW)
-            question = self._questions.add(name, arguments, returns, repeatable, urgent)
-            self._transmitter.send(question.frame)
-        return question.future
+            call = self._calls.add(operation, arguments)
+            self._transmitter.send(call.frame)
+        return call.future
 
-    def health(self) -> str | None:
-        """Why the store takes no events at present, or None while it does."""
+    def health(self) -> Health:
+        """Return whether the store takes events and, where it does not, why."""
         try:
-            answer: str | None = self.ask("health", returns=str | None).result(self._settings.commit_wait_s)
+            health = self.ask(HEALTH).result(self._settings.commit_wait_s)
         except (StoreUnavailable, StoreError, TimeoutError) as error:
             words = error.failures[0].message if isinstance(error, StoreUnavailable) else str(error)
-            return self._failure or words or LOST
-        return "The event store's queue is full." if answer is None and self._queue.is_full() else answer
+            return Health(HealthState.FAILED, self._failure or words or LOST)
+        return QUEUE_FULL if health.state is HealthState.OK and self._queue.is_full() else health
 
     def _busy(self) -> bool:
-        return bool(len(self._queue) or self._questions)
+        return bool(len(self._queue) or self._calls)
 
     def _pump(self) -> None:
         """Sends what may be sent now; with the lock held."""
@@ -211,7 +209,7 @@ class Link:
             self._queue.drop_expired()
             for number, events in self._queue.sent_before():
                 self._transmitter.send(messages.encode(Batch(number, events)))
-            for frame in self._questions.frames():
+            for frame in self._calls.frames():
                 self._transmitter.send(frame)
             self._pump()
 
@@ -220,7 +218,7 @@ class Link:
             self._read(channel)
             with self._lock:
                 self._transmitter.connect(None)
-                lost = self._questions.take_unrepeatable()
+                lost = self._calls.take_unrepeatable()
             give_up(lost, UNKNOWN)
             channel.close()
             channel = None if self._leaving.is_set() else self._another()
@@ -276,9 +274,9 @@ class Link:
                     self.on_outcomes(events, outcomes)
             case Answer() | Failed():
                 with self._lock:
-                    question = self._questions.take(message.number)
-                if question is not None:
-                    question.settle(message)
+                    call = self._calls.take(message.number)
+                if call is not None:
+                    call.settle(message)
             case News(version, changes):
                 self._told(changes)
                 channel.send_bytes(messages.encode(Noted(version)))
@@ -288,8 +286,8 @@ class Link:
     def _give_up(self, reason: str) -> None:
         with self._lock:
             self._queue.fail(reason)
-            questions = self._questions.take_all()
-        give_up(questions, reason)
+            calls = self._calls.take_all()
+        give_up(calls, reason)
 
     def _tell_counts(self) -> None:
         if (counted := self.counts.news(len(self._queue))) is not None:
@@ -298,5 +296,5 @@ class Link:
     def _expire(self) -> None:
         with self._lock:
             self._queue.expire(LOST)
-            late = self._questions.take_late(self._settings.commit_wait_s, connected=self._transmitter.channel is not None)
+            late = self._calls.take_late(self._settings.commit_wait_s, connected=self._transmitter.channel is not None)
         give_up(late, LOST)

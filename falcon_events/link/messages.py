@@ -12,7 +12,7 @@ from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.model.access import Changes, Snapshot
 from falcon_events.model.events import REFUSED, NewEvent, Outcome, Receipt
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Raised with every change to these messages: processes of two releases refuse each other instead of guessing."""
 
 

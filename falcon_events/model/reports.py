@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from datetime import datetime
 from typing import Any
 
@@ -85,6 +86,26 @@ class Sizes(msgspec.Struct, frozen=True):
 
     before: int
     after: int
+
+
+class HealthState(enum.Enum):
+    """Whether the store takes events."""
+
+    OK = "ok"
+    FULL = "full"
+    """The queue is full for the moment; the store itself is in order."""
+    FAILED = "failed"
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The state of a store and, where it takes no events, a sentence for people that says why."""
+
+    state: HealthState
+    reason: str | None = None
+
+
+HEALTHY = Health(HealthState.OK)
+QUEUE_FULL = Health(HealthState.FULL, "The event store's queue is full.")
 
 
 class OwnerState(msgspec.Struct, frozen=True):

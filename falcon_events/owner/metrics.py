@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from falcon_events.files.paths import logs_of
 from falcon_events.link.messages import Counted
-from falcon_events.model.reports import Metrics
+from falcon_events.model.reports import HealthState, Metrics
 from falcon_events.store.store import Store
 from falcon_events.webhooks.dispatcher import Dispatcher
 
@@ -65,5 +65,5 @@ def metrics_of(store: Store, dispatcher: Dispatcher | None, processes: Processes
         log_bytes=sum(log.stat().st_size for log in logs_of(path) if log.exists()),
         deliveries={} if dispatcher is None else dispatcher.counts(),
         deliveries_waiting=0 if dispatcher is None else dispatcher.waiting(),
-        healthy=store.health() is None,
+        healthy=store.health().state is HealthState.OK,
     )

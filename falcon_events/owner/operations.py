@@ -1,207 +1,168 @@
-"""What a client may ask the owner for, by name; everything that the command line and the Python API can do to a store."""
+"""The owner's side of the operations: what each of them does to the open store."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, get_type_hints
+from typing import Any, Concatenate, Protocol
 
 import msgspec
 
 from falcon_events.errors import EventsError
+from falcon_events.model import operations
 from falcon_events.model.access import Changes
-from falcon_events.model.persons import Erased, Visitor
-from falcon_events.model.reports import Check, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
-from falcon_events.model.webhooks import Delivery, Webhook, WebhookState
+from falcon_events.model.operations import Operation, P, R
+from falcon_events.model.reports import Metrics, OwnerState, Selection
+from falcon_events.model.webhooks import Webhook
 from falcon_events.owner.rate_limits import Limits
 from falcon_events.owner.salts import Salts
 from falcon_events.store.queries import access_rows as rows
 from falcon_events.store.store import Store
 from falcon_events.webhooks.validation import check_installed, new_secret
 
-READS = ("accounts", "lists", "keys", "rules", "load", "account_id")
-"""Operations of store/directory.py that change nothing."""
-CHANGES: dict[str, Callable[[list[Any], Any], Changes | None]] = {
-    "add_account": lambda given, result: None,
-    "add_list": lambda given, list_id: Changes(lists=[(list_id, given[1])]),
-    "rename_list": lambda given, result: None,
-    "set_rules": lambda given, result: Changes(rules=[given[0]]),
-    "add_key": lambda given, result: Changes(keys=[given[1]]),
-    "revoke_key": lambda given, key_hash: Changes(gone_keys=[key_hash]),
-    "add_session": lambda given, result: Changes(sessions=[(given[0], given[1], given[3])]),
-    "revoke_session": lambda given, result: Changes(gone_sessions=[given[0]]),
-}
-"""Operations of store/directory.py that change something: what every client has to know, from the arguments and the result."""
 
-
-class People(Protocol):
-    """Those that use the store."""
+class Processes(Protocol):
+    """The processes that use the store."""
 
     def state(self) -> OwnerState:
-        """Who holds the store, and for whom."""
+        """Return which process holds the store, and which use it."""
 
     def metrics(self) -> Metrics:
-        """What they have to tell a monitoring system."""
+        """Return what a monitoring system reads."""
 
 
 class Operations:
-    """The named operations on a store.
+    """Do what is asked of an open store.
 
     Args:
         store: the open store.
-        changed: tells every client of a changed directory, and returns when they know.
-        people: tells who holds the store, and for whom.
+        changed: tells every client of a changed directory, and returns when all of them know.
+        processes: the processes that use the store.
     """
 
-    def __init__(self, store: Store, changed: Callable[[Changes], None], people: People) -> None:
+    def __init__(self, store: Store, changed: Callable[[Changes], None], processes: Processes) -> None:
         self._store = store
-        self._people = people
-        self._limits = Limits()
-        self._salts = Salts()
         self._changed = changed
+        self._handlers: dict[str, Callable[..., Future[Any]]] = {}
+        limits, salts, outbox = Limits(), Salts(), store.outbox
+        handle, read, change = self._handle, self._handle_read, self._handle_change
+
+        handle(operations.PROPERTIES, store.properties)
+        handle(operations.COUNT_REQUEST, lambda kind, who, per_minute: _done(limits.hit(kind, who, per_minute)))
+        handle(operations.SALT, lambda day: _done(salts.of(day)))
+        handle(operations.HEALTH, lambda: _done(store.health()))
+
+        read(operations.ACCOUNTS, rows.accounts)
+        read(operations.ACCOUNT_ID, rows.account_id)
+        read(operations.LISTS, rows.lists)
+        read(operations.RULES, rows.rules)
+        read(operations.KEYS, rows.keys)
+        change(operations.ADD_ACCOUNT, rows.add_account, lambda given, result: None)
+        change(operations.ADD_LIST, rows.add_list, lambda given, list_id: Changes(lists=[(list_id, given[1])]))
+        change(operations.RENAME_LIST, rows.rename_list, lambda given, result: None)
+        change(operations.SET_RULES, rows.set_rules, lambda given, result: Changes(rules=[given[0]]))
+        change(operations.ADD_KEY, rows.add_key, lambda given, result: Changes(keys=[given[1]]))
+        change(operations.REVOKE_KEY, rows.revoke_key, lambda given, key_hash: Changes(gone_keys=[key_hash]))
+        change(operations.ADD_SESSION, rows.add_session, lambda given, result: Changes(sessions=[(given[0], given[1], given[3])]))
+        change(operations.REVOKE_SESSION, rows.revoke_session, lambda given, result: Changes(gone_sessions=[given[0]]))
+        handle(operations.DELETE_LIST, self._delete_list)
+
+        handle(operations.RECOUNT, store.recount)
+        handle(operations.STATS, store.stats)
+        handle(operations.EXPORT, self._export)
+        handle(operations.PERSONAL_DATA, store.personal_data)
+        handle(operations.LATEST, store.latest)
+        handle(operations.ERASE, store.erase)
+        handle(operations.SQL, store.sql)
+        handle(operations.BACKUP, lambda target: store.backup(Path(target)))
+        handle(operations.COMPACT, store.compact)
+        handle(operations.CHECK, store.check)
+        handle(operations.METRICS, lambda: _done(processes.metrics()))
+        handle(operations.OWNER, lambda: _done(processes.state()))
+
+        handle(operations.SET_WEBHOOK, self._set_webhook)
+        handle(operations.REMOVE_WEBHOOK, outbox.remove)
+        handle(operations.WEBHOOKS, outbox.states)
+        handle(operations.DELIVERIES, outbox.listed)
+        handle(operations.RETRY_DELIVERIES, outbox.retry)
 
     def start(self, name: str, arguments: list[Any]) -> Future[Any]:
-        """Starts an operation.
+        """Start an operation.
+
+        Args:
+            name: the operation's.
+            arguments: as they came from the link.
 
         Raises:
-            EventsError: there is none of this name, or the arguments are not its own.
+            EventsError: there is no such operation, or these are not its arguments.
         """
-        if name in READS or name in CHANGES:
-            task = getattr(rows, name)
-            given = _converted(task, arguments, skip=1)
-            if name in READS:
-                return self._store.run(lambda connection: task(connection, *given))
-            return self._store.aside(lambda: self._change(name, task, given))
-        if name.startswith("_") or name == "start" or not hasattr(self, name):
-            raise EventsError(f"The store's owner knows no operation {name!r}; is it of another release?")
-        method = getattr(self, name)
-        result: Future[Any] = method(*_converted(getattr(type(self), name), arguments, skip=1))
-        return result
+        operation = operations.OPERATIONS.get(name)
+        if operation is None:
+            raise EventsError(f"The store's owner has no operation {name!r}. Restart all processes on one release.")
+        return self._handlers[name](*_convert(operation, arguments))
 
-    def properties(self, list_id: int) -> Future[dict[str, list[str]]]:
-        """The property names of a list by event type."""
-        return self._store.properties(list_id)
+    def _handle(self, operation: Operation[P, R], handler: Callable[P, Future[R]]) -> None:
+        self._handlers[operation.name] = handler
 
-    def recount(self, list_id: int) -> Future[Recount]:
-        """The same counted afresh."""
-        return self._store.recount(list_id)
+    def _handle_read(self, operation: Operation[P, R], read: Callable[Concatenate[Any, P], R]) -> None:
+        """Read rows of the access tables."""
 
-    def stats(self) -> Future[Stats]:
-        """What the store holds."""
-        return self._store.stats()
+        def handler(*given: P.args, **named: P.kwargs) -> Future[R]:
+            return self._store.run(lambda connection: read(connection, *given, **named))
 
-    def export(self, selection: Selection, target: str, form: str) -> Future[int]:
-        """Writes events to a file."""
+        self._handle(operation, handler)
+
+    def _handle_change(
+        self,
+        operation: Operation[P, R],
+        write: Callable[Concatenate[Any, P], R],
+        changes_of: Callable[[tuple[Any, ...], R], Changes | None],
+    ) -> None:
+        """Change rows of the access tables; `changes_of` says what every client has to know of it."""
+
+        def handler(*given: P.args, **named: P.kwargs) -> Future[R]:
+            def write_and_tell() -> R:
+                result: R = self._store.run(lambda connection: write(connection, *given, **named)).result()
+                if (changes := changes_of(given, result)) is not None:
+                    self._changed(changes)
+                return result
+
+            return self._store.aside(write_and_tell)
+
+        self._handle(operation, handler)
+
+    def _export(self, selection: Selection, target: str, form: str) -> Future[int]:
         return self._store.export(selection, Path(target), form)
 
-    def personal_data(self, visitor: Visitor) -> Future[bytes]:
-        """All that is stored of a person, as PersonalData in JSON."""
-        return self._store.personal_data(visitor)
-
-    def latest(self, list_id: int, after_seq: int, most: int) -> Future[bytes]:
-        """A list's last events, as an array of [seq, StoredEvent] in JSON."""
-        return self._store.latest(list_id, after_seq, most)
-
-    def erase(self, visitor: Visitor) -> Future[Erased]:
-        """Removes a person from a list."""
-        return self._store.erase(visitor)
-
-    def sql(self, query: str) -> Future[Table]:
-        """The rows of one statement that only looks."""
-        return self._store.sql(query)
-
-    def backup(self, target: str) -> Future[int]:
-        """Writes a copy of the store."""
-        return self._store.backup(Path(target))
-
-    def compact(self) -> Future[Sizes]:
-        """Writes the file anew, without what was deleted."""
-        return self._store.compact()
-
-    def check(self) -> Future[list[Check]]:
-        """What is right and wrong with the store."""
-        return self._store.check()
-
-    def set_webhook(
+    def _set_webhook(
         self, url: str, secret: str | None, list_ids: list[int] | None, events: list[str] | None, from_start: bool
     ) -> Future[Webhook]:
-        """Adds a webhook, or changes the one of this URL."""
         check_installed()
         return self._store.outbox.set_webhook(url, secret, new_secret(), list_ids, events, from_start=from_start)
 
-    def remove_webhook(self, url: str) -> Future[int]:
-        """Removes a webhook; how many deliveries were given up with it."""
-        return self._store.outbox.remove(url)
+    def _delete_list(self, list_id: int) -> Future[None]:
+        def delete() -> None:
+            self._store.delete_list(list_id).result()
+            self._changed(Changes(gone_lists=[list_id]))
+            self._store.purge_list(list_id).result()  # what came in before every client knew
 
-    def webhooks(self) -> Future[list[WebhookState]]:
-        """Every webhook and how it does."""
-        return self._store.outbox.states()
-
-    def deliveries(self, url: str | None, state: str | None, most: int) -> Future[list[Delivery]]:
-        """Deliveries that wait or have failed."""
-        return self._store.outbox.listed(url, state, most)
-
-    def retry_deliveries(self, event_id: str | None, url: str | None) -> Future[int]:
-        """Has deliveries tried again now; how many."""
-        return self._store.outbox.retry(event_id, url)
-
-    def owner(self) -> Future[OwnerState]:
-        """Which process holds the file, and for whom."""
-        return _done(self._people.state())
-
-    def metrics(self) -> Future[Metrics]:
-        """What a monitoring system wants to know."""
-        return _done(self._people.metrics())
-
-    def hit(self, kind: str, who: str, per_minute: int) -> Future[int]:
-        """Counts a request against a rate limit; after how many seconds the next one may be, 0 where this one may."""
-        return _done(self._limits.hit(kind, who, per_minute))
-
-    def salt(self, day: int) -> Future[bytes]:
-        """The salt under which clients' addresses of a day are hashed."""
-        return _done(self._salts.of(day))
-
-    def health(self) -> Future[str | None]:
-        """Why the store takes no events at present."""
-        return _done(self._store.health())
-
-    def delete_list(self, list_id: int) -> Future[Any]:
-        """Deletes a list with everything that belongs to it."""
-        return self._store.aside(lambda: self._delete_list(list_id))
-
-    def _delete_list(self, list_id: int) -> None:
-        self._store.delete_list(list_id).result()
-        self._changed(Changes(gone_lists=[list_id]))
-        self._store.purge_list(list_id).result()  # what came in before every client knew
-
-    def _change(self, name: str, task: Callable[..., Any], given: list[Any]) -> Any:
-        result = self._store.run(lambda connection: task(connection, *given)).result()
-        if (changes := CHANGES[name](given, result)) is not None:
-            self._changed(changes)
-        return result
+        return self._store.aside(delete)
 
 
-def _done(value: Any) -> Future[Any]:
-    future: Future[Any] = Future()
+def _done(value: R) -> Future[R]:
+    future: Future[R] = Future()
     future.set_result(value)
     return future
 
 
-@cache
-def _kinds(function: Callable[..., Any], skip: int) -> tuple[Any, ...]:
-    hints = get_type_hints(function)
-    return tuple(hints[name] for name in list(inspect.signature(function).parameters)[skip:])
-
-
-def _converted(function: Callable[..., Any], arguments: list[Any], skip: int) -> list[Any]:
-    """The arguments in the types that the function wants."""
-    kinds = _kinds(function, skip)
+def _convert(operation: Operation[..., Any], arguments: list[Any]) -> list[Any]:
+    """Return the arguments in the types that the operation has."""
+    kinds = operation.arguments
     if len(arguments) != len(kinds):
-        raise EventsError("The store's owner was asked with other arguments than it knows; is it of another release?")
+        text = f"Operation {operation.name!r} takes {len(kinds)} arguments, not {len(arguments)}."
+        raise EventsError(f"{text} Restart all processes on one release.")
     try:
         return [msgspec.convert(argument, kind) for argument, kind in zip(arguments, kinds, strict=True)]
     except msgspec.ValidationError as error:
-        raise EventsError(f"The store's owner was asked for something odd: {error}") from error
+        raise EventsError(f"Operation {operation.name!r} got a wrong argument: {error}.") from error

@@ -18,7 +18,19 @@ from falcon_events.files.lockfile import FileLock
 from falcon_events.files.paths import log_of, sync
 from falcon_events.model.events import NewEvent, Outcome
 from falcon_events.model.persons import Erased, Visitor
-from falcon_events.model.reports import Check, Measures, Recount, Selection, Sizes, Stats, Table
+from falcon_events.model.reports import (
+    HEALTHY,
+    QUEUE_FULL,
+    Check,
+    Health,
+    HealthState,
+    Measures,
+    Recount,
+    Selection,
+    Sizes,
+    Stats,
+    Table,
+)
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
@@ -248,15 +260,16 @@ class Store:
         self._open_writer()
         return self._readers.aside(work)
 
-    def health(self) -> str | None:
-        """Why the store takes no events at present, or None while it does."""
+    def health(self) -> Health:
+        """Return whether the store takes events and, where it does not, why."""
         try:
             writer = self._open_writer()
         except (StoreUnavailable, StoreError) as error:
-            return error.failures[0].message if isinstance(error, StoreUnavailable) else str(error)
-        if writer.failure is None and self._intake is not None and self._intake.is_full():
-            return "The event store's queue is full."
-        return writer.failure
+            reason = error.failures[0].message if isinstance(error, StoreUnavailable) else str(error)
+            return Health(HealthState.FAILED, reason)
+        if writer.failure is not None:
+            return Health(HealthState.FAILED, writer.failure)
+        return QUEUE_FULL if self._intake is not None and self._intake.is_full() else HEALTHY
 
     def _open_writer(self) -> Writer:
         if self._closed:

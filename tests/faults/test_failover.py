@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events import EventTracking, StoreUnavailable
+from falcon_events.model import operations
 from falcon_events.runtime import lifecycle
 from tests.faults.common import Clients, assert_whole, kill_owner, stopped
 from tests.harness import fill_store, is_held, make_store, owner_of, serving, wait_until
@@ -177,8 +178,8 @@ def test_what_must_not_be_done_twice_is_not_repeated(db: Path) -> None:
         fill_store(tracking)
         owner = owner_of(db)
         os.kill(owner, signal.SIGSTOP)
-        asked = tracking.store.ask("accounts", returns=list)
-        change = tracking.store.ask("rename_list", 94, "other", returns=None, repeatable=False)
+        asked = tracking.store.ask(operations.ACCOUNTS)
+        change = tracking.store.ask(operations.RENAME_LIST, 94, "other")
         os.kill(owner, signal.SIGKILL)
         with pytest.raises(StoreUnavailable, match="not known"):
             change.result(60)

@@ -61,7 +61,7 @@ def test_an_owner_that_dies_between_post_and_record_delivers_again(db: Path) -> 
         tracking.deliver(receiver.url)
         ids = [tracking.track(94, "step", email="ada@example.com", properties={"n": number}).event_id for number in range(6)]
         receiver.wait_for(7)
-        wait_until(lambda: tracking.webhooks()[0].unread == 0, "it is not recorded")
+        wait_until(lambda: tracking.webhooks.states()[0].unread == 0, "it is not recorded")
         posts = [post for post in receiver.taken if post.data["event"] == "step"]
         assert [post.id for post in posts if post.data["properties"]["n"] == 3] == [ids[3]] * 2
         assert {post.id for post in posts} == set(ids)

@@ -97,8 +97,8 @@ def test_only_what_a_webhook_asks_for_is_delivered(store: EventTracking) -> None
         meet(store, "cid")
         posts = receiver.wait_for(2)
         assert [(post.data["event"], post.data["external_id"]) for post in posts] == [("step", "bob"), ("identify", "cid")]
-        assert len(store.webhooks()) == 1
-        wait_until(lambda: store.webhooks()[0].unread == 0, "events that were left out are not gone past")
+        assert len(store.webhooks.states()) == 1
+        wait_until(lambda: store.webhooks.states()[0].unread == 0, "events that were left out are not gone past")
 
 
 def test_a_webhook_starts_now_or_with_the_first_event(store: EventTracking) -> None:
@@ -177,8 +177,8 @@ def test_a_receiver_that_is_down_gets_everything_in_order_once_it_is_back(store:
     store.deliver(f"http://127.0.0.1:{port}/hook")
     for number in range(200):
         track(store, f"v{number % 7}", number)
-    wait_until(lambda: store.webhooks()[0].state == "paused", "it does not pause")
-    (down,) = store.webhooks()
+    wait_until(lambda: store.webhooks.states()[0].state == "paused", "it does not pause")
+    (down,) = store.webhooks.states()
     assert down.unread == 200
     assert down.last_error is not None
     assert "cannot be reached" in down.last_error
@@ -187,8 +187,8 @@ def test_a_receiver_that_is_down_gets_everything_in_order_once_it_is_back(store:
         posts = receiver.wait_for(200)
         for visitor in range(7):
             assert steps(posts, f"v{visitor}") == list(range(visitor, 200, 7))
-        wait_until(lambda: store.webhooks()[0].state == "active", "it is still paused")
-        assert store.webhooks()[0].last_error is None
+        wait_until(lambda: store.webhooks.states()[0].state == "active", "it is still paused")
+        assert store.webhooks.states()[0].last_error is None
 
 
 def test_a_receiver_that_fails_for_everybody_is_left_alone(store: EventTracking) -> None:
@@ -200,7 +200,7 @@ def test_a_receiver_that_fails_for_everybody_is_left_alone(store: EventTracking)
         store.deliver(receiver.url)
         for name in names:
             track(store, name, 1)
-        wait_until(lambda: store.webhooks()[0].state == "paused", "it does not pause")
+        wait_until(lambda: store.webhooks.states()[0].state == "paused", "it does not pause")
         assert len(store.deliveries()) < 20
         assert len(receiver.posts) < 20
         healthy.set()
@@ -213,10 +213,10 @@ def test_gone_ends_a_webhook_until_it_is_retried(store: EventTracking) -> None:
     with receiving(lambda post: 200 if back.is_set() else 410) as receiver:
         store.deliver(receiver.url)
         meet(store, "ada")
-        wait_until(lambda: store.webhooks()[0].state == "disabled", "it is still in use")
+        wait_until(lambda: store.webhooks.states()[0].state == "disabled", "it is still in use")
         store.deliver(receiver.url)
         track(store, "ada", 1, 2)
-        assert store.webhooks()[0].state == "disabled"
+        assert store.webhooks.states()[0].state == "disabled"
         assert len(receiver.posts) == 1
         check = next(check for check in store.check() if check.name == f"webhook {receiver.url}")
         assert "410" in check.found
@@ -231,10 +231,10 @@ def test_a_retried_event_takes_up_no_webhook_but_its_own(store: EventTracking) -
         store.deliver(gone.url)
         store.deliver(refusing.url, events=["step"])
         track(store, "ada", 1)
-        wait_until(lambda: store.webhooks()[0].state == "disabled", "it is still in use")
+        wait_until(lambda: store.webhooks.states()[0].state == "disabled", "it is still in use")
         wait_until(lambda: store.deliveries() != [], "nothing waits")
         assert store.retry_deliveries(store.deliveries()[0].event_id) == 1
-        assert store.webhooks()[0].state == "disabled"
+        assert store.webhooks.states()[0].state == "disabled"
         assert store.retry_deliveries() == 1
         wait_until(lambda: len(gone.posts) == 2, "all are retried, and it is not taken up")
 
@@ -267,7 +267,7 @@ def test_retry_after_is_waited_for(store: EventTracking, status: int) -> None:
     with receiving(answer) as receiver:
         store.deliver(receiver.url)
         meet(store, "ada")
-        wait_until(lambda: store.webhooks()[0].state == "paused", "it does not pause")
+        wait_until(lambda: store.webhooks.states()[0].state == "paused", "it does not pause")
         meet(store, "bob")
         receiver.wait_for(2)
     assert times[1] - times[0] >= 2
@@ -395,7 +395,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(store: EventTracking) -> N
         thread.start()
         store.deliver(f"http://127.0.0.1:{server.server_port}/hook")
         meet(store, "ada", "bob")
-        wait_until(lambda: store.webhooks()[0].unread == 0, "nothing is delivered")
+        wait_until(lambda: store.webhooks.states()[0].unread == 0, "nothing is delivered")
         assert store.deliveries() == []
         server.shutdown()
         thread.join()
@@ -432,7 +432,7 @@ def test_the_status_counts_though_the_answer_does_not_end(db: Path, rest: str) -
             store.deliver(f"http://127.0.0.1:{server.server_port}/hook")
             names = ["ada", "bob", "cid"]
             meet(store, *names)
-            wait_until(lambda: store.webhooks()[0].unread == 0, "nothing is delivered")
+            wait_until(lambda: store.webhooks.states()[0].unread == 0, "nothing is delivered")
             assert store.deliveries() == []
             assert len(posts) == len(set(posts)) == len(names)
         release.set()
@@ -455,8 +455,8 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_event(store: EventTrackin
     try:
         store.deliver(receiver.url.replace("http:", "https:"))
         meet(store, "ada")
-        wait_until(lambda: store.webhooks()[0].state == "paused", "it does not pause")
-        assert "certificate verify failed" in str(store.webhooks()[0].last_error).lower()
+        wait_until(lambda: store.webhooks.states()[0].state == "paused", "it does not pause")
+        assert "certificate verify failed" in str(store.webhooks.states()[0].last_error).lower()
         assert receiver.posts == []
     finally:
         receiver.stop()
@@ -479,9 +479,9 @@ def test_what_hinders_every_post_pauses_the_webhook_and_is_told(
         fill_store(store)
         store.deliver(receiver.url)
         meet(store, "ada")
-        wait_until(lambda: store.webhooks()[0].state == "paused", "it does not pause")
-        assert error in str(store.webhooks()[0].last_error)
-        assert (store.webhooks()[0].unread, store.deliveries()) == (1, [])
+        wait_until(lambda: store.webhooks.states()[0].state == "paused", "it does not pause")
+        assert error in str(store.webhooks.states()[0].last_error)
+        assert (store.webhooks.states()[0].unread, store.deliveries()) == (1, [])
         if variable == "SSL_CERT_FILE":
             shutil.copy(certifi.where(), certificates)
             receiver.wait_for(1)
@@ -497,7 +497,7 @@ def test_a_large_backlog_is_delivered_after_a_downtime(store: EventTracking) -> 
         for number in range(3000)
     ]
     assert all(not isinstance(answer, Exception) for answer in store.track_many(bodies))
-    wait_until(lambda: store.webhooks()[0].state == "paused", "it does not pause")
+    wait_until(lambda: store.webhooks.states()[0].state == "paused", "it does not pause")
     with receiving(port=port) as receiver:
         posts = [post for post in receiver.wait_for(3050, seconds=300) if post.data["event"] == "step"]
     for visitor in range(50):
@@ -530,7 +530,7 @@ def test_erased_and_deleted_events_are_not_delivered_any_more(store: EventTracki
         meet(store, "bob", list_id=96)
         receiver.wait_for(1)
         healthy.set()
-        wait_until(lambda: store.webhooks()[0].unread == 0, "there is more to come")
+        wait_until(lambda: store.webhooks.states()[0].unread == 0, "there is more to come")
         assert store.deliveries() == []
         assert store.sql("select count(*) from deliveries").rows == [[0]]
         assert [post.data["external_id"] for post in receiver.taken] == ["bob"]
@@ -544,7 +544,7 @@ def test_a_removed_webhook_gets_nothing_more(store: EventTracking) -> None:
         track(store, "ada", 1)
         wait_until(lambda: len(store.deliveries()) == 2, "nothing waits")
         assert store.stop_delivering(receiver.url) == 2
-        assert store.webhooks() == store.deliveries() == []
+        assert store.webhooks.states() == store.deliveries() == []
         with pytest.raises(NotFound, match="no webhook"):
             store.stop_delivering(receiver.url)
         tried = len(receiver.posts)
@@ -613,7 +613,7 @@ def test_an_argument_that_cannot_be_is_named(store: EventTracking, arguments: di
         store.deliver(**{"url": "https://example.com/hook", **arguments})  # type: ignore[arg-type]
     assert "c2hvcnQ" not in str(refused.value)
     assert "not a secret" not in str(refused.value)
-    assert store.webhooks() == []
+    assert store.webhooks.states() == []
 
 
 def test_questions_about_what_is_not_there_are_refused(store: EventTracking) -> None:

@@ -13,6 +13,7 @@ import pytest
 from falcon_events import AlreadyExists, EventTracking, NotAuthenticated, NotFound
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Credential, Principal
+from falcon_events.model import operations
 from falcon_events.model.access import Changes, Grant, Snapshot
 
 KEY = Credential("api_key", "fe_full_one")
@@ -165,6 +166,6 @@ def test_what_cannot_be_sent_is_not_waited_for(db: Path) -> None:
     tracking.directory.create_account("acme")
     for name in (object(), "\ud800"):
         with pytest.raises((TypeError, UnicodeEncodeError)):
-            tracking.store.ask("account_id", name, returns=str)
+            tracking.store.ask(operations.ACCOUNT_ID, name)
     assert not tracking.store._busy(), "close() would wait for it"
     tracking.close()

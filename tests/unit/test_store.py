@@ -19,6 +19,7 @@ import pytest
 
 from falcon_events import EventsError, EventTracking, StoreClosed, StoreError, StoreLocked, StoreMissing, StoreUnavailable
 from falcon_events.model.events import NewEvent, Outcome, Receipt
+from falcon_events.model.reports import HEALTHY
 from falcon_events.runtime.pending import Pending, Turnstile
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue
@@ -147,7 +148,7 @@ def test_an_event_that_the_database_refuses_hurts_no_other(store: Store, db: Pat
     errors = [future.exception() for future in futures]
     assert [number for number, error in enumerate(errors) if error] == [7]
     assert type(errors[7]) is EventsError
-    assert store.health() is None
+    assert store.health() == HEALTHY
     store.close()
     assert rows(db, "select count(*) from events") == [(14,)]
 
@@ -160,10 +161,10 @@ def test_a_full_queue_refuses_at_once_and_keeps_what_it_has(store: Store, db: Pa
         submit(store, new_event())
     assert refused.value.status == 503
     assert refused.value.retry_after_s >= 1
-    assert "queue is full" in str(store.health())
+    assert "queue is full" in str(store.health().reason)
     go.set()
     wait(futures, 60)
-    assert store.health() is None
+    assert store.health() == HEALTHY
     submit(store, new_event()).result(60)
     store.close()
     assert rows(db, "select count(*) from events") == [(51,)]
@@ -306,7 +307,7 @@ def test_bindings_are_known_before_they_are_in_their_table(db: Path) -> None:
     late = new_event(visitor=str(uuid.uuid4()), email="late@example.com")
     assert submit(store, late).result(60).identify_event_sent
     assert failed.wait(60)
-    wait_until(lambda: store.health() is None, "the store is not mended")
+    wait_until(lambda: store.health() == HEALTHY, "the store is not mended")
     assert not submit(store, late).result(60).identify_event_sent
     for end in ("", ".wal", ".journal-a", ".journal-b"):
         shutil.copy(f"{db}{end}", db.with_name(f"copy.duckdb{end}"))
@@ -354,7 +355,7 @@ def test_what_the_database_refuses_after_all_is_kept_aside(store: Store, db: Pat
     events = [new_event(external_id="poison" if number == 3 else "owner") for number in range(6)]
     assert all(isinstance(outcome, Receipt) for outcome in store.submit(events).result(60))
     assert store.stats().result(60).events == 5
-    assert store.health() is None
+    assert store.health() == HEALTHY
     aside = db.with_name(f"{db.name}.refused.ndjson")
     (line,) = aside.read_text().splitlines()
     assert '"external_id":"poison"' in line
@@ -474,7 +475,7 @@ def test_a_closed_store_says_so_and_closes_twice(db: Path) -> None:
     for use in (lambda: store.submit([new_event()]), lambda: store.properties(1), store.open):
         with pytest.raises(StoreClosed):
             use()
-    assert store.health() is not None
+    assert store.health() != HEALTHY
     never_opened = Store(db, Settings())
     never_opened.close()
     with pytest.raises(StoreClosed):
@@ -625,7 +626,7 @@ def test_large_events_are_taken_in_with_little_memory(db: Path) -> None:
     assert all(isinstance(outcome, Receipt) for outcome in store.submit(events).result(60))
     assert store.properties(1).result(60) == {"test": ["number", "text"]}
     assert store.stats().result(60).events == 100
-    assert store.health() is None
+    assert store.health() == HEALTHY
     store.close()
     assert rows(db, "select count(*), count(distinct (properties->>'number')::int) from events") == [(100, 100)]
 
@@ -639,7 +640,7 @@ def test_a_failed_database_is_opened_anew(store: Store, db: Path) -> None:
     writer._tables.close()
     writer.connection.close()
     writer.fail("database has been invalidated")
-    wait_until(lambda: store.health() is None, "the store is not mended")
+    wait_until(lambda: store.health() == HEALTHY, "the store is not mended")
     submit(store, new_event()).result(60)
     assert store.properties(1).result(60) == {"test": ["a"]}
     store.close()

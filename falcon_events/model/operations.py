@@ -1,0 +1,115 @@
+"""Operations: what the processes that use a store ask of its owner. Both ends of the link read this one registry.
+
+Each operation has a name, typed arguments and a typed result. A `Read` changes nothing. A `Write` changes the store; it is
+repeatable where doing it twice is the same as doing it once.
+"""
+
+from __future__ import annotations
+
+import typing
+from datetime import datetime
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from falcon_events.model.access import Account, EventList, Grant, Key, ListRules
+from falcon_events.model.persons import Erased, Visitor
+from falcon_events.model.reports import Check, Health, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
+from falcon_events.model.webhooks import Delivery, Webhook, WebhookState
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Operation(Generic[P, R]):
+    """One operation. Its arguments and its result are the type's own: `Read[[int], Recount]("recount")`.
+
+    Args:
+        name: what it is called on the link.
+        repeatable: whether another owner may be asked where the first one dies before it answers.
+        urgent: whether the caller waits at most `commit_wait_s` seconds, as it does for an event.
+    """
+
+    __orig_class__: Any  # set by typing when a parametrized class is called
+
+    def __init__(self, name: str, *, repeatable: bool, urgent: bool) -> None:
+        self.name = name
+        self.repeatable = repeatable
+        self.urgent = urgent
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """The types of the arguments, in order."""
+        return tuple(typing.get_args(self.__orig_class__)[0])
+
+    @property
+    def result(self) -> Any:
+        """The type of the result."""
+        return typing.get_args(self.__orig_class__)[1]
+
+
+class Read(Operation[P, R]):
+    """An operation that changes nothing, and may be asked again of another owner."""
+
+    def __init__(self, name: str, *, urgent: bool = False) -> None:
+        super().__init__(name, repeatable=True, urgent=urgent)
+
+
+class Write(Operation[P, R]):
+    """An operation that changes the store."""
+
+    def __init__(self, name: str, *, repeatable: bool) -> None:
+        super().__init__(name, repeatable=repeatable, urgent=False)
+
+
+# What requests need.
+PROPERTIES = Read[[int], dict[str, list[str]]]("properties", urgent=True)
+COUNT_REQUEST = Read[[str, str, int], int]("count_request", urgent=True)
+"""Kind, who, and requests a minute; seconds until the next one is allowed, 0 for now. It counts in memory only."""
+SALT = Read[[int], bytes]("salt", urgent=True)
+"""The salt for hashes of client addresses on a day, counted from 1970."""
+HEALTH = Read[[], Health]("health")
+
+# Accounts, lists, keys and sessions.
+ACCOUNTS = Read[[], list[Account]]("accounts")
+ACCOUNT_ID = Read[[str], str]("account_id")
+LISTS = Read[[], list[EventList]]("lists")
+RULES = Read[[], list[ListRules]]("rules")
+KEYS = Read[[], list[Key]]("keys")
+ADD_ACCOUNT = Write[[Account], None]("add_account", repeatable=False)
+ADD_LIST = Write[[int | None, str, str, datetime], int]("add_list", repeatable=False)
+RENAME_LIST = Write[[int, str], None]("rename_list", repeatable=False)
+DELETE_LIST = Write[[int], None]("delete_list", repeatable=False)
+SET_RULES = Write[[ListRules], None]("set_rules", repeatable=False)
+ADD_KEY = Write[[str, Grant, datetime], None]("add_key", repeatable=False)
+REVOKE_KEY = Write[[str, bytes, datetime], bytes]("revoke_key", repeatable=False)
+ADD_SESSION = Write[[bytes, str, datetime, datetime], None]("add_session", repeatable=False)
+REVOKE_SESSION = Write[[bytes, datetime], None]("revoke_session", repeatable=False)
+
+# Administration.
+RECOUNT = Read[[int], Recount]("recount")
+STATS = Read[[], Stats]("stats")
+EXPORT = Read[[Selection, str, str], int]("export")
+"""Which events, the target file, and `parquet` or `ndjson`; the number of events written."""
+PERSONAL_DATA = Read[[Visitor], bytes]("personal_data")
+"""A PersonalData in JSON: its properties may have numbers that nothing else can hold."""
+LATEST = Read[[int, int, int], bytes]("latest")
+"""List, after which seq, and how many; an array of [seq, StoredEvent] in JSON."""
+ERASE = Write[[Visitor], Erased]("erase", repeatable=True)
+SQL = Read[[str], Table]("sql")
+BACKUP = Read[[str], int]("backup")
+COMPACT = Write[[], Sizes]("compact", repeatable=True)
+CHECK = Read[[], list[Check]]("check")
+METRICS = Read[[], Metrics]("metrics")
+OWNER = Read[[], OwnerState]("owner")
+
+# Webhooks.
+SET_WEBHOOK = Write[[str, str | None, list[int] | None, list[str] | None, bool], Webhook]("set_webhook", repeatable=True)
+"""URL, secret, lists, event types, and whether stored events are delivered as well."""
+REMOVE_WEBHOOK = Write[[str], int]("remove_webhook", repeatable=False)
+WEBHOOKS = Read[[], list[WebhookState]]("webhooks")
+DELIVERIES = Read[[str | None, str | None, int], list[Delivery]]("deliveries")
+RETRY_DELIVERIES = Write[[str | None, str | None], int]("retry_deliveries", repeatable=True)
+
+OPERATIONS: dict[str, Operation[..., Any]] = {
+    operation.name: operation for operation in list(globals().values()) if isinstance(operation, Operation)
+}
+"""Every operation, by its name."""
