@@ -1,1 +1,1 @@
-"""How fast the package is, measured through its HTTP API; README.md says what and how."""
+"""Benchmarks of the package through its HTTP API; README.md describes them."""

@@ -1,4 +1,4 @@
-"""All benchmarks by one command: python -m benchmarks; compares two runs of them, and writes figures into pages."""
+"""Run all benchmarks with one command, compare two runs, and write figures into pages: python -m benchmarks."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
 
 def run(plan: Plan, names: list[str], out: Path) -> None:
-    """Runs the named benchmarks one after the other; their figures are appended to results.jsonl as they come."""
+    """Run the named benchmarks one after the other, and append their figures to results.jsonl as they arrive."""
     out.mkdir(parents=True, exist_ok=True)
-    kept = out / "results.jsonl"
-    with kept.open("w") as file:
+    results = out / "results.jsonl"
+    with results.open("w") as file:
         for name in names:
             for script, *options in plan[name]:
                 print(f"== {script} {' '.join(options)}", file=sys.stderr, flush=True)
                 command = [sys.executable, "-m", f"benchmarks.{script}", *options, "--json"]
                 done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
                 if done.returncode:
-                    fail(f"{script} ended with {done.returncode}; what came before is in {kept}")
+                    fail(f"{script} exited with {done.returncode}; {results} has the figures of the benchmarks before it")
                 for line in done.stdout.splitlines():
                     file.write(json.dumps({"benchmark": script, **_with_workers(json.loads(line), options)}) + "\n")
                 file.flush()
-    report(load(kept), out, None)
+    report(load(results), out, None)
 
 
 def report(records: list[Record], out: Path, page: Path | None) -> None:
-    """Writes results.md and the charts, and the tables into a page between two marks."""
+    """Write results.md and the charts; with a page, also write the tables between its two markers."""
     from benchmarks.charts import draw
 
     text = "\n\n".join(part for part in (glance(records), markdown(records)) if part)
@@ -46,32 +46,32 @@ def report(records: list[Record], out: Path, page: Path | None) -> None:
         before, begin, rest = page.read_text().partition(BEGIN)
         _, end, after = rest.partition(END)
         if not begin or not end:
-            fail(f"{page} has no {BEGIN} and {END}", 2)
+            fail(f"{page}: {BEGIN} and {END} are missing", 2)
         page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
         print(page)
 
 
 def _with_workers(record: Record, options: list[str]) -> Record:
-    """The record, and how many workers answered."""
+    """Add the number of workers to a record."""
     workers = int(options[options.index("--workers") + 1]) if "--workers" in options else 1
     return {"workers": workers, **record}
 
 
 def main() -> None:
-    """Runs, compares or reports."""
+    """Run, compare or report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command")
     running = commands.add_parser("run", help="run benchmarks (the default)")
-    running.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(FULL)}; all where none is given")
-    running.add_argument("--quick", action="store_true", help="a smoke test of three minutes, whose figures say nothing")
-    running.add_argument("--out", type=Path, default=Path("benchmark-results"), help="the folder for figures and charts")
-    comparing = commands.add_parser("compare", help="print how figures have changed; exit 1 where one has become worse")
+    running.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(FULL)}; default: all")
+    running.add_argument("--quick", action="store_true", help="a smoke test of three minutes; its figures mean nothing")
+    running.add_argument("--out", type=Path, default=Path("benchmark-results"), help="folder for figures and charts")
+    comparing = commands.add_parser("compare", help="print how the figures changed; exit with 1 if one became worse")
     comparing.add_argument("old", type=Path, metavar="OLD")
     comparing.add_argument("new", type=Path, metavar="NEW")
-    comparing.add_argument("--threshold", type=float, default=0.1, help="by which part a figure may become worse (0.1)")
-    reporting = commands.add_parser("report", help="make tables and charts of kept results, and write them into a page")
+    comparing.add_argument("--threshold", type=float, default=0.1, help="share by which a figure may become worse (0.1)")
+    reporting = commands.add_parser("report", help="make tables and charts of saved results, and write the tables into a page")
     reporting.add_argument("results", type=Path, metavar="RESULTS")
-    reporting.add_argument("--page", type=Path, help=f"a page with {BEGIN} and {END}")
+    reporting.add_argument("--page", type=Path, help=f"a page that contains {BEGIN} and {END}")
     words = sys.argv[1:]
     if not {"compare", "report", "run", "-h", "--help"} & set(words[:1]):
         words = ["run", *words]
@@ -87,7 +87,7 @@ def main() -> None:
         return
     plan = QUICK if given.quick else FULL
     if unknown := set(given.names) - set(FULL):
-        fail(f"{min(unknown)!r} is none of {', '.join(FULL)}", 2)
+        fail(f"no benchmark {min(unknown)!r}; choose from {', '.join(FULL)}", 2)
     run(plan, [name for name in given.names or plan if name in plan], given.out)
 
 

@@ -1,4 +1,4 @@
-"""Events per second in batches of 1,000, over HTTP, beside DuckDB's own insert of the same rows."""
+"""Events per second in batches of 1,000 over HTTP, compared with DuckDB's own insert of the same rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMNS = ("body", "connections", "events/s", "DuckDB rows/s", "ratio", "min-max
 
 
 def envelopes(kind: str, count: int, key: str) -> list[bytes]:
-    """So many requests of BATCH events."""
+    """Make `count` requests of BATCH events each."""
     made = [msgspec.json.decode(body) for body in bodies(kind, count * BATCH, 10_000, 0, key)]
     for body in made:
         del body["APIKey"]
@@ -38,7 +38,7 @@ def envelopes(kind: str, count: int, key: str) -> list[bytes]:
 
 
 def send(contender: Contender, requests: list[bytes], connections: int) -> float:
-    """Events per second of so many clients that share the requests."""
+    """Send the requests from several clients, and return the events per second."""
     waiting = list(requests)
 
     def client() -> None:
@@ -63,7 +63,7 @@ def send(contender: Contender, requests: list[bytes], connections: int) -> float
 
 
 def insert(db: Path, requests: list[bytes]) -> float:
-    """Rows per second of DuckDB itself: the same rows, by the same statement, in transactions of the same size."""
+    """Insert the same rows with DuckDB, by the same statement and in transactions of that size; return the rows per second."""
     at, rows = 1_750_000_000_000_000, []
     for number, request in enumerate(requests):
         events = msgspec.json.decode(request)["Events"]
@@ -83,12 +83,12 @@ def _row(seq: int, event: dict[str, Any], at: int) -> EventRow:
 
 
 def measure(folder: Path, kind: str, given: argparse.Namespace, report: Report) -> list[dict[str, Any]]:
-    """Rounds of both, next to each other."""
+    """Measure both in alternation, for several rounds."""
     db = folder / f"{kind}.duckdb"
     requests = envelopes(kind, given.requests, make_store(db, *LISTS))
     runs: dict[int, list[tuple[float, float]]] = {count: [] for count in given.connections}
     with Contender("durable", db, "asgi") as contender:
-        send(contender, requests, 1)  # from here on, memory knows every visitor
+        send(contender, requests, 1)  # from here on, every visitor is cached in memory
         for number in range(given.rounds):
             for count in given.connections:
                 contender.resume()
@@ -102,7 +102,7 @@ def measure(folder: Path, kind: str, given: argparse.Namespace, report: Report) 
     sent = len(requests) * BATCH * (1 + given.rounds * len(given.connections))
     with EventTracking(db) as tracking:
         if (stored := tracking.stats().events) < sent:
-            fail(f"{sent:,} events were acknowledged, and only {stored:,} are in the store")
+            fail(f"{sent:,} events were acknowledged, but only {stored:,} are in the store")
     return [
         {
             "body": kind,
@@ -117,14 +117,14 @@ def measure(folder: Path, kind: str, given: argparse.Namespace, report: Report) 
 
 
 def main() -> None:
-    """Measures and reports."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--requests", type=positive, default=50, metavar="N", help="batches in each round")
-    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="how often")
-    parser.add_argument("--connections", type=positive, nargs="+", default=[1, 4], metavar="N", help="clients at a time")
-    parser.add_argument("--body", choices=("small", "browser"), nargs="+", default=["small", "browser"], help="which events")
-    parser.add_argument("--folder", type=Path, help="where the databases are put for the time, on a disk")
-    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="number of rounds")
+    parser.add_argument("--connections", type=positive, nargs="+", default=[1, 4], metavar="N", help="concurrent clients")
+    parser.add_argument("--body", choices=("small", "browser"), nargs="+", default=["small", "browser"], help="kinds of events")
+    parser.add_argument("--folder", type=Path, help="folder on a disk for the temporary databases")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     given = parser.parse_args()
     report = Report(given.json)
     with workplace(given.folder) as folder:
@@ -136,7 +136,7 @@ def main() -> None:
         spread = f"{min(one['ratios']):.2f}-{max(one['ratios']):.2f}"
         rows.append((one, [one["body"], str(one["connections"]), *figures, spread]))
     report.figures(COLUMNS, rows)
-    report.note("DuckDB: the same rows, by the statement that the store uses, 1,000 in a transaction, without HTTP and checks.")
+    report.note("DuckDB: the same rows and the same statement as the store's, 1,000 per transaction, without HTTP and checks.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The single-file executable: from its start to its first answer, beside `python -m falcon_events serve`, and its size."""
+"""Time from the start of the executable to its first answer, compared with `python -m falcon_events serve`; its size."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ BUILT = ROOT / "dist" / "falcon-events"
 COLUMNS = ("interface", "executable s", "python -m s", "ratio", "first start s", "file MB", "unpacked MB")
 
 
-def started(command: list[str], db: Path, interface: str, body: bytes, cache: Path) -> float:
-    """How long it takes from the start of a server until an event is answered, in seconds; the server then ends."""
+def time_start(command: list[str], db: Path, interface: str, body: bytes, cache: Path) -> float:
+    """Start a server, send an event, and stop the server; return the seconds from the start to the answer."""
     port = free_port()
     options = ["serve", "--db", str(db), "--port", str(port), "--interface", interface]
     log = db.with_name("log")
@@ -38,12 +38,12 @@ def started(command: list[str], db: Path, interface: str, body: bytes, cache: Pa
                 break
             except OSError:
                 if server.poll() is not None or time.perf_counter() - began > START_S:
-                    fail(f"{command[0]} does not serve\n{log.read_text()[-2000:]}")
+                    fail(f"{command[0]} does not start to serve\n{log.read_text()[-2000:]}")
                 time.sleep(0.002)
         taken = time.perf_counter() - began
         server.terminate()
         if code := server.wait(STOP_S):
-            fail(f"{command[0]} ended with {code}\n{log.read_text()[-2000:]}")
+            fail(f"{command[0]} exited with {code}\n{log.read_text()[-2000:]}")
         return taken
     finally:
         server.kill()
@@ -51,15 +51,15 @@ def started(command: list[str], db: Path, interface: str, body: bytes, cache: Pa
 
 
 def main() -> None:
-    """Measures and reports."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--rounds", type=positive, default=7, metavar="N", help="how many starts of each")
-    parser.add_argument("--folder", type=Path, help="where the store and what is unpacked are put for the time, on a disk")
-    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    parser.add_argument("--rounds", type=positive, default=7, metavar="N", help="starts of each")
+    parser.add_argument("--folder", type=Path, help="folder on a disk for the temporary store and the unpacked program")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     given = parser.parse_args()
     report = Report(given.json)
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        report.progress("the executable is for Linux on x86-64: nothing is measured")
+        report.progress("the executable needs Linux on x86-64; nothing is measured")
         return
     subprocess.run(["make", "binary", f"PYTHON={sys.executable}"], cwd=ROOT, check=True, stdout=sys.stderr)
     here = [sys.executable, "-m", "falcon_events"]
@@ -71,12 +71,12 @@ def main() -> None:
         body = json.dumps({"APIKey": key, "ListID": LISTS[0], "event": "test", "email": "a@example.com"}).encode()
         for interface in ("asgi", "wsgi"):
             cache = folder / interface
-            first = started([str(BUILT)], db, interface, body, cache)
-            started(here, db, interface, body, cache)  # it has its files in memory, too
+            first = time_start([str(BUILT)], db, interface, body, cache)
+            time_start(here, db, interface, body, cache)  # afterwards its files are cached in memory, too
             ours, theirs = [], []
             for number in range(given.rounds):
-                ours.append(started([str(BUILT)], db, interface, body, cache))
-                theirs.append(started(here, db, interface, body, cache))
+                ours.append(time_start([str(BUILT)], db, interface, body, cache))
+                theirs.append(time_start(here, db, interface, body, cache))
                 report.progress(f"{interface}, round {number + 1}: {ours[-1]:.2f} s, python -m {theirs[-1]:.2f} s")
             ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
             record = {
@@ -89,11 +89,11 @@ def main() -> None:
                 "file_mb": BUILT.stat().st_size / 1e6,
                 "unpacked_mb": sum(path.lstat().st_size for path in cache.rglob("*") if not path.is_dir()) / 1e6,
             }
-            shown = [record[name] for name in ("executable_s", "python_s", "ratio", "first_s")]
+            times = [record[name] for name in ("executable_s", "python_s", "ratio", "first_s")]
             sizes = [record[name] for name in ("file_mb", "unpacked_mb")]
-            rows.append((record, [interface, *(f"{value:.2f}" for value in shown), *(f"{value:.1f}" for value in sizes)]))
+            rows.append((record, [interface, *(f"{value:.2f}" for value in times), *(f"{value:.1f}" for value in sizes)]))
     report.figures(COLUMNS, rows)
-    report.note("Medians; an event on a store that is there, answered with 200. The first start unpacks the program.")
+    report.note("Medians of the time until an event on an existing store gets a 200. The first start unpacks the program.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Charts of the figures, as SVG and PNG."""
+"""Charts of the figures as SVG and PNG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.results import Record, of, rival_of
+from benchmarks.results import Record, records_of, rival_of
 
 COLORS = ("#0b6b5c", "#c2571a", "#3a5fcd", "#8a5a00", "#7a3e9d", "#59636d")
 STYLE = {
@@ -28,7 +28,7 @@ STYLE = {
 
 
 def draw(records: list[Record], folder: Path) -> list[Path]:
-    """Every chart that there are figures for; the files."""
+    """Draw every chart that the records have figures for, and return the files."""
     made = []
     for name, chart in CHARTS.items():
         with matplotlib.rc_context(STYLE):
@@ -44,11 +44,13 @@ def draw(records: list[Record], folder: Path) -> list[Path]:
 
 
 def _throughput(records: list[Record]) -> Figure | None:
-    """Events per second by connections: durable and without storing."""
-    found = [record for record in of(records, "ingest") if rival_of(record) == "no-store" and record.get("workers", 1) == 1]
+    """Events per second by number of connections, durable and without storing."""
+    found = [
+        record for record in records_of(records, "ingest") if rival_of(record) == "no-store" and record.get("workers", 1) == 1
+    ]
     if not found:
         return None
-    figure, axes = _figure("Events per second by connections", "connections", "events/s")
+    figure, axes = _figure("Events per second by number of connections", "connections", "events/s")
     for interface in ("asgi", "wsgi"):
         mine = sorted((one for one in found if one["interface"] == interface), key=lambda one: one["connections"])
         for kind, line in (("durable", "-"), ("no-store", "--")):
@@ -61,16 +63,16 @@ def _throughput(records: list[Record]) -> Figure | None:
 
 
 def _latency(records: list[Record]) -> Figure | None:
-    """Median, 99th and 99.9th percentile by connections, on ASGI."""
+    """Latency percentiles 50, 99 and 99.9 by number of connections, on ASGI."""
     found = [
         record
-        for record in of(records, "ingest")
+        for record in records_of(records, "ingest")
         if rival_of(record) == "no-store" and record["interface"] == "asgi" and record.get("workers", 1) == 1
     ]
     if not found:
         return None
     found.sort(key=lambda one: one["connections"])
-    figure, axes = _figure("Latency of an event by connections (ASGI)", "connections", "ms")
+    figure, axes = _figure("Latency of an event by number of connections (ASGI)", "connections", "ms")
     for kind, color in (("durable", COLORS[0]), ("no-store", COLORS[5])):
         for percentile, line in (("p50", "-"), ("p99", "--"), ("p999", ":")):
             if all(f"{percentile}_ms" in one[kind] for one in found):
@@ -83,8 +85,8 @@ def _latency(records: list[Record]) -> Figure | None:
 
 
 def _rivals(records: list[Record]) -> Figure | None:
-    """How many times as many events are stored as by endpoints written by hand."""
-    found = [record for record in of(records, "ingest") if rival_of(record) not in ("", "no-store", "one-worker")]
+    """Durable events per second, divided by those of hand-written endpoints."""
+    found = [record for record in records_of(records, "ingest") if rival_of(record) not in ("", "no-store", "one-worker")]
     if not found:
         return None
     figure, axes = _figure("Durable events per second, divided by those of an endpoint on …", "contender, connections", "ratio")
@@ -99,11 +101,11 @@ def _rivals(records: list[Record]) -> Figure | None:
 
 
 def _query(records: list[Record]) -> Figure | None:
-    """A property query's time by the number of events."""
-    found = sorted(of(records, "query"), key=lambda one: one["events"])
+    """Time of a property query by number of events."""
+    found = sorted(records_of(records, "query"), key=lambda one: one["events"])
     if not found:
         return None
-    figure, axes = _figure("A property query by the number of events", "events in the store", "ms")
+    figure, axes = _figure("A property query by number of events", "events in the store", "ms")
     for state in dict.fromkeys(one["catalogue"] for one in found):
         mine = [one for one in found if one["catalogue"] == state]
         axes.plot([one["events"] for one in mine], [one["p50_ms"] for one in mine], marker="o", label=f"p50, {state}")
@@ -116,23 +118,23 @@ def _query(records: list[Record]) -> Figure | None:
 
 
 def _size(records: list[Record]) -> Figure | None:
-    """Bytes on disk of an event."""
-    found = of(records, "size")
+    """Bytes on disk per event."""
+    found = records_of(records, "size")
     if not found:
         return None
     figure, axes = _figure("Bytes on disk of a page view with 24 properties", "", "bytes")
     values = [found[-1]["bytes_per_event"], found[-1]["postgresql_bytes_per_event"]]
-    bars = axes.bar(["here, compacted", "PostgreSQL, JSONB, no index"], values, color=COLORS[:2], width=0.5)
+    bars = axes.bar(["falcon-events, compacted", "PostgreSQL, JSONB, no index"], values, color=COLORS[:2], width=0.5)
     axes.bar_label(bars, fmt="%.0f")
     return figure
 
 
 def _memory(records: list[Record]) -> Figure | None:
-    """Resident memory by the number of events."""
-    found = of(records, "memory")
+    """Resident memory by number of events."""
+    found = records_of(records, "memory")
     if not found:
         return None
-    figure, axes = _figure("Resident memory while events come in", "events stored", "MB")
+    figure, axes = _figure("Resident memory while events arrive", "events stored", "MB")
     for name in ("server", "owner", "together"):
         axes.plot([one["events"] for one in found], [one[f"{name}_mb"] for one in found], marker=".", label=name)
     axes.set_ylim(bottom=0)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: where they run, servers to measure, and how figures are shown."""
+"""Shared parts of the benchmarks: the working folder, the servers to measure, and the report."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ STOP_S = 60.0
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """Ends the benchmark: figures that hide an error are worth nothing."""
-    print(f"benchmark ended: {message}", file=sys.stderr)
+    """End the benchmark, since figures that hide an error are worth nothing."""
+    print(f"benchmark failed: {message}", file=sys.stderr)
     raise SystemExit(code)
 
 
 def positive(text: str) -> int:
-    """A whole number from 1, for argparse."""
+    """Parse a whole number of at least 1, for argparse."""
     if (number := int(text)) < 1:
         raise ValueError
     return number
 
 
 def filesystem(folder: Path) -> str:
-    """The type of the file system that a folder lies on, as the kernel says it; Linux only."""
+    """Return the type of a folder's file system as the kernel names it; Linux only."""
     mounts = Path("/proc/self/mounts")
     if not mounts.exists():
         return "unknown"
@@ -58,25 +58,25 @@ def filesystem(folder: Path) -> str:
 
 @contextlib.contextmanager
 def workplace(folder: Path | None) -> Iterator[Path]:
-    """A new folder on a disk, which is gone at the end.
+    """Create a folder on a disk, and remove it at the end.
 
     Args:
-        folder: where to make it; None for the first usual place that is not in memory.
+        folder: the parent folder; None: the first of the usual places that is not in memory.
     """
     places = [folder] if folder else [Path(tempfile.gettempdir()), Path("/var/tmp"), Path.cwd()]
     on_disk = [place for place in places if place.is_dir() and filesystem(place) not in ("tmpfs", "ramfs")]
     if not on_disk:
-        fail(f"{', '.join(map(str, places))}: no folder on a disk. Give one with --folder.", 2)
+        fail(f"{', '.join(map(str, places))}: not on a disk. Name a folder on a disk with --folder.", 2)
     with tempfile.TemporaryDirectory(prefix="falcon-events-benchmark-", dir=on_disk[0]) as made:
         yield Path(made)
 
 
 def describe(folder: Path, *, tools: dict[str, str] | None = None, **options: Any) -> dict[str, Any]:
-    """The machine, the versions and the settings, which figures mean nothing without.
+    """Describe the machine, the versions and the settings; without them figures mean nothing.
 
     Args:
-        folder: where the databases lie.
-        tools: versions of what is not a Python package.
+        folder: the folder of the databases.
+        tools: versions of programs that are not Python packages.
         options: the benchmark's own options.
     """
     packages = ("falcon-events", "duckdb", "falcon", "granian", "uvicorn", "uvloop", "msgspec")
@@ -116,7 +116,7 @@ def _sync_ms(folder: Path) -> float:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -124,17 +124,17 @@ def free_port() -> int:
 
 
 class Poster:
-    """One client with one connection.
+    """A client with one connection.
 
     Args:
-        port: the server's.
+        port: the port of the server.
     """
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def post(self, path: str, body: bytes) -> bytes:
-        """The answer's body; anything but 200 ends the benchmark."""
+        """Return the body of the answer; any status but 200 ends the benchmark."""
         self._connection.request("POST", path, body, {"Content-Type": "application/json"})
         answer = self._connection.getresponse()
         text = answer.read()
@@ -143,12 +143,12 @@ class Poster:
         return text
 
     def close(self) -> None:
-        """Hangs up."""
+        """Close the connection."""
         self._connection.close()
 
 
 def make_store(path: Path, *list_ids: int) -> str:
-    """Makes a store with an account that has these lists, and gives a key to it."""
+    """Create a store with an account that owns these lists, and return a key of the account."""
     with EventTracking(path) as tracking:
         tracking.directory.create_account("benchmark")
         for list_id in list_ids:
@@ -160,11 +160,11 @@ class Contender:
     """A server in a process group of its own.
 
     Args:
-        kind: which one of benchmarks.contender.
+        kind: one of the kinds in benchmarks.contender.
         db: the store that it serves.
         interface: asgi or wsgi.
-        workers: how many processes answer.
-        env: variables of its environment beside this process's own.
+        workers: number of worker processes.
+        env: variables to add to the environment of this process.
     """
 
     def __init__(self, kind: str, db: Path, interface: str, workers: int = 1, env: Mapping[str, str] | None = None) -> None:
@@ -178,10 +178,10 @@ class Contender:
             self._process = subprocess.Popen(
                 [*command, "--interface", interface, "--workers", str(workers)],
                 env={**os.environ, "PYTHONPATH": path, **(env or {})},
-                stdin=subprocess.PIPE,  # closes when the benchmark ends, however it ends
+                stdin=subprocess.PIPE,  # closed when the benchmark ends, however it ends
                 stdout=log,
                 stderr=log,
-                process_group=0,  # of the same session: a held group that nobody can resume any more gets SIGHUP
+                process_group=0,  # in the same session: a stopped group that no process can resume any more gets SIGHUP
             )
 
     def __enter__(self) -> Contender:
@@ -197,38 +197,38 @@ class Contender:
         self._kill()
 
     def hold(self) -> None:
-        """Takes the server's processes off the machine's cores."""
+        """Stop the server's processes, so that they use no core."""
         os.killpg(self._process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Lets them go on."""
+        """Let the server's processes continue."""
         os.killpg(self._process.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """Ends the server in an orderly way; it must not fail."""
+        """Shut the server down; a failure ends the benchmark."""
         self.resume()
         self._process.terminate()
         try:
             code = self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            fail(f"the {self.kind} server has not ended after {STOP_S:.0f} s\n{self.log()}")
+            fail(f"the {self.kind} server is still running {STOP_S:.0f} s after SIGTERM\n{self.log()}")
         if code != 0:
-            fail(f"the {self.kind} server ended with {code}\n{self.log()}")
+            fail(f"the {self.kind} server exited with {code}\n{self.log()}")
 
     def busy_s(self) -> tuple[float, float]:
-        """Processor time of the server and of the owner of its store, in seconds; 0 where the system does not tell."""
+        """Return the processor time of the server and of its store's owner, in seconds; 0 if the system does not report it."""
         place = find(self.db)
         server = sum(_busy_s(path) for path in Path("/proc").glob("[0-9]*/stat") if _group(path) == self._process.pid)
         return server, 0.0 if place is None else _busy_s(Path(f"/proc/{place.pid}/stat"))
 
     def resident_mb(self) -> tuple[float, float]:
-        """Memory that the server and the owner of its store keep, in megabytes; 0 where the system does not tell."""
+        """Return the resident memory of the server and of its store's owner, in megabytes; 0 if the system does not report it."""
         place = find(self.db)
         server = sum(_resident_mb(path) for path in Path("/proc").glob("[0-9]*/stat") if _group(path) == self._process.pid)
         return server, 0.0 if place is None else _resident_mb(Path(f"/proc/{place.pid}/stat"))
 
     def get(self, path: str) -> bytes:
-        """The body of a GET; the server must have it."""
+        """Return the body of a GET; any status but 200 ends the benchmark."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
             connection.request("GET", path)
@@ -239,7 +239,7 @@ class Contender:
         return body
 
     def log(self) -> str:
-        """The end of what it has written."""
+        """Return the end of the server's output."""
         return self._log.read_text()[-2000:]
 
     def _kill(self) -> None:
@@ -256,7 +256,7 @@ class Contender:
 
 
 def _fields(stat: Path) -> list[str]:
-    """What follows a process's name in /proc/PID/stat (proc(5)): its state is the first."""
+    """Return the fields after the process name in /proc/PID/stat (proc(5)), the first of which is the state."""
     with contextlib.suppress(OSError):
         return stat.read_text().rpartition(")")[2].split()
     return ["X", *["0"] * 40]
@@ -276,10 +276,10 @@ def _resident_mb(stat: Path) -> float:
 
 
 class Report:
-    """Shows the figures: a table for people, or one JSON object a line.
+    """Output of the figures, as a table or as one JSON object per line.
 
     Args:
-        as_json: which of the two.
+        as_json: whether to print JSON.
     """
 
     def __init__(self, as_json: bool) -> None:
@@ -287,7 +287,7 @@ class Report:
         self._console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
     def settings(self, described: dict[str, Any]) -> None:
-        """What figures mean nothing without, first."""
+        """Print the machine, the versions and the settings."""
         if self._json:
             print(json.dumps({"settings": described}), flush=True)
             return
@@ -297,11 +297,11 @@ class Report:
         self._console.print(table)
 
     def progress(self, text: str) -> None:
-        """A line for whoever waits; not part of the output."""
+        """Print a line of progress to standard error."""
         print(text, file=sys.stderr, flush=True)
 
     def figures(self, columns: Sequence[str], rows: Sequence[tuple[dict[str, Any], Sequence[str]]]) -> None:
-        """The figures; of each row as they are (empty where another row has them), and as a person reads them."""
+        """Print the figures. Each row has its record for JSON (empty if another row has it) and its cells for the table."""
         if self._json:
             for record, _ in rows:
                 if record:
@@ -315,6 +315,6 @@ class Report:
         self._console.print(table)
 
     def note(self, text: str) -> None:
-        """A sentence below the table."""
+        """Print a sentence below the table."""
         if not self._json:
             self._console.print(text)

@@ -1,4 +1,4 @@
-"""The servers that the benchmarks measure, each in a process of its own: python -m benchmarks.contender KIND ..."""
+"""Servers that the benchmarks measure, each in its own process: python -m benchmarks.contender KIND ..."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = ("durable", "no-store", "unfolded", *RIVALS)
 
 
 class NoStore(Link):
-    """Knows accounts, lists and keys as the store does, and acknowledges events without keeping them."""
+    """A store with the usual accounts, lists and keys, which acknowledges events without keeping them."""
 
     def __init__(self, db: str, settings: Settings) -> None:
         super().__init__(db, settings)
@@ -40,25 +40,25 @@ class NoStore(Link):
 
 
 def load_no_store(db: str, interface: Interface) -> Any:
-    """What serving.load_app does, with NoStore for the store: every check on, nothing written."""
+    """Make the application like serving.load_app, but with NoStore: every check runs, nothing is written."""
     prepare_worker()
     return standalone(EventTracking(db, store=NoStore(db, Settings.from_environment())), interface)
 
 
 def load_unfolded(db: str, interface: Interface) -> Any:
-    """The package's own application, which leaves the catalogue's unfolded tail alone however long it is idle."""
+    """Make the package's own application, but never fold events into the catalogue, even when idle."""
     os.environ["FALCON_EVENTS_FOLD_EVENTS"] = str(1 << 40)
     return load_app(db, interface, False)
 
 
 def end_with_benchmark() -> None:
-    """Waits for the end of standard input, which the benchmark holds open."""
+    """Wait for the end of standard input, which the benchmark holds open; then end this process."""
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> None:
-    """Serves until SIGTERM, or until the benchmark has ended."""
+    """Serve until SIGTERM, or until the benchmark has ended."""
     parser = argparse.ArgumentParser(prog="benchmarks.contender", description=__doc__)
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--db", required=True)
@@ -67,12 +67,12 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     if given.kind in RIVALS:
-        made = partial(load_rival, given.kind, given.db)
+        make = partial(load_rival, given.kind, given.db)
     else:
         load = {"durable": None, "no-store": load_no_store, "unfolded": load_unfolded}[given.kind]
-        made = None if load is None else partial(load, given.db, given.interface)
+        make = None if load is None else partial(load, given.db, given.interface)
     threading.Thread(target=end_with_benchmark, daemon=True).start()
-    serve(given.db, "127.0.0.1", given.port, given.interface, False, load=made, workers=given.workers)
+    serve(given.db, "127.0.0.1", given.port, given.interface, False, load=make, workers=given.workers)
 
 
 if __name__ == "__main__":

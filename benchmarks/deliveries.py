@@ -1,4 +1,4 @@
-"""Webhooks: stored events posted a second, beside a bare loop of posts, and what taking events in costs meanwhile."""
+"""Events posted to a webhook per second, compared with a bare loop of posts; speed of storing events meanwhile."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from falcon_events import EventTracking
 
 LIST = 1
 SENDERS = 8
-"""How many posts are under way at once, here and in the process that delivers."""
+"""Number of simultaneous posts, here and in the process that delivers."""
 COLUMNS = ("events", "delivered/s", "bare posts/s", "ratio", "batches/s alone", "while delivering", "their ratio")
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Takes whatever is posted and says how much that was."""
+    """Receiver that accepts every post and reports how many there were."""
 
     protocol_version = "HTTP/1.1"
     taken = 0
 
     def do_POST(self) -> None:
-        """Takes an event."""
+        """Accept an event."""
         self.rfile.read(int(self.headers["Content-Length"]))
         type(self).taken += 1
         self.send_response(204)
         self.end_headers()
 
     def do_GET(self) -> None:
-        """Says how many events came."""
+        """Return the number of events received."""
         body = str(self.taken).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -50,19 +50,19 @@ class Receiver(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
 
-def receive(told: Any) -> None:
-    """Receives until the process is ended."""
+def receive(pipe: Any) -> None:
+    """Send the port through the pipe, then receive until the process is killed."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    told.send(server.server_address[1])
+    pipe.send(server.server_address[1])
     server.serve_forever()
 
 
 @contextlib.contextmanager
 def receiver() -> Iterator[str]:
-    """The URL of a receiver in a process of its own."""
+    """Start a receiver in its own process, and give its URL."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=receive, args=(theirs,), daemon=True)
     process.start()
@@ -72,7 +72,7 @@ def receiver() -> Iterator[str]:
 
 
 def bodies(count: int) -> list[bytes]:
-    """Events of many visitors."""
+    """Make events of many visitors."""
     return [
         json.dumps(
             {
@@ -86,8 +86,8 @@ def bodies(count: int) -> list[bytes]:
     ]
 
 
-def bare(url: str, count: int) -> float:
-    """Posts a second of a loop that does nothing else, from as many threads."""
+def post_bare(url: str, count: int) -> float:
+    """Post in a loop that does nothing else, from SENDERS threads; return the posts per second."""
     body = b'{"type":"event.stored","data":' + bodies(1)[0] + b"}"
     with httpx.Client() as client, ThreadPoolExecutor(SENDERS) as pool:
         began = time.perf_counter()
@@ -96,8 +96,8 @@ def bare(url: str, count: int) -> float:
         return count / (time.perf_counter() - began)
 
 
-def taken_in(tracking: EventTracking, count: int) -> float:
-    """Events stored a second, in batches."""
+def store_events(tracking: EventTracking, count: int) -> float:
+    """Store events in batches, and return the events per second."""
     given = bodies(count)
     began = time.perf_counter()
     for _ in tracking.track_many(given):
@@ -106,24 +106,24 @@ def taken_in(tracking: EventTracking, count: int) -> float:
 
 
 def wait_for(url: str, count: int) -> None:
-    """Returns when a receiver has that many."""
+    """Wait until a receiver has that many events."""
     while int(httpx.get(url).text) < count:
         time.sleep(0.01)
 
 
-def measured(folder: Path, events: int) -> dict[str, float]:
-    """One round, on a new store."""
+def measure(folder: Path, events: int) -> dict[str, float]:
+    """Measure one round on a new store."""
     db = folder / "events.duckdb"
     make_store(db, LIST)
     with receiver() as url:
-        posts = bare(url, events)
+        posts = post_bare(url, events)
     with EventTracking(db) as tracking:
-        taken_in(tracking, events)  # the visitors are known then
-        alone = taken_in(tracking, 10 * events)
+        store_events(tracking, events)  # afterwards the visitors are cached
+        alone = store_events(tracking, 10 * events)
         with receiver() as url:
             tracking.deliver(url, since="start", events=["order"])
-            wait_for(url, events // 10)  # the process that posts is under way
-            meanwhile = taken_in(tracking, 10 * events)
+            wait_for(url, events // 10)  # by then the process that posts is running
+            meanwhile = store_events(tracking, 10 * events)
             first = int(httpx.get(url).text)
             began = time.perf_counter()
             wait_for(url, first + events)
@@ -135,19 +135,19 @@ def measured(folder: Path, events: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures and reports."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--events", type=positive, default=5000, metavar="N", help="how many events are delivered")
-    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="how often")
-    parser.add_argument("--folder", type=Path, help="where the store is put for the time, on a disk")
-    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    parser.add_argument("--events", type=positive, default=5000, metavar="N", help="number of events to deliver")
+    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="number of rounds")
+    parser.add_argument("--folder", type=Path, help="folder on a disk for the temporary store")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     given = parser.parse_args()
     report = Report(given.json)
     with workplace(given.folder) as folder:
         report.settings(describe(folder, events=given.events, rounds=given.rounds))
         rounds = []
         for number in range(given.rounds):
-            rounds.append(measured(folder, given.events))
+            rounds.append(measure(folder, given.events))
             report.progress(f"round {number + 1}: {rounds[-1]}")
     middle = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
     ratios = [one["delivered"] / one["posts"] for one in rounds]
@@ -162,10 +162,10 @@ def main() -> None:
         "meanwhile_per_second": middle["meanwhile"],
         "taken_ratio": statistics.median(taken),
     }
-    shown = (middle["delivered"], middle["posts"], record["ratio"], middle["alone"], middle["meanwhile"], record["taken_ratio"])
-    cells = [f"{value:,.0f}" if value >= 10 else f"{value:.2f}" for value in shown]  # type: ignore[operator]
+    values = (middle["delivered"], middle["posts"], record["ratio"], middle["alone"], middle["meanwhile"], record["taken_ratio"])
+    cells = [f"{value:,.0f}" if value >= 10 else f"{value:.2f}" for value in values]  # type: ignore[operator]
     report.figures(COLUMNS, [(record, [f"{given.events:,}", *cells])])
-    report.note("Medians. Bare posts go to the same kind of receiver from as many threads, and nothing is read or recorded.")
+    report.note("Medians. Bare posts go to the same kind of receiver from as many threads; no store is read or written.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The load generator where wrk is not installed: one process on uvloop, requests made before the clock runs, no HTTP library."""
+"""Load generator for machines without wrk: one process on uvloop, requests prepared before the start, no HTTP library."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _HEAD = "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: applica
 
 
 class Requests:
-    """The requests, over and over, from a place on; numbers of new visitors go on from there.
+    """Endless cycle of requests that continues where the server's previous run ended, as do the numbers of new visitors.
 
     Args:
-        bodies: one a line.
-        port: the server's.
-        path: the endpoint's.
-        sent: how many the server has had before.
+        bodies: the bodies of the requests.
+        port: the port of the server.
+        path: the path of the endpoint.
+        sent: number of requests that the server received before.
     """
 
     def __init__(self, bodies: list[bytes], port: int, path: str, sent: int) -> None:
@@ -32,14 +32,14 @@ class Requests:
         self._sent = sent
 
     def next(self) -> bytes:
-        """The next one."""
+        """Return the next request."""
         made = self._made[self._sent % len(self._made)]
         self._sent += 1
         return made.replace(_NEW, b"%012d" % (FIRST_NEW + self._sent)) if _NEW in made else made
 
 
 class Counts:
-    """What all connections have seen: microseconds of each answer, errors by kind."""
+    """Counts of all connections: microseconds of each answer, and errors by kind."""
 
     def __init__(self) -> None:
         self.taken_us: list[float] = []
@@ -47,12 +47,12 @@ class Counts:
         self.ended = False
 
     def percentile(self, share: float) -> int:
-        """A percentile of the times, once they are sorted."""
+        """Return a percentile of the times, which must be sorted."""
         return round(self.taken_us[min(len(self.taken_us) - 1, int(len(self.taken_us) * share))])
 
 
 class Connection(asyncio.Protocol):
-    """Sends a request, waits for its answer, sends the next."""
+    """Connection that sends a request, waits for its answer, and sends the next."""
 
     def __init__(self, requests: Requests, counts: Counts) -> None:
         self._requests = requests
@@ -61,18 +61,18 @@ class Connection(asyncio.Protocol):
         self._began = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The first request."""
+        """Send the first request."""
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        """A part of an answer, mostly the whole."""
+        """Take a part of an answer, usually the whole answer."""
         self._answer += data
         head, found, body = self._answer.partition(b"\r\n\r\n")
         if not found or self._counts.ended:
             return
-        _, told, rest = head.lower().partition(b"\r\ncontent-length:")
-        if not told:
+        _, length_found, rest = head.lower().partition(b"\r\ncontent-length:")
+        if not length_found:
             self._counts.socket += 1
             self._transport.abort()
         elif len(body) >= int(rest.partition(b"\r\n")[0]):
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
             self._send()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Before the end that is an error."""
+        """Count an error if the run has not ended."""
         self._counts.socket += not self._counts.ended
 
     def _send(self) -> None:
@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
 
 
 async def load(requests: Requests, port: int, connections: int, seconds: float) -> dict[str, int]:
-    """Keeps so many connections busy for so long, and says what wrk's script says."""
+    """Keep several connections busy for some seconds, and return the same counts as the script for wrk."""
     counts = Counts()
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
@@ -111,7 +111,7 @@ SHARES = {"p50_us": 0.5, "p99_us": 0.99, "p999_us": 0.999}
 
 
 def main() -> None:
-    """Makes the load and prints one line."""
+    """Generate the load and print one line."""
     parser = argparse.ArgumentParser(prog="benchmarks.generator", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--path", required=True)

@@ -1,4 +1,4 @@
-"""`falcon-events import` of NDJSON, beside DuckDB's own read_json and insert of the same file."""
+"""`falcon-events import` of NDJSON, compared with DuckDB's own read_json and insert of the same file."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ connection.execute('''insert into events
 COLUMNS = ("body", "events", "import s", "events/s", "DuckDB s", "rows/s", "ratio", "min-max")
 
 
-def taken_s(*command: str) -> float:
-    """How long a command takes, in seconds; it must succeed."""
+def time_command(*command: str) -> float:
+    """Run a command, and return the seconds it takes; a failure ends the benchmark."""
     began = time.perf_counter()
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
     if done.returncode:
@@ -40,7 +40,7 @@ def taken_s(*command: str) -> float:
 
 
 def measure(folder: Path, kind: str, given: argparse.Namespace, report: Report) -> dict[str, Any]:
-    """Rounds of both, next to each other, each with a new store."""
+    """Measure both in alternation, for several rounds, each with a new store."""
     file = folder / f"{kind}.ndjson"
     with file.open("wb") as out:
         for body in bodies(kind, given.events, 10_000, 0, ""):
@@ -51,12 +51,12 @@ def measure(folder: Path, kind: str, given: argparse.Namespace, report: Report) 
     for number in range(given.rounds):
         db = folder / f"{kind}-{number}.duckdb"
         make_store(db, *LISTS)
-        ours = taken_s("-m", "falcon_events", "import", str(file), "--db", str(db), "--rejects", str(folder / "rejects"))
-        theirs = taken_s("-c", READ_AND_INSERT, str(folder / f"{kind}-{number}-bare.duckdb"), str(file))
+        ours = time_command("-m", "falcon_events", "import", str(file), "--db", str(db), "--rejects", str(folder / "rejects"))
+        theirs = time_command("-c", READ_AND_INSERT, str(folder / f"{kind}-{number}-bare.duckdb"), str(file))
         pairs.append((ours, theirs))
         report.progress(f"{kind}, round {number + 1}: {ours:.1f} s beside {theirs:.1f} s")
     if (folder / "rejects").exists():
-        fail("lines were rejected")
+        fail("the import rejected lines")
     ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratios = [theirs / ours for ours, theirs in pairs]
     return {
@@ -72,13 +72,13 @@ def measure(folder: Path, kind: str, given: argparse.Namespace, report: Report) 
 
 
 def main() -> None:
-    """Measures and reports."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--events", type=positive, default=200_000, metavar="N", help="lines of the file")
-    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="how often")
-    parser.add_argument("--body", choices=("small", "browser"), nargs="+", default=["small", "browser"], help="which events")
-    parser.add_argument("--folder", type=Path, help="where the databases are put for the time, on a disk")
-    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    parser.add_argument("--events", type=positive, default=200_000, metavar="N", help="number of lines in the file")
+    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="number of rounds")
+    parser.add_argument("--body", choices=("small", "browser"), nargs="+", default=["small", "browser"], help="kinds of events")
+    parser.add_argument("--folder", type=Path, help="folder on a disk for the temporary databases")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     given = parser.parse_args()
     report = Report(given.json)
     with workplace(given.folder) as folder:
@@ -91,7 +91,7 @@ def main() -> None:
         spread = f"{min(one['ratios']):.2f}-{max(one['ratios']):.2f}"
         rows.append((one, [one["body"], f"{one['events']:,}", *speeds, spread]))
     report.figures(COLUMNS, rows)
-    report.note("Whole commands, from their start to their end. ratio: DuckDB's time divided by import's.")
+    report.note("Times of whole commands, from start to end. ratio: the time of DuckDB divided by the time of import.")
 
 
 if __name__ == "__main__":

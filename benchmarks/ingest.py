@@ -1,4 +1,4 @@
-"""Events per second and latency, every event committed and synced, beside the same server that stores nothing."""
+"""Events per second and latency, with every event committed and synced, compared with the same server that stores nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BESIDE = ("no-store", "one-worker", *RIVALS)
 def measure(
     load: Load, stores: Sequence[Path], interface: str, given: argparse.Namespace, report: Report, env: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The runs of both contenders by connections: alternating, neighbours in time; only one runs at a time."""
+    """Run both contenders in alternation, one at a time; return their runs by number of connections."""
     pair = ("durable", given.beside)
     runs: dict[int, dict[str, list[Run]]] = {count: {name: [] for name in pair} for count in given.connections}
     durable_db, other_db = stores
@@ -40,7 +40,7 @@ def measure(
         for contender in (durable, other):
             contender.hold()
         for contender in (durable, other):
-            while load.sent.get(contender, 0) < load.count:  # from here on, memory knows every visitor who comes back
+            while load.sent.get(contender, 0) < load.count:  # afterwards every returning visitor is cached in memory
                 last = load.run(contender, max(given.connections), WARM_UP_S)
             report.progress(
                 f"{interface}, {contender.kind}: warm after {load.sent[contender]:,} events, {last.per_second:,.0f}/s"
@@ -54,19 +54,17 @@ def measure(
         if given.beside in RIVALS and given.beside != "bare":
             other.resume()
             if (rows := int(other.get("/count"))) < load.sent[other]:
-                fail(f"{load.sent[other]:,} events were acknowledged by {other.kind}, and only {rows:,} are in its table")
+                fail(f"{other.kind} acknowledged {load.sent[other]:,} events, but only {rows:,} are in its table")
         for contender in (durable, other):
             contender.resume()
-            time.sleep(
-                SETTLE_S
-            )  # the generator has dropped its connections; granian may hang on such as come down with the signal
+            time.sleep(SETTLE_S)  # granian may hang if connections, here the generator's, close at the time of the signal
             contender.stop()
         acknowledged = load.sent[durable]
     with EventTracking(durable_db) as tracking:
         stored = tracking.stats().events - load.known
     if stored < acknowledged:
-        fail(f"{acknowledged:,} events were acknowledged, and only {stored:,} are in the store")
-    report.progress(f"{interface}: {acknowledged:,} acknowledged, all of them in the store")
+        fail(f"{acknowledged:,} events were acknowledged, but only {stored:,} are in the store")
+    report.progress(f"{interface}: {acknowledged:,} events acknowledged, all of them in the store")
     return {"interface": interface, "runs": runs}
 
 
@@ -75,7 +73,7 @@ COLUMNS = ("interface", "connections", "durable/s", "p50 ms", "p99 ms", "beside 
 
 
 def rows(measured: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
-    """A row for each number of connections: medians over the rounds, and the ratio of neighbouring runs."""
+    """Make a row for each number of connections: medians over the rounds, and the ratio of runs next to each other."""
     made = []
     for count, runs in measured["runs"].items():
         record: dict[str, Any] = {"interface": measured["interface"], "connections": count}
@@ -93,11 +91,11 @@ def rows(measured: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
     return made
 
 
-CORES = ("interface", "connections", "contender", "beside", "server", "owner", "load", "all", "µs an event")
+CORES = ("interface", "connections", "contender", "beside", "server", "owner", "load", "all", "µs per event")
 
 
 def cores(measured: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
-    """Who kept how many of the machine's cores busy: medians over the rounds; and processor time by event."""
+    """Make rows with the cores that each process kept busy (medians over the rounds), and the processor time per event."""
     made = []
     for count, runs in measured["runs"].items():
         for name, taken in runs.items():
@@ -117,33 +115,35 @@ def cores(measured: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
 
 
 def arguments() -> argparse.Namespace:
-    """The options given."""
+    """Parse the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--seconds", type=positive, default=2, metavar="S", help="how long each run takes")
-    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="how often each pair is run")
-    parser.add_argument("--connections", type=positive, nargs="+", default=[1, 32, 128, 256], metavar="N", help="kept open")
-    parser.add_argument("--interface", choices=("asgi", "wsgi", "both"), default="both", help="which flavour answers")
-    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="how many processes answer")
-    parser.add_argument("--beside", choices=BESIDE, default="no-store", help="what the durable server is compared with")
-    parser.add_argument("--body", choices=("small", "browser"), default="small", help="the documented example, or page views")
-    parser.add_argument("--visitors", type=positive, default=10_000, metavar="N", help="how many come back")
-    parser.add_argument("--new-visitors", type=float, default=1.0, metavar="PERCENT", help="events of somebody new")
-    parser.add_argument("--bodies", type=positive, default=50_000, metavar="N", help="different requests, sent over and over")
-    parser.add_argument("--generator", choices=GENERATORS, help="what makes the load (wrk where it is installed, else own)")
-    parser.add_argument("--folder", type=Path, help="where the databases are put for the time, on a disk")
-    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    parser.add_argument("--seconds", type=positive, default=2, metavar="S", help="duration of each run")
+    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="number of rounds")
+    parser.add_argument(
+        "--connections", type=positive, nargs="+", default=[1, 32, 128, 256], metavar="N", help="open connections"
+    )
+    parser.add_argument("--interface", choices=("asgi", "wsgi", "both"), default="both", help="interface of the server")
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="number of worker processes")
+    parser.add_argument("--beside", choices=BESIDE, default="no-store", help="contender to compare with")
+    parser.add_argument("--body", choices=("small", "browser"), default="small", help="documented example, or page views")
+    parser.add_argument("--visitors", type=positive, default=10_000, metavar="N", help="number of returning visitors")
+    parser.add_argument("--new-visitors", type=float, default=1.0, metavar="PERCENT", help="events from new visitors")
+    parser.add_argument("--bodies", type=positive, default=50_000, metavar="N", help="different requests, sent repeatedly")
+    parser.add_argument("--generator", choices=GENERATORS, help="load generator (default: wrk if installed, else own)")
+    parser.add_argument("--folder", type=Path, help="folder on a disk for the temporary databases")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measures and reports."""
+    """Measure and report."""
     given = arguments()
     generator = given.generator or ("wrk" if shutil.which("wrk") else "own")
     if generator == "wrk" and shutil.which("wrk") is None:
-        fail("wrk is not installed; apt-get install wrk, brew install wrk, or --generator own", 2)
+        fail("wrk is not installed; run apt-get install wrk or brew install wrk, or pass --generator own", 2)
     report = Report(given.json)
     if given.beside in RIVALS and given.interface != "asgi":
-        fail(f"--beside {given.beside} needs --interface asgi, which these endpoints are written for", 2)
+        fail(f"--beside {given.beside} needs --interface asgi, because its endpoint is an ASGI application", 2)
     with workplace(given.folder) as folder, contextlib.ExitStack() as stack:
         tools, env = version(generator), {}
         if given.beside == "postgresql":
@@ -165,9 +165,7 @@ def main() -> None:
         report.figures(COLUMNS, made)
         report.note("Medians over the rounds. ratio: durable/s divided by beside it/s of the run next to it.")
         report.figures(CORES, busy)
-        report.note(
-            f"Cores kept busy, of {os.cpu_count()}: nothing is faster than all of them. Load: {generator}, on one at most."
-        )
+        report.note(f"Cores kept busy, of {os.cpu_count()}. Load generator: {generator}, which uses one core at most.")
 
 
 if __name__ == "__main__":

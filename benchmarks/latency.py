@@ -1,4 +1,4 @@
-"""What one client waits for: a durable event, beside no store and a bare commit; a query that sees its own write."""
+"""Latency for one client: a durable event, compared with no store and a bare commit; a query that sees its own write."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ WARM_UP = 200
 INSERT = "insert into events values (uuid(), 94, 'test', uuid(), 'x', 'a@example.com', epoch(now()), '{\"a\": 1}')"
 OWN_LIST = LISTS[-1]
 NAMES = 50
-"""Property names that the written events have in turn: the first of each is new, so that only its write can have brought it."""
+"""Number of property names that the written events use in turn; no event has a name before its first write."""
 COLUMNS = ("interface", "durable p50 ms", "p99 ms", "no store p50 ms", "p99 ms", "commit p50 ms", "ratio", "min-max")
 QUERIES = ("interface", "after a write p50 ms", "p99 ms", "nothing written p50 ms", "p99 ms", "ratio")
 
 
-def timed(action: Callable[[], object], times: int) -> list[float]:
-    """Milliseconds of each of so many calls, sorted."""
+def time_calls(action: Callable[[], object], times: int) -> list[float]:
+    """Call `action` several times; return the milliseconds of each call, sorted."""
     taken = []
     for _ in range(times):
         began = time.perf_counter()
@@ -41,16 +41,16 @@ def timed(action: Callable[[], object], times: int) -> list[float]:
 
 
 def percentile(taken: list[float], share: float) -> float:
-    """A percentile of sorted figures."""
+    """Return a percentile of sorted figures."""
     return taken[min(len(taken) - 1, int(len(taken) * share))]
 
 
-class Asker:
-    """One client that asks for the properties of OWN_LIST, some times right after it has written to it.
+class QueryClient:
+    """A client that queries the properties of OWN_LIST, on request right after it has written to the list.
 
     Args:
-        port: the server's.
-        key: a key that may do both.
+        port: the port of the server.
+        key: a key that may write and query.
     """
 
     def __init__(self, port: int, key: str) -> None:
@@ -59,12 +59,16 @@ class Asker:
         self._event = {"APIKey": key, "ListID": OWN_LIST, "Event": "written", "ID": "asker", "Email": "asker@example.com"}
         self._written = 0
 
-    def ask(self, times: int) -> list[float]:
-        """Milliseconds of each of so many queries, sorted."""
-        return timed(lambda: self._poster.post(PROPERTIES, self._query), times)
+    def query(self, times: int) -> list[float]:
+        """Query several times; return the milliseconds of each query, sorted."""
+        return time_calls(lambda: self._poster.post(PROPERTIES, self._query), times)
 
-    def write_and_ask(self, times: int) -> list[float]:
-        """The same, each after the 200 of an event; the time of the event is not in it, its property must be in the answer."""
+    def write_and_query(self, times: int) -> list[float]:
+        """Query right after the 200 of an event, several times; the answer must have the event's property.
+
+        Returns:
+            The milliseconds of each query, sorted, without the time of the event.
+        """
         taken = []
         for _ in range(times):
             name = f"name-{self._written % NAMES}"
@@ -74,12 +78,12 @@ class Asker:
             answer = self._poster.post(PROPERTIES, self._query)
             taken.append((time.perf_counter() - began) * 1e3)
             if f'"{name}"'.encode() not in answer:
-                fail(f"a query after an event's 200 does not see its property: {answer[:300]!r}")
+                fail(f"a query after an event's 200 does not return its property: {answer[:300]!r}")
         return sorted(taken)
 
 
 def measure(folder: Path, interface: str, given: argparse.Namespace, report: Report) -> dict[str, Any]:
-    """Rounds of the three, next to each other."""
+    """Measure all three in alternation, for several rounds."""
     stores = [folder / f"{interface}-{kind}.duckdb" for kind in ("durable", "no-store")]
     posts = []
     rounds: list[tuple[list[float], list[float], list[float]]] = []
@@ -96,13 +100,13 @@ def measure(folder: Path, interface: str, given: argparse.Namespace, report: Rep
             posts.append(lambda poster=poster, sent=sent: poster.post(EVENT, next(sent)))
         actions = [*posts, lambda: bare.execute(INSERT)]
         for action in actions:
-            timed(action, WARM_UP)
-        asker = Asker(durable.port, given.keys[interface][0])
-        asker.write_and_ask(2 * NAMES)
+            time_calls(action, WARM_UP)
+        client = QueryClient(durable.port, given.keys[interface][0])
+        client.write_and_query(2 * NAMES)
         for number in range(given.rounds):
-            one, two, three = (timed(action, given.requests) for action in actions)
+            one, two, three = (time_calls(action, given.requests) for action in actions)
             rounds.append((one, two, three))
-            queries.append((asker.write_and_ask(given.requests), asker.ask(given.requests)))
+            queries.append((client.write_and_query(given.requests), client.query(given.requests)))
             report.progress(f"{interface}, round {number + 1}: {statistics.median(one):.2f} ms durable")
         durable.stop()
         no_store.stop()
@@ -125,30 +129,30 @@ def measure(folder: Path, interface: str, given: argparse.Namespace, report: Rep
 
 
 def median_of(rounds: Sequence[list[float]], share: float) -> float:
-    """The median over the rounds of a percentile."""
+    """Return the median of a percentile over the rounds."""
     return statistics.median(percentile(taken, share) for taken in rounds)
 
 
 def row(found: dict[str, Any]) -> list[str]:
-    """The figures as a person reads them."""
+    """Format the figures of events."""
     times = [found["durable"]["p50_ms"], found["durable"]["p99_ms"], found["no_store"]["p50_ms"], found["no_store"]["p99_ms"]]
     cells = [f"{value:.2f}" for value in (*times, found["commit"]["p50_ms"], found["ratio"])]
     return [found["interface"], *cells, f"{min(found['ratios']):.2f}-{max(found['ratios']):.2f}"]
 
 
 def queries_row(found: dict[str, Any]) -> list[str]:
-    """The figures of the queries as a person reads them."""
+    """Format the figures of queries."""
     times = [found[name][figure] for name in ("own_write", "nothing_written") for figure in ("p50_ms", "p99_ms")]
     return [found["interface"], *(f"{value:.2f}" for value in (*times, found["own_write_ratio"]))]
 
 
 def main() -> None:
-    """Measures and reports."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--requests", type=positive, default=500, metavar="N", help="of each kind in each round")
-    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="how often")
-    parser.add_argument("--folder", type=Path, help="where the databases are put for the time, on a disk")
-    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    parser.add_argument("--requests", type=positive, default=500, metavar="N", help="requests of each kind per round")
+    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="number of rounds")
+    parser.add_argument("--folder", type=Path, help="folder on a disk for the temporary databases")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     given = parser.parse_args()
     report = Report(given.json)
     with workplace(given.folder) as folder:
@@ -159,9 +163,9 @@ def main() -> None:
         }
         found = [measure(folder, interface, given, report) for interface in ("asgi", "wsgi")]
     report.figures(COLUMNS, [(one, row(one)) for one in found])
-    report.note("One client, one connection. ratio: durable p50 divided by the sum of the other two, of neighbouring runs.")
+    report.note("One client, one connection. ratio: durable p50 divided by the sum of the other two, of adjacent runs.")
     report.figures(QUERIES, [({}, queries_row(one)) for one in found])
-    report.note("A property query right after an event's 200, which must see it, beside one where nothing was written since.")
+    report.note("A property query right after an event's 200, which must see the event; and the same query without an event.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The load of `ingest`: wrk where it is installed, else the suite's own generator; what a run counted."""
+"""Load of `ingest`, from wrk if it is installed, else from the suite's own generator; counts of a run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from falcon_events.http.endpoints import EVENT
 
 GENERATORS = ("wrk", "own")
 SETTLE_S = 0.3
-"""How long a server that was held may look after what it has put off, before it is measured."""
+"""Time for a resumed server to catch up on postponed work before it is measured."""
 
-# Requests are made before the clock runs. A server's first request is the one after the last of its previous run, and
-# numbers of new visitors go on from there.
+# Requests are prepared before the measurement starts. A run continues after the last request of the server's previous run,
+# and so do the numbers of new visitors.
 LUA = """
 local requests, at, sent = {}, 0, 0
 
@@ -58,7 +58,7 @@ end
 
 
 class Run(msgspec.Struct, frozen=True):
-    """What the load generator counted in one run: times in microseconds, errors by kind."""
+    """Counts of the load generator in one run: times in microseconds, errors by kind."""
 
     requests: int
     us: int
@@ -72,10 +72,10 @@ class Run(msgspec.Struct, frozen=True):
     server_s: float = 0.0
     owner_s: float = 0.0
     load_s: float = 0.0
-    """Processor time of the server's processes, of the owner of the file, and of the load generator, in seconds."""
+    """Processor times of the server's processes, of the owner of the file, and of the load generator, in seconds."""
 
     def cores(self, name: str) -> float:
-        """How many cores one of them kept busy."""
+        """Return the number of cores that `server`, `owner` or `load` kept busy."""
         busy: float = getattr(self, f"{name}_s")
         return busy / self.us * 1e6
 
@@ -86,16 +86,16 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class Load:
-    """Drives contenders with wrk or the suite's own generator, each through the same requests in the same order.
+    """Load that sends each contender the same requests in the same order, by wrk or the suite's own generator.
 
     Args:
-        folder: where the script and the bodies are put.
-        kind: which bodies.
-        visitors: how many visitors come back.
-        new_per_100: how many of 100 events come from somebody new.
-        store: the store to prepare for it; it gets every visitor who comes back.
-        count: how many different bodies.
-        generator: which of GENERATORS makes it.
+        folder: the folder for the script and the bodies.
+        kind: the kind of bodies.
+        visitors: number of returning visitors.
+        new_per_100: percentage of events from new visitors.
+        store: the store to prepare; it gets every returning visitor.
+        count: number of different bodies.
+        generator: one of GENERATORS.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Load:
         self.sent: dict[Contender, int] = {}
 
     def run(self, contender: Contender, connections: int, seconds: int) -> Run:
-        """One run on a contender that was held; it is held again afterwards."""
+        """Resume a stopped contender, measure one run, and stop it again."""
         contender.resume()
         time.sleep(SETTLE_S)
         sent = self.sent.get(contender, 0)
@@ -131,14 +131,14 @@ class Load:
         run = msgspec.structs.replace(run, server_s=server_s, owner_s=owner_s, load_s=load_s)
         if run.status or run.socket or run.timeout or not run.requests:
             fail(
-                f"the {contender.kind} server at {connections} connections: {run.requests} answers, of which {run.status} were "
+                f"the {contender.kind} server at {connections} connections: {run.requests} answers, {run.status} of them "
                 f"errors; {run.socket} broken connections, {run.timeout} timeouts\n{contender.log()}"
             )
         self.sent[contender] = sent + run.requests
         return run
 
     def _command(self, port: int, connections: int, seconds: int) -> list[str]:
-        """What to run, but for the bodies and how many were sent before."""
+        """Return the command without its last two arguments: the file of bodies, and the number of requests sent before."""
         if self._generator == "wrk":
             url = f"http://127.0.0.1:{port}{EVENT}"
             options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(self._script)]
@@ -148,10 +148,10 @@ class Load:
 
 
 def version(generator: str) -> dict[str, str]:
-    """The load generator and its version, for the settings of a report."""
+    """Return the load generator and its version, for the settings of a report."""
     if generator == "wrk":
-        told = subprocess.run(["wrk", "--version"], capture_output=True, text=True).stdout.partition("Copyright")[0]
-        return {"wrk": told.split()[1]}
+        output = subprocess.run(["wrk", "--version"], capture_output=True, text=True).stdout.partition("Copyright")[0]
+        return {"wrk": output.split()[1]}
     return {"generator": f"benchmarks/generator.py on uvloop {importlib.metadata.version('uvloop')}"}
 
 

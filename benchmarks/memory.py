@@ -1,4 +1,4 @@
-"""Resident memory of the server and of the owner of its file, while millions of events of many visitors come in."""
+"""Resident memory of the server and of the owner of its file, while millions of events of many visitors arrive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = ("events", "visitors", "server MB", "owner MB", "together MB")
 
 
 def template(kind: str, key: str) -> bytes:
-    """A request of BATCH events, with a place for each number of a visitor: making it must take less than answering it."""
+    """Make a request of BATCH events with placeholders for the visitors' numbers, since encoding each event would be too slow."""
     events = [msgspec.json.decode(body) for body in bodies(kind, BATCH, 100, 0, key)]
     for event in events:
         del event["APIKey"]
@@ -32,18 +32,18 @@ def template(kind: str, key: str) -> bytes:
 
 
 def visitors_of(number: int, visitors: int) -> tuple[int, ...]:
-    """Those of a batch, each twice: every one comes about as often as any other, and in time all of them have come."""
+    """Return the visitors of a batch, each twice. Over many batches all visitors occur, about equally often."""
     return tuple((number * BATCH + place) * 7919 % visitors for place in range(BATCH) for _ in range(2))
 
 
 def main() -> None:
-    """Measures and reports."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--events", type=positive, default=1_000_000, metavar="N", help="how many")
-    parser.add_argument("--visitors", type=positive, default=100_000, metavar="N", help="how many different ones")
-    parser.add_argument("--body", choices=("small", "browser"), default="small", help="which events")
-    parser.add_argument("--folder", type=Path, help="where the databases are put for the time, on a disk")
-    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    parser.add_argument("--events", type=positive, default=1_000_000, metavar="N", help="number of events")
+    parser.add_argument("--visitors", type=positive, default=100_000, metavar="N", help="number of different visitors")
+    parser.add_argument("--body", choices=("small", "browser"), default="small", help="kind of events")
+    parser.add_argument("--folder", type=Path, help="folder on a disk for the temporary databases")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     given = parser.parse_args()
     report = Report(given.json)
     samples: list[dict[str, Any]] = []

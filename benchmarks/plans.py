@@ -1,4 +1,4 @@
-"""What `python -m benchmarks` runs: each script with its options, in full and as a quick smoke test."""
+"""Scripts and options that `python -m benchmarks` runs, in full and as a quick smoke test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ CONNECTIONS = ("--connections", "8", "32", "128", "256")
 BESIDE = ("bare", "postgresql", "sqlite", "duckdb")
 
 Plan = dict[str, list[tuple[str, ...]]]
-"""By name, the runs of a benchmark: a script of this folder and its options."""
+"""The runs of each benchmark by its name; a run is a script of this folder and its options."""
 
 FULL: Plan = {
     "ingest": [
@@ -43,4 +43,4 @@ QUICK: Plan = {
     "deliveries": [("deliveries", "--events", "200", "--rounds", "1")],
     "binary": [("binary", "--rounds", "1")],
 }
-"""Without the soak, which is of no use in seconds. These figures show that the benchmarks run, and nothing else."""
+"""Without the soak, which is useless in seconds. These runs only show that the benchmarks work; their figures mean nothing."""

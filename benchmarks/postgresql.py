@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the benchmark's own: in a folder and on a port of its own, gone at the end."""
+"""Temporary PostgreSQL server in its own folder and on its own port."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ OPTIONS = {
     "shared_buffers": "256MB",
     "max_connections": "100",
 }
-"""What matters to the figures; everything else is PostgreSQL's own default."""
+"""Options that affect the figures; all others have PostgreSQL's defaults."""
 USER = "postgres"
 
 
 def program(name: str) -> str | None:
-    """Where one of PostgreSQL's programs is, which Debian does not put on the path; None where it is not installed."""
+    """Find one of PostgreSQL's programs, which Debian does not put on the path; return None if it is not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
     return str(found[-1]) if found else shutil.which(name)
 
 
 class PostgreSQL:
-    """A running server; its address is `dsn`.
+    """A running server; `dsn` is its address.
 
     Args:
-        folder: where its files are put, in a folder of their own.
+        folder: the folder in which the server's own folder is created.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,10 +46,10 @@ class PostgreSQL:
     def __enter__(self) -> PostgreSQL:
         initdb, server = program("initdb"), program("postgres")
         if initdb is None or server is None:
-            fail("PostgreSQL is not installed; apt-get install postgresql", 2)
+            fail("PostgreSQL is not installed; run apt-get install postgresql", 2)
         self._data.mkdir()
         self._as_user: list[str] = []
-        if os.getuid() == 0:  # it refuses to run as root
+        if os.getuid() == 0:  # PostgreSQL refuses to run as root
             for path in (self._data, *self._data.parents):
                 if path.stat().st_mode & 0o001 == 0:
                     path.chmod(path.stat().st_mode | 0o011)

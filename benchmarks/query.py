@@ -1,4 +1,4 @@
-"""Latency of a property query over HTTP by the size of the store, beside counting the list's properties afresh."""
+"""Latency of a property query over HTTP by size of the store, compared with counting the list's properties afresh."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from falcon_events.store.engine.tables import LAST_SEQ
 
 TYPES = ("pageView", "identify", "test", "signup", "conversion", "download", "unsubscribe", "searched")
 PATTERNS = 20_000
-"""How many different events are made in Python; the database repeats them, each time with another visitor's uuid."""
+"""Number of different events made in Python; the database repeats them, each time with the uuid of another visitor."""
 VISITOR = "(visitor)"
 WARM_UP = 20
 FOLD_AT_ONCE = 100_000
 FRESH_RUNS = 3
 
 AT_ONCE = 200_000
-"""Rows of one statement: sorting more of them would need more memory than a store has."""
+"""Rows per statement; sorting more of them would need more memory than a store has."""
 FILL = f"""
 insert into events
 select $first + i, md5('event ' || ($first + i))::uuid, 'benchmark', list_id, event, visitor, 'user-id-' || i, i || '@test.com',
@@ -47,7 +47,7 @@ order by i
 
 
 def fill(connection: duckdb.DuckDBPyConnection, events: int) -> None:
-    """Adds rows as the writer makes them, unfolded."""
+    """Add rows in the shape that the writer makes, without folding them."""
     chance = random.Random(SEED)
     lists, types = zipf(chance, len(LISTS)), zipf(chance, len(TYPES))
     made: list[dict[str, Any]] = []
@@ -67,15 +67,15 @@ def fill(connection: duckdb.DuckDBPyConnection, events: int) -> None:
 
 
 def fold(connection: duckdb.DuckDBPyConnection) -> None:
-    """Takes every event into the catalogue, as the writer does."""
+    """Fold every event into the catalogue, as the writer does."""
     ((last,),) = connection.execute(LAST_SEQ).fetchall()
     for seq in (*range(catalogue.folded_seq(connection) + FOLD_AT_ONCE, last, FOLD_AT_ONCE), last):
         catalogue.fold(connection, seq)
     connection.execute("checkpoint")
 
 
-def fresh(connection: duckdb.DuckDBPyConnection) -> tuple[float, dict[str, list[str]]]:
-    """How long json_keys over the whole list takes, in milliseconds, and what it finds."""
+def count_afresh(connection: duckdb.DuckDBPyConnection) -> tuple[float, dict[str, list[str]]]:
+    """Run json_keys over the whole list; return the milliseconds it takes, and the names found by event type."""
     taken = []
     for _ in range(FRESH_RUNS):
         began = time.perf_counter()
@@ -85,7 +85,7 @@ def fresh(connection: duckdb.DuckDBPyConnection) -> tuple[float, dict[str, list[
 
 
 def query(contender: Contender, api_key: str, requests: int, expected: dict[str, list[str]]) -> list[float]:
-    """Milliseconds of each of so many queries, one after the other over one connection."""
+    """Query one after the other over one connection, and return the milliseconds of each query."""
     poster = Poster(contender.port)
     body = json.dumps({"APIKey": api_key, "ListID": LIST_ID}).encode()
     taken = []
@@ -99,12 +99,12 @@ def query(contender: Contender, api_key: str, requests: int, expected: dict[str,
     return taken[WARM_UP:]
 
 
-class Filled:
-    """A store of so many events, of which an answer is known.
+class FilledStore:
+    """A store with many events, for which the right answer is known.
 
     Args:
-        db: its file.
-        events: how many are put into it at first.
+        db: the file of the store.
+        events: number of events that it gets at first.
     """
 
     def __init__(self, db: Path, events: int) -> None:
@@ -113,17 +113,17 @@ class Filled:
         self.api_key = make_store(db, *LISTS)
 
     def add(self, events: int, folded: bool) -> None:
-        """Adds rows, and counts the list afresh."""
+        """Add rows, and count the properties of the list afresh."""
         with open_database(self.db, Settings.from_environment()) as connection:
             fill(connection, events)
             if folded:
                 fold(connection)
-            self.fresh_ms, self.expected = fresh(connection)
+            self.fresh_ms, self.expected = count_afresh(connection)
             ((self.listed,),) = connection.execute("select count(*) from events where list_id = ?", [LIST_ID]).fetchall()
 
 
-def measure(stores: Sequence[Filled], state: str, given: argparse.Namespace, report: Report) -> list[dict[str, Any]]:
-    """The figures of all stores: asked in turn, so that whatever else the machine does falls on each of them."""
+def measure(stores: Sequence[FilledStore], state: str, given: argparse.Namespace, report: Report) -> list[dict[str, Any]]:
+    """Measure all stores. They are queried in turn, so that other activity on the machine affects all of them."""
     taken: dict[int, list[float]] = {store.events: [] for store in stores}
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(Contender("unfolded", store.db, given.interface)) for store in stores]
@@ -146,7 +146,7 @@ COLUMNS = ("events", "catalogue", "of the list", "p50 ms", "p99 ms", "to the sma
 
 
 def rows(found: list[dict[str, Any]]) -> list[tuple[dict[str, Any], list[str]]]:
-    """A row for each store and state, with its ratios to the smallest store and to counting afresh."""
+    """Make a row for each store and state, with its ratios to the smallest store and to counting afresh."""
     made = []
     for one in sorted(found, key=lambda one: (one["catalogue"] != "folded", one["events"])):
         least = min((other for other in found if other["catalogue"] == one["catalogue"]), key=lambda other: other["events"])
@@ -164,36 +164,36 @@ def rows(found: list[dict[str, Any]]) -> list[tuple[dict[str, Any], list[str]]]:
 
 
 def arguments() -> argparse.Namespace:
-    """The options given."""
+    """Parse the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--events", type=positive, nargs="+", default=[100_000, 1_000_000], metavar="N", help="sizes of stores")
-    parser.add_argument("--requests", type=positive, default=300, metavar="N", help="queries of each store")
-    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="in so many turns")
-    parser.add_argument("--interface", choices=("asgi", "wsgi"), default="asgi", help="which flavour answers")
-    parser.add_argument("--folder", type=Path, help="where the databases are put for the time, on a disk")
-    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    parser.add_argument("--requests", type=positive, default=300, metavar="N", help="queries per store")
+    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="number of rounds")
+    parser.add_argument("--interface", choices=("asgi", "wsgi"), default="asgi", help="interface of the server")
+    parser.add_argument("--folder", type=Path, help="folder on a disk for the temporary databases")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measures and reports."""
+    """Measure and report."""
     given = arguments()
     report = Report(given.json)
     with workplace(given.folder) as folder:
         options = {name: value for name, value in vars(given).items() if name not in ("folder", "json")}
         report.settings(describe(folder, **options, lists=len(LISTS), event_types=len(TYPES)))
         settings = Settings.from_environment()
-        stores = [Filled(folder / f"{events}.duckdb", events) for events in given.events]
+        stores = [FilledStore(folder / f"{events}.duckdb", events) for events in given.events]
         found = []
         for state, added in (("folded", None), (f"and {settings.fold_events} unfolded", settings.fold_events)):
             for store in stores:
                 began = time.perf_counter()
                 store.add(store.events if added is None else added, folded=added is None)
-                report.progress(f"{store.events:,} events, {state}: made in {time.perf_counter() - began:.1f} s")
+                report.progress(f"{store.events:,} events, {state}: created in {time.perf_counter() - began:.1f} s")
             found += measure(stores, state, given, report)
     report.figures(COLUMNS, rows(found))
-    report.note("to the smallest: p50 divided by that of the smallest store; 1.00 is independent of the size.")
-    report.note("to afresh: p50 divided by the time of json_keys over the whole list, run in DuckDB directly.")
+    report.note("to the smallest: p50 divided by the p50 of the smallest store; 1.00 means that the size does not matter.")
+    report.note("to afresh: p50 divided by the time of json_keys over the whole list, run directly in DuckDB.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Figures as they are kept (JSON, one object a line), as tables in Markdown, and two runs of them compared."""
+"""Figures in files (JSON, one object per line), as tables in Markdown, and the comparison of two runs."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ RATIOS: dict[str, tuple[str, int]] = {
     "deliveries": ("ratio", HIGHER),
     "binary": ("ratio", LOWER),
 }
-"""Of each script the figure that another machine can be compared by, and whether more or less of it is better."""
+"""The figure of each script that can be compared between machines, and whether higher or lower is better."""
 IDENTITY = ("interface", "connections", "workers", "body", "events", "catalogue")
 
 
 def load(path: Path) -> list[Record]:
-    """The records of a file; ends the benchmark where there is none."""
+    """Load the records of a file; a missing file ends the benchmark."""
     if not path.is_file():
-        fail(f"{path}: the file of a run's figures, results.jsonl, is needed", 2)
+        fail(f"{path}: file not found; name the results.jsonl of a run", 2)
     return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
 
 
-def of(records: list[Record], script: str) -> list[Record]:
-    """The figures of one script, without its settings."""
+def records_of(records: list[Record], script: str) -> list[Record]:
+    """Return the records of one script, without its settings."""
     return [record for record in records if record["benchmark"] == script and "settings" not in record]
 
 
 def rival_of(record: Record) -> str:
-    """What a record of `ingest` compares with; an empty text for records of the cores that were busy."""
+    """Return the contender that a record of `ingest` compares with; an empty string for records of busy cores."""
     return next((name for name in RIVALS if name in record), "")
 
 
 def identity(record: Record) -> str:
-    """What a figure is about, whatever it is."""
+    """Return the name under which a record is compared, which does not depend on its figures."""
     parts = [record["benchmark"], *(f"{name}={record[name]}" for name in IDENTITY if name in record)]
     return " ".join([*parts, *([f"beside={rival}"] if (rival := rival_of(record)) else [])])
 
 
 def compare(old: list[Record], new: list[Record], threshold: float) -> Iterator[tuple[str, float, float, float, bool]]:
-    """For each figure that both have: what it is, the old and the new one, the spread, and whether it has become worse.
+    """Compare the figures that both runs have; yield the name, the old and new figure, the spread, and whether it became worse.
 
     Args:
         old: the records of one run.
-        new: those of another.
-        threshold: which part of itself a figure may become worse by; the spread of the rounds comes to it.
+        new: the records of another run.
+        threshold: the share by which a figure may become worse, in addition to the spread of its rounds.
     """
     before = dict(_figures(old))
     for name, (figure, spread, better) in _figures(new):
@@ -68,7 +68,7 @@ def compare(old: list[Record], new: list[Record], threshold: float) -> Iterator[
 
 
 def _figures(records: list[Record]) -> Iterator[tuple[str, tuple[float, float, int]]]:
-    """Of each record: what it is, its figure, half of the rounds' spread as a part of it, and what is better."""
+    """Yield the name of each record, its figure, half of the rounds' relative spread, and which direction is better."""
     for record in records:
         key, better = RATIOS.get(record["benchmark"], ("", 0))
         if record.get(key):
@@ -77,16 +77,18 @@ def _figures(records: list[Record]) -> Iterator[tuple[str, tuple[float, float, i
 
 
 def markdown(records: list[Record]) -> str:
-    """All figures, in tables; the machine and the versions first."""
+    """Format all figures as tables, after the machine and the versions."""
     parts = []
     settings = next((record["settings"] for record in records if "settings" in record), None)
     if settings is not None:
-        told = ("cpu", "cores", "memory", "kernel", "disk", "python", "falcon-events", "duckdb", "falcon", "granian", "uvicorn")
+        names = ("cpu", "cores", "memory", "kernel", "disk", "python", "falcon-events", "duckdb", "falcon", "granian", "uvicorn")
         tools = {name: found for record in records for name, found in record.get("settings", {}).items() if name in TOOLS}
-        versions = {**{name: settings[name] for name in told if name in settings}, **tools}
+        versions = {**{name: settings[name] for name in names if name in settings}, **tools}
         parts.append("; ".join(f"{name} {value}" for name, value in versions.items()) + ".")
     for title, script, columns in TABLES:
-        rows = [[_cell(record, name) for name in columns.values()] for record in of(records, script) if _fits(record, columns)]
+        rows = [
+            [_cell(record, name) for name in columns.values()] for record in records_of(records, script) if _fits(record, columns)
+        ]
         if rows:
             head = f"| {' | '.join(columns)} |\n|{' ---: |' * len(columns)}"
             parts.append(f"**{title}**\n\n{head}\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows))
@@ -96,7 +98,7 @@ def markdown(records: list[Record]) -> str:
 TOOLS = ("wrk", "generator", "postgresql")
 TABLES: list[tuple[str, str, dict[str, str]]] = [
     (
-        "One event a request",
+        "One event per request",
         "ingest",
         {
             "interface": "interface",
@@ -123,11 +125,11 @@ TABLES: list[tuple[str, str, dict[str, str]]] = [
             "server": "server",
             "owner": "owner",
             "load": "load",
-            "µs an event": "us_an_event",
+            "µs per event": "us_an_event",
         },
     ),
     (
-        "1,000 events a request",
+        "1,000 events per request",
         "batches",
         {
             "body": "body",
@@ -207,7 +209,7 @@ TABLES: list[tuple[str, str, dict[str, str]]] = [
         },
     ),
     (
-        "Bytes on disk an event",
+        "Bytes on disk per event",
         "size",
         {"events": "events", "here": "bytes_per_event", "PostgreSQL": "postgresql_bytes_per_event", "ratio": "ratio"},
     ),
@@ -238,11 +240,11 @@ TABLES: list[tuple[str, str, dict[str, str]]] = [
         },
     ),
 ]
-"""Title, script, and of each column its heading and where its value stands in a record."""
+"""Title, script, and for each column its heading and the place of its value in a record."""
 
 
 def _fits(record: Record, columns: dict[str, str]) -> bool:
-    """Whether a table is for this record: `ingest` has two kinds, and older files lack figures of today's."""
+    """Return whether a record has a table's columns: `ingest` has two kinds of records, and older files lack some figures."""
     first_parts = {name.partition(".")[0] for name in columns.values()}
     return all(bool(rival_of(record)) if part == "rival" else part in record for part in first_parts)
 

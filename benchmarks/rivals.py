@@ -1,4 +1,4 @@
-"""What one writes by hand: a Falcon endpoint that stores each event with one statement, in several databases or nowhere."""
+"""Hand-written Falcon endpoints that store each event with one statement, in several databases or nowhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from falcon_events.server.serve import prepare_worker
 
 DSN = "BENCHMARK_DSN"
 POOL = 20
-"""Connections to PostgreSQL: more of them only wait for each other on a machine of few cores."""
+"""Connections to PostgreSQL; on a machine with few cores, more of them would only wait for each other."""
 
 TABLE = """
 create table if not exists events (
@@ -34,7 +34,7 @@ Row = tuple[str, int, str, str, str, str | None, float, str]
 
 
 class Body(msgspec.Struct):
-    """What such an endpoint reads of a request; both spellings that the workload uses."""
+    """Parameters that such an endpoint reads from a request, in the spellings that the workload uses."""
 
     ListID: int
     event: str
@@ -54,40 +54,40 @@ class Answer(msgspec.Struct):
 
 
 class Rival(Protocol):
-    """Somewhere to put a row."""
+    """A place that stores rows."""
 
     async def start(self) -> None:
-        """Makes the table."""
+        """Create the table."""
 
     async def insert(self, row: Row) -> None:
-        """Returns once the row is on the disk."""
+        """Store a row, and return once it is on the disk."""
 
     async def count(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
 
 
 class Nowhere:
-    """Decodes and answers, and keeps nothing."""
+    """A place that keeps nothing."""
 
     async def start(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     async def insert(self, row: Row) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     async def count(self) -> int:
-        """None."""
+        """Return 0."""
         return 0
 
 
 class InPostgreSQL:
-    """psycopg's pool, JSONB, one insert an event, synchronous_commit as the server has it: on."""
+    """PostgreSQL with psycopg's pool, JSONB and one insert per event; synchronous_commit is on in the server."""
 
     TABLE = TABLE.format(uuid="uuid", text="text", json="jsonb")
     INSERT = "insert into events values (%s, %s, %s, %s, %s, %s, %s, %s)"
 
     async def start(self) -> None:
-        """Opens the pool."""
+        """Open the pool and create the table."""
         from psycopg_pool import AsyncConnectionPool
 
         self._pool = AsyncConnectionPool(os.environ[DSN], min_size=POOL, max_size=POOL, open=False, kwargs={"autocommit": True})
@@ -97,19 +97,19 @@ class InPostgreSQL:
             await connection.execute(self.TABLE)
 
     async def insert(self, row: Row) -> None:
-        """One statement, one transaction."""
+        """Store a row with one statement in one transaction."""
         async with self._pool.connection() as connection:
             await connection.execute(self.INSERT, row, prepare=True)
 
     async def count(self) -> int:
-        """All rows."""
+        """Return the number of rows."""
         async with self._pool.connection() as connection:
             ((count,),) = await (await connection.execute("select count(*) from events")).fetchall()
         return int(count)
 
 
 class _OneConnection(ABC):
-    """A database in this process, whose connection is used by one thread at a time."""
+    """A database in this process; only one thread at a time uses its connection."""
 
     INSERT = "insert into events values (?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -120,18 +120,18 @@ class _OneConnection(ABC):
 
     @abstractmethod
     def connect(self) -> Any:
-        """A connection whose statements are transactions; makes the table."""
+        """Create the table, and return a connection that commits each statement."""
 
     async def start(self) -> None:
-        """Connects."""
+        """Connect to the database."""
         self._connection = await asyncio.to_thread(self.connect)
 
     async def insert(self, row: Row) -> None:
-        """One statement, one transaction."""
+        """Store a row with one statement in one transaction."""
         await asyncio.to_thread(self._run, self.INSERT, row)
 
     async def count(self) -> int:
-        """All rows."""
+        """Return the number of rows."""
         ((count,),) = await asyncio.to_thread(self._run, "select count(*) from events", ())
         return int(count)
 
@@ -141,10 +141,10 @@ class _OneConnection(ABC):
 
 
 class InDuckDB(_OneConnection):
-    """DuckDB, one insert an event."""
+    """DuckDB, one insert per event."""
 
     def connect(self) -> Any:
-        """The file beside the benchmark's stores."""
+        """Open a file beside the benchmark's stores."""
         import duckdb
 
         connection = duckdb.connect(self._db + ".rival")
@@ -153,10 +153,10 @@ class InDuckDB(_OneConnection):
 
 
 class InSQLite(_OneConnection):
-    """SQLite in WAL mode with synchronous=FULL, one insert an event."""
+    """SQLite in WAL mode with synchronous=FULL, one insert per event."""
 
     def connect(self) -> Any:
-        """The file beside the benchmark's stores."""
+        """Open a file beside the benchmark's stores."""
         connection = sqlite3.connect(self._db + ".sqlite", isolation_level=None, check_same_thread=False)
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
@@ -170,11 +170,11 @@ RIVALS: dict[str, Callable[[Path], Rival]] = {
     "duckdb": InDuckDB,
     "sqlite": InSQLite,
 }
-"""What stores the events, by the contender's name."""
+"""The place that stores the events, by the name of the contender."""
 
 
 class Endpoint:
-    """POST /api/v1/event."""
+    """Resource for POST /api/v1/event."""
 
     def __init__(self, rival: Rival) -> None:
         self._rival = rival
@@ -182,11 +182,11 @@ class Endpoint:
         self._encode = msgspec.json.Encoder().encode
 
     async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
-        """Opens the database in the process that serves."""
+        """Open the database in the process that serves."""
         await self._rival.start()
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Reads, stores, answers."""
+        """Read the event, store it, and answer."""
         body = self._decode(await req.stream.read())
         visitor, external_id = body.UUID or str(uuid.uuid4()), body.id or str(uuid.uuid4())
         properties = bytes(body.properties).decode()
@@ -197,26 +197,26 @@ class Endpoint:
 
 
 class Count:
-    """GET /count: how many events the rival has."""
+    """Resource for GET /count, the number of stored events."""
 
     def __init__(self, rival: Rival) -> None:
         self._rival = rival
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """A number."""
+        """Return the number."""
         resp.text = json.dumps(await self._rival.count())
 
 
 class Health:
-    """GET /healthz."""
+    """Resource for GET /healthz."""
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """It answers."""
+        """Answer with an empty object."""
         resp.text = "{}"
 
 
 def load_rival(kind: str, db: str) -> Any:
-    """The application, in the process that serves it."""
+    """Make the application, in the process that serves it."""
     prepare_worker()
     rival = RIVALS[kind](Path(db))
     endpoint = Endpoint(rival)

@@ -1,4 +1,4 @@
-"""The slowest answers on a large store under half of the load that it can take: where checkpoints and folds would show."""
+"""Slowest answers of a large store under half of its full load, where checkpoints and folds would show."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS = ("events before", "events/s", "seconds", "p50 ms", "p99 ms", "p99.9 ms
 
 
 def drive(contender: Contender, sent: list[bytes], connections: int, seconds: float, per_second: float | None) -> list[float]:
-    """Milliseconds of each answer to so many clients; they send at this rate together, or as fast as they can."""
+    """Send from several clients, at a common rate or as fast as they can; return the milliseconds of each answer, sorted."""
     ends = time.monotonic() + seconds
     taken: list[float] = []
 
@@ -51,13 +51,13 @@ def drive(contender: Contender, sent: list[bytes], connections: int, seconds: fl
 
 
 def main() -> None:
-    """Measures and reports."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--events", type=positive, default=1_000_000, metavar="N", help="how many the store has before")
-    parser.add_argument("--seconds", type=positive, default=60, metavar="S", help="how long the load lasts")
-    parser.add_argument("--connections", type=positive, default=16, metavar="N", help="clients at a time")
-    parser.add_argument("--folder", type=Path, help="where the databases are put for the time, on a disk")
-    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    parser.add_argument("--events", type=positive, default=1_000_000, metavar="N", help="events in the store at the start")
+    parser.add_argument("--seconds", type=positive, default=60, metavar="S", help="duration of the load")
+    parser.add_argument("--connections", type=positive, default=16, metavar="N", help="number of concurrent clients")
+    parser.add_argument("--folder", type=Path, help="folder on a disk for the temporary databases")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     given = parser.parse_args()
     report = Report(given.json)
     with workplace(given.folder) as folder:
@@ -67,11 +67,11 @@ def main() -> None:
         with open_database(db, Settings.from_environment()) as connection:
             fill(connection, given.events)
             fold(connection)
-        report.progress(f"{given.events:,} events made")
+        report.progress(f"{given.events:,} events created")
         sent = list(bodies("browser", 5000, 1000, 0, key))
         with Contender("durable", db, "asgi") as contender:
             full = len(drive(contender, sent, given.connections, FULL_S, None)) / FULL_S
-            report.progress(f"full load: {full:,.0f} events a second")
+            report.progress(f"full load: {full:,.0f} events per second")
             taken = drive(contender, sent, given.connections, given.seconds, full / 2)
             contender.stop()
     record: dict[str, Any] = {
@@ -86,7 +86,7 @@ def main() -> None:
     cells = [f"{record['events']:,}", f"{record['events_per_second']:,.0f}", str(record["seconds"])]
     cells += [f"{record[name]:.1f}" for name in ("p50_ms", "p99_ms", "p999_ms", "slowest_ms")]
     report.figures(COLUMNS, [(record, cells)])
-    report.note("Answers of POST /api/v1/event, each after its commit, at half of the rate that these clients reach unhindered.")
+    report.note("Answers of POST /api/v1/event, each after its commit, at half of the rate that these clients can reach.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Bytes on disk per event with the 24 documented properties, beside PostgreSQL with the same columns, JSONB and no index."""
+"""Bytes on disk per event with the 24 documented properties, compared with PostgreSQL (same columns, JSONB, no index)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ create table events (seq bigint not null, event_id uuid not null, account_id tex
 """
 EVENTS = "select * exclude (properties), properties::varchar as properties from events order by seq"
 COPY = "copy events (seq, event_id, account_id, list_id, event, visitor, external_id, email, occurred_at, received_at, client_timestamp, client_address, properties) from stdin"  # fmt: skip  # noqa: E501
-COLUMNS = ("events", "bytes an event", "PostgreSQL bytes an event", "ratio")
+COLUMNS = ("events", "bytes per event", "PostgreSQL bytes per event", "ratio")
 
 
 def main() -> None:
-    """Measures and reports."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--events", type=positive, default=500_000, metavar="N", help="how many")
-    parser.add_argument("--folder", type=Path, help="where the databases are put for the time, on a disk")
-    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    parser.add_argument("--events", type=positive, default=500_000, metavar="N", help="number of events")
+    parser.add_argument("--folder", type=Path, help="folder on a disk for the temporary databases")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     given = parser.parse_args()
     report = Report(given.json)
     import duckdb
@@ -58,7 +58,7 @@ def main() -> None:
         theirs = int(size) / stored
     record = {"events": stored, "bytes_per_event": ours, "postgresql_bytes_per_event": theirs, "ratio": ours / theirs}
     report.figures(COLUMNS, [(record, [f"{stored:,}", f"{ours:.0f}", f"{theirs:.0f}", f"{ours / theirs:.3f}"])])
-    report.note("After compact, and after VACUUM FULL. Page views with the identify events of their visitors.")
+    report.note("Measured after compact and after VACUUM FULL. Page views and the identify events of their visitors.")
 
 
 if __name__ == "__main__":

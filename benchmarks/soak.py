@@ -1,4 +1,4 @@
-"""Faults without end: owners, workers and servers are killed, the disk fills up, while clients send and retry; then it counts."""
+"""Kill owners, workers and servers, and fill the disk, while clients send and retry; then count the events."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from falcon_events.http.endpoints import EVENT
 LIST_ID = 1
 DISK_MB = 768
 PATIENCE_S = 120.0
-"""How long service may be away before the soak gives up, in seconds."""
+"""Longest outage before the soak gives up, in seconds."""
 REQUEST_S = 30.0
 INTERFACES = ("asgi", "wsgi")
 
 
 class Server:
-    """`falcon-events serve` on the store, of one flavour, which is started again whenever it has ended.
+    """`falcon-events serve` on the store, with one interface; start() restarts it if it has ended.
 
     Args:
         db: the store.
         interface: asgi or wsgi.
-        workers: how many.
-        log: where it writes its own lines.
+        workers: number of worker processes.
+        log: the file for the server's output.
     """
 
     def __init__(self, db: Path, interface: str, workers: int, log: Path) -> None:
@@ -62,12 +62,12 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Of the process that was started."""
+        """Process id of the server."""
         assert self._process is not None
         return self._process.pid
 
     def start(self) -> None:
-        """Starts it where it does not run."""
+        """Start the server unless it is running."""
         if self._process is None or self._process.poll() is not None:
             self.starts += 1
             path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -76,14 +76,14 @@ class Server:
             )
 
     def kill(self) -> None:
-        """Kills it with all its workers."""
+        """Kill the server and all its workers."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         assert self._process is not None
         self._process.wait()
 
     def stop(self) -> None:
-        """Ends it in an orderly way, or else kills it."""
+        """Shut the server down, or kill it if that takes too long."""
         assert self._process is not None
         self._process.terminate()
         try:
@@ -92,13 +92,13 @@ class Server:
             self.kill()
 
     def children(self) -> list[int]:
-        """Its worker processes."""
+        """Return the process ids of its workers."""
         found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.pid)], capture_output=True, text=True).stdout
         return [int(pid) for pid in found.split()]
 
 
 class Clients:
-    """Send events with EventIDs to all servers, each again and again until it is acknowledged."""
+    """Clients that send events with EventIDs to all servers, and retry each event until it is acknowledged."""
 
     def __init__(self, ports: list[int], key: str, count: int) -> None:
         self.acknowledged: set[str] = set()
@@ -115,12 +115,12 @@ class Clients:
         self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(count)]
 
     def start(self) -> None:
-        """Lets them send."""
+        """Start sending."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> bool:
-        """Lets each finish its event; whether all could."""
+        """Let each client finish its event, and return whether all of them could."""
         self._stopping.set()
         deadline = time.monotonic() + PATIENCE_S
         for thread in self._threads:
@@ -128,14 +128,14 @@ class Clients:
         return not any(thread.is_alive() for thread in self._threads)
 
     def outage(self, fault: Callable[[], object]) -> float:
-        """The seconds from a fault to the first acknowledgement of an event that was first sent after it."""
+        """Cause a fault; return the seconds until an event that was first sent after the fault is acknowledged."""
         self._after = math.inf
         self._answered_after.clear()
         began = time.monotonic()
         fault()
         self._after = time.monotonic()
         if not self._answered_after.wait(PATIENCE_S):
-            fail(f"no event was acknowledged for {PATIENCE_S:.0f} s; refused: {dict(self.refused)}")
+            fail(f"no event was acknowledged for {PATIENCE_S:.0f} s; refused by status: {dict(self.refused)}")
         return time.monotonic() - began
 
     def _run(self, number: int) -> None:
@@ -185,7 +185,7 @@ class Clients:
 
 
 class Soak:
-    """Causes faults, one after the other."""
+    """Faults, caused one after the other."""
 
     def __init__(self, db: Path, servers: list[Server], clients: Clients, disk: Path | None) -> None:
         self.outages: dict[str, list[float]] = {}
@@ -199,12 +199,12 @@ class Soak:
             "server killed": (2, self._kill_server),
             "server restarted": (1, self._restart_server),
             "workers reloaded": (1, self._reload),
-            "owner stands still": (2, self._overload),
-            **({"disk full": (2, self._fill)} if disk else {}),
+            "owner suspended": (2, self._suspend_owner),
+            **({"disk full": (2, self._fill_disk)} if disk else {}),
         }
 
     def run(self, seconds: float, report: Report) -> None:
-        """Causes faults for so long."""
+        """Cause faults for some seconds."""
         end = time.monotonic() + seconds
         minute = time.monotonic() + 60
         kinds = list(self._kinds)
@@ -249,7 +249,7 @@ class Soak:
         with contextlib.suppress(ProcessLookupError):
             os.kill(random.choice(self._servers).pid, signal.SIGHUP)
 
-    def _overload(self) -> None:
+    def _suspend_owner(self) -> None:
         place = find(self._db) if is_held(self._db) else None
         if place is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -257,7 +257,7 @@ class Soak:
                 time.sleep(random.uniform(0.2, 2.0))
                 os.kill(place.pid, signal.SIGCONT)
 
-    def _fill(self) -> None:
+    def _fill_disk(self) -> None:
         assert self._disk is not None
         filling = self._disk / "fill"
         end = time.monotonic() + random.uniform(0.5, 3.0)
@@ -273,7 +273,7 @@ class Soak:
 
 
 class Memory:
-    """The most memory that the servers and the owner have had, sampled."""
+    """Peak memory of the owner and of the workers, sampled every second."""
 
     def __init__(self, db: Path, servers: list[Server]) -> None:
         self.owner_mb = self.worker_mb = 0.0
@@ -293,7 +293,7 @@ class Memory:
 
 
 def resident_mb(pid: int) -> float:
-    """The memory of a process, in megabytes; 0 where it has ended."""
+    """Return the resident memory of a process, in megabytes; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -302,7 +302,7 @@ def resident_mb(pid: int) -> float:
 
 
 def count(db: Path, acknowledged: set[str]) -> dict[str, int]:
-    """What plain DuckDB finds in the file."""
+    """Count the events in the file with plain DuckDB: stored, lost and doubled."""
     deadline = time.monotonic() + PATIENCE_S
     while is_held(db) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -321,7 +321,7 @@ def count(db: Path, acknowledged: set[str]) -> dict[str, int]:
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[Path | None]:
-    """A disk that can be filled, where this user may mount one."""
+    """Mount a small disk that can be filled, if this user may mount one; else give None."""
     disk = folder / "disk"
     disk.mkdir()
     if os.geteuid() != 0 or not sys.platform.startswith("linux"):
@@ -335,20 +335,20 @@ def small_disk(folder: Path) -> Iterator[Path | None]:
 
 
 def percentile(values: list[float], part: float) -> float:
-    """The value below which this part of them lies."""
+    """Return the value below which this share of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 
 
 def main() -> None:
-    """Soaks and reports; exits 1 where anything was lost or doubled."""
+    """Soak and report; exit with 1 if anything was lost or doubled."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=2.0, metavar="N", help="how long")
-    parser.add_argument("--clients", type=positive, default=8, metavar="N", help="how many send at once")
-    parser.add_argument("--workers", type=positive, default=2, metavar="N", help="of each of the two servers")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the faults' order; 0 for another each time")
-    parser.add_argument("--folder", type=Path, help="where the store is put for the time, where no disk can be mounted")
-    parser.add_argument("--json", action="store_true", help="JSON, one object a line")
+    parser.add_argument("--minutes", type=float, default=2.0, metavar="N", help="duration of the soak")
+    parser.add_argument("--clients", type=positive, default=8, metavar="N", help="number of concurrent clients")
+    parser.add_argument("--workers", type=positive, default=2, metavar="N", help="workers of each of the two servers")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the order of faults; 0: a new one each time")
+    parser.add_argument("--folder", type=Path, help="folder for the temporary store if no disk can be mounted")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     given = parser.parse_args()
     random.seed(given.seed or None)
     report = Report(given.json)
@@ -389,7 +389,7 @@ def main() -> None:
             report.note(f"unexpected: {line}")
         if clients.unexpected or not finished:
             for server in servers:
-                report.note(f"{server.interface}, started {server.starts} times:\n{server.log.read_text()[-3000:]}")
+                report.note(f"{server.interface}, {server.starts} starts:\n{server.log.read_text()[-3000:]}")
         if counted["lost"] or counted["doubled"] or counted["doubled_identify"]:
             raise SystemExit(1)
 

@@ -1,18 +1,18 @@
-"""The figures in one table: what this project sets itself, and what a run has reached."""
+"""Table of aims and the figures that a run reached."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 
-from benchmarks.results import Record, of, rival_of
+from benchmarks.results import Record, records_of, rival_of
 
 Found = Iterable[tuple[str, float]]
 
 
 def _ingest(rival: str, interface: str = "asgi") -> Callable[[list[Record]], Iterator[Record]]:
     def find(records: list[Record]) -> Iterator[Record]:
-        for record in of(records, "ingest"):
+        for record in records_of(records, "ingest"):
             if rival_of(record) == rival and record["interface"] == interface and record["workers"] == 1:
                 yield record
 
@@ -35,7 +35,7 @@ def _p99(records: list[Record]) -> Found:
 
 def _values(script: str, value: str, *names: str) -> Callable[[list[Record]], Found]:
     def find(records: list[Record]) -> Found:
-        for record in of(records, script):
+        for record in records_of(records, script):
             if isinstance(record.get(value), (int, float)):
                 yield " ".join(str(record[name]) for name in names if name in record), record[value]
 
@@ -44,7 +44,7 @@ def _values(script: str, value: str, *names: str) -> Callable[[list[Record]], Fo
 
 def _query(value: str) -> Callable[[list[Record]], Found]:
     def find(records: list[Record]) -> Found:
-        measured = of(records, "query")
+        measured = records_of(records, "query")
         largest = max((record["events"] for record in measured), default=0)
         for record in measured:
             if record["events"] == largest:
@@ -54,7 +54,7 @@ def _query(value: str) -> Callable[[list[Record]], Found]:
 
 
 def _memory(records: list[Record]) -> Found:
-    samples = of(records, "memory")
+    samples = records_of(records, "memory")
     for record in samples[-1:]:
         yield f"{record['events']:,} events", record["together_mb"]
         half = statistics.median(sample["together_mb"] for sample in samples[len(samples) // 2 :])
@@ -68,10 +68,14 @@ TARGETS: list[tuple[str, str, Callable[[list[Record]], Found]]] = [
     ("p99 of a durable event ÷ without storing", "≤ 3", _p99),
     ("durable events/s ÷ Falcon on PostgreSQL", "≥ 3", _ratios("postgresql")),
     ("durable events/s ÷ Falcon on SQLite", "", _ratios("sqlite")),
-    ("durable events/s ÷ Falcon on DuckDB, a commit each", "≥ 10", _ratios("duckdb")),
+    ("durable events/s ÷ Falcon on DuckDB, one commit per event", "≥ 10", _ratios("duckdb")),
     ("one client: a durable event ÷ (a bare commit + a request)", "≤ 1.3", _values("latency", "ratio", "interface")),
     ("a property query right after a write ÷ without one", "", _values("latency", "own_write_ratio", "interface")),
-    ("events/s in batches of 1,000", "≥ 80,000, or the next", _values("batches", "events_per_second", "body", "connections")),
+    (
+        "events/s in batches of 1,000",
+        "≥ 80,000, or the aim below",
+        _values("batches", "events_per_second", "body", "connections"),
+    ),
     ("the same ÷ DuckDB's own insert", "≥ 0.6", _values("batches", "ratio", "body", "connections")),
     ("import ÷ DuckDB's read_json and insert", "≥ 0.5", _values("importing", "ratio", "body")),
     ("property query p50 ÷ on the smallest store", "≤ 1.3", _query("to_smallest")),
@@ -79,18 +83,18 @@ TARGETS: list[tuple[str, str, Callable[[list[Record]], Found]]] = [
     ("property query ÷ counting afresh", "≤ 0.01", _query("to_fresh")),
     ("slowest answer at half load, ms", "≤ 250", _values("scale", "slowest_ms", "events")),
     ("resident memory of server and owner, MB", "≤ 700", _memory),
-    ("bytes on disk an event ÷ PostgreSQL", "≤ 0.25", _values("size", "ratio")),
-    ("events delivered to a webhook a second ÷ bare posts", "", _values("deliveries", "ratio")),
+    ("bytes on disk per event ÷ PostgreSQL", "≤ 0.25", _values("size", "ratio")),
+    ("events delivered to a webhook per second ÷ bare posts", "", _values("deliveries", "ratio")),
     ("events stored in batches while others are delivered ÷ alone", "", _values("deliveries", "taken_ratio")),
     ("the executable: from its start to the first answer, s", "< 2", _values("binary", "executable_s", "interface")),
     ("the same ÷ python -m falcon_events serve", "", _values("binary", "ratio", "interface")),
     ("the executable's size, MB", "≤ 120", _values("binary", "file_mb", "interface")),
 ]
-"""What is measured, the aim, and where a run's figures of it are."""
+"""Name of the figure, the aim, and a function that finds the figures of a run."""
 
 
 def glance(records: list[Record]) -> str:
-    """A table in Markdown: for each aim what the run reached; empty where the run measured none of them."""
+    """Format a table in Markdown with each aim and the figures reached; empty if the run measured none of them."""
     rows = []
     for what, aim, find in TARGETS:
         reached = [f"{_number(value)}{f' ({where})' if where else ''}" for where, value in find(records)]

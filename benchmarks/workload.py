@@ -1,4 +1,4 @@
-"""Seeded requests as senders make them: the documented example's shape, and page views; lists, visitors, pages by Zipf's law."""
+"""Seeded requests like those of real senders: the documented example, and page views; lists, visitors and pages by Zipf's law."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import msgspec
 SEED = 2006
 LIST_ID = 94
 LISTS = range(LIST_ID, LIST_ID + 8)
-"""An account's lists: the first has most of the events (Zipf's law)."""
+"""Lists of the account; the first has most of the events (Zipf's law)."""
 NEW_VISITOR = "(new-visitor"
-"""What a load generator replaces by 12 digits that it has not used before."""
+"""Placeholder that the load generator replaces with 12 digits that it has not used before."""
 
 _BROWSERS = [("Chrome", "126.0.0.0"), ("Safari", "17.5"), ("Firefox", "127.0"), ("Edge", "126.0.2592.68")]
 _SYSTEMS = [("Windows", "Desktop", ""), ("Mac OS X", "Desktop", ""), ("iOS", "Mobile", "iPhone"), ("Android", "Mobile", "")]
@@ -22,12 +22,12 @@ _SCREENS = [(1080, 1920), (1440, 2560), (900, 1440), (852, 393), (915, 412)]
 _PATHS = ["/", "/pricing", "/blog/how-to-segment-a-list", "/docs/getting-started", "/signup", "/account/billing", "/features"]
 _PAGES = [*_PATHS, *(f"/blog/{number:03d}-what-we-have-learned" for number in range(200))]
 _PAGE_WEIGHTS = list(itertools.accumulate(1 / rank for rank in range(1, len(_PAGES) + 1)))
-"""The n-th page is seen a n-th as often as the first."""
+"""The n-th page has 1/n as many views as the first."""
 _SOURCES = ["", "https://www.google.com/", "https://news.ycombinator.com/item", "https://mail.example.net/inbox"]
 
 
 def page_view(chance: random.Random, visitor: str, list_id: int = LIST_ID) -> dict[str, Any]:
-    """The 24 documented properties of a page view."""
+    """Make the 24 documented properties of a page view."""
     browser, version = chance.choice(_BROWSERS)
     system, device_type, device = chance.choice(_SYSTEMS)
     height, width = chance.choice(_SCREENS)
@@ -63,20 +63,20 @@ def page_view(chance: random.Random, visitor: str, list_id: int = LIST_ID) -> di
 
 
 def zipf(chance: random.Random, most: int) -> Iterator[int]:
-    """Numbers from 1 to `most` without end, n a n-th as often as 1 (Zipf's law)."""
+    """Yield numbers from 1 to `most` without end, n occurring 1/n as often as 1 (Zipf's law)."""
     weights = list(itertools.accumulate(1 / rank for rank in range(1, most + 1)))
     while True:
         yield from chance.choices(range(1, most + 1), cum_weights=weights, k=1000)
 
 
 def bodies(kind: str, count: int, visitors: int, new_per_100: float, api_key: str) -> Iterator[bytes]:
-    """Request bodies of POST /api/v1/event, the same ones in every run but for the key.
+    """Yield request bodies of POST /api/v1/event, the same in every run except for the key.
 
     Args:
         kind: `small`, the documented example's shape, or `browser`, page views with the 24 documented properties.
-        count: how many.
-        visitors: how many visitors come back; a few of them send most of the events.
-        new_per_100: how many of 100 events come from somebody new, whose number is NEW_VISITOR until it is sent.
+        count: number of bodies.
+        visitors: number of returning visitors; a few of them send most of the events.
+        new_per_100: percentage of events from new visitors, whose number is NEW_VISITOR until the event is sent.
         api_key: a key that may track on LISTS.
     """
     chance = random.Random(SEED)
