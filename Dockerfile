@@ -1,4 +1,4 @@
-# The standalone server as an image: docker build --tag falcon-events . ; docs/self-hosting.md tells how to run it.
+# Image of the standalone server: docker build --tag falcon-events . ; docs/self-hosting.md says how to run it.
 FROM python:3.13.15-slim-bookworm@sha256:ed86c82274b3c69b52fb5820f358f0bd7df0b603332063cb5c6e32bd220c3e6e AS build
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
@@ -16,7 +16,7 @@ COPY --from=build /opt/falcon-events /opt/falcon-events
 ENV PATH=/opt/falcon-events/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     FALCON_EVENTS_DB=/data/events.duckdb
-# A number, so that whoever runs it can see that it is not root.
+# A number, so that container runtimes can check that the user is not root.
 USER 10001:10001
 WORKDIR /data
 VOLUME /data

@@ -1,4 +1,4 @@
-"""Builds dist/falcon-events, one file with everything in it: Linux on x86-64, with Python's own modules only."""
+"""Build dist/falcon-events, a single self-contained file for Linux on x86-64; needs only Python's standard library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OUT = ROOT / "dist" / "falcon-events"
 STAMP = OUT.with_name("falcon-events.sources")
 SOURCES = ("falcon_events", "jsonschemas", "packaging", "pyproject.toml", "README.md", "LICENSE")
 EPOCH = "1735689600"
-"""2025-01-01, the time of everything in the file: the same sources give the same bytes, whenever they are built."""
+"""2025-01-01, the time of all files in the archive, so that the same sources give the same bytes at any time."""
 LEVEL = 12
 MAGIC = b"falcon-events-1"
 TRAILER = "<16s64sQQQQ"
@@ -39,14 +39,14 @@ ENVIRONMENT = {name: os.environ[name] for name in os.environ if not name.startsw
 
 
 def run(*command: str | Path, folder: Path = ROOT) -> None:
-    """Runs a command; what it says is shown where it fails."""
+    """Run a command; if it fails, exit with its output."""
     done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        sys.exit(f"{done.stdout}\nbuild.py: this command ended with {done.returncode}: {' '.join(map(str, command))}")
+        sys.exit(f"{done.stdout}\nbuild.py: this command exited with {done.returncode}: {' '.join(map(str, command))}")
 
 
 def hash_of(*paths: Path) -> str:
-    """Of the contents and names of files, and of the Python that builds."""
+    """Return a hash of the names and contents of files, and of the Python that runs the build."""
     found = hashlib.sha256(f"{sys.version} {platform.libc_ver()}".encode())
     files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
     for file in sorted(files):
@@ -56,7 +56,7 @@ def hash_of(*paths: Path) -> str:
 
 
 def make_environment() -> None:
-    """A virtual environment with what requirements.txt names, and Zstandard's C source; kept while that file is the same."""
+    """Create a virtual environment from requirements.txt and get Zstandard's C source; reuse them while that file is unchanged."""
     made, wanted = BUILD / "venv" / "made", hash_of(LOCKED)
     if made.exists() and made.read_text() == wanted:
         return
@@ -81,7 +81,7 @@ def make_environment() -> None:
 
 
 def make_program() -> Path:
-    """The program as a folder: the package is installed as a wheel, as users get it, and PyInstaller collects the rest."""
+    """Build the program's folder: install the package as a wheel, as users get it, and let PyInstaller collect the rest."""
     for name in ("wheel", "work", "program"):
         shutil.rmtree(BUILD / name, ignore_errors=True)
     run(PYTHON, "-m", "hatchling", "build", "-t", "wheel", "-d", BUILD / "wheel")
@@ -95,7 +95,7 @@ def make_program() -> Path:
 
 
 def make_launcher() -> Path:
-    """The launcher, linked with no library of the system's."""
+    """Build the launcher, linked without any library of the system."""
     launcher, zstd = BUILD / "launcher", BUILD / "venv" / "zstandard"
     target = ("-target", "x86_64-linux-musl", "-static")
     small = ("-Os", "-ffunction-sections", "-fdata-sections", "-DZSTD_DISABLE_ASM=1", "-DNDEBUG")
@@ -111,7 +111,7 @@ def make_launcher() -> Path:
 
 
 def pack(program: Path, archive: Path) -> tuple[int, int]:
-    """A tar archive in which nothing depends on the time and place of the build; how many files it has, and their bytes."""
+    """Write a tar archive that does not depend on the time and place of the build; return its number of files and their bytes."""
     files = size = 0
     with tarfile.open(archive, "w", format=tarfile.USTAR_FORMAT) as tar:
         for path in sorted(program.rglob("*")):
@@ -119,7 +119,7 @@ def pack(program: Path, archive: Path) -> tuple[int, int]:
             member.mtime, member.uid, member.gid, member.uname, member.gname = int(EPOCH), 0, 0, "", ""
             member.mode = 0o700 if member.isdir() or os.access(path, os.X_OK) else 0o600
             if member.islnk() or not (member.isfile() or member.isdir() or member.issym()):
-                sys.exit(f"build.py: {path} is no file, folder or symbolic link")
+                sys.exit(f"build.py: {path} is not a file, folder or symbolic link")
             if not member.isdir():
                 files += 1
                 size += path.lstat().st_size
@@ -137,7 +137,7 @@ with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb") as target:
 
 
 def build() -> None:
-    """Makes the file, unless it is there and its sources have not changed."""
+    """Build the file, unless it exists and its sources have not changed."""
     sources = hash_of(*(ROOT / name for name in SOURCES))
     if OUT.exists() and STAMP.exists() and STAMP.read_text().strip() == sources:
         print(f"{OUT.relative_to(ROOT)} is up to date")
@@ -159,7 +159,7 @@ def build() -> None:
     fresh = OUT.with_name(f"{OUT.name}.new")
     fresh.write_bytes(start + content + trailer)
     fresh.chmod(0o755)
-    fresh.replace(OUT)  # one that runs is not written to
+    fresh.replace(OUT)  # a running executable is replaced, not overwritten
     STAMP.write_text(sources + "\n")
     archive.unlink()
     print(
@@ -169,11 +169,9 @@ def build() -> None:
 
 
 def main() -> None:
-    """Builds, one at a time."""
+    """Build; several builds wait for each other."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        sys.exit(
-            f"build.py: the executable is for Linux on x86-64, and is built there; this is {sys.platform}, {platform.machine()}"
-        )
+        sys.exit(f"build.py: the executable can be built only on Linux on x86-64, not on {sys.platform}, {platform.machine()}")
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""What the executable runs, once it is unpacked: the command, one of a server's workers, or another process of the package's."""
+"""Entry point of the unpacked executable: runs the command, a worker of a server, or another process of the package."""
 
 import contextlib
 import fcntl
@@ -9,13 +9,14 @@ from pathlib import Path
 
 
 def run() -> None:
-    """Which one it is, the arguments say."""
-    # As long as this process lives, nobody takes its folder for one that is no longer used (see launcher.c).
+    """Run what the arguments select."""
+    # This lock marks the folder as used as long as this process lives (see launcher.c).
     folder = os.open(Path(sys.executable).parent, os.O_RDONLY | os.O_CLOEXEC)
     with contextlib.suppress(OSError):
         fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
     multiprocessing.freeze_support()  # does not return in a worker
-    if sys.argv[1:2] == ["-c"] and len(sys.argv) == 3:  # as Python's command, which sys.executable is elsewhere
+    # Like `python -c`: the package starts processes with sys.executable, which is this program.
+    if sys.argv[1:2] == ["-c"] and len(sys.argv) == 3:
         exec(sys.argv[2], {"__name__": "__main__"})
         return
     from falcon_events.cli import main

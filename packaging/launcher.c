@@ -1,14 +1,14 @@
-/* The first thing that the executable does: unpack the program once, into a folder of the user's own, and become it.
+/* Launcher of the executable: unpacks the program once, into a private folder of the user, and becomes it (execve).
  *
- * The file is this launcher, a tar archive compressed by Zstandard, and a trailer (build.py writes it). The archive goes to
- * <cache>/<name>/, where <name> has the archive's hash; from then on a start is a few system calls and an execve. The process
- * that was started is the server: nothing waits for it, no signal must be passed on, and kill -9 leaves nothing behind.
+ * The file consists of this launcher, a tar archive compressed by Zstandard, and a trailer (written by build.py). The archive is
+ * unpacked to <cache>/<name>/, where <name> contains the archive's hash. Every later start is a few system calls and an execve.
+ * The started process is the server: no parent waits for it or passes on signals, and kill -9 leaves no process behind.
  *
- * <cache> is the first of the folders in main() that can be used: one that no other user can put files into. Its own name is
- * always one of ours, so that nothing in it is anybody else's.
- * <cache>/lock         held while somebody unpacks, so that there is one <cache>/<SCRATCH>, which the next one removes
- * <cache>/<name>/      locked (shared) by every process that runs from it; one that nobody has locked may be removed, by a
- *                      later version that is unpacked or by systemd-tmpfiles, which minds such locks too
+ * <cache> is the first usable folder of the list in main(). A folder is usable if no other user can put files into it. The last
+ * part of its path is always a name of this program, so all files in it belong to this program.
+ * <cache>/lock         locked while a process unpacks, so that there is only one <cache>/<SCRATCH>; the next process removes it
+ * <cache>/<name>/      locked (shared) by every process that runs from it. A folder without a lock may be removed: by another
+ *                      version when it is unpacked, or by systemd-tmpfiles, which respects such locks, too
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -36,16 +36,16 @@
 #define BLOCK 512
 #define DEPTH 16
 
-struct trailer { /* the last bytes of the file; numbers in the order of this machine */
+struct trailer { /* the last bytes of the file; numbers have the byte order of this machine */
     char magic[16];
     char name[64];
     uint64_t offset, length; /* of the archive */
-    uint64_t files, bytes;   /* what it holds, folders aside */
+    uint64_t files, bytes;   /* of the archive's contents, without folders */
 };
 
 static struct trailer trailer;
-static int unpacking_in = -1; /* the cache folder, as long as it has a scratch folder of ours */
-static char why[4096]; /* why the folders that were tried cannot be used */
+static int unpacking_in = -1; /* the cache folder, while it contains our scratch folder */
+static char why[4096]; /* the reasons why the folders tried so far are not usable */
 
 __attribute__((format(printf, 1, 2))) static void fail(const char *format, ...) {
     va_list arguments;
@@ -69,7 +69,7 @@ __attribute__((format(printf, 2, 3))) static int unusable(const char *folder, co
     return -1;
 }
 
-/* This file: by /proc, or by the name that it was started by. */
+/* Opens this file, by /proc or by the name it was started with, and reads the trailer. */
 static int open_self(void) {
     int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     if (self < 0)
@@ -84,8 +84,8 @@ static int open_self(void) {
     return self;
 }
 
-/* Whether nobody but this user and root can put other files in a folder's place, from the root folder on; and, where it is to
- * hold the program itself, into it. Others may put theirs into the ones above where these are sticky, as /tmp is. */
+/* Whether only this user and root can replace a folder and the folders above it. If the folder is to hold the program itself,
+ * only they may put files into it, too. Folders above it may be writable for others if they are sticky, like /tmp. */
 static int is_private(const char *folder, int holds) {
     char path[PATH_MAX];
     struct stat root, found;
@@ -99,7 +99,7 @@ static int is_private(const char *folder, int holds) {
         path[end] = 0;
         if (lstat(path, &found) || !S_ISDIR(found.st_mode))
             return 0;
-        /* in a user namespace root's folders seem to be nobody's; whoever has "/" is in root's place */
+        /* in a user namespace, root's folders seem to belong to "nobody"; so the owner of "/" counts as root */
         int trusted = found.st_uid == geteuid() || found.st_uid == 0 || found.st_uid == root.st_uid;
         if (!trusted || ((found.st_mode & 022) && ((holds && end == length) || !(found.st_mode & S_ISVTX))))
             return 0;
@@ -107,8 +107,8 @@ static int is_private(const char *folder, int holds) {
     return 1;
 }
 
-/* Whether the way to a folder, with its symbolic links, is this user's or root's: in /tmp anybody can make a link to a folder
- * of this user's. Asked once the folder is open, so that whoever made a link and takes it away again is noticed, too. */
+/* Whether all parts of a path, symbolic links included, belong to this user or root: in /tmp any user can create a link to a
+ * folder of this user. Checked after the folder was opened, so that a link that is removed again is noticed, too. */
 static int is_own_way(const char *folder) {
     char path[PATH_MAX];
     struct stat root, found;
@@ -125,7 +125,7 @@ static int is_own_way(const char *folder) {
     return 1;
 }
 
-/* What a folder holds is added up, or removed. */
+/* Counts the files and bytes in a folder, or removes the folder. */
 static int walk(int above, const char *name, int removing, int depth, uint64_t *files, uint64_t *bytes) {
     int folder = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *list = folder < 0 || depth > DEPTH ? NULL : fdopendir(folder);
@@ -159,7 +159,7 @@ static int remove_tree(int above, const char *name) {
     return walk(above, name, 1, 0, NULL, NULL);
 }
 
-/* Whether all of the program is there: whoever cleans temporary folders may have taken a part of it. */
+/* Whether the program is complete: a cleaner of temporary folders may have removed a part of it. */
 static int is_whole(int cache) {
     uint64_t files = 0, bytes = 0;
     return walk(cache, trailer.name, 0, 0, &files, &bytes) == 0 && files == trailer.files && bytes == trailer.bytes;
@@ -172,7 +172,7 @@ __attribute__((noreturn)) static void fail_damaged(void) {
     abort();
 }
 
-/* The archive's bytes, as many as are asked for. */
+/* Decompressed bytes of the archive, in portions of any size. */
 struct source {
     int self;
     uint64_t left;
@@ -217,7 +217,7 @@ static int write_all(int file, const char *bytes, size_t size) {
     return 0;
 }
 
-/* One file, of a size that the archive tells; the rest of its last block is nothing. */
+/* Unpacks one file of the given size, and skips the padding of its last block. */
 static int unpack_file(struct source *from, int folder, const char *path, mode_t mode, uint64_t size) {
     static char buffer[1 << 17];
     int file = openat(folder, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0700);
@@ -256,7 +256,7 @@ static int unpack_all(int self, int folder) {
                           : unpack_file(&from, folder, path, mode, strtoull(header + 124, NULL, 8)))
             return -1;
     }
-    for (size_t rest = 1; rest;) { /* the zeros at its end, and the checksum of everything */
+    for (size_t rest = 1; rest;) { /* the zeros at the end of the archive, and the checksum of all of it */
         static char zeros[1 << 14];
         ZSTD_outBuffer taken = {zeros, sizeof zeros, 0};
         if (from.given.pos == from.given.size && refill(&from))
@@ -267,14 +267,14 @@ static int unpack_all(int self, int folder) {
             fail_damaged();
     }
     ZSTD_freeDStream(from.stream);
-    return syncfs(folder); /* before it gets its name: after a power failure it is whole, or not there */
+    return syncfs(folder); /* before the folder gets its name: after a power failure it is complete or missing */
 }
 
-/* Whether a folder in the cache folder is a program that was unpacked: <PROGRAM>-<version>-<hash>, with the program in it. */
+/* Whether a folder in the cache folder is an unpacked program: named <PROGRAM>-<version>-<hash>, with the program in it. */
 static int is_program(int cache, const char *name) {
     char path[PATH_MAX];
     struct stat found;
-    size_t length = strlen(name), before = sizeof PROGRAM; /* with the dash */
+    size_t length = strlen(name), before = sizeof PROGRAM; /* including the dash */
     if (length < before + 1 + 1 + HASH || strncmp(name, PROGRAM "-", before) || name[length - HASH - 1] != '-' ||
         strspn(name + length - HASH, "0123456789abcdef") != HASH)
         return 0;
@@ -282,7 +282,7 @@ static int is_program(int cache, const char *name) {
     return !fstatat(cache, path, &found, AT_SYMLINK_NOFOLLOW) && S_ISREG(found.st_mode);
 }
 
-/* Versions that nobody runs any more. */
+/* Removes the versions that no process runs any more. */
 static void remove_others(int cache) {
     int again = openat(cache, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *list = again < 0 ? NULL : fdopendir(again);
@@ -300,14 +300,14 @@ static void remove_others(int cache) {
         closedir(list);
 }
 
-/* Unpacks the program, unless another process has been faster. */
+/* Unpacks the program, unless another process was faster. */
 static int unpack(int self, int cache) {
     mode_t mask = umask(077);
     int lock = openat(cache, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     int failed = lock < 0 || flock(lock, LOCK_EX) ? -1 : 0;
     if (!failed && !is_whole(cache)) {
         remove_tree(cache, SCRATCH);
-        renameat(cache, trailer.name, cache, SCRATCH); /* where a part of it is missing */
+        renameat(cache, trailer.name, cache, SCRATCH); /* if a part of it is missing */
         remove_tree(cache, SCRATCH);
         remove_others(cache);
         unpacking_in = cache;
@@ -329,13 +329,13 @@ static int unpack(int self, int cache) {
     return failed;
 }
 
-/* The program's folder in a cache folder, unpacked and locked; the lock goes on to the program. */
-static int locked(int self, int cache) {
+/* Returns the program's folder in a cache folder, unpacked and locked; the program inherits the lock. */
+static int lock_program(int self, int cache) {
     for (int again = 0; again < 10; again++) {
         struct stat held, named;
         int folder = openat(cache, trailer.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
         if (folder >= 0) {
-            flock(folder, LOCK_SH); /* where a file system has no locks, nobody takes the folder for unused */
+            flock(folder, LOCK_SH); /* on a file system without locks, no process considers the folder unused */
             if (!fstat(folder, &held) && !fstatat(cache, trailer.name, &named, AT_SYMLINK_NOFOLLOW) && held.st_ino == named.st_ino &&
                 is_whole(cache))
                 return folder;
@@ -348,20 +348,20 @@ static int locked(int self, int cache) {
     return -1;
 }
 
-/* Whether what there is of a path is safe to make the rest in: root may have been given the HOME of another user. */
+/* Whether the existing part of a path is safe to create the rest in: root may run with the HOME of another user. */
 static int may_make(const char *path) {
     char part[PATH_MAX], folder[PATH_MAX];
     snprintf(part, sizeof part, "%s", path);
     while (realpath(part, folder) == NULL) {
         char *slash = strrchr(part, '/');
         if (errno != ENOENT || slash == NULL)
-            return 1; /* then it cannot be made, for a reason that is told */
+            return 1; /* then creating it fails, and the reason is reported */
         slash[slash == part] = 0;
     }
     return is_private(folder, 0) && is_own_way(part);
 }
 
-/* Makes the folders of a path that come after its first part; returns why one of them cannot be made, as errno has it, or 0. */
+/* Creates the folders of a path from position `first` on; returns the first error as in errno, or 0. */
 static int make_folders(char *path, size_t first) {
     int reason = 0;
     for (char *end = path + first;; end++) {
@@ -377,8 +377,8 @@ static int make_folders(char *path, size_t first) {
     }
 }
 
-/* PyInstaller's bootloader needs zlib before it could say itself where the program's libraries are. */
-static void look_there_for_libraries(const char *program) {
+/* Sets LD_LIBRARY_PATH: PyInstaller's bootloader needs zlib before it can set the path of the program's libraries itself. */
+static void set_library_path(const char *program) {
     static char value[2 * PATH_MAX];
     const char *given = getenv("LD_LIBRARY_PATH");
     int folder = (int)(strrchr(program, '/') - program);
@@ -386,8 +386,9 @@ static void look_there_for_libraries(const char *program) {
     setenv("LD_LIBRARY_PATH", value, 1);
 }
 
-/* Becomes the program in a cache folder; comes back where that folder cannot be used.
- * `base` is a folder that exists, or that may be made where `is_given` for this; `below` is made where it is missing. */
+/* Becomes the program in a cache folder; returns only if that folder is not usable.
+ * `base` is an existing folder, or one that may be created if it was given for this purpose (`is_given`). `below` is created if it
+ * is missing. */
 static void run(int self, const char *base, int is_given, const char *below, char **argv) {
     char path[PATH_MAX], folder[PATH_MAX];
     struct statvfs system;
@@ -407,13 +408,13 @@ static void run(int self, const char *base, int is_given, const char *below, cha
         unusable(path, "belongs to other users, or can be changed by them");
     else if (!fstatvfs(cache, &system) && (system.f_flag & ST_NOEXEC))
         unusable(path, "is mounted noexec");
-    else if (locked(self, cache) < 0)
+    else if (lock_program(self, cache) < 0)
         unusable(path, "cannot hold the program, %llu MB (%s)", (unsigned long long)(trailer.bytes / 1000000 + 1), strerror(errno));
     else {
         snprintf(path, sizeof path, "%.*s/%s/" PROGRAM, PATH_MAX / 2 + 200, strcmp(folder, "/") ? folder : "", trailer.name);
         if (access("/proc/self/exe", F_OK))
-            argv[0] = path; /* by which the program finds its folder where there is no /proc */
-        look_there_for_libraries(path);
+            argv[0] = path; /* without /proc, the program finds its folder by this name */
+        set_library_path(path);
         execv(path, argv);
         if (errno == ENOENT)
             fail("this system has no C library for it: glibc's /lib64/ld-linux-x86-64.so.2 is missing.");
@@ -432,7 +433,7 @@ int main(int argc, char **argv) {
         run(self, given, 1, UNPACKED, argv);
     else {
         snprintf(own, sizeof own, UNPACKED "-%u", (unsigned)geteuid());
-        const char *cache = getenv("CACHE_DIRECTORY"); /* systemd's, which may be several */
+        const char *cache = getenv("CACHE_DIRECTORY"); /* set by systemd; may be a list */
         const struct { const char *base; int is_given; const char *below; } places[] = {
             {cache == NULL ? NULL : strndup(cache, strcspn(cache, ":")), 1, UNPACKED},
             {getenv("XDG_CACHE_HOME"), 0, "/" PROGRAM},
