@@ -46,7 +46,7 @@ def percentile(taken: list[float], share: float) -> float:
 
 
 class QueryClient:
-    """A client that queries the properties of OWN_LIST, on request right after it has written to the list.
+    """A client that queries the properties of OWN_LIST, also right after it has written to the list.
 
     Args:
         port: the port of the server.

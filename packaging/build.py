@@ -56,7 +56,7 @@ def hash_of(*paths: Path) -> str:
 
 
 def make_environment() -> None:
-    """Create a virtual environment from requirements.txt and get Zstandard's C source; reuse them while that file is unchanged."""
+    """Create a virtual environment from requirements.txt and get Zstandard's C source, unless that file has not changed."""
     made, wanted = BUILD / "venv" / "made", hash_of(LOCKED)
     if made.exists() and made.read_text() == wanted:
         return
