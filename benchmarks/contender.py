@@ -16,7 +16,7 @@ from falcon_events.link.link import Link
 from falcon_events.model.events import NewEvent, Outcome, Receipt
 from falcon_events.model.ids import RandomUUIDs
 from falcon_events.runtime.pending import Pending, Turnstile
-from falcon_events.server.serve import Interface, load_app, prepare_worker, serve, standalone
+from falcon_events.server.serve import Interface, build_app, load_app, prepare_worker, serve
 from falcon_events.settings import Settings
 
 KINDS = ("durable", "no-store", "unfolded", *RIVALS)
@@ -42,7 +42,7 @@ class NoStore(Link):
 def load_no_store(db: str, interface: Interface) -> Any:
     """Make the application like serving.load_app, but with NoStore: every check runs, nothing is written."""
     prepare_worker()
-    return standalone(EventTracking(db, store=NoStore(db, Settings.from_environment())), interface)
+    return build_app(EventTracking(db, store=NoStore(db, Settings.from_environment())), interface)
 
 
 def load_unfolded(db: str, interface: Interface) -> Any:

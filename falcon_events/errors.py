@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Failure(NamedTuple):
-    """One failure of a request, as the answer's `Errors` array carries it."""
+    """One failure of a request, as in the `Errors` array of a reply."""
 
     code: int
     message: str
@@ -18,18 +18,18 @@ class EventsError(Exception):
 
 
 class SettingError(EventsError, ValueError):
-    """A setting has a value that it cannot have; the message names it and what would be right."""
+    """A setting has an invalid value; the message names the setting and what would be right."""
 
 
 class PlanError(EventsError, ValueError):
-    """A tracking plan cannot be one; the message names the file, event or argument and what would be right."""
+    """A tracking plan is invalid; the message names the file, event or argument and what would be right."""
 
 
 class RequestRefused(EventsError):
     """A request was refused; nothing of it was stored.
 
-    `status` is the HTTP status of the same refusal over HTTP, `failures` the documented codes
-    and messages, ascending by code.
+    `status` is the HTTP status that the refusal has over HTTP. `failures` are the documented codes and messages, in ascending
+    order of the codes.
     """
 
     def __init__(self, status: int, failures: Iterable[Failure]) -> None:
@@ -39,7 +39,7 @@ class RequestRefused(EventsError):
 
     @property
     def codes(self) -> tuple[int, ...]:
-        """The documented codes, ascending."""
+        """The documented codes, in ascending order."""
         return tuple(failure.code for failure in self.failures)
 
 
@@ -48,10 +48,10 @@ class InvalidRequest(RequestRefused):
 
 
 class EventRefused(InvalidRequest):
-    """Raised by a `before_store` hook: the event is not stored, and its sender gets the reason (HTTP 422, code 18).
+    """Raised by a `before_store` hook to refuse an event: its sender gets the reason (HTTP 422, code 18).
 
     Args:
-        reason: what the sender is told, as one sentence.
+        reason: the message to the sender, one sentence.
     """
 
     def __init__(self, reason: str) -> None:
@@ -59,11 +59,11 @@ class EventRefused(InvalidRequest):
 
 
 class EventDropped(EventsError):
-    """Raised by a `before_store` hook: the event is only counted, and its sender gets the usual answer."""
+    """Raised by a `before_store` hook to drop an event: it is counted but not stored, and its sender gets the usual reply."""
 
 
 class NotAuthenticated(RequestRefused):
-    """No credential, or one that is unknown, revoked or expired (HTTP 401)."""
+    """The credential is missing, unknown, revoked or expired (HTTP 401)."""
 
 
 class NotAllowed(RequestRefused):
@@ -82,7 +82,7 @@ class RateLimited(RequestRefused):
 
 
 class StoreUnavailable(RequestRefused):
-    """The store cannot take the request now (HTTP 503); nothing of it was kept.
+    """The store cannot accept the request now (HTTP 503); nothing of it was kept.
 
     `retry_after_s` is how long to wait before the next try, in seconds.
     """
@@ -100,10 +100,10 @@ class StoreClosed(StoreUnavailable):
 
 
 class NoAnswer(EventsError):
-    """A remote server gave no answer that is one; whether it has stored the request is not known.
+    """A remote server gave no valid reply; whether it stored the event is not known.
 
-    Sent again with the same EventID, an event is stored once. `reached` says whether the server had the request, as far as
-    one can tell: else the connection was never made.
+    An event that is sent again with the same EventID is stored once. `reached` is False if the connection was never made, and
+    True if the server may have had the request.
     """
 
     def __init__(self, reason: str, *, reached: bool = True) -> None:
@@ -124,28 +124,28 @@ class StoreError(EventsError):
 
 
 class StoreMissing(StoreError):
-    """There is no store at this path, and the call does not make one."""
+    """There is no store at this path, and the call does not create one."""
 
 
 class StoreLocked(StoreError):
-    """Another process holds the store's file; `pid` names it where the system tells."""
+    """Another process holds the store's file; `pid` is its id, or None if the system does not tell."""
 
     def __init__(self, path: str, pid: int | None) -> None:
         holder = f"process {pid}" if pid is not None else "another process"
-        super().__init__(f"{path} is held by {holder}; a store serves one process at a time.")
+        super().__init__(f"{path} is held by {holder}; only one process can hold a store's file at a time.")
         self.pid = pid
 
 
 class NotFound(EventsError, LookupError):
-    """An account, list, key or session of this name does not exist."""
+    """There is no account, list, key or session with this name or id."""
 
 
 class AlreadyExists(EventsError, ValueError):
-    """An account or list of this name or id exists already."""
+    """An account or list with this name or id exists already."""
 
 
-def error_of(kind: str, text: str) -> EventsError:
-    """One of this package's errors, by its name."""
+def build_error(kind: str, text: str) -> EventsError:
+    """Build one of this package's errors from the name of its class."""
     known = globals().get(kind, EventsError)
     error: EventsError = known(text) if known is not StoreClosed else known()
     return error

@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixture `falcon_events`. It is loaded with every run, so it imports next to nothing."""
+"""The pytest plugin with the fixture `falcon_events`. pytest loads it in every run, so it imports next to nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(name="falcon_events")
 def _falcon_events() -> Iterator[FalconEvents]:
-    """Event tracking for a test: a store in memory, a clock to set, and assertions (docs/testing.md)."""
+    """Event tracking for a test: a store in memory, a clock that the test sets, and assertions (docs/testing.md)."""
     from falcon_events.testing.fixture import FalconEvents
 
     with FalconEvents() as events:

@@ -14,7 +14,7 @@ import msgspec
 from falcon_events.access.protocol import Scope
 from falcon_events.cli.common import LIST_ID, WholeNumber, db_option, tracking_of
 from falcon_events.errors import EventsError, NotFound
-from falcon_events.settings import PREFIX, networks_of
+from falcon_events.settings import PREFIX, parse_networks
 from falcon_events.tracking import EventTracking
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _warn(tracking: EventTracking, interface: Interface) -> None:
     unbound = [key.key_id for key in keys if key.scope == Scope.INGEST and key.works_anywhere]
     if unbound:
         click.echo(f"These keys work from any web page, as they are bound to no origin: {', '.join(unbound)}", err=True)
-    if interface == "wsgi" and networks_of(tracking.settings.trusted_proxies):
+    if interface == "wsgi" and parse_networks(tracking.settings.trusted_proxies):
         click.echo(UNDERSCORES, err=True)
 
 

@@ -1,4 +1,4 @@
-"""The doors: routes, applications and middleware for WSGI and ASGI. The only package that imports falcon."""
+"""Routes, applications and middleware for WSGI and ASGI. The only package that imports falcon."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["ASGIMiddleware", "WSGIMiddleware", "asgi_app", "mount", "wsgi_app"]
 
 
 def mount(app: falcon.App[Any, Any] | falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str = "") -> None:
-    """Adds the documented endpoints to a Falcon application of either kind.
+    """Add the documented endpoints to a Falcon application of either kind.
 
     Args:
-        app: a falcon.App, or a falcon.asgi.App: there the tracker is closed when the application shuts down.
+        app: a falcon.App or a falcon.asgi.App. A falcon.asgi.App also closes the tracker when it shuts down.
         tracking: the tracker.
-        prefix: what stands before /api/v1, such as "/tracking".
+        prefix: the path in front of /api/v1, such as "/tracking".
     """
     if isinstance(app, falcon.asgi.App):
         mount_asgi(app, tracking, prefix)

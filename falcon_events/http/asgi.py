@@ -1,4 +1,4 @@
-"""The ASGI door: reads the request, awaits, sends the answer."""
+"""The endpoints under ASGI: read the request, await the reply, send it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import falcon
 import falcon.asgi
 
 from falcon_events.contract.replies import Reply
-from falcon_events.http.demo import PAGE, STREAM, AsyncPage, AsyncStream, Demo
-from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, answer, not_allowed, paths_of, unforeseen_reply
-from falcon_events.http.openapi import PAGES, Answering, document_reply
+from falcon_events.http.demo import PAGE, STREAM, AsyncDemoPage, AsyncDemoStream, Demo
+from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, handle, list_paths, reject_method, reply_to_exception
+from falcon_events.http.openapi import PAGES, StaticHandler, make_document_handler
 from falcon_events.http.proxies import Proxies
-from falcon_events.http.requests import HEADERS, incoming_of
+from falcon_events.http.requests import HEADERS, build_request
 from falcon_events.http.responses import send, serialize_error
-from falcon_events.http.static import script_reply
+from falcon_events.http.static import serve_script
 from falcon_events.tracking import EventTracking
 
 Scope = dict[str, Any]
@@ -26,49 +26,52 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LENGTH = "CONTENT_LENGTH"
-_TOLD = {name.removeprefix("HTTP_").replace("_", "-").lower().encode(): name for name in (LENGTH, *HEADERS)}
+_HEADER_NAMES = {name.removeprefix("HTTP_").replace("_", "-").lower().encode(): name for name in (LENGTH, *HEADERS)}
 
 
-class Resource:
-    """A Falcon resource that answers one endpoint."""
+class ASGIResource:
+    """A Falcon resource for one endpoint."""
 
     def __init__(self, tracking: EventTracking, endpoint: str) -> None:
         self._tracking = tracking
         self._endpoint = endpoint
-        self._proxies = Proxies.of(tracking.settings.trusted_proxies)
+        self._proxies = Proxies.parse(tracking.settings.trusted_proxies)
         for method in set(falcon.COMBINED_METHODS) - {"WEBSOCKET"}:
-            setattr(self, f"on_{method.lower()}", self._answer if method in ACTIONS[endpoint] else self._refuse)
+            setattr(self, f"on_{method.lower()}", self._handle if method in ACTIONS[endpoint] else self._refuse)
 
-    async def _answer(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        body = await _read(req, self._tracking.settings.max_body_bytes)
-        incoming = incoming_of(req.method, req.path, body, _headers(req.scope), _address(req.scope), self._proxies, req.params)
-        send(resp, await self._tracking.waiter.arun(answer(self._tracking, self._endpoint, incoming)))
+    async def _handle(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        body = await _read_body(req, self._tracking.settings.max_body_bytes)
+        incoming = build_request(
+            req.method, req.path, body, _read_headers(req.scope), _read_peer_address(req.scope), self._proxies, req.params
+        )
+        send(resp, await self._tracking.waiter.arun(handle(self._tracking, self._endpoint, incoming)))
 
     async def _refuse(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        send(resp, not_allowed(self._endpoint))
+        send(resp, reject_method(self._endpoint))
 
 
-class Direct:
-    """Answers the documented endpoints' POST as their resources do, without what a framework takes of each request's time.
+class ASGIFastPath:
+    """An application that handles POST requests to the documented endpoints itself, without the framework's overhead.
 
-    It may be mounted below a path, which ASGI frameworks leave in front of `path`.
+    The replies are those of the Falcon resources. The application may be mounted below a path: ASGI frameworks leave that path
+    at the start of `path`.
 
     Args:
-        app: answers everything else.
+        app: handles every other request.
         tracking: the tracker.
-        prefix: what stands before /api/v1.
+        prefix: the path in front of /api/v1.
     """
 
     def __init__(self, app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str = "") -> None:
         self._app = app
         self._tracking = tracking
-        self._proxies = Proxies.of(tracking.settings.trusted_proxies)
+        self._proxies = Proxies.parse(tracking.settings.trusted_proxies)
         self._endpoints = {prefix + path: path for path in PATHS if "POST" in ACTIONS[path]}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers."""
+        """Handle one request."""
         if scope.get("root_path"):
-            scope = {**scope, "path": _path(scope)}
+            scope = {**scope, "path": _strip_root_path(scope)}
         if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in self._endpoints:
             await self._app(scope, receive, send)
             return
@@ -78,7 +81,7 @@ class Direct:
         try:
             reply = await self._reply(scope, receive, event)
         except Exception:
-            reply = unforeseen_reply()
+            reply = reply_to_exception()
         headers = [(b"content-type", reply.content_type.encode()), (b"content-length", b"%d" % len(reply.body))]
         for name, value in reply.headers:
             headers.append((name.lower().encode(), value.encode("latin-1")))
@@ -88,16 +91,16 @@ class Direct:
     async def _reply(self, scope: Scope, receive: Receive, event: Message) -> Reply:
         tracking, path = self._tracking, scope["path"]
         limit = tracking.settings.max_body_bytes
-        headers = _headers(scope)
+        headers = _read_headers(scope)
         first: bytes = event.get("body", b"")
         is_whole = not event.get("more_body") and headers.get(LENGTH) == str(len(first)) and len(first) <= limit
-        # Whatever else a server or a client may make of a body is the framework's to put together.
-        body = first if is_whole else await _read(falcon.asgi.Request(scope, receive, dict(event)), limit)
-        incoming = incoming_of("POST", path, body, headers, _address(scope), self._proxies)
-        return await tracking.waiter.arun(answer(tracking, self._endpoints[path], incoming))
+        # The framework assembles bodies that come in parts, without a length or in any other form.
+        body = first if is_whole else await _read_body(falcon.asgi.Request(scope, receive, dict(event)), limit)
+        incoming = build_request("POST", path, body, headers, _read_peer_address(scope), self._proxies)
+        return await tracking.waiter.arun(handle(tracking, self._endpoints[path], incoming))
 
 
-class _Operation:
+class _ASGIOperation:
     def __init__(self, tracking: EventTracking, reply: Callable[[EventTracking], Reply]) -> None:
         self._tracking = tracking
         self._reply = reply
@@ -106,8 +109,8 @@ class _Operation:
         send(resp, await asyncio.to_thread(self._reply, self._tracking))
 
 
-class _Static:
-    def __init__(self, reply: Answering) -> None:
+class _ASGIStatic:
+    def __init__(self, reply: StaticHandler) -> None:
         self._reply = reply
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
@@ -117,47 +120,47 @@ class _Static:
 
 
 class Lifespan:
-    """A Falcon middleware that closes the tracker when the server shuts down, and may open it when it starts."""
+    """A Falcon middleware that closes the tracker when the server shuts down and, if `opens`, opens it when the server starts."""
 
     def __init__(self, tracking: EventTracking, *, opens: bool) -> None:
         self._tracking = tracking
         self._opens = opens
 
     async def process_startup(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:
-        """Opens the store, so that a server that cannot have it does not start."""
+        """Open the store, so that the server does not start if that fails."""
         if self._opens:
             await asyncio.to_thread(self._tracking.open)
 
     async def process_shutdown(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:
-        """Closes the tracker; every request has been answered by now."""
+        """Close the tracker. Every request has its reply by now."""
         await asyncio.to_thread(self._tracking.close)
 
 
 class ASGIMiddleware:
-    """Answers the documented paths and passes everything else, lifespan included, to the wrapped application.
+    """Middleware that handles the documented paths and passes everything else, lifespan included, to the wrapped application.
 
     Args:
         app: the wrapped ASGI application.
-        tracking: the tracker; it is closed when the wrapped application has shut down.
-        prefix: what stands before /api/v1, such as "/tracking".
+        tracking: the tracker. It is closed when the wrapped application has shut down.
+        prefix: the path in front of /api/v1, such as "/tracking".
     """
 
     def __init__(self, app: ASGIApplication, tracking: EventTracking, prefix: str = "") -> None:
         self._app = app
         self._tracking = tracking
-        self._paths = frozenset(prefix + path for path in paths_of(tracking))
-        self._own = Direct(_documented(falcon.asgi.App(), tracking, prefix), tracking, prefix)
+        self._paths = frozenset(prefix + path for path in list_paths(tracking))
+        self._own = ASGIFastPath(_add_documented_endpoints(falcon.asgi.App(), tracking, prefix), tracking, prefix)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers, or passes on."""
-        if scope["type"] == "http" and _path(scope) in self._paths:
+        """Handle the request or pass it on."""
+        if scope["type"] == "http" and _strip_root_path(scope) in self._paths:
             await self._own(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._app(scope, receive, self._closing(send))
+            await self._app(scope, receive, self._close_after_shutdown(send))
         else:
             await self._app(scope, receive, send)
 
-    def _closing(self, send: Send) -> Send:
+    def _close_after_shutdown(self, send: Send) -> Send:
         async def send_and_close(message: Message) -> None:
             if message["type"].startswith("lifespan.shutdown."):
                 await asyncio.to_thread(self._tracking.close)
@@ -167,78 +170,81 @@ class ASGIMiddleware:
 
 
 def mount_asgi(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str) -> None:
-    """Adds the documented endpoints to a falcon.asgi.App."""
+    """Add the documented endpoints to a falcon.asgi.App."""
     for path in PATHS:
-        app.add_route(prefix + path, Resource(tracking, path))
+        app.add_route(prefix + path, ASGIResource(tracking, path))
     if script := tracking.settings.tracker_path:
-        app.add_route(prefix + script, _Static(script_reply))
+        app.add_route(prefix + script, _ASGIStatic(serve_script))
     if document := tracking.settings.openapi_path:
-        app.add_route(prefix + document, _Static(document_reply(document)))
+        app.add_route(prefix + document, _ASGIStatic(make_document_handler(document)))
 
 
 def asgi_app(tracking: EventTracking, *, demo: Demo | None = None) -> ASGIApplication:
-    """An ASGI application of its own: the endpoints, /healthz, /readyz, /metrics and /docs; failures are as documented.
+    """Return a standalone ASGI application: the endpoints, /healthz, /readyz, /metrics, /openapi.json and /docs.
 
-    It opens the tracker when the server starts it and closes it when the server shuts down (lifespan).
+    All its errors have the documented form. It opens the tracker when the server starts and closes it when the server shuts
+    down (lifespan).
 
     Args:
         tracking: the tracker.
-        demo: what the page of `serve --demo` is about; None for no such page.
+        demo: the list and key for the page of `serve --demo`; None for no such page.
     """
-    app = _documented(falcon.asgi.App(middleware=[Lifespan(tracking, opens=True)]), tracking, "")
+    app = _add_documented_endpoints(falcon.asgi.App(middleware=[Lifespan(tracking, opens=True)]), tracking, "")
     for path, reply in OPERATIONS.items():
-        app.add_route(path, _Operation(tracking, reply))
-    for path, answering in PAGES.items():
-        app.add_route(path, _Static(answering))
+        app.add_route(path, _ASGIOperation(tracking, reply))
+    for path, handler in PAGES.items():
+        app.add_route(path, _ASGIStatic(handler))
     if demo is not None:
-        app.add_route(PAGE, AsyncPage(tracking, demo))
-        app.add_route(STREAM, AsyncStream(tracking, demo))
-    return Direct(app, tracking)
+        app.add_route(PAGE, AsyncDemoPage(tracking, demo))
+        app.add_route(STREAM, AsyncDemoStream(tracking, demo))
+    return ASGIFastPath(app, tracking)
 
 
-def _documented(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str) -> falcon.asgi.App[Any, Any]:
-    """The application with the documented endpoints; whatever fails in it has the documented shape."""
+def _add_documented_endpoints(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str) -> falcon.asgi.App[Any, Any]:
+    """Add the documented endpoints to an application, give all its errors the documented form, and return it."""
     mount_asgi(app, tracking, prefix)
     app.set_error_serializer(serialize_error)
-    app.add_error_handler(Exception, _unforeseen)
+    app.add_error_handler(Exception, _handle_exception)
     return app
 
 
-async def _read(req: falcon.asgi.Request, limit: int) -> bytes | None:
-    """The body, or None where it is over the limit; one that cannot be read to its announced end counts as empty."""
+async def _read_body(req: falcon.asgi.Request, limit: int) -> bytes | None:
+    """Return the body, None if it is larger than the limit, or b"" if it ends before its announced length."""
     try:
         length = req.content_length
         if length is not None and length > limit:
             return None
         body: bytes = await req.stream.read(limit + 1)
-    except Exception:  # the length is no number, or what the server says of a client that is gone
+    except Exception:  # the length is not a number, or the client has disconnected
         return b""
     if len(body) > limit:
         return None
     return b"" if length is not None and len(body) < length else body
 
 
-def _headers(scope: Scope) -> dict[str, str]:
-    """The body's length, and the headers that the core is told; several of one name are put together as WSGI servers do."""
+def _read_headers(scope: Scope) -> dict[str, str]:
+    """Return the body's length and the HEADERS that the core needs. Repeated headers are joined, as WSGI servers join them."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
-        if (told := _TOLD.get(name)) is not None:
+        if (key := _HEADER_NAMES.get(name)) is not None:
             text = value.decode("latin-1")
-            headers[told] = f"{headers[told]},{text}" if told in headers and told != "HTTP_USER_AGENT" else text
+            headers[key] = f"{headers[key]},{text}" if key in headers and key != "HTTP_USER_AGENT" else text
     return headers
 
 
-def _address(scope: Scope) -> str:
-    """The peer's address; that of this machine where the server names none (as Falcon has it)."""
+def _read_peer_address(scope: Scope) -> str:
+    """Return the peer's address, or 127.0.0.1 if the server does not give one, as Falcon does."""
     client = scope.get("client")
     return client[0] or "" if client else "127.0.0.1"
 
 
-def _path(scope: Scope) -> str:
-    """The path below the one that the application is mounted at (ASGI: `path` includes `root_path`)."""
+def _strip_root_path(scope: Scope) -> str:
+    """Return the path below the application's mount point (in ASGI, `path` includes `root_path`)."""
     path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
     return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
-async def _unforeseen(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]) -> None:
-    send(resp, unforeseen_reply())
+async def _handle_exception(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
+) -> None:
+    send(resp, reply_to_exception())

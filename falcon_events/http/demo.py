@@ -1,4 +1,4 @@
-"""The page that shows the tracker at work (`serve --demo`): the snippet, the calls, and the events as they arrive."""
+"""The demo page of the tracker (`serve --demo`): the snippet, the calls, and the events as they arrive."""
 
 from __future__ import annotations
 
@@ -25,96 +25,96 @@ from falcon_events.tracking import EventTracking
 
 PAGE, STREAM = "/tracker", "/tracker/events"
 POLL_S = 0.5
-"""How often the store is asked for new events while somebody looks, in seconds."""
+"""The pause between two reads of new events while a client is connected, in seconds."""
 MOST_SHOWN = 20
 POLICY = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-streams_end = threading.Event()
-"""Set when the server is told to stop: it would wait for the streams otherwise."""
+stop_streams = threading.Event()
+"""Set when the server is told to stop. Otherwise it would wait for the streams to end."""
 
 
 class Demo(msgspec.Struct, frozen=True):
-    """What the page is about: a list, and a key of scope `ingest` for it."""
+    """The list that the page shows, and a key of scope `ingest` for it."""
 
     list_id: int
     list_name: str
     key: str
 
 
-class Page:
-    """The page, for a falcon.App."""
+class DemoPage:
+    """The demo page as a resource of a falcon.App."""
 
     def __init__(self, tracking: EventTracking, demo: Demo) -> None:
         self._tracking = tracking
         self._demo = demo
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The page."""
-        send(resp, page_reply(self._tracking, self._demo))
+        """Send the page."""
+        send(resp, render_page(self._tracking, self._demo))
 
 
-class AsyncPage(Page):
-    """The page, for a falcon.asgi.App."""
+class AsyncDemoPage(DemoPage):
+    """The demo page as a resource of a falcon.asgi.App."""
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:  # type: ignore[override]
-        """The page."""
-        send(resp, page_reply(self._tracking, self._demo))
+        """Send the page."""
+        send(resp, render_page(self._tracking, self._demo))
 
 
-class Stream:
-    """The events as they arrive (server-sent events), for a falcon.App."""
+class DemoStream:
+    """The events as they arrive, as server-sent events of a falcon.App."""
 
     def __init__(self, tracking: EventTracking, demo: Demo) -> None:
         self._tracking = tracking
         self._demo = demo
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The list's last events, then new ones until the client has gone."""
+        """Send the list's last events, then new ones until the client disconnects."""
         resp.content_type = "text/event-stream"
         resp.set_header("Cache-Control", "no-store")
         resp.set_header("X-Accel-Buffering", "no")
-        resp.stream = self._serialized(_last_event_id(req))
+        resp.stream = self._serialize(_read_last_event_id(req))
 
-    def _serialized(self, after: int) -> Iterator[bytes]:
+    def _serialize(self, after: int) -> Iterator[bytes]:
         try:
-            while not streams_end.is_set():
-                fresh = self._fresh(after)
-                yield b"".join(_event(seq, event).serialize() for seq, event in fresh) or b": nothing new\n\n"
+            while not stop_streams.is_set():
+                fresh = self._read_new(after)
+                yield b"".join(_encode_event(seq, event).serialize() for seq, event in fresh) or b": nothing new\n\n"
                 after = fresh[-1][0] if fresh else after
                 time.sleep(POLL_S)
-        except EventsError:  # the store is closed: the browser comes again
+        except EventsError:  # the store is closed: the browser reconnects
             return
 
-    def _fresh(self, after: int) -> list[tuple[int, StoredEvent]]:
+    def _read_new(self, after: int) -> list[tuple[int, StoredEvent]]:
         return self._tracking.latest(self._demo.list_id, after=after, most=MOST_SHOWN)
 
 
-class AsyncStream(Stream):
-    """The events as they arrive, for a falcon.asgi.App."""
+class AsyncDemoStream(DemoStream):
+    """The events as they arrive, as server-sent events of a falcon.asgi.App."""
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:  # type: ignore[override]
-        """The list's last events, then new ones until the client has gone."""
+        """Send the list's last events, then new ones until the client disconnects."""
         resp.set_header("Cache-Control", "no-store")
-        resp.sse = self._events(_last_event_id(req))
+        resp.sse = self._generate(_read_last_event_id(req))
 
-    async def _events(self, after: int) -> AsyncIterator[SSEvent | None]:
+    async def _generate(self, after: int) -> AsyncIterator[SSEvent | None]:
         try:
-            while not streams_end.is_set():
-                fresh = await asyncio.to_thread(self._fresh, after)
+            while not stop_streams.is_set():
+                fresh = await asyncio.to_thread(self._read_new, after)
                 for after, event in fresh:
-                    yield _event(after, event)
+                    yield _encode_event(after, event)
                 if not fresh:
-                    yield None  # a comment, on which a client that is gone is noticed
+                    yield None  # a comment: sending it shows whether the client has disconnected
                 await asyncio.sleep(POLL_S)
         except EventsError:
             return
 
 
-def page_reply(tracking: EventTracking, demo: Demo) -> Reply:
-    """The page, with a Content-Security-Policy of its own."""
+def render_page(tracking: EventTracking, demo: Demo) -> Reply:
+    """Return the page, with a Content-Security-Policy for its scripts and styles."""
     nonce = secrets.token_urlsafe(16)
     path = tracking.settings.tracker_path
     filled: dict[str, Any] = {
@@ -137,10 +137,10 @@ def page_reply(tracking: EventTracking, demo: Demo) -> Reply:
     return Reply(200, text.encode(), headers, "text/html; charset=utf-8")
 
 
-def _event(seq: int, event: StoredEvent) -> SSEvent:
+def _encode_event(seq: int, event: StoredEvent) -> SSEvent:
     return SSEvent(data=msgspec.json.encode(event), event_id=str(seq))
 
 
-def _last_event_id(req: falcon.Request) -> int:
+def _read_last_event_id(req: falcon.Request) -> int:
     given = req.get_header("Last-Event-ID") or ""
     return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else 0

@@ -1,4 +1,4 @@
-"""The endpoints: which path and method is answered by what; shared by every door."""
+"""The endpoints: which action each path and method has. WSGI and ASGI share them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import logging
 import time
 from collections.abc import Callable
 
-import jsonschema  # noqa: F401  a server judges requests: this is loaded with it, not with the first wrong one
+import jsonschema  # noqa: F401  loaded when the server starts, not when the first invalid request arrives
 import msgspec
 
 from falcon_events.admin.metrics import CONTENT_TYPE
 from falcon_events.contract.body import unreadable
 from falcon_events.contract.replies import Reply, common_reply, errors_reply, refusal_reply
 from falcon_events.errors import EventsError, Failure, RequestRefused, StoreUnavailable
-from falcon_events.http.requests import Incoming, inflated
+from falcon_events.http.requests import IncomingRequest, inflate
 from falcon_events.ingest.authorization import WRONG_ORIGIN
 from falcon_events.model.reports import HealthState
 from falcon_events.runtime.steps import Steps
@@ -27,7 +27,7 @@ EVENTS = "/api/v1/events"
 PATHS = (EVENT, EVENTS, PROPERTIES)
 """The documented endpoints."""
 FROM_PAGES = (EVENT, EVENTS)
-"""What a page of another origin may use."""
+"""The endpoints that pages of other origins may use."""
 PREFLIGHT_HEADERS = (
     ("Access-Control-Allow-Methods", "POST"),
     ("Access-Control-Allow-Headers", "Authorization, Content-Encoding, Content-Type"),
@@ -35,52 +35,52 @@ PREFLIGHT_HEADERS = (
 )
 EXPOSED = "Retry-After, X-Event-Dropped, X-Event-Duplicate, X-Event-ID"
 
-Action = Callable[[EventTracking, Incoming], Steps[Reply]]
+Action = Callable[[EventTracking, IncomingRequest], Steps[Reply]]
 
 
-def _event(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
+def _track_event(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
     return tracking.pipeline.event_reply(incoming.body or b"", incoming.sender)
 
 
-def _events(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
+def _track_events(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
     return tracking.pipeline.events_reply(incoming.body or b"", incoming.sender)
 
 
-def _properties(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
+def _list_properties(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
     return tracking.pipeline.properties_reply(incoming.body or b"", incoming.sender)
 
 
-def _properties_query(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
+def _query_properties(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
     given = [value for name, value in incoming.query.items() if name.lower() == "listid"]
     last = given[-1] if given else None
     return tracking.pipeline.properties_query_reply(last[-1] if isinstance(last, list) else last, incoming.sender)
 
 
-def _preflight(tracking: EventTracking, incoming: Incoming) -> Steps[Reply]:
-    """A browser asks whether a page of another origin may send an event (Fetch, 4.8); the answer's headers say so."""
+def _handle_preflight(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
+    """Tell a browser whether a page of another origin may send an event (Fetch, 4.8)."""
     if incoming.sender.origin is None or not incoming.preflight:
-        return not_allowed(incoming.path)
+        return reject_method(incoming.path)
     if not (yield from tracking.pipeline.authorization.allows_origin(incoming.sender.origin)):
         return common_reply(WRONG_ORIGIN)
     return Reply(204, b"", PREFLIGHT_HEADERS)
 
 
 ACTIONS: dict[str, dict[str, Action]] = {
-    EVENT: {"POST": _event, "OPTIONS": _preflight},
-    EVENTS: {"POST": _events, "OPTIONS": _preflight},
-    PROPERTIES: {"GET": _properties_query, "POST": _properties},
+    EVENT: {"POST": _track_event, "OPTIONS": _handle_preflight},
+    EVENTS: {"POST": _track_events, "OPTIONS": _handle_preflight},
+    PROPERTIES: {"GET": _query_properties, "POST": _list_properties},
 }
 
 
-def answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[Reply]:
-    """The answer of an endpoint to what a door has read."""
+def handle(tracking: EventTracking, endpoint: str, incoming: IncomingRequest) -> Steps[Reply]:
+    """Return the endpoint's reply to a request."""
     began = time.perf_counter()
     if incoming.body is None:
         reply = common_reply(413)
     else:
         try:
             if incoming.encoding:
-                incoming = inflated(incoming, tracking.settings.max_body_bytes)
+                incoming = inflate(incoming, tracking.settings.max_body_bytes)
             if limit := tracking.settings.rate_limit_per_address:
                 yield from tracking.pipeline.authorization.count_request("address", incoming.sender.address, limit)
         except RequestRefused as refused:
@@ -88,72 +88,72 @@ def answer(tracking: EventTracking, endpoint: str, incoming: Incoming) -> Steps[
         else:
             reply = yield from ACTIONS[endpoint][incoming.method](tracking, incoming)
     if incoming.sender.origin is not None and endpoint in FROM_PAGES:
-        reply = yield from _shared(tracking, incoming.sender.origin, reply)
+        reply = yield from _add_cors_headers(tracking, incoming.sender.origin, reply)
     if tracking.settings.log_requests:
         logger.info("%s %s %d %.1f ms", incoming.method, incoming.path, reply.status, (time.perf_counter() - began) * 1e3)
     return reply
 
 
-def _shared(tracking: EventTracking, origin: str, reply: Reply) -> Steps[Reply]:
-    """The reply, for pages of this origin to read where a key admits it (Fetch, 3.2)."""
+def _add_cors_headers(tracking: EventTracking, origin: str, reply: Reply) -> Steps[Reply]:
+    """Let pages of this origin read the reply, if a key admits the origin (Fetch, 3.2)."""
     headers: tuple[tuple[str, str], ...] = (("Vary", "Origin"),)
     try:
         if (yield from tracking.pipeline.authorization.allows_origin(origin)):
             headers += (("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", EXPOSED))
-    except RequestRefused:  # the store cannot be opened, so nobody knows
+    except RequestRefused:  # the store cannot be opened, so its keys are not known
         pass
     return msgspec.structs.replace(reply, headers=reply.headers + headers)
 
 
-def paths_of(tracking: EventTracking) -> tuple[str, ...]:
-    """Every path that a mounted or wrapping tracker answers."""
+def list_paths(tracking: EventTracking) -> tuple[str, ...]:
+    """Return every path that a mounted tracker or its middleware handles."""
     settings = tracking.settings
     return (*PATHS, *(path for path in (settings.tracker_path, settings.openapi_path) if path))
 
 
-def not_allowed(path: str) -> Reply:
-    """The answer to a method that the endpoint at this path, below whatever prefix, does not have."""
+def reject_method(path: str) -> Reply:
+    """Return the reply to a method that the endpoint at this path does not have. The path may have a prefix."""
     allowed = next((actions for endpoint, actions in ACTIONS.items() if path.endswith(endpoint)), ("GET",))
     return common_reply(405, (("Allow", ", ".join(method for method in allowed if method != "OPTIONS")),))
 
 
-def health_reply(tracking: EventTracking) -> Reply:
-    """200 while the store is in order, 503 with the reason otherwise."""
+def report_health(tracking: EventTracking) -> Reply:
+    """Return 200 while the store works, otherwise 503 with the reason. A full queue is not a failure here."""
     health = tracking.store.health()
-    return _state_reply(health.reason if health.state is HealthState.FAILED else None)
+    return _report_state(health.reason if health.state is HealthState.FAILED else None)
 
 
-def ready_reply(tracking: EventTracking) -> Reply:
-    """200 while the next event would be taken, 503 with the reason otherwise."""
-    return _state_reply(tracking.store.health().reason)
+def report_readiness(tracking: EventTracking) -> Reply:
+    """Return 200 while the next event would be accepted, otherwise 503 with the reason."""
+    return _report_state(tracking.store.health().reason)
 
 
-def metrics_reply(tracking: EventTracking) -> Reply:
-    """The metrics of all processes that use the store."""
+def report_metrics(tracking: EventTracking) -> Reply:
+    """Return the metrics of all processes that use the store."""
     try:
         return Reply(200, tracking.metrics(), content_type=CONTENT_TYPE)
     except StoreUnavailable as refused:
         return refusal_reply(refused)
     except EventsError as error:
-        return _state_reply(str(error))
+        return _report_state(str(error))
 
 
 OPERATIONS: dict[str, Callable[[EventTracking], Reply]] = {
-    "/healthz": health_reply,
-    "/readyz": ready_reply,
-    "/metrics": metrics_reply,
+    "/healthz": report_health,
+    "/readyz": report_readiness,
+    "/metrics": report_metrics,
 }
-"""What the standalone application answers to GET beside the API; each may wait for the store."""
+"""GET endpoints that the standalone application has beside the API. Each of them may wait for the store."""
 
 
-def _state_reply(reason: str | None) -> Reply:
+def _report_state(reason: str | None) -> Reply:
     if reason is None:
         return Reply(200, b'{"status":"ok"}')
     return errors_reply(503, [Failure(503, reason)], (("Retry-After", "1"),))
 
 
-def status_reply(status: int, title: str) -> Reply:
-    """The answer for an error that the web framework found, such as a path that does not exist."""
+def reply_to_http_error(status: int, title: str) -> Reply:
+    """Return the reply to an error that the web framework raised, such as a path that does not exist."""
     if status in (404, 405):
         return common_reply(status)
     if status == 400:
@@ -161,7 +161,7 @@ def status_reply(status: int, title: str) -> Reply:
     return errors_reply(status, [Failure(status, title)])
 
 
-def unforeseen_reply() -> Reply:
-    """The answer to an exception that nobody expected; its traceback goes to the log."""
-    logger.exception("a request failed")
+def reply_to_exception() -> Reply:
+    """Log the traceback of an unexpected exception and return the reply to its request."""
+    logger.exception("A request failed with an unexpected error")
     return common_reply(100005)

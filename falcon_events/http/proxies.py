@@ -1,61 +1,62 @@
-"""Which peers are proxies that say in X-Forwarded-For for whom they ask, and whose address a request then comes from."""
+"""Trusted proxies: which peers are believed when X-Forwarded-For names the client, and which address the client then has."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
 
-from falcon_events.settings import Address, Network, networks_of
+from falcon_events.settings import Address, Network, parse_networks
 
 THIS_MACHINE = "127.0.0.1"
 
 
 class Proxies:
-    """The proxies that are believed.
+    """The trusted proxies.
 
     Args:
-        networks: where they are.
+        networks: the networks that contain the proxies' addresses.
     """
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
 
     @classmethod
-    def of(cls, text: str) -> Proxies | None:
-        """The proxies of the setting `trusted_proxies`; None where there are none, so that nobody has to ask them."""
-        networks = networks_of(text)
+    def parse(cls, text: str) -> Proxies | None:
+        """Parse the setting `trusted_proxies`; return None if it names no proxy."""
+        networks = parse_networks(text)
         return cls(networks) if networks else None
 
-    def client(self, peer: str, forwarded: str) -> str:
-        """The client's address: what the last proxy that is not believed, or the client itself, connects from.
+    def find_client(self, peer: str, forwarded: str) -> str:
+        """Return the client's address: the first address from the right that is not a trusted proxy.
 
-        A proxy adds its peer's address at the end of X-Forwarded-For, so the list counts from the right as far as proxies are
-        believed; what stands to the left of that, anybody may have written. An entry that is no address ends it, too.
+        Every proxy appends its peer's address to X-Forwarded-For. The list is therefore read from the right, and only as far as
+        each address is a trusted proxy: anybody may have written the entries left of that. An entry that is not an address
+        ends the search too; the last address before it counts.
 
         Args:
-            peer: the connection's address; empty for a Unix socket, whose other end is on this machine.
-            forwarded: the header X-Forwarded-For; of several, all of them, separated by commas.
+            peer: the connection's address; empty for a Unix socket, whose peer is on this machine.
+            forwarded: the header X-Forwarded-For. Join several headers with commas.
         """
-        client = _address_of(peer or THIS_MACHINE)
-        if client is None or not self._believes(client):
+        client = _parse_address(peer or THIS_MACHINE)
+        if client is None or not self._trusts(client):
             return peer
         for entry in reversed(forwarded.split(",")):
             if not (entry := entry.strip()):
                 continue
-            named = _address_of(entry)
+            named = _parse_address(entry)
             if named is None:
                 break
             client = named
-            if not self._believes(client):
+            if not self._trusts(client):
                 break
         return str(client)
 
-    def _believes(self, address: Address) -> bool:
+    def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
 
 
-def _address_of(entry: str) -> Address | None:
-    """The address of an entry, which some proxies write with a port: 192.0.2.1:4711, [2001:db8::1]:4711."""
+def _parse_address(entry: str) -> Address | None:
+    """Parse an entry, which some proxies write with a port: 192.0.2.1:4711, [2001:db8::1]:4711. None: not an address."""
     if entry.startswith("["):
         entry = entry[1:].partition("]")[0]
     elif entry.count(":") == 1:

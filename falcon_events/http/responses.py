@@ -1,15 +1,15 @@
-"""Replies into Falcon's responses; the same for both flavours."""
+"""Copying replies into Falcon's responses. WSGI and ASGI share it."""
 
 from __future__ import annotations
 
 import falcon
 
 from falcon_events.contract.replies import Reply
-from falcon_events.http.endpoints import not_allowed, status_reply
+from falcon_events.http.endpoints import reject_method, reply_to_http_error
 
 
 def send(resp: falcon.Response, reply: Reply) -> None:
-    """Puts a reply into a response."""
+    """Copy a reply into a response."""
     resp.status = reply.status
     resp.content_type = reply.content_type
     resp.data = reply.body
@@ -18,8 +18,8 @@ def send(resp: falcon.Response, reply: Reply) -> None:
 
 
 def serialize_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError) -> None:
-    """Falcon's own errors (no such path, ...) in the documented shape; a method that nobody knows is not allowed."""
+    """Give Falcon's own errors (no such path, ...) the documented form. An unknown method gets 405."""
     if error.status_code == 400 and req.method not in falcon.HTTP_METHODS:
-        send(resp, not_allowed(req.path))
+        send(resp, reject_method(req.path))
     else:
-        send(resp, status_reply(error.status_code, error.title or str(error.status)))
+        send(resp, reply_to_http_error(error.status_code, error.title or str(error.status)))

@@ -1,4 +1,4 @@
-"""What browsers get with GET: the tracker's script, and whatever else never changes while the server runs."""
+"""Files that browsers GET and that never change while the server runs, such as the tracker's script."""
 
 from __future__ import annotations
 
@@ -10,64 +10,64 @@ from falcon_events.assets.tracker import script
 from falcon_events.contract.replies import Reply
 
 FOREVER = "public, max-age=31536000, immutable"
-"""For an address that names the content: the snippet's has ?v=."""
+"""For URLs that name the content's version: the snippet's URL has ?v=."""
 A_DAY = "public, max-age=86400"
 
 
-class Content(Protocol):
-    """A file as it is served, the same compressed, and a name for exactly this content."""
+class StaticFile(Protocol):
+    """A file to serve, plain and compressed, with a version that identifies its content."""
 
     @property
     def body(self) -> bytes:
-        """The file."""
+        """The file's content."""
 
     @property
     def gzipped(self) -> bytes:
-        """The same, compressed."""
+        """The content compressed by gzip."""
 
     @property
     def version(self) -> str:
-        """Its name."""
+        """The version of the content; another content has another version."""
 
     @property
     def content_type(self) -> str:
-        """Its media type."""
+        """The media type."""
 
 
-def script_reply(req: falcon.Request) -> Reply:
-    """The tracker's script: 304 where the browser has it."""
+def serve_script(req: falcon.Request) -> Reply:
+    """Return the tracker's script, or 304 if the browser has it."""
     found = script()
     headers = (
         ("Cache-Control", FOREVER if req.params.get("v") == found.version else A_DAY),
         ("Cross-Origin-Resource-Policy", "cross-origin"),
         ("Access-Control-Allow-Origin", "*"),
     )
-    return static_reply(req, found, headers)
+    return serve_file(req, found, headers)
 
 
-def static_reply(req: falcon.Request, found: Content, headers: tuple[tuple[str, str], ...]) -> Reply:
-    """A file, compressed for those that take it so; 304 where the browser has it.
+def serve_file(req: falcon.Request, found: StaticFile, headers: tuple[tuple[str, str], ...]) -> Reply:
+    """Return a file, compressed if the client accepts gzip, or 304 if the browser has it.
 
     Args:
         req: the request.
         found: the file.
-        headers: those of its own.
+        headers: headers that are specific to this file.
     """
     headers = (
         *headers,
         ("ETag", f'W/"{found.version}"'),
         ("Vary", "Accept-Encoding"),
-        ("X-Content-Type-Options", "nosniff"),
+        ("X-StaticFile-Type-Options", "nosniff"),
     )
     if f'"{found.version}"' in (req.get_header("If-None-Match") or ""):
         return Reply(304, b"", headers, found.content_type)
-    if _takes_gzip(req.get_header("Accept-Encoding") or ""):
-        return Reply(200, found.gzipped, (*headers, ("Content-Encoding", "gzip")), found.content_type)
+    if _accepts_gzip(req.get_header("Accept-Encoding") or ""):
+        return Reply(200, found.gzipped, (*headers, ("StaticFile-Encoding", "gzip")), found.content_type)
     return Reply(200, found.body, headers, found.content_type)
 
 
-def _takes_gzip(accepted: str) -> bool:
-    """Whether `Accept-Encoding` names gzip, with a weight other than 0 (RFC 9110, 12.5.3)."""
+def _accepts_gzip(accepted: str) -> bool:
+    """Return whether `Accept-Encoding` names gzip with a weight other than 0 (RFC 9110, 12.5.3)."""
     for item in accepted.lower().split(","):
         coding, _, weight = item.replace(" ", "").partition(";q=")
         if coding == "gzip":

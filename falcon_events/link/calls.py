@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.errors import StoreUnavailable, error_of
+from falcon_events.errors import StoreUnavailable, build_error
 from falcon_events.link import messages
 from falcon_events.link.messages import Answer, Ask, Failed
 from falcon_events.model.operations import Operation
@@ -32,7 +32,7 @@ class PendingCall:
     def settle(self, answer: Answer | Failed) -> None:
         """Give the result, or the error, to those who wait for it."""
         if isinstance(answer, Failed):
-            self.future.set_exception(error_of(answer.kind, answer.text))
+            self.future.set_exception(build_error(answer.kind, answer.text))
             return
         try:
             result = msgspec.convert(answer.value, self.operation.result)

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import msgspec
 
-from falcon_events.errors import StoreError, StoreLocked, error_of
+from falcon_events.errors import StoreError, StoreLocked, build_error
 from falcon_events.files.lockfile import lock_path
 from falcon_events.runtime.lifecycle import unforked
 from falcon_events.settings import Settings
@@ -105,7 +105,7 @@ def _told(lines: IO[str], db: Path) -> bool:
         elif said.get("failed") == "StoreLocked":
             raise StoreLocked(str(db), said["pid"])
         else:
-            raise error_of(said["failed"], said["text"])
+            raise build_error(said["failed"], said["text"])
     raise StoreError(f"{db} cannot be opened: the process that was to open it has died.")
 
 

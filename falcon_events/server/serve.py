@@ -1,4 +1,4 @@
-"""The standalone server in front of one store: uvicorn for ASGI (`falcon-events[standard]`), granian for WSGI."""
+"""The standalone server of one store: uvicorn for ASGI (`falcon-events[standard]`), granian for WSGI."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from falcon_events.errors import EventsError
 from falcon_events.http.asgi import asgi_app
 from falcon_events.http.demo import Demo
 from falcon_events.http.wsgi import wsgi_app
-from falcon_events.server.granian import WSGI_GRACE_S, UnderGranian
+from falcon_events.server.granian import WSGI_GRACE_S, GranianApp
 from falcon_events.tracking import EventTracking
 
 Interface = Literal["asgi", "wsgi"]
@@ -36,25 +36,24 @@ Interface = Literal["asgi", "wsgi"]
 ASGI_SERVER = ("uvicorn", "uvloop", "httptools")
 WORKERS_LOAD = "_FALCON_EVENTS_WORKERS_LOAD"
 WSGI_THREADS = 1024
-"""As many requests can wait for one commit, or for the rest of their bodies; a thread that waits costs little."""
+"""How many requests of a worker can wait for a commit, or for the rest of their bodies. A waiting thread costs little."""
 WSGI_CONNECTIONS = 8192
-"""How many connections a worker of granian's may have; idle ones cost next to nothing."""
+"""How many connections a granian worker may have. Idle connections cost next to nothing."""
 GRACE_S = 30
-"""How long requests that are under way may take at shutdown, in seconds."""
+"""How long requests in progress may take at shutdown, in seconds."""
 ORPHAN_EXIT_S = 5.0
+"""How long a worker may take to end after its parent has died, in seconds."""
 
 
 def default_interface() -> Interface:
-    """The flavour that is served where none is asked for: ASGI where its server is installed."""
+    """Return the default interface: `asgi` if its server is installed, otherwise `wsgi`."""
     return "asgi" if all(map(find_spec, ASGI_SERVER)) else "wsgi"
 
 
 def check_interface(interface: Interface) -> None:
-    """Raises EventsError where the server for this flavour is not installed."""
+    """Raise EventsError if the server for this interface is not installed."""
     if interface == "asgi" and default_interface() != "asgi":
-        raise EventsError(
-            "The interface asgi needs uvicorn: pip install 'falcon-events[standard]'. The interface wsgi needs nothing more."
-        )
+        raise EventsError("--interface asgi needs uvicorn: pip install 'falcon-events[standard]', or use --interface wsgi.")
 
 
 def serve(
@@ -67,24 +66,24 @@ def serve(
     workers: int = 1,
     demo: Demo | None = None,
 ) -> None:
-    """Serves a store until SIGTERM or SIGINT; then answers what was accepted, checkpoints and returns.
+    """Serve a store until SIGTERM or SIGINT, then reply to accepted requests, checkpoint and return.
 
     Args:
         db: the path of the store.
         host: the address to listen on.
         port: the port to listen on.
-        interface: which flavour of the application answers.
-        log_requests: whether each request is logged in one line.
-        load: makes the application in the serving process; None for the store's own.
-        workers: how many processes answer requests.
-        demo: what the page that shows the tracker at work is about; None for no such page.
+        interface: the kind of application to serve, `asgi` or `wsgi`.
+        log_requests: whether to log each request in one line.
+        load: builds the application in the serving process; None for the standalone application of the store.
+        workers: how many processes handle requests.
+        demo: the list and key of the demo page; None for no such page.
 
     Raises:
-        EventsError: the address cannot be listened on.
+        EventsError: the server cannot listen on the address.
     """
     check_address(host, port)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every connection takes a file descriptor
     load = load or partial(load_app, db, interface, log_requests, demo)
     if interface == "asgi":
         _serve_asgi(load, host, port, workers)
@@ -93,12 +92,12 @@ def serve(
 
 
 def _serve_asgi(load: Callable[[], Any], host: str, port: int, workers: int) -> None:
-    """In this process, or in several below it."""
+    """Serve with uvicorn: in this process, or in child processes if there are several workers."""
     import uvicorn
 
     from falcon_events.server.uvicorn_protocol import BoundedProtocol
 
-    # uvicorn raises the signal again when it has shut down; that shall end the process in an orderly way.
+    # uvicorn raises the signal again after its shutdown. The process must then end normally, so that atexit runs.
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, _exit)
     options: dict[str, Any] = {
@@ -122,16 +121,16 @@ def _serve_asgi(load: Callable[[], Any], host: str, port: int, workers: int) -> 
 
 
 def load_in_worker() -> Any:
-    """The application in one of several processes, which uvicorn has told no more than this function's name."""
+    """Return the application in one of several processes. uvicorn passes them only this function's name."""
     return pickle.loads(base64.b64decode(os.environ[WORKERS_LOAD]))()
 
 
 def _serve_wsgi(load: Callable[[], Any], host: str, port: int, workers: int) -> None:
-    """In processes of their own, as granian does it."""
+    """Serve with granian, which starts a process for each worker."""
     from granian import Granian
     from granian.constants import Interfaces
 
-    # A forked child would inherit what the database left behind in this process.
+    # A forked child would inherit the database's state in this process.
     multiprocessing.set_start_method("spawn", force=True)
     server = Granian(
         "falcon_events",
@@ -141,7 +140,7 @@ def _serve_wsgi(load: Callable[[], Any], host: str, port: int, workers: int) -> 
         workers=workers,
         blocking_threads=WSGI_THREADS,
         backpressure=WSGI_CONNECTIONS,
-        log_level="error",  # type: ignore[arg-type]  # its one warning is against many threads, but these only wait
+        log_level="error",  # type: ignore[arg-type]  # its only warning is about many threads, but these only wait
         respawn_failed_workers=True,
         workers_kill_timeout=2 * WSGI_GRACE_S,
     )
@@ -149,46 +148,52 @@ def _serve_wsgi(load: Callable[[], Any], host: str, port: int, workers: int) -> 
 
 
 def load_app(db: str, interface: Interface, log_requests: bool, demo: Demo | None = None) -> Any:
-    """The application, made in the process that serves it."""
+    """Prepare the serving process and return its application."""
     prepare_worker()
     if log_requests:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     overrides: dict[str, Any] = {"log_requests": True} if log_requests else {}
-    return standalone(EventTracking(db, **overrides), interface, demo)
+    return build_app(EventTracking(db, **overrides), interface, demo)
 
 
-def standalone(tracking: EventTracking, interface: Interface, demo: Demo | None = None) -> Any:
-    """The application of a tracker that has this process to itself, and is closed with it."""
+def build_app(tracking: EventTracking, interface: Interface, demo: Demo | None = None) -> Any:
+    """Return the standalone application of a tracker, which is closed when the process ends."""
     if interface == "asgi":
         return asgi_app(tracking, demo=demo)
     tracking.open()
-    # WSGI knows no shutdown; this runs when the process ends in an orderly way, after the last answer.
+    # WSGI has no shutdown event. This runs when the process ends normally, after the last reply.
     util.Finalize(None, tracking.close, exitpriority=0)
-    return UnderGranian(wsgi_app(tracking, demo=demo), tracking)
+    return GranianApp(wsgi_app(tracking, demo=demo), tracking)
 
 
 def prepare_worker() -> None:
-    """Makes the serving process end with its parent, if it is a child, and its garbage collector rest."""
+    """Prepare a serving process: a child ends when its parent does, and the garbage collector runs rarely."""
     os.umask(0o077)
     if (parent := multiprocessing.parent_process()) is not None:
-        # A terminal sends Ctrl-C to both; the parent passes it on as SIGTERM, and granian's worker hangs on a second signal.
+        # A terminal sends Ctrl-C to both. The parent passes it on as SIGTERM, and granian's worker hangs on a second signal.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         ending, at_exit = multiprocessing.Pipe(duplex=False)
         watch = threading.Thread(
-            target=_end_with_parent, args=(parent.sentinel, ending), name="falcon-events-parent", daemon=True
+            target=_exit_with_parent, args=(parent.sentinel, ending), name="falcon-events-parent", daemon=True
         )
         watch.start()
         atexit.register(watch.join)
-        atexit.register(at_exit.close)  # runs before the join: the last one registered is the first to run
+        atexit.register(at_exit.close)  # runs before the join: atexit runs the last registered function first
     gc.collect()
     gc.freeze()
-    # What is frozen or held by a running thread outlives the interpreter, and DuckDB 2.0 reports each object as leaked.
+    # Objects that are frozen or held by a running thread outlive the interpreter, and DuckDB 2.0 reports each as leaked.
     atexit.register(gc.unfreeze)
     gc.set_threshold(50_000, 20, 100)
 
 
 def check_address(host: str, port: int, wait_s: float = 2.0) -> None:
-    """Raises EventsError where the address cannot be listened on; waits a little for a predecessor that is ending."""
+    """Raise EventsError if the server cannot listen on the address.
+
+    Args:
+        host: the address.
+        port: the port.
+        wait_s: how long to wait for a previous server that is still ending, in seconds.
+    """
     deadline = time.monotonic() + wait_s
     while True:
         try:
@@ -200,7 +205,7 @@ def check_address(host: str, port: int, wait_s: float = 2.0) -> None:
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
                 raise EventsError(
-                    f"{host}:{port} cannot be listened on: {error.strerror or error}. Give another --host or --port."
+                    f"Cannot listen on {host}:{port}: {error.strerror or error}. Use another --host or --port."
                 ) from None
         time.sleep(0.05)
 
@@ -209,8 +214,13 @@ def _exit(sign: int, frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-def _end_with_parent(parent: int, ending: Connection) -> None:
-    """An orphan would keep the port and the store's file from the server's successor; `ending` closes at this one's exit."""
+def _exit_with_parent(parent: int, ending: Connection) -> None:
+    """End this process when its parent dies: an orphan would keep the port and the store's file from the next server.
+
+    Args:
+        parent: the parent's sentinel.
+        ending: a connection that is closed when this process exits by itself.
+    """
     if parent not in wait([parent, ending]):
         return
     os.kill(os.getpid(), signal.SIGTERM)

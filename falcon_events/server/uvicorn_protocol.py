@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with bounds on what a client may send before it counts as a request, and for how long."""
+"""uvicorn's HTTP protocol with limits on the size of a request's head and on the time that a request takes to arrive."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from falcon_events.http.demo import streams_end
+from falcon_events.http.demo import stop_streams
 
 MAX_HEAD_BYTES = 64 << 10
-"""As much as granian's server allows for a request's line and headers, about."""
+"""The largest request line and headers together; granian's limit is about the same."""
 ARRIVAL_S = 60.0
-"""How long a request may take to arrive, from its first byte or the connection's start, in seconds."""
+"""How long a request may take to arrive, in seconds from its first byte or from the start of the connection."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Ends connections whose request does not come to its end: heads without end, and senders that are slow on purpose."""
+    """A protocol that ends connections whose request never completes: endless heads, and clients that send slowly on purpose."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -27,55 +27,55 @@ class BoundedProtocol(HttpToolsProtocol):
         self._arriving: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts waiting for a request."""
+        """Start the timer for the first request."""
         super().connection_made(transport)
-        self._expect()
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Waits no more."""
-        self._arrived()
+        """Stop the timer."""
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Takes what has come, unless it is too much of a head."""
+        """Parse the data, and end the connection if a request's head is too large."""
         before = self._requests
         super().data_received(data)
-        if self._in_head and self._requests == before:  # else the data held the rest of another one
+        if self._in_head and self._requests == before:  # otherwise the data held the rest of another request
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.transport.abort()
-        if self._is_begun and self._arriving is None:  # most requests are all there by now, and need no timer
-            self._expect()
+        if self._is_begun and self._arriving is None:  # most requests are complete by now and need no timer
+            self._start_timer()
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Note that a request begins."""
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
         self._is_begun = True
 
     def on_headers_complete(self) -> None:
-        """Its head is there."""
+        """Note that the request's head is complete."""
         self._in_head = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """All of it is there; what follows is the next one's head."""
-        self._arrived()
+        """Note that the request is complete: the next request's head follows."""
+        self._stop_timer()
         self._requests += 1
         self._head_bytes = 0
         self._in_head = True
         super().on_message_complete()
 
     def shutdown(self) -> None:
-        """The server is told to stop; a stream of events would keep it waiting."""
-        streams_end.set()
+        """Shut down, and end the demo's streams of events, which uvicorn would wait for."""
+        stop_streams.set()
         super().shutdown()
 
-    def _expect(self) -> None:
+    def _start_timer(self) -> None:
         self._arriving = self.loop.call_later(ARRIVAL_S, self.transport.abort)
 
-    def _arrived(self) -> None:
+    def _stop_timer(self) -> None:
         self._is_begun = False
         if self._arriving is not None:
             self._arriving.cancel()

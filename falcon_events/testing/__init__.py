@@ -1,1 +1,1 @@
-"""For tests of applications that track events: a store in memory, a clock to set, and assertions (docs/testing.md)."""
+"""Tools for testing applications that track events: a store in memory, a clock and assertions (docs/testing.md)."""

@@ -1,4 +1,4 @@
-"""Tracked events as a test sees them, and what makes one the event that was expected."""
+"""Tracked events as tests see them, and their comparison with the expected ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from events order by seq"""
 
 
 class TrackedEvent(msgspec.Struct, frozen=True):
-    """An event in the store; `timestamp` is when it happened."""
+    """An event in the store; `timestamp` is the time at which it happened."""
 
     event_id: str
     list_id: int
@@ -29,10 +29,10 @@ class TrackedEvent(msgspec.Struct, frozen=True):
     properties: dict[str, Any]
 
 
-class Expected(msgspec.Struct, frozen=True):
-    """What a test expects of an event; None for anything.
+class ExpectedEvent(msgspec.Struct, frozen=True):
+    """The event that a test expects; None matches anything.
 
-    `exact` says that it may have no other properties than these.
+    With `exact`, the event may have no properties other than these.
     """
 
     event: str
@@ -43,17 +43,17 @@ class Expected(msgspec.Struct, frozen=True):
     properties: Mapping[str, Any] | None = None
     exact: bool = False
 
-    def differences(self, tracked: TrackedEvent) -> list[str]:
-        """In what an event is not the expected one, a line for each."""
+    def compare(self, tracked: TrackedEvent) -> list[str]:
+        """Return a line for each difference between a tracked event and the expected one."""
         lines = []
         for name in ("event", "list_id", "email", "id", "uuid"):
             wanted, found = getattr(self, name), getattr(tracked, name)
-            if name == "id" and isinstance(wanted, int):  # as track() takes it
+            if name == "id" and isinstance(wanted, int):  # track() also accepts an integer
                 wanted = str(wanted)
             if wanted is not None and wanted != found:
                 lines.append(f"{name}: {found!r}, expected {wanted!r}")
         if self.properties is not None:
-            lines += _differences(self.properties, tracked.properties, "properties", self.exact)
+            lines += _compare(self.properties, tracked.properties, "properties", self.exact)
         return lines
 
     def __str__(self) -> str:
@@ -61,54 +61,54 @@ class Expected(msgspec.Struct, frozen=True):
         return ", ".join([repr(self.event), *(f"{name}={value!r}" for name, value in given.items() if value is not None)])
 
     def report(self, events: Sequence[TrackedEvent]) -> str:
-        """Why none of these events is the expected one: the closest, and in what it differs."""
+        """Explain that none of these events is the expected one: show the closest event and its differences."""
         lines = [f"not tracked: {self}"]
         if not events:
             return "\n".join([*lines, "  nothing was tracked"])
         closest = min(reversed(events), key=self._distance)
         lines.append(f"  the closest of {len(events)} events is {closest.event!r}, number {events.index(closest) + 1}:")
-        lines += [f"    {line}" for line in self.differences(closest)]
+        lines += [f"    {line}" for line in self.compare(closest)]
         counts = Counter(event.event for event in events)
         lines.append("  tracked: " + ", ".join(f"{name} ({count})" for name, count in counts.items()))
         return "\n".join(lines)
 
     def _distance(self, tracked: TrackedEvent) -> tuple[float, int]:
         likeness = difflib.SequenceMatcher(None, self.event, tracked.event).ratio()
-        return 1 - likeness, len(self.differences(tracked))
+        return 1 - likeness, len(self.compare(tracked))
 
 
-def event_of(row: Sequence[Any]) -> TrackedEvent:
-    """The event of a row of COLUMNS."""
+def parse_event(row: Sequence[Any]) -> TrackedEvent:
+    """Parse a row of COLUMNS."""
     event_id, list_id, event, email, external_id, visitor, occurred, properties = row
-    return TrackedEvent(event_id, list_id, event, email, external_id, visitor, moment(occurred), json.loads(properties))
+    return TrackedEvent(event_id, list_id, event, email, external_id, visitor, to_datetime(occurred), json.loads(properties))
 
 
-def moment(microseconds: int) -> datetime:
-    """A time in microseconds since 1970, as the store has it."""
+def to_datetime(microseconds: int) -> datetime:
+    """Convert microseconds since 1970 to a datetime in UTC."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any], where: str, exact: bool) -> list[str]:
+def _compare(wanted: Mapping[str, Any], found: Mapping[str, Any], where: str, exact: bool) -> list[str]:
     lines = []
     for name, value in wanted.items():
         place = f"{where}[{name!r}]"
         if name not in found:
             lines.append(f"{place}: missing, expected {value!r}")
         elif isinstance(value, Mapping) and isinstance(found[name], Mapping):
-            lines += _differences(value, found[name], place, exact)
-        elif not _same(value, found[name]):
+            lines += _compare(value, found[name], place, exact)
+        elif not _is_equal(value, found[name]):
             lines.append(f"{place}: {found[name]!r}, expected {value!r}")
     if exact:
         lines += [f"{where}[{name!r}]: {value!r}, not expected" for name, value in found.items() if name not in wanted]
     return lines
 
 
-def _same(wanted: Any, found: Any) -> bool:
-    """Whether they are equal as JSON has it, where True is not 1; a matcher, as mock.ANY, is asked what it equals."""
+def _is_equal(wanted: Any, found: Any) -> bool:
+    """Return whether two values are equal in JSON, where true is not 1. Matchers such as mock.ANY decide by their own `==`."""
     if isinstance(wanted, (list, tuple)) and isinstance(found, list):
-        return len(wanted) == len(found) and all(map(_same, wanted, found))
+        return len(wanted) == len(found) and all(map(_is_equal, wanted, found))
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        return wanted.keys() == found.keys() and all(_same(value, found[name]) for name, value in wanted.items())
+        return wanted.keys() == found.keys() and all(_is_equal(value, found[name]) for name, value in wanted.items())
     if isinstance(wanted, (int, float)) and isinstance(wanted, bool) is not isinstance(found, bool):
         return False
     return bool(wanted == found)

@@ -1,4 +1,4 @@
-"""A store in memory and the way to it: what a server has in its owner's process, in the process of the test."""
+"""A store in memory and the link to it. The test's process holds what the owner process holds for a server."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SECRET_BYTES = 32
 
 
 class MemoryOwner:
-    """Holds a store in memory for any number of trackers of its process, until it is closed.
+    """The owner of a store in memory, for any number of trackers in its process.
 
     Args:
-        settings: the store's.
-        clock: the current time in seconds since 1970.
+        settings: the store's settings.
+        clock: returns the current time in seconds since 1970.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
@@ -37,13 +37,13 @@ class MemoryOwner:
         self._pid = os.getpid()
 
     def connect(self, client: str) -> tuple[Channel, Welcome]:
-        """A connection to the store, as another process would have it.
+        """Connect to the store as another process would.
 
         Raises:
-            StoreUnavailable: this is a child of the process that has the store.
+            StoreUnavailable: this process was forked from the one that holds the store.
         """
         if os.getpid() != self._pid:
-            raise StoreUnavailable("A store in memory cannot be used in a forked process.")
+            raise StoreUnavailable("A store in memory cannot be used in a forked process; use it in the process that made it.")
         ours, theirs = socket.socketpair()
         self._clients.take(theirs)
         channel = Channel(ours)
@@ -52,7 +52,7 @@ class MemoryOwner:
         return channel, welcome
 
     def close(self) -> None:
-        """Ends it, with everything that is in it; does nothing the second time."""
+        """Close the store and discard its contents. A second call does nothing."""
         self._clients.end()
         self.store.close()
 
@@ -61,8 +61,8 @@ class MemoryLink(Link):
     """A tracker's end of the link to a store in memory.
 
     Args:
-        owner: has the store.
-        settings: how much may wait for how long.
+        owner: the owner of the store.
+        settings: the limits on what may wait, and for how long.
     """
 
     def __init__(self, owner: MemoryOwner, settings: Settings) -> None:

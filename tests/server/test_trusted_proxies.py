@@ -41,9 +41,9 @@ CASES = {
 def test_the_clients_address_is_the_last_one_that_no_proxy_has(case: str) -> None:
     """Counted from the right; what is not an address ends the list, and what a stranger wrote is never reached."""
     peer, forwarded, client = CASES[case]
-    proxies = Proxies.of(TRUSTED)
+    proxies = Proxies.parse(TRUSTED)
     assert proxies is not None
-    assert proxies.client(peer, forwarded) == client
+    assert proxies.find_client(peer, forwarded) == client
 
 
 @pytest.mark.parametrize(
@@ -57,33 +57,33 @@ def test_the_clients_address_is_the_last_one_that_no_proxy_has(case: str) -> Non
 )
 def test_an_ipv4_address_in_ipv6_is_one_of_ipv4(trusted: str, believed: list[str], others: list[str]) -> None:
     """In the setting as in a request, whichever of the two a server tells."""
-    proxies = Proxies.of(trusted)
+    proxies = Proxies.parse(trusted)
     assert proxies is not None
-    assert {proxies.client(peer, "192.0.2.7") for peer in believed} == {"192.0.2.7"}
+    assert {proxies.find_client(peer, "192.0.2.7") for peer in believed} == {"192.0.2.7"}
     for peer in others:
-        assert proxies.client(peer, "192.0.2.7") == peer
+        assert proxies.find_client(peer, "192.0.2.7") == peer
 
 
 @given(st.text(alphabet=st.sampled_from("0123456789abcdef.:,[]% \x00\xe9-/"), max_size=200))
 def test_no_header_breaks_anything_or_reaches_past_a_stranger(garbage: str) -> None:
     """Whatever stands to the left of an entry that a proxy has added for a stranger is not even read."""
-    proxies = Proxies.of(TRUSTED)
+    proxies = Proxies.parse(TRUSTED)
     assert proxies is not None
-    assert proxies.client("127.0.0.1", f"{garbage},192.0.2.7") == "192.0.2.7"
-    assert proxies.client("192.0.2.1", garbage) == "192.0.2.1"
-    assert proxies.client("127.0.0.1", garbage)
+    assert proxies.find_client("127.0.0.1", f"{garbage},192.0.2.7") == "192.0.2.7"
+    assert proxies.find_client("192.0.2.1", garbage) == "192.0.2.1"
+    assert proxies.find_client("127.0.0.1", garbage)
 
 
 def test_without_the_setting_nobody_is_asked() -> None:
     """So that a request costs nothing for it."""
-    assert Proxies.of(Settings().trusted_proxies) is None
-    assert Proxies.of(Settings(trusted_proxies=" , ").trusted_proxies) is None
+    assert Proxies.parse(Settings().trusted_proxies) is None
+    assert Proxies.parse(Settings(trusted_proxies=" , ").trusted_proxies) is None
 
 
 @pytest.mark.parametrize("value", ["localhost", "127.0.0.1/33", "10.0.0.1/8", "*", "127.0.0.1;10.0.0.1", "1.2.3.4,bad"])
 def test_what_is_neither_address_nor_network_is_refused(value: str) -> None:
     """With the setting's name, and what would be right."""
-    with pytest.raises(SettingError, match=r"^trusted_proxies=.*needed"):
+    with pytest.raises(SettingError, match=r"^trusted_proxies=.*expected"):
         EventTracking(trusted_proxies=value)
 
 

@@ -462,7 +462,7 @@ def test_an_impossible_setting_is_refused_by_name(db: Path, name: str, value: ob
 def test_an_impossible_variable_is_refused_by_name(db: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     """SettingError names the variable and what would be right."""
     monkeypatch.setenv(f"FALCON_EVENTS_{name}", text)
-    with pytest.raises(SettingError, match=f"FALCON_EVENTS_{name}=.* needed"):
+    with pytest.raises(SettingError, match=f"FALCON_EVENTS_{name}=.* expected"):
         EventTracking(db)
 
 
