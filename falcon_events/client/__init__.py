@@ -1,4 +1,4 @@
-"""A client for a remote server's API, sync and async: retries that store once, batches, a queue in the background.
+"""A sync and async client for the API of a remote server: retries that store each event once, batches, a background queue.
 
 It needs the extra `client`: `pip install 'falcon-events[client]'`.
 """
@@ -6,7 +6,7 @@ It needs the extra `client`: `pip install 'falcon-events[client]'`.
 from __future__ import annotations
 
 try:
-    import httpx as _httpx  # noqa: F401  so that its absence is told here, and not from somewhere within
+    import httpx as _httpx  # noqa: F401  so that a missing httpx is reported here, not by an inner module
 except ModuleNotFoundError as error:
     raise ImportError("falcon_events.client needs httpx: pip install 'falcon-events[client]'") from error
 

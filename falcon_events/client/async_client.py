@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from falcon_events.client import retries
-from falcon_events.client.answers import Answer
-from falcon_events.client.async_queue import Tasks
+from falcon_events.client.async_queue import AsyncQueue
 from falcon_events.client.connection import AsyncConnection, Connection
-from falcon_events.client.events import Event, Queued, at_present, batches, made
+from falcon_events.client.events import Event, QueuedEvent, build_event, split_into_batches, stamp
 from falcon_events.client.options import Options
-from falcon_events.client.queue import CLOSED, OnError, checked_on_error
-from falcon_events.client.retries import Pause, Send, Steps
+from falcon_events.client.queue import CLOSED, OnError, check_on_error
+from falcon_events.client.replies import ServerReply
+from falcon_events.client.retries import Pause, Request, RequestSteps
 from falcon_events.contract.replies import Tracked
 from falcon_events.errors import ClientClosed, NoAnswer, RequestRefused
 
@@ -23,25 +23,26 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """The same as Client, for coroutines: of one event loop, or of one after the other; an asynchronous context manager.
+    """A client like Client, for coroutines. It may be used in several event loops, one after the other.
 
-    Its methods, arguments and errors are those of Client. What is enqueued is sent by a task of the event loop; what is left when
-    the loop ends without close() is sent when the process ends, for at most `exit_s` seconds.
+    Its methods, arguments and errors are those of Client. It is an asynchronous context manager. A task of the event loop sends
+    enqueued events. Events that are left when the loop ends without close() are sent when the process ends, for at most
+    `exit_s` seconds.
 
     Args:
-        url: the server's address, with the prefix that the API is mounted under, such as https://www.example.com/tracking.
-        api_key: a key of scope `ingest` (tracks), `read` (properties) or `full`.
+        url: the server's address with the prefix that the API is mounted under, such as https://www.example.com/tracking.
+        api_key: a key of scope `ingest` (to track), `read` (to query properties) or `full`.
         timeout_s: how long a connection, a read or a write may take, in seconds.
-        retry_s: for how long a call tries, in seconds; 0 for a single try.
-        queue_events: how many enqueued events may be on their way.
-        queue_bytes: how many bytes these may have.
+        retry_s: how long a call retries, in seconds; 0: a single try.
+        queue_events: how many events the queue holds, those being sent included.
+        queue_bytes: how many bytes the queue holds.
         linger_s: how long an enqueued event waits for others to be sent with it, in seconds.
-        queue_retry_s: for how long an enqueued event is tried, in seconds.
+        queue_retry_s: how long an enqueued event is retried, in seconds.
         exit_s: how long close(), or the end of the process, waits for enqueued events, in seconds.
-        on_error: called with every enqueued event that is never stored and with the reason; None to have it in the log.
+        on_error: called with every enqueued event that is never stored, and with the reason; None: they are logged.
 
     Raises:
-        SettingError: the address, the key or an option cannot be one; the message names it.
+        SettingError: the address, the key or an option is invalid; the message names it.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class AsyncClient:
             exit_s=exit_s,
         )
         self._connection = AsyncConnection(url, api_key, timeout_s)
-        self._tasks = Tasks(self._connection, Connection(url, api_key, timeout_s), self._options, checked_on_error(on_error))
+        self._queue = AsyncQueue(self._connection, Connection(url, api_key, timeout_s), self._options, check_on_error(on_error))
         self._closed = False
 
     async def track(
@@ -84,18 +85,18 @@ class AsyncClient:
         event_id: str | None = None,
         identify_properties: Mapping[str, Any] | None = None,
     ) -> Tracked:
-        """Stores an event; returns once the server has committed it. See Client.track()."""
-        queued = Queued(made(locals()), time.monotonic())
+        """Store an event; return once the server has committed it. See Client.track()."""
+        queued = QueuedEvent(build_event(locals()), time.monotonic())
         return await self._run(retries.track(queued, self._options.retry_s))
 
     async def track_many(self, events: Iterable[Event]) -> AsyncIterator[Tracked | RequestRefused]:
-        """Stores many events, up to 1,000 in one request; yields what became of each, in order. See Client.track_many()."""
-        for part in batches(events):
+        """Store many events, up to 1,000 per request; yield the result of each, in order. See Client.track_many()."""
+        for part in split_into_batches(events):
             for result in await self._run(retries.track_batch(part, self._options.retry_s)):
                 yield result
 
     async def properties(self, list_id: int | str) -> dict[str, list[str]]:
-        """The names of the properties ever seen on a list, by event type. See Client.properties()."""
+        """Return the names of all properties ever seen on a list, by event type. See Client.properties()."""
         return await self._run(retries.list_properties(list_id, self._options.retry_s))
 
     async def enqueue(
@@ -112,43 +113,43 @@ class AsyncClient:
         identify_properties: Mapping[str, Any] | None = None,
         wait_s: float = 0.0,
     ) -> str:
-        """Has an event sent in the background, together with others; gives its EventID. See Client.enqueue()."""
+        """Queue an event to be sent in the background, together with others; return its EventID. See Client.enqueue()."""
         arguments = {name: value for name, value in locals().items() if name not in ("self", "wait_s")}
-        queued = at_present(made(arguments))
-        await self._tasks.add(queued, wait_s)
+        queued = stamp(build_event(arguments))
+        await self._queue.add(queued, wait_s)
         return queued.event_id
 
     def waiting(self) -> int:
-        """How many enqueued events are on their way."""
-        return len(self._tasks)
+        """Return how many enqueued events are not settled yet."""
+        return len(self._queue)
 
     async def flush(self, timeout_s: float | None = None) -> bool:
-        """Has enqueued events sent now, and waits until each is stored or refused for good. See Client.flush()."""
-        return await self._tasks.flush(timeout_s)
+        """Send enqueued events now, and wait until each is stored or finally refused. See Client.flush()."""
+        return await self._queue.flush(timeout_s)
 
     async def close(self, timeout_s: float | None = None) -> None:
-        """Sends what is enqueued, and ends the connections; does nothing the second time. See Client.close().
+        """Send enqueued events and close the connections. A second call does nothing. See Client.close().
 
-        Where it is cancelled the client takes no more events; what is left is sent as long as the event loop runs, by another
-        close(), or when the process ends.
+        If it is cancelled, the client accepts no more events. The remaining events are sent while the event loop runs, by
+        another close(), or when the process ends.
         """
         try:
-            await self._tasks.aclose(timeout_s)
+            await self._queue.aclose(timeout_s)
         finally:
             self._closed = True
-            if not len(self._tasks):
+            if not len(self._queue):
                 await self._connection.close()
 
-    async def _run(self, steps: Steps[T]) -> T:
-        return await retries.adrive(steps, self._ask, self._rest)
+    async def _run(self, steps: RequestSteps[T]) -> T:
+        return await retries.adrive(steps, self._ask, self._pause)
 
-    async def _ask(self, send: Send) -> Answer | NoAnswer:
+    async def _ask(self, request: Request) -> ServerReply | NoAnswer:
         if self._closed:
             raise ClientClosed(CLOSED)
-        return await self._connection.ask(send)
+        return await self._connection.ask(request)
 
-    async def _rest(self, pause: Pause) -> None:
-        if self._closed:  # what was under way at the end may be stored
+    async def _pause(self, pause: Pause) -> None:
+        if self._closed:  # a request that was in progress at close() may be stored
             raise pause.error if isinstance(pause.error, NoAnswer) else ClientClosed(CLOSED)
         await asyncio.sleep(pause.seconds)
 

@@ -1,4 +1,4 @@
-"""The queue of a client for coroutines: one task sends what others put in."""
+"""The queue of a client for coroutines: one task sends the events that others enqueue."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 
-from falcon_events.client.batch_sender import Delivery
+from falcon_events.client.batch_sender import BatchSender
 from falcon_events.client.connection import AsyncConnection, Connection
-from falcon_events.client.events import Event, Queued
-from falcon_events.client.final_flush import send_rest
+from falcon_events.client.events import Event, QueuedEvent
+from falcon_events.client.final_flush import flush_remaining
 from falcon_events.client.options import Options
-from falcon_events.client.queue import CLOSED, OnError, Outgoing, logger, tell
+from falcon_events.client.queue import CLOSED, OnError, OutgoingQueue, logger, report_lost
 from falcon_events.client.retries import Pause, adrive
 from falcon_events.client.thread_queue import FAILED_PAUSE_S, UNSENT
 from falcon_events.errors import ClientClosed, EventsError, QueueFull
 from falcon_events.runtime.lifecycle import keep, let_go, mind
 
 
-class Tasks:
-    """Sends events in a task of the running event loop, which starts with the first of them and ends with the last.
+class AsyncQueue:
+    """A queue that sends its events in a task of the running event loop. The task starts and ends as events come and go.
 
     Args:
         connection: sends requests in the event loop.
-        at_exit: sends them when there is no event loop any more.
-        options: the queue's bounds, and how long it tries.
-        on_error: told of every event that is never stored; None to have it in the log.
+        at_exit: sends requests when there is no event loop any more.
+        options: the queue's limits, and how long it retries.
+        on_error: called with every event that is never stored; None: they are logged.
     """
 
     def __init__(self, connection: AsyncConnection, at_exit: Connection, options: Options, on_error: OnError | None) -> None:
@@ -35,169 +35,169 @@ class Tasks:
         self._options = options
         self._on_error = on_error
         self._closed = self._over = False
-        self._begin()
+        self._reset()
         mind(self)
 
-    def _begin(self) -> None:
-        """What belongs to one process."""
-        self._outgoing = Outgoing(self._options)
-        self._delivery = Delivery(self._options.queue_retry_s, self._settled, self._outgoing.set_back)
-        self._under_way: list[Queued] = []
+    def _reset(self) -> None:
+        """Set up what belongs to one process."""
+        self._queue = OutgoingQueue(self._options)
+        self._sender = BatchSender(self._options.queue_retry_s, self._settle, self._queue.requeue)
+        self._under_way: list[QueuedEvent] = []
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed: asyncio.Event = asyncio.Event()
-        self._hurried = self._hurries = 0
+        self._flushing = self._flushes = 0
 
     def forked(self) -> None:
-        """A child has a queue of its own; what is in the parent's is sent by the parent."""
+        """Start with an empty queue in a child. The parent sends the events in its queue."""
         self._connection.forked()
         self._at_exit.forked()
-        self._begin()
+        self._reset()
 
     async def add(self, event: Event, wait_s: float) -> None:
-        """Puts an event into the queue; raises as Background.add() does."""
-        queued = Queued(event, time.monotonic())
+        """Add an event to the queue. Raises as ThreadQueue.add() does."""
+        queued = QueuedEvent(event, time.monotonic())
         deadline = time.monotonic() + wait_s
         while True:
             if self._closed:
                 raise ClientClosed(CLOSED)
             try:
-                self._outgoing.add(queued)
+                self._queue.add(queued)
                 break
             except QueueFull:
                 if (left_s := deadline - time.monotonic()) <= 0:
                     raise
             self._start()
-            await self._change(left_s)
+            await self._wait_for_change(left_s)
         keep(self)
         self._start()
         self._notify()
 
     async def flush(self, timeout_s: float | None) -> bool:
-        """Sends what waits without further delay; whether all of it is settled in time; raises ClientClosed."""
+        """Send waiting events without further delay; return whether all are settled in time. Raises ClientClosed."""
         if self._closed:
             raise ClientClosed(CLOSED)
-        return await self._drained(timeout_s)
+        return await self._drain(timeout_s)
 
     async def aclose(self, timeout_s: float | None) -> None:
-        """Sends what waits and ends the task; does nothing the second time, unless the first was cancelled."""
+        """Send waiting events and end the task. A second call does nothing unless the first was cancelled."""
         if self._over:
             return
         self._closed = True
-        await self._drained(self._options.exit_s if timeout_s is None else timeout_s)
+        await self._drain(self._options.exit_s if timeout_s is None else timeout_s)
         if self._task is not None and not self._task.get_loop().is_closed():
             self._task.cancel()
         self._end()
 
     def close(self) -> None:
-        """At the end of the process: sends what no event loop has sent."""
+        """Send, at the end of the process, the events that no event loop has sent."""
         if self._over:
             return
         self._closed = True
         deadline = time.monotonic() + self._options.exit_s
-        self._changed = asyncio.Event()  # whoever waits for the old one waits in a loop that is gone
-        self._take_back()
+        self._changed = asyncio.Event()  # the old one belongs to a loop that has ended
+        self._requeue_unsent()
         self._loop = None
-        send_rest(self._outgoing.take, self._delivery.deliver, self._at_exit, deadline)
+        flush_remaining(self._queue.take, self._sender.send, self._at_exit, deadline)
         self._end()
 
     def _end(self) -> None:
         self._over = True
         let_go(self)
-        tell(self._on_error, self._outgoing.take_all(), ClientClosed(UNSENT))
+        report_lost(self._on_error, self._queue.take_all(), ClientClosed(UNSENT))
         self._at_exit.close()
 
     def __len__(self) -> int:
-        """How many events wait or are under way."""
-        return len(self._outgoing)
+        """Return how many events wait or are being sent."""
+        return len(self._queue)
 
     def _start(self) -> None:
         loop = asyncio.get_running_loop()
         if self._task is not None and self._task.get_loop() is loop and not self._task.done():
             return
-        self._take_back()
+        self._requeue_unsent()
         if self._loop is loop:
             self._notify()
-        else:  # whoever waits for the old one waits in a loop that is gone
+        else:  # the old event belongs to a loop that has ended
             self._loop, self._changed = loop, asyncio.Event()
         self._task = loop.create_task(self._run(), name="falcon-events-client")
-        self._task.add_done_callback(self._ended)
+        self._task.add_done_callback(self._handle_end)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _handle_end(self, task: asyncio.Task[None]) -> None:
         if task is self._task:
-            self._notify()  # somebody may have cancelled it, and others wait for what it had to send
+            self._notify()  # the task may have been cancelled while others wait for its events
 
-    def _take_back(self) -> None:
-        """Queues again what was under way in an event loop that is gone; whatever is stored is stored once."""
+    def _requeue_unsent(self) -> None:
+        """Queue the events again that a task was sending when it ended. An event that is sent twice is stored once."""
         for queued in self._under_way:
-            self._outgoing.set_back(queued)
+            self._queue.requeue(queued)
         self._under_way = []
 
-    async def _drained(self, timeout_s: float | None) -> bool:
-        """Waits until everything that is there now is settled."""
-        if not len(self._outgoing):
+    async def _drain(self, timeout_s: float | None) -> bool:
+        """Wait until every event that is in the queue now is settled; return whether that is done in time."""
+        if not len(self._queue):
             return True
-        last = self._outgoing.last
+        last = self._queue.last
 
         def is_settled() -> bool:
-            if self._outgoing.settled_to(last):
+            if self._queue.has_settled(last):
                 return True
             self._start()
             return False
 
         self._start()
-        self._hurried += 1
-        self._hurries += 1
+        self._flushing += 1
+        self._flushes += 1
         self._notify()
         try:
-            return await self._until(is_settled, timeout_s)
+            return await self._wait_until(is_settled, timeout_s)
         finally:
-            self._hurried -= 1
+            self._flushing -= 1
 
     async def _run(self) -> None:
-        while (due_s := self._outgoing.due_s()) is not None:
-            if due_s > 0 and not self._hurried and not self._closed:
-                await self._change(due_s)
+        while (due_s := self._queue.compute_due_s()) is not None:
+            if due_s > 0 and not self._flushing and not self._closed:
+                await self._wait_for_change(due_s)
                 continue
-            self._under_way = self._outgoing.take()
+            self._under_way = self._queue.take()
             try:
-                await adrive(self._delivery.deliver(self._under_way), self._connection.ask, self._pause)
-            except Exception:  # nothing would be sent any more without this task
-                logger.exception("Sending has failed, and is tried again")
-                self._take_back()
-                await self._rest(self._hurries, FAILED_PAUSE_S)
+                await adrive(self._sender.send(self._under_way), self._connection.ask, self._pause)
+            except Exception:  # without this task, nothing would be sent any more
+                logger.exception("Sending %d events failed unexpectedly; it is retried", len(self._under_way))
+                self._requeue_unsent()
+                await self._sleep(self._flushes, FAILED_PAUSE_S)
             self._under_way = []
 
     async def _pause(self, pause: Pause) -> None:
-        await self._rest(self._hurries, pause.seconds)
+        await self._sleep(self._flushes, pause.seconds)
 
-    async def _rest(self, hurries: int, seconds: float) -> None:
-        """Waits; whoever comes to wait for the end of the queue has the next try made at once."""
-        await self._until(lambda: self._hurries > hurries, seconds)
+    async def _sleep(self, flushes: int, seconds: float) -> None:
+        """Wait before the next try. A new flush() ends the wait at once."""
+        await self._wait_until(lambda: self._flushes > flushes, seconds)
 
-    def _settled(self, events: Sequence[Queued], error: EventsError | None) -> None:
-        told = [queued for queued in events if self._outgoing.settle(queued)]
+    def _settle(self, events: Sequence[QueuedEvent], error: EventsError | None) -> None:
+        settled = [queued for queued in events if self._queue.settle(queued)]
         if error is not None:
-            tell(self._on_error, told, error)
-        if not len(self._outgoing):
+            report_lost(self._on_error, settled, error)
+        if not len(self._queue):
             let_go(self)
         self._notify()
 
     def _notify(self) -> None:
-        """Wakes everybody who waits for a change."""
+        """Wake everything that waits for a change."""
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _change(self, timeout_s: float | None) -> None:
+    async def _wait_for_change(self, timeout_s: float | None) -> None:
         changed = self._changed
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(changed.wait(), timeout_s)
 
-    async def _until(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
+    async def _wait_until(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while not condition():
             left_s = None if deadline is None else deadline - time.monotonic()
             if left_s is not None and left_s <= 0:
                 return False
-            await self._change(left_s)
+            await self._wait_for_change(left_s)
         return True

@@ -1,4 +1,4 @@
-"""Events as a client sends them: each with an EventID of its own, encoded once, alone or in batches."""
+"""Events as a client sends them: each with its own EventID, encoded once, alone or in batches."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from falcon_events.contract.body import write_body
 from falcon_events.errors import InvalidRequest
 
 BATCH_EVENTS = 1_000
-"""The most events that the API takes at once."""
+"""The most events that the API accepts in one request."""
 BATCH_BYTES = (1 << 20) - 64
 """The most bytes of events in a batch: a body may have a mebibyte."""
 
 
 class Event(msgspec.Struct, frozen=True):
-    """An event to send; its fields are what Client.track() takes.
+    """An event to send. Its fields are the arguments of Client.track().
 
-    `event_id` is made up where it is not given: whoever keeps the event and sends it again has it stored once.
+    `event_id` is random if it is not given. An event that is kept and sent again is therefore stored once.
     """
 
     list_id: int | str
@@ -36,12 +36,12 @@ class Event(msgspec.Struct, frozen=True):
     identify_properties: Mapping[str, Any] | None = None
 
 
-class Queued:
-    """An event on its way: encoded, and since when it waits.
+class QueuedEvent:
+    """An encoded event in the queue.
 
     Args:
         event: the event.
-        since: a moment of time.monotonic().
+        since: the time at which it was enqueued, by time.monotonic().
     """
 
     __slots__ = ("body", "event", "failing", "number", "since", "tries")
@@ -51,38 +51,38 @@ class Queued:
         self.body = write_body(msgspec.structs.asdict(event))
         self.since = since
         self.tries = 0
-        """How often the server has failed over it, when it was sent alone."""
+        """How often the server has failed over it when it was sent alone."""
         self.failing: tuple[float, int] | None = None
-        """When the server first failed over it, and how many batches it had taken by then."""
+        """When the server first failed over it, and how many batches the server had stored by then."""
         self.number = 0
-        """Its place among all that have been in its queue."""
+        """Its number among all events that have been in its queue."""
 
 
-def made(arguments: Mapping[str, Any]) -> Event:
-    """The event of a call's arguments, of which some may be None."""
+def build_event(arguments: Mapping[str, Any]) -> Event:
+    """Build an event from a call's arguments, of which some may be None."""
     given = {name: arguments[name] for name in Event.__struct_fields__ if arguments[name] is not None}
     return Event(**given)
 
 
-def at_present(event: Event) -> Event:
-    """The event as one of this moment, unless it says when it happened: it may be sent much later."""
+def stamp(event: Event) -> Event:
+    """Give an event without a timestamp the current time, because it may be sent much later."""
     if event.timestamp is not None:
         return event
     return msgspec.structs.replace(event, timestamp=datetime.now(UTC).isoformat(timespec="microseconds"))
 
 
-def batch(events: Sequence[Queued]) -> bytes:
-    """The body that sends events together."""
+def encode_batch(events: Sequence[QueuedEvent]) -> bytes:
+    """Encode the body that sends events together."""
     return b'{"Events":[' + b",".join([queued.body for queued in events]) + b"]}"
 
 
-def batches(events: Iterable[Event]) -> Iterator[list[Queued | InvalidRequest]]:
-    """Events in as few batches as the API takes; in place of one that cannot be sent stands why."""
-    part: list[Queued | InvalidRequest] = []
+def split_into_batches(events: Iterable[Event]) -> Iterator[list[QueuedEvent | InvalidRequest]]:
+    """Split events into as few batches as the API accepts. An event that cannot be encoded is replaced by its error."""
+    part: list[QueuedEvent | InvalidRequest] = []
     size = 0
     for event in events:
-        item = _encoded(event)
-        length = len(item.body) + 1 if isinstance(item, Queued) else 0
+        item = _encode(event)
+        length = len(item.body) + 1 if isinstance(item, QueuedEvent) else 0
         if part and (len(part) == BATCH_EVENTS or size + length > BATCH_BYTES + 1):
             yield part
             part, size = [], 0
@@ -92,8 +92,8 @@ def batches(events: Iterable[Event]) -> Iterator[list[Queued | InvalidRequest]]:
         yield part
 
 
-def _encoded(event: Event) -> Queued | InvalidRequest:
+def _encode(event: Event) -> QueuedEvent | InvalidRequest:
     try:
-        return Queued(event, time.monotonic())
+        return QueuedEvent(event, time.monotonic())
     except InvalidRequest as refused:
         return refused

@@ -1,4 +1,4 @@
-"""Sending a queue's events where one is: at the end, and where neither a thread nor a task sends them."""
+"""Sending a queue's events in the caller's thread: at the end, and if neither a thread nor a task sends them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,30 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 
-from falcon_events.client.answers import Answer
 from falcon_events.client.connection import Connection
-from falcon_events.client.events import Queued
-from falcon_events.client.retries import Pause, Send, Steps, drive
+from falcon_events.client.events import QueuedEvent
+from falcon_events.client.replies import ServerReply
+from falcon_events.client.retries import Pause, Request, RequestSteps, drive
 from falcon_events.errors import NoAnswer
 
 
 class _Late(Exception):
-    """There is no time left."""
+    """The deadline has passed."""
 
 
-def send_rest(
-    take: Callable[[], list[Queued]], deliver: Callable[[Sequence[Queued]], Steps[None]], connection: Connection, deadline: float
+def flush_remaining(
+    take: Callable[[], list[QueuedEvent]],
+    send: Callable[[Sequence[QueuedEvent]], RequestSteps[None]],
+    connection: Connection,
+    deadline: float,
 ) -> None:
-    """Sends batch after batch and waits for the answers.
+    """Send batch after batch and wait for the replies.
 
     Args:
-        take: gives the next batch; an empty one at the end.
-        deliver: the steps of sending it.
-        connection: sends a request and waits for the answer.
-        deadline: when to stop, as a moment of time.monotonic().
+        take: returns the next batch, and an empty one at the end.
+        send: returns the steps that send a batch.
+        connection: sends a request and waits for the reply.
+        deadline: when to stop, by time.monotonic().
     """
 
     def left_s() -> float:
@@ -34,12 +37,12 @@ def send_rest(
             raise _Late
         return seconds
 
-    def ask(send: Send) -> Answer | NoAnswer:
-        return connection.ask(send, left_s())
+    def ask(request: Request) -> ServerReply | NoAnswer:
+        return connection.ask(request, left_s())
 
-    def rest(pause: Pause) -> None:
+    def wait(pause: Pause) -> None:
         time.sleep(min(pause.seconds, left_s()))
 
     with contextlib.suppress(_Late):
         while left_s() and (part := take()):
-            drive(deliver(part), ask, rest)
+            drive(send(part), ask, wait)

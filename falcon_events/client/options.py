@@ -1,4 +1,4 @@
-"""How a client behaves: each option with its unit, default and reason."""
+"""The options of a client, with their defaults, and the checks of its address and key."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import httpx
 from falcon_events.errors import SettingError
 
 _NO_HOST = re.compile(r"""[\s%"'<>\\^`{|}]""")
-"""What httpx would take for a part of a name, though nobody could look it up."""
+"""Characters that httpx accepts in a host's name, although no such name can be looked up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """A client's options; the arguments of Client tell what each is for.
+    """A client's options. The arguments of Client describe them.
 
     Raises:
-        SettingError: a value is not a number, or below the least that works.
+        SettingError: a value is not a number or is too small.
     """
 
     timeout_s: float = 10.0
@@ -35,35 +35,35 @@ class Options:
             value = getattr(self, field.name)
             least = 1 if field.type == "int" else 0
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least:
-                raise SettingError(f"{field.name}={value!r}: a number of {least} or more needed.")
+                raise SettingError(f"{field.name}={value!r}: expected a number of at least {least}.")
         if not self.timeout_s:
-            raise SettingError("timeout_s=0: a number above 0 needed.")
+            raise SettingError("timeout_s=0: expected a number above 0.")
 
 
-def checked_url(url: str) -> str:
-    """A server's address without its last slash.
+def check_url(url: str) -> str:
+    """Return a server's address without its last slash.
 
     Raises:
-        SettingError: it is none.
+        SettingError: it is not the address of a server.
     """
     try:
         parts = httpx.URL(url)
-        parts.raw_host.decode().encode("idna")  # as the look-up of its address does
+        parts.raw_host.decode().encode("idna")  # as looking up the name does
         is_one = parts.scheme in ("http", "https") and parts.host and not parts.query and not parts.fragment
         is_one = is_one and parts.port != 0 and (parts.port or 1) < 1 << 16 and not _NO_HOST.search(parts.host)
     except (TypeError, UnicodeError, httpx.InvalidURL):
         is_one = False
     if not is_one:
-        raise SettingError(f"url={url!r}: the server's address is needed, such as https://events.example.com/tracking")
+        raise SettingError(f"url={url!r}: expected the server's address, such as https://events.example.com/tracking")
     return url.rstrip("/")
 
 
-def checked_key(api_key: str) -> str:
-    """An API key, as a header can carry it.
+def check_key(api_key: str) -> str:
+    """Return an API key without surrounding spaces, as a header can carry it.
 
     Raises:
-        SettingError: it is none.
+        SettingError: it is not a key that a header can carry.
     """
     if not isinstance(api_key, str) or not api_key.isascii() or not api_key.isprintable() or not api_key.strip():
-        raise SettingError("api_key: an API key is needed, such as `falcon-events keys create` prints.")
+        raise SettingError("api_key: expected an API key, such as `falcon-events keys create` prints.")
     return api_key.strip()

@@ -1,4 +1,4 @@
-"""Events that wait to be sent, and those that are under way: bounded, and told of one way or the other."""
+"""The bounded queue of a client: the events that wait and those that are being sent, until each is settled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from falcon_events.client.events import BATCH_BYTES, BATCH_EVENTS, Event, Queued
+from falcon_events.client.events import BATCH_BYTES, BATCH_EVENTS, Event, QueuedEvent
 from falcon_events.client.options import Options
 from falcon_events.errors import EventsError, QueueFull, SettingError
 
@@ -18,24 +18,26 @@ OnError = Callable[[Event, EventsError], object]
 CLOSED = "The client is closed."
 
 
-class Outgoing:
-    """A client's queue; not thread-safe by itself.
+class OutgoingQueue:
+    """A client's queue. It is not thread-safe by itself.
 
     Args:
-        options: its bounds.
+        options: the queue's limits.
     """
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._waiting: OrderedDict[int, Queued] = OrderedDict()
+        self._waiting: OrderedDict[int, QueuedEvent] = OrderedDict()
         self._waiting_bytes = 0
-        self._open: OrderedDict[int, Queued] = OrderedDict()  # a dict's first item is slow to find once many are gone
+        self._open: OrderedDict[int, QueuedEvent] = (
+            OrderedDict()
+        )  # finding the first item of a dict is slow once many are deleted
         self._open_bytes = 0
         self.last = 0
-        """The number of the event that came last."""
+        """The number of the last event that was added."""
 
-    def add(self, queued: Queued) -> None:
-        """Puts an event at the end.
+    def add(self, queued: QueuedEvent) -> None:
+        """Add an event at the end.
 
         Raises:
             QueueFull: there is no room for it.
@@ -43,32 +45,32 @@ class Outgoing:
         options = self._options
         if len(self._open) >= options.queue_events or self._open_bytes + len(queued.body) > options.queue_bytes:
             most = f"{options.queue_events} events and {options.queue_bytes} bytes"
-            raise QueueFull(f"{len(self._open)} events are on their way; the queue takes {most}.")
+            raise QueueFull(f"The queue is full: {len(self._open)} events are not settled yet, and its limits are {most}.")
         self.last = queued.number = self.last + 1
         self._open[id(queued)] = queued
         self._open_bytes += len(queued.body)
-        self.set_back(queued)
+        self.requeue(queued)
 
-    def set_back(self, queued: Queued) -> None:
-        """Puts an event that was under way at the end, if it is not settled and does not wait there."""
+    def requeue(self, queued: QueuedEvent) -> None:
+        """Add an event at the end of those that wait, unless it is settled or waits already."""
         if id(queued) in self._open and id(queued) not in self._waiting:
             self._waiting[id(queued)] = queued
             self._waiting_bytes += len(queued.body) + 1
 
-    def due_s(self) -> float | None:
-        """In how many seconds the next batch is due: 0 for now, None where nothing waits."""
+    def compute_due_s(self) -> float | None:
+        """Return in how many seconds the next batch is due: 0 for now, None if no event waits."""
         if not self._waiting:
             return None
         if len(self._waiting) >= BATCH_EVENTS or self._waiting_bytes >= BATCH_BYTES:
             return 0.0
-        return max(0.0, self._first(self._waiting).since + self._options.linger_s - time.monotonic())
+        return max(0.0, self._get_first(self._waiting).since + self._options.linger_s - time.monotonic())
 
-    def take(self) -> list[Queued]:
-        """The next batch, which is under way from here on."""
-        part: list[Queued] = []
+    def take(self) -> list[QueuedEvent]:
+        """Take the next batch out of those that wait."""
+        part: list[QueuedEvent] = []
         size = 0
         while self._waiting and len(part) < BATCH_EVENTS:
-            length = len(self._first(self._waiting).body) + 1
+            length = len(self._get_first(self._waiting).body) + 1
             if part and size + length > BATCH_BYTES:
                 break
             part.append(self._waiting.popitem(last=False)[1])
@@ -76,19 +78,19 @@ class Outgoing:
         self._waiting_bytes -= size
         return part
 
-    def settle(self, queued: Queued) -> bool:
-        """Lets go of an event that is stored, refused or given up; False where that was told before."""
+    def settle(self, queued: QueuedEvent) -> bool:
+        """Forget an event that is stored, refused or given up; return False if it was forgotten before."""
         if self._open.pop(id(queued), None) is None:
             return False
         self._open_bytes -= len(queued.body)
         return True
 
-    def settled_to(self, number: int) -> bool:
-        """Whether every event up to this number is settled."""
-        return not self._open or self._first(self._open).number > number
+    def has_settled(self, number: int) -> bool:
+        """Return whether every event up to this number is settled."""
+        return not self._open or self._get_first(self._open).number > number
 
-    def take_all(self) -> list[Queued]:
-        """Gives up everything that is not settled."""
+    def take_all(self) -> list[QueuedEvent]:
+        """Remove and return every event that is not settled."""
         left = list(self._open.values())
         self._open.clear()
         self._waiting.clear()
@@ -96,37 +98,37 @@ class Outgoing:
         return left
 
     def __len__(self) -> int:
-        """How many events wait or are under way."""
+        """Return how many events wait or are being sent."""
         return len(self._open)
 
-    def _first(self, events: OrderedDict[int, Queued]) -> Queued:
+    def _get_first(self, events: OrderedDict[int, QueuedEvent]) -> QueuedEvent:
         return next(iter(events.values()))
 
 
-def checked_on_error(on_error: OnError | None) -> OnError | None:
-    """What is to be told of lost events.
+def check_on_error(on_error: OnError | None) -> OnError | None:
+    """Check and return the function that is called with lost events.
 
     Raises:
-        SettingError: it cannot be called, or is a coroutine function, which nobody would await.
+        SettingError: it is not callable, or it is a coroutine function, which would not be awaited.
     """
     if on_error is None:
         return None
     if not callable(on_error) or any(map(inspect.iscoroutinefunction, (on_error, type(on_error).__call__))):
-        raise SettingError(f"on_error={on_error!r}: a function is needed that is no coroutine.")
+        raise SettingError(f"on_error={on_error!r}: expected a function that is not a coroutine function.")
     return on_error
 
 
-def tell(on_error: OnError | None, lost: Sequence[Queued], error: EventsError) -> None:
-    """Tells of events that will never be stored: to whoever wants to know, else in the log."""
+def report_lost(on_error: OnError | None, lost: Sequence[QueuedEvent], error: EventsError) -> None:
+    """Report events that will never be stored: call on_error with each, or log how many there are."""
     if not lost:
         return
     if on_error is None:
-        logger.error("%d events were not stored, %s first: %s", len(lost), lost[0].event.event_id, error)
+        logger.error("%d events were not stored, the first of them %s: %s", len(lost), lost[0].event.event_id, error)
         return
     for queued in lost:
         try:
             on_error(queued.event, error)
         except KeyboardInterrupt:
             raise
-        except BaseException:  # sys.exit(), say, would end what sends the others
-            logger.exception("on_error failed for the event %s (%s)", queued.event.event_id, error)
+        except BaseException:  # sys.exit(), for example, would end the thread or task that sends the others
+            logger.exception("on_error failed for the event %s, which was not stored: %s", queued.event.event_id, error)

@@ -8,13 +8,13 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from falcon_events.client import retries
-from falcon_events.client.answers import Answer
 from falcon_events.client.connection import Connection
-from falcon_events.client.events import Event, Queued, at_present, batches, made
+from falcon_events.client.events import Event, QueuedEvent, build_event, split_into_batches, stamp
 from falcon_events.client.options import Options
-from falcon_events.client.queue import CLOSED, OnError, checked_on_error
-from falcon_events.client.retries import Pause, Send, Steps
-from falcon_events.client.thread_queue import Background
+from falcon_events.client.queue import CLOSED, OnError, check_on_error
+from falcon_events.client.replies import ServerReply
+from falcon_events.client.retries import Pause, Request, RequestSteps
+from falcon_events.client.thread_queue import ThreadQueue
 from falcon_events.contract.replies import Tracked
 from falcon_events.errors import ClientClosed, NoAnswer, RequestRefused
 
@@ -22,27 +22,27 @@ T = TypeVar("T")
 
 
 class Client:
-    """A remote server's API. Any number of threads may use it, and after a fork the child, too.
+    """A client for the API of a remote server. Any number of threads may use it, and a child after a fork, too.
 
-    Every event gets an EventID, so one that is sent again is stored once: requests are tried again after a failed connection, a
-    lack of an answer, 429, 503 and other server errors, with growing pauses or as long as `Retry-After` asks. Used as a context
-    manager it is closed at the end.
+    Requests are retried after a failed connection, a missing reply, 429, 503 and other server errors. The pauses grow, or are
+    as long as `Retry-After` asks. Every event gets an EventID, so an event that is sent again is stored once. As a context
+    manager, the client closes itself at the end.
 
     Args:
-        url: the server's address, with the prefix that the API is mounted under, such as https://www.example.com/tracking.
-        api_key: a key of scope `ingest` (tracks), `read` (properties) or `full`.
+        url: the server's address with the prefix that the API is mounted under, such as https://www.example.com/tracking.
+        api_key: a key of scope `ingest` (to track), `read` (to query properties) or `full`.
         timeout_s: how long a connection, a read or a write may take, in seconds.
-        retry_s: for how long a call tries, in seconds; 0 for a single try.
-        queue_events: how many enqueued events may be on their way.
-        queue_bytes: how many bytes these may have.
+        retry_s: how long a call retries, in seconds; 0: a single try.
+        queue_events: how many events the queue holds, those being sent included.
+        queue_bytes: how many bytes the queue holds.
         linger_s: how long an enqueued event waits for others to be sent with it, in seconds.
-        queue_retry_s: for how long an enqueued event is tried, in seconds.
+        queue_retry_s: how long an enqueued event is retried, in seconds.
         exit_s: how long close(), or the end of the process, waits for enqueued events, in seconds.
-        on_error: called with every enqueued event that is never stored and with the reason, in the thread that sends; None to
-            have it in the log.
+        on_error: called with every enqueued event that is never stored, and with the reason, in the thread that sends; None:
+            they are logged.
 
     Raises:
-        SettingError: the address, the key or an option cannot be one; the message names it.
+        SettingError: the address, the key or an option is invalid; the message names it.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Client:
             exit_s=exit_s,
         )
         self._connection = Connection(url, api_key, timeout_s)
-        self._background = Background(self._connection, self._options, checked_on_error(on_error))
+        self._queue = ThreadQueue(self._connection, self._options, check_on_error(on_error))
 
     def track(
         self,
@@ -84,53 +84,53 @@ class Client:
         event_id: str | None = None,
         identify_properties: Mapping[str, Any] | None = None,
     ) -> Tracked:
-        """Stores an event; returns once the server has committed it.
+        """Store an event; return once the server has committed it.
 
         Args:
             list_id: the list (`ListID`).
             event: the event type (`Event`), at most 200 characters.
             email: the visitor's address (`Email`); required, except for a visitor known by `uuid`.
             id: the owner's id in the sender's system (`ID`), at most 255 characters.
-            properties: what JSON can hold, at most 1,000 names (`Properties`).
-            uuid: the visitor's uuid, as an earlier answer gave it (`UUID`).
-            timestamp: when it happened (`Timestamp`): RFC 3339 with an offset; None for when it arrives.
-            event_id: the sender's own UUID for this event (`EventID`); None to have one made up.
+            properties: values that JSON can hold, at most 1,000 names (`Properties`).
+            uuid: the visitor's uuid, as an earlier reply gave it (`UUID`).
+            timestamp: when it happened (`Timestamp`), in RFC 3339 with an offset; None: when it arrives.
+            event_id: the sender's own UUID for this event (`EventID`); None: a random one.
             identify_properties: traits of the visitor (`IdentifyProperties`).
 
         Raises:
             InvalidRequest: a parameter is not as documented.
             NotAuthenticated: the key is unknown or revoked.
             NotAllowed: the key's scope does not allow tracking.
-            RateLimited, StoreUnavailable, NoAnswer: the server did not take it in time; after NoAnswer it may be stored.
+            RateLimited, StoreUnavailable, NoAnswer: the server did not store it in time; after NoAnswer it may be stored.
             ClientClosed: close() was called.
         """
-        queued = Queued(made(locals()), time.monotonic())
+        queued = QueuedEvent(build_event(locals()), time.monotonic())
         return self._run(retries.track(queued, self._options.retry_s))
 
     def track_many(self, events: Iterable[Event]) -> Iterator[Tracked | RequestRefused]:
-        """Stores many events, up to 1,000 in one request; sends them as one iterates over the answers, and not before.
+        """Store many events, up to 1,000 per request. Requests are sent while you iterate over the results, and not before.
 
         Args:
             events: the events.
 
         Yields:
-            For each event, in order, its answer or why it was refused. Of an answer in a batch the server does not tell whether
-            it is a repeat or was dropped.
+            The result or the refusal of each event, in order. For events in a batch, the server does not say whether an event
+            is a repeat or was dropped.
 
         Raises:
-            EventsError: as track() does, where the reason is none of the events.
+            EventsError: as track() does, if the reason concerns no single event.
         """
-        for part in batches(events):
+        for part in split_into_batches(events):
             yield from self._run(retries.track_batch(part, self._options.retry_s))
 
     def properties(self, list_id: int | str) -> dict[str, list[str]]:
-        """The names of the properties ever seen on a list, by event type, both in ascending code-point order.
+        """Return the names of all properties ever seen on a list, by event type; both are in ascending code-point order.
 
         Args:
             list_id: the list (`ListID`).
 
         Raises:
-            InvalidRequest: the list is not to be found.
+            InvalidRequest: there is no such list.
             NotAuthenticated, NotAllowed, RateLimited, StoreUnavailable, NoAnswer, ClientClosed: as with track().
         """
         return self._run(retries.list_properties(list_id, self._options.retry_s))
@@ -149,71 +149,72 @@ class Client:
         identify_properties: Mapping[str, Any] | None = None,
         wait_s: float = 0.0,
     ) -> str:
-        """Has an event sent in the background, together with others; gives its EventID.
+        """Queue an event to be sent in the background, together with others; return its EventID.
 
         Args:
-            list_id: the list; this and what follows are as with track().
+            list_id: the list. This and the following arguments are those of track().
             event: the event type.
             email: the visitor's address.
             id: the owner's id.
-            properties: what JSON can hold.
+            properties: values that JSON can hold.
             uuid: the visitor's uuid.
-            timestamp: when it happened; None for now, whenever it arrives.
+            timestamp: when it happened; None: now, whenever it arrives.
             event_id: the sender's own UUID for this event.
             identify_properties: traits of the visitor.
             wait_s: how long to wait for room in a full queue, in seconds.
 
         Raises:
-            InvalidRequest: it has something that JSON cannot hold.
-            QueueFull: there is no room in the queue; nothing of it was kept.
+            InvalidRequest: an argument has a value that JSON cannot hold.
+            QueueFull: the queue had no room in time; nothing of the event was kept.
             ClientClosed: close() was called.
         """
         arguments = {name: value for name, value in locals().items() if name not in ("self", "wait_s")}
-        queued = at_present(made(arguments))
-        self._background.add(queued, wait_s)
+        queued = stamp(build_event(arguments))
+        self._queue.add(queued, wait_s)
         return queued.event_id
 
     def waiting(self) -> int:
-        """How many enqueued events are on their way."""
-        return len(self._background)
+        """Return how many enqueued events are not settled yet."""
+        return len(self._queue)
 
     def flush(self, timeout_s: float | None = None) -> bool:
-        """Has enqueued events sent without further delay, and waits until each is stored or refused for good.
+        """Send enqueued events without further delay, and wait until each is stored or finally refused.
 
-        It waits for those that are there at the call, and not for what others enqueue meanwhile.
+        It waits for the events that are in the queue when it is called, not for those that others enqueue meanwhile.
 
         Args:
-            timeout_s: how long to wait, in seconds; None for as long as it takes.
+            timeout_s: how long to wait, in seconds; None: as long as it takes.
 
         Returns:
-            Whether none of them is on its way any more.
+            Whether all of them were settled in time.
 
         Raises:
             ClientClosed: close() was called.
+            EventsError: it is called by on_error, which would wait for itself.
         """
-        return self._background.flush(timeout_s)
+        return self._queue.flush(timeout_s)
 
     def close(self, timeout_s: float | None = None) -> None:
-        """Sends what is enqueued, and ends the connections; does nothing the second time.
+        """Send enqueued events and close the connections. A second call does nothing.
 
         Args:
-            timeout_s: how long to wait for enqueued events, in seconds; None for `exit_s`. `on_error` is told of those that are
-                not sent by then.
+            timeout_s: how long to wait for enqueued events, in seconds; None: `exit_s`. `on_error` gets the events that are not
+                sent by then.
         """
-        self._background.close(timeout_s)
+        self._queue.close(timeout_s)
         self._connection.close()
 
-    def _run(self, steps: Steps[T]) -> T:
-        return retries.drive(steps, self._ask, self._rest)
+    def _run(self, steps: RequestSteps[T]) -> T:
+        return retries.drive(steps, self._ask, self._pause)
 
-    def _ask(self, send: Send) -> Answer | NoAnswer:
+    def _ask(self, request: Request) -> ServerReply | NoAnswer:
         if self._connection.closed.is_set():
             raise ClientClosed(CLOSED)
-        return self._connection.ask(send)
+        return self._connection.ask(request)
 
-    def _rest(self, pause: Pause) -> None:
+    def _pause(self, pause: Pause) -> None:
         closed = self._connection.closed
-        if closed.is_set() and isinstance(pause.error, NoAnswer):  # what was under way at the end may be stored
+        if closed.is_set() and isinstance(pause.error, NoAnswer):  # a request that was in progress at close() may be stored
             raise pause.error
         if closed.wait(pause.seconds):
             raise ClientClosed(CLOSED)

@@ -1,4 +1,4 @@
-"""The queue of a client for threads: one thread sends what others put in."""
+"""The queue of a client for threads: one thread sends the events that others enqueue."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import threading
 import time
 from collections.abc import Sequence
 
-from falcon_events.client.answers import Answer
-from falcon_events.client.batch_sender import Delivery
+from falcon_events.client.batch_sender import BatchSender
 from falcon_events.client.connection import Connection
-from falcon_events.client.events import Event, Queued
-from falcon_events.client.final_flush import send_rest
+from falcon_events.client.events import Event, QueuedEvent
+from falcon_events.client.final_flush import flush_remaining
 from falcon_events.client.options import Options
-from falcon_events.client.queue import CLOSED, OnError, Outgoing, logger, tell
-from falcon_events.client.retries import Send, drive
+from falcon_events.client.queue import CLOSED, OnError, OutgoingQueue, logger, report_lost
+from falcon_events.client.replies import ServerReply
+from falcon_events.client.retries import Request, drive
 from falcon_events.errors import ClientClosed, EventsError, NoAnswer, QueueFull
 from falcon_events.runtime.lifecycle import keep, let_go, mind
 
 UNSENT = "The client was closed before this event was known to be stored."
 FAILED_PAUSE_S = 1.0
-"""How long sending rests after a failure that it has no name for."""
+"""The pause after an unexpected failure to send, in seconds."""
 
 
-class Background:
-    """Sends events in a thread of its own, which starts with the first of them.
+class ThreadQueue:
+    """A queue that sends its events in its own thread, which starts with the first of them.
 
     Args:
-        connection: sends a request and waits for the answer.
-        options: the queue's bounds, and how long it tries.
-        on_error: told of every event that is never stored; None to have it in the log.
+        connection: sends a request and waits for the reply.
+        options: the queue's limits, and how long it retries.
+        on_error: called with every event that is never stored; None: they are logged.
     """
 
     def __init__(self, connection: Connection, options: Options, on_error: OnError | None) -> None:
@@ -37,40 +37,40 @@ class Background:
         self._options = options
         self._on_error = on_error
         self._closed = False
-        self._begin()
+        self._reset()
         mind(self)
 
-    def _begin(self) -> None:
-        """What belongs to one process."""
+    def _reset(self) -> None:
+        """Set up what belongs to one process."""
         self._changed = threading.Condition()
-        self._outgoing = Outgoing(self._options)
-        self._delivery = Delivery(self._options.queue_retry_s, self._settled, self._set_back)
+        self._queue = OutgoingQueue(self._options)
+        self._sender = BatchSender(self._options.queue_retry_s, self._settle, self._requeue)
         self._thread: threading.Thread | None = None
-        self._hurried = self._hurries = 0
-        self._telling: set[int] = set()
+        self._flushing = self._flushes = 0
+        self._reporting: set[int] = set()
         self._over = self._is_threadless = False
 
     def forked(self) -> None:
-        """A child has a queue of its own; what is in the parent's is sent by the parent."""
+        """Start with an empty queue in a child. The parent sends the events in its queue."""
         self._connection.forked()
-        self._begin()
+        self._reset()
 
     def add(self, event: Event, wait_s: float) -> None:
-        """Puts an event into the queue.
+        """Add an event to the queue.
 
         Raises:
-            InvalidRequest: it has something that JSON cannot hold.
+            InvalidRequest: it has a value that JSON cannot hold.
             QueueFull: there was no room for it in time.
             ClientClosed: close() was called.
         """
-        queued = Queued(event, time.monotonic())
+        queued = QueuedEvent(event, time.monotonic())
         deadline = time.monotonic() + wait_s
         with self._changed:
             while True:
                 if self._closed:
                     raise ClientClosed(CLOSED)
                 try:
-                    self._outgoing.add(queued)
+                    self._queue.add(queued)
                     break
                 except QueueFull:
                     if (left_s := deadline - time.monotonic()) <= 0:
@@ -81,28 +81,28 @@ class Background:
             self._changed.notify_all()
 
     def flush(self, timeout_s: float | None) -> bool:
-        """Sends what waits without further delay; whether all of it is settled in time.
+        """Send waiting events without further delay; return whether all of them are settled in time.
 
         Raises:
             ClientClosed: close() was called.
-            EventsError: on_error calls this.
+            EventsError: it is called by on_error, which would wait for itself.
         """
         with self._changed:
             if self._closed:
                 raise ClientClosed(CLOSED)
             if self._thread is threading.current_thread():
-                raise EventsError("flush() is called by on_error, which would wait for itself.")
-            if self._starts():
-                return self._drained(timeout_s)
-            last = self._outgoing.last
+                raise EventsError("flush() must not be called by on_error: it would wait for itself.")
+            if self._has_sender():
+                return self._drain(timeout_s)
+            last = self._queue.last
         self._send_here(math.inf if timeout_s is None else time.monotonic() + timeout_s)
-        return self._outgoing.settled_to(last)
+        return self._queue.has_settled(last)
 
     def close(self, timeout_s: float | None = None) -> None:
-        """Sends what waits and ends the thread; does nothing the second time.
+        """Send waiting events and end the thread. A second call does nothing.
 
         Args:
-            timeout_s: how long that may take, in seconds; None for the client's `exit_s`.
+            timeout_s: how long that may take, in seconds; None: the client's `exit_s`.
         """
         timeout_s = self._options.exit_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + timeout_s
@@ -110,44 +110,44 @@ class Background:
         with self._changed:
             if self._over:
                 return
-            self._closed = True  # what an interrupted close() leaves is sent by the next one
-            is_sent = is_sender or self._starts()
+            self._closed = True  # the next close() sends what an interrupted one leaves
+            is_sent = is_sender or self._has_sender()
             if is_sent and not is_sender:
-                self._drained(timeout_s)
+                self._drain(timeout_s)
         if not is_sent:
             self._send_here(deadline)
         with self._changed:
             self._over = True
-            left = self._outgoing.take_all()
+            left = self._queue.take_all()
             let_go(self)
             self._changed.notify_all()
-        tell(self._on_error, left, ClientClosed(UNSENT))
-        if self._thread is not None and not left and not is_sender:  # else it may wait for an answer still
+        report_lost(self._on_error, left, ClientClosed(UNSENT))
+        if self._thread is not None and not left and not is_sender:  # otherwise it may still wait for a reply
             self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def __len__(self) -> int:
-        """How many events wait or are under way."""
-        return len(self._outgoing)
+        """Return how many events wait or are being sent."""
+        return len(self._queue)
 
-    def _drained(self, timeout_s: float | None) -> bool:
-        """Waits until everything that is there now is settled, and told of where that is due; with the lock held."""
-        last = self._outgoing.last
-        self._hurried += 1
-        self._hurries += 1
+    def _drain(self, timeout_s: float | None) -> bool:
+        """Wait until every event that is in the queue now is settled and, if lost, reported. The caller holds the lock."""
+        last = self._queue.last
+        self._flushing += 1
+        self._flushes += 1
         self._changed.notify_all()
         try:
             return self._changed.wait_for(
-                lambda: self._outgoing.settled_to(last) and all(number > last for number in self._telling), timeout_s
+                lambda: self._queue.has_settled(last) and all(number > last for number in self._reporting), timeout_s
             )
         finally:
-            self._hurried -= 1
+            self._flushing -= 1
 
-    def _starts(self) -> bool:
-        """Whether nothing waits, or there is a thread that sends it."""
-        return not len(self._outgoing) or self._start()
+    def _has_sender(self) -> bool:
+        """Return whether the queue is empty, or a thread sends its events; start the thread if necessary."""
+        return not len(self._queue) or self._start()
 
     def _start(self) -> bool:
-        """Starts the thread, unless it runs; False where that cannot be, as at the end of a process (Python 3.12)."""
+        """Start the thread unless it runs; return False if it cannot start, as at the end of a process (Python 3.12)."""
         if self._thread is not None and self._thread.is_alive():
             return True
         thread = threading.Thread(target=self._run, name="falcon-events-client", daemon=True)
@@ -155,74 +155,74 @@ class Background:
             thread.start()
         except RuntimeError as error:
             if not self._is_threadless:
-                logger.warning("No thread sends the enqueued events, so that flush() and close() will: %s", error)
+                logger.warning("No thread sends the enqueued events; flush() and close() send them instead: %s", error)
             self._is_threadless = True
             return False
         self._thread, self._is_threadless = thread, False
         return True
 
     def _send_here(self, deadline: float) -> None:
-        """Sends what waits in the caller's thread."""
-        delivery = Delivery(self._options.queue_retry_s, self._settled, self._set_back)
-        under_way: list[Queued] = []
+        """Send waiting events in the caller's thread."""
+        sender = BatchSender(self._options.queue_retry_s, self._settle, self._requeue)
+        under_way: list[QueuedEvent] = []
 
-        def take() -> list[Queued]:
+        def take() -> list[QueuedEvent]:
             with self._changed:
-                under_way[:] = self._outgoing.take()
+                under_way[:] = self._queue.take()
                 return list(under_way)
 
-        send_rest(take, delivery.deliver, self._connection, deadline)
+        flush_remaining(take, sender.send, self._connection, deadline)
         for queued in under_way:
-            self._set_back(queued)
+            self._requeue(queued)
 
     def _run(self) -> None:
-        while (part := self._next()) is not None:
+        while (part := self._next_batch()) is not None:
             try:
-                drive(self._delivery.deliver(part), self._ask, lambda pause: self._rest(pause.seconds))
+                drive(self._sender.send(part), self._ask, lambda pause: self._sleep(pause.seconds))
             except ClientClosed:
                 return
-            except BaseException:  # nothing would be sent any more without this thread
-                logger.exception("Sending has failed, and is tried again")
+            except BaseException:  # without this thread, nothing would be sent any more
+                logger.exception("Sending %d events failed unexpectedly; it is retried", len(part))
                 for queued in part:
-                    self._set_back(queued)
-                self._rest(FAILED_PAUSE_S)
+                    self._requeue(queued)
+                self._sleep(FAILED_PAUSE_S)
 
-    def _next(self) -> list[Queued] | None:
-        """The next batch, once it is due; None at the end."""
+    def _next_batch(self) -> list[QueuedEvent] | None:
+        """Return the next batch once it is due, or None at the end."""
         with self._changed:
             while not self._over:
-                due_s = self._outgoing.due_s()
-                if due_s is not None and (due_s <= 0 or self._hurried):
-                    return self._outgoing.take()
+                due_s = self._queue.compute_due_s()
+                if due_s is not None and (due_s <= 0 or self._flushing):
+                    return self._queue.take()
                 self._changed.wait(due_s)
         return None
 
-    def _ask(self, send: Send) -> Answer | NoAnswer:
+    def _ask(self, request: Request) -> ServerReply | NoAnswer:
         if self._over:
             raise ClientClosed(CLOSED)
-        return self._connection.ask(send)
+        return self._connection.ask(request)
 
-    def _rest(self, seconds: float) -> None:
-        """Waits; whoever comes to wait for the end of the queue has the next try made at once."""
+    def _sleep(self, seconds: float) -> None:
+        """Wait before the next try. A new flush() ends the wait at once."""
         with self._changed:
-            hurries = self._hurries
-            self._changed.wait_for(lambda: self._over or self._hurries > hurries, seconds)
+            flushes = self._flushes
+            self._changed.wait_for(lambda: self._over or self._flushes > flushes, seconds)
 
-    def _settled(self, events: Sequence[Queued], error: EventsError | None) -> None:
+    def _settle(self, events: Sequence[QueuedEvent], error: EventsError | None) -> None:
         with self._changed:
-            told = [queued for queued in events if self._outgoing.settle(queued)]
-            numbers = {queued.number for queued in told}
-            self._telling |= numbers
+            settled = [queued for queued in events if self._queue.settle(queued)]
+            numbers = {queued.number for queued in settled}
+            self._reporting |= numbers
         try:
             if error is not None:
-                tell(self._on_error, told, error)
+                report_lost(self._on_error, settled, error)
         finally:
-            with self._changed:  # whoever waits for the end of the queue has been told of everything then
-                self._telling -= numbers
-                if not len(self._outgoing):
+            with self._changed:  # flush() and close() return only after everything is reported
+                self._reporting -= numbers
+                if not len(self._queue):
                     let_go(self)
                 self._changed.notify_all()
 
-    def _set_back(self, queued: Queued) -> None:
+    def _requeue(self, queued: QueuedEvent) -> None:
         with self._changed:
-            self._outgoing.set_back(queued)
+            self._queue.requeue(queued)

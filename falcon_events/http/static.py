@@ -57,12 +57,12 @@ def serve_file(req: falcon.Request, found: StaticFile, headers: tuple[tuple[str,
         *headers,
         ("ETag", f'W/"{found.version}"'),
         ("Vary", "Accept-Encoding"),
-        ("X-StaticFile-Type-Options", "nosniff"),
+        ("X-Content-Type-Options", "nosniff"),
     )
     if f'"{found.version}"' in (req.get_header("If-None-Match") or ""):
         return Reply(304, b"", headers, found.content_type)
     if _accepts_gzip(req.get_header("Accept-Encoding") or ""):
-        return Reply(200, found.gzipped, (*headers, ("StaticFile-Encoding", "gzip")), found.content_type)
+        return Reply(200, found.gzipped, (*headers, ("Content-Encoding", "gzip")), found.content_type)
     return Reply(200, found.body, headers, found.content_type)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from falcon_events.client import Event, NoAnswer, RateLimited, StoreUnavailable
 from falcon_events.client import retries as exchanges
-from falcon_events.client.answers import Answer
-from falcon_events.client.events import Queued
+from falcon_events.client.events import QueuedEvent
+from falcon_events.client.replies import ServerReply
 from tests.server.client.common import ERRORS
 
 ANSWER_S = 0.01
@@ -27,10 +27,10 @@ class Exchange:
         self.pauses: list[float] = []
         monkeypatch.setattr(exchanges, "time", SimpleNamespace(monotonic=lambda: self.now))
 
-    def track(self, answer: Answer, retry_s: float) -> None:
+    def track(self, answer: ServerReply, retry_s: float) -> None:
         """Tracks an event with a server that has one answer."""
 
-        def ask(_: exchanges.Send) -> Answer:
+        def ask(_: exchanges.Request) -> ServerReply:
             self.asked.append(self.now)
             self.now += ANSWER_S
             return answer
@@ -39,7 +39,7 @@ class Exchange:
             self.pauses.append(pause.seconds)
             self.now += pause.seconds
 
-        exchanges.drive(exchanges.track(Queued(Event(94, "x", email="a@example.com"), 0.0), retry_s), ask, rest)
+        exchanges.drive(exchanges.track(QueuedEvent(Event(94, "x", email="a@example.com"), 0.0), retry_s), ask, rest)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def exchange(monkeypatch: pytest.MonkeyPatch) -> Exchange:
 def test_pauses_grow_and_the_last_try_comes_in_time(exchange: Exchange, retry_s: float) -> None:
     """Each pause is of twice the last one's range, a quarter of the time at most, and no two clients' are the same."""
     with pytest.raises(NoAnswer, match="500 Internal Server Error"):
-        exchange.track(Answer(500, {}, b"oops"), retry_s)
+        exchange.track(ServerReply(500, {}, b"oops"), retry_s)
     longest = max(retry_s / 4, exchanges.FIRST_PAUSE_S)
     ranges = [min(exchanges.FIRST_PAUSE_S * 2**number, longest) for number in range(len(exchange.pauses))]
     assert all(most / 2 <= pause <= most for pause, most in zip(exchange.pauses, ranges, strict=True))
@@ -70,13 +70,13 @@ def test_where_no_try_can_come_in_time_there_is_nothing_to_wait_for(
 ) -> None:
     """A server that asks for more patience than the call has is taken at its word."""
     with pytest.raises(error):
-        exchange.track(Answer(status, {"retry-after": retry_after}, msgspec.json.encode(ERRORS)), 20)
+        exchange.track(ServerReply(status, {"retry-after": retry_after}, msgspec.json.encode(ERRORS)), 20)
     assert (len(exchange.asked), exchange.pauses) == (1, [])
 
 
 def test_a_server_that_asks_for_patience_gets_it(exchange: Exchange) -> None:
     """Each pause is what the server asked for, and a little more, that differs between clients."""
     with pytest.raises(StoreUnavailable):
-        exchange.track(Answer(503, {"retry-after": "3"}, msgspec.json.encode(ERRORS)), 20)
+        exchange.track(ServerReply(503, {"retry-after": "3"}, msgspec.json.encode(ERRORS)), 20)
     assert len(exchange.pauses) == 6
     assert all(later - earlier >= 3 for earlier, later in itertools.pairwise(exchange.asked))

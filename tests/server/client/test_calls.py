@@ -304,7 +304,7 @@ def test_closing_ends_the_pauses_of_other_threads(world: World) -> None:
 @pytest.mark.parametrize("client", [Client, AsyncClient])
 def test_an_option_that_cannot_be_is_named(client: Any, options: dict[str, Any]) -> None:
     """With what would be right."""
-    with pytest.raises(SettingError, match=f"{next(iter(options))}=.*: a number"):
+    with pytest.raises(SettingError, match=f"{next(iter(options))}=.*: expected a number"):
         client("http://127.0.0.1", "key", **options)
 
 

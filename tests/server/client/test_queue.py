@@ -25,7 +25,7 @@ from falcon_events.client import (
     QueueFull,
     RequestRefused,
 )
-from falcon_events.client.batch_sender import Delivery
+from falcon_events.client.batch_sender import BatchSender
 from tests.harness import free_port, make_store, serving, wait_until
 from tests.server.client.common import ERRORS, Caller, World, name, run_script
 from tests.server.client.peer import Peer, answering, cut_answer, lose_answer, lose_request
@@ -163,14 +163,14 @@ def test_a_wrong_environment_is_named_and_outlived(
 
 def test_a_mistake_in_sending_does_not_end_it(kind: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is in the log, and the events are sent again."""
-    event, post, failures = name(), Delivery.deliver, ["a mistake"]
+    event, post, failures = name(), BatchSender.deliver, ["a mistake"]
 
-    def deliver(delivery: Delivery, events: Any) -> Any:
+    def deliver(delivery: BatchSender, events: Any) -> Any:
         if failures:
             raise RuntimeError(failures.pop())
         return post(delivery, events)
 
-    monkeypatch.setattr(Delivery, "deliver", deliver)
+    monkeypatch.setattr(BatchSender, "deliver", deliver)
     with Caller(kind, world.url, world.made.full) as client:
         sent = enqueue(client, event, 3)
         assert client.flush(30)
@@ -268,7 +268,7 @@ def test_a_full_queue_says_so(kind: str, world: World) -> None:
         peer.always = answering(503, ERRORS)
         sent = enqueue(client, event, 5)
         for wait_s in (0, 0.2):
-            with pytest.raises(QueueFull, match="5 events are on their way"):
+            with pytest.raises(QueueFull, match="5 events are not settled"):
                 client.enqueue(94, event, email="a@example.com", wait_s=wait_s)
         peer.always = None
         sent.append(client.enqueue(94, event, email="a@example.com", wait_s=30))
