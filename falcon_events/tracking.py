@@ -13,7 +13,7 @@ from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access
 from falcon_events.admin.store import StoreAdmin
 from falcon_events.admin.webhooks import Webhooks
-from falcon_events.assets.snippet import snippet
+from falcon_events.assets.snippet import render_snippet
 from falcon_events.contract.body import write_body
 from falcon_events.contract.replies import Tracked
 from falcon_events.errors import EventsError, RequestRefused
@@ -250,7 +250,7 @@ class EventTracking:
         path = self.settings.tracker_path
         if not path:
             raise EventsError("The setting tracker_path is empty: the script is served nowhere.")
-        make = partial(snippet, list_id, url=url, path=path, nonce=nonce, options=options)
+        make = partial(render_snippet, list_id, url=url, path=path, nonce=nonce, options=options)
         if key is not None:
             if origins is not None:
                 raise EventsError("origins are for the page key; a key that is given has its own.")

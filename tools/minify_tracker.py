@@ -1,6 +1,6 @@
-"""Makes falcon_events/assets/tracker.min.js of tracker.js, with a pinned release of esbuild: `python tools/minify_tracker.py`.
+"""Minify tracker.js into falcon_events/assets/tracker.min.js with a pinned esbuild: `python tools/minify_tracker.py`.
 
-With --check nothing is written; the exit code says whether the file is what would be written.
+With --check nothing is written; the exit code says whether the file is up to date.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ FOLDER = Path(__file__).parents[1] / "falcon_events" / "assets"
 SOURCE, SMALL = FOLDER / "tracker.js", FOLDER / "tracker.min.js"
 
 
-def esbuild(folder: Path) -> Path:
-    """The program for this machine, from the npm registry; no Node is needed for it."""
+def fetch_esbuild(folder: Path) -> Path:
+    """Download the esbuild program for this machine from the npm registry. It does not need Node."""
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     name = f"{platform.system().lower()}-{machine}"
     url = f"https://registry.npmjs.org/@esbuild/{name}/-/{name}-{ESBUILD}.tgz"
     with urllib.request.urlopen(url) as answer:
         packed = answer.read()
     if base64.b64encode(hashlib.sha512(packed).digest()).decode() != SHA512[name]:
-        raise SystemExit(f"{url} is not what it was")
+        raise SystemExit(f"{url} has another SHA-512 than the one pinned in {Path(__file__).name}.")
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         program = archive.extractfile("package/bin/esbuild")
         assert program is not None
@@ -48,14 +48,14 @@ def esbuild(folder: Path) -> Path:
     return path
 
 
-def minified() -> bytes:
-    """The source without what only people need."""
+def minify() -> bytes:
+    """Return the minified source."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(esbuild(Path(folder))), "--minify", "--target=es2019", f"--define:VERSION={json.dumps(__version__)}"]
+        command = [str(fetch_esbuild(Path(folder))), "--minify", "--target=es2019", f"--define:VERSION={json.dumps(__version__)}"]
         return subprocess.run(command, input=SOURCE.read_bytes(), capture_output=True, check=True).stdout
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
-        sys.exit(0 if SMALL.read_bytes() == minified() else f"{SMALL} is not made of {SOURCE.name}; run {sys.argv[0]}")
-    SMALL.write_bytes(minified())
+        sys.exit(0 if SMALL.read_bytes() == minify() else f"{SMALL} does not match {SOURCE.name}. Run {sys.argv[0]}.")
+    SMALL.write_bytes(minify())

@@ -1,6 +1,6 @@
-"""Makes falcon_events/ingest/bots.json of the list that the package crawler-user-agents has: `python tools/renew_bots.py`.
+"""Generate falcon_events/ingest/bots.json from the list in the package crawler-user-agents: `python tools/renew_bots.py`.
 
-With --check nothing is written; the exit code says whether the file is what would be written.
+With --check nothing is written; the exit code says whether the file is up to date.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from crawleruseragents import CRAWLER_USER_AGENTS_DATA  # type: ignore[import-un
 LIST = Path(__file__).parents[1] / "falcon_events" / "ingest" / "bots.json"
 PACKAGE = "crawler-user-agents"
 LIBRARY = "http-library"
-"""The tag of programs' HTTP clients."""
+"""The tag of HTTP client libraries."""
 
 
-def renewed() -> str:
-    """The patterns by which bots are known, the licence under which they are passed on, and where they come from."""
+def render_list() -> str:
+    """Render the patterns that identify bots, with their source and license."""
     installed = importlib.metadata.distribution(PACKAGE)
     (licence,) = (path for path in installed.files or () if path.name == "LICENSE")
     patterns: dict[str, list[str]] = {"bots": [], "http-libraries": []}
@@ -31,5 +31,5 @@ def renewed() -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
-        sys.exit(0 if LIST.read_text() == renewed() else f"{LIST} is not made of {PACKAGE}'s list; run {sys.argv[0]}")
-    LIST.write_text(renewed())
+        sys.exit(0 if LIST.read_text() == render_list() else f"{LIST} does not match {PACKAGE}'s list. Run {sys.argv[0]}.")
+    LIST.write_text(render_list())

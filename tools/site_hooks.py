@@ -1,4 +1,4 @@
-"""What mkdocs.yml cannot say of the site: pages of a folder in `nav`, pages from examples/, and the API's reference."""
+"""MkDocs hooks for the site: the pages of a folder in `nav`, the pages from examples/, and the API's reference."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ LINK = re.compile(r"\[([^\]\n]+)\]\(([^)\s]+)\)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Puts the pages of a folder where `nav` has `FOLDER/*.md`; a section without pages is left out."""
+    """Replace `FOLDER/*.md` in `nav` with the pages of the folder. A section without pages is left out."""
     docs = Path(config.docs_dir)
-    pages = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} | _examples(docs.parent).keys()
-    config.nav = _expanded(config.nav or [], sorted(pages))
+    pages = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} | _find_examples(docs.parent).keys()
+    config.nav = _expand(config.nav or [], sorted(pages))
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the examples' pages, and the reference of the API, which asks no other host for anything."""
-    for name, path in _examples(Path(config.docs_dir).parent).items():
+    """Add the pages of the examples and the API's reference, which loads nothing from other hosts."""
+    for name, path in _find_examples(Path(config.docs_dir).parent).items():
         files.append(File.generated(config, name, content=path.read_text(encoding="utf-8")))
     with tempfile.TemporaryDirectory() as folder:
         write_site(Path(folder))
@@ -36,33 +36,33 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links that lead to a file of the checkout lead to its page in the site; where it has none, its path is shown instead."""
+    """Change links to files of the checkout into links to their pages. A file without a page is shown as its path instead."""
     root = Path(config.docs_dir).parent
-    sources = {path.relative_to(root).as_posix(): name for name, path in _examples(root).items()}
+    sources = {path.relative_to(root).as_posix(): name for name, path in _find_examples(root).items()}
     own = {name: source for source, name in sources.items()}.get(page.file.src_uri, f"docs/{page.file.src_uri}")
 
-    def moved(link: re.Match[str]) -> str:
+    def rewrite(link: re.Match[str]) -> str:
         text, target = link.groups()
         path, mark, anchor = target.partition("#")
         if not path or ":" in path:
             return link[0]
         file = posixpath.normpath(posixpath.join(posixpath.dirname(own), path))
         name = sources.get(file, file.removeprefix("docs/"))
-        if name != file or not (root / file).exists():  # what is nowhere stays as it is, for MkDocs to say so
+        if name != file or not (root / file).exists():  # a missing file stays a link, so that MkDocs reports it
             return f"[{text}]({posixpath.relpath(name, posixpath.dirname(page.file.src_uri) or '.')}{mark}{anchor})"
         return text if text.strip("`") == file else f"{text} (`{file}`)"
 
-    return LINK.sub(moved, markdown)
+    return LINK.sub(rewrite, markdown)
 
 
-def _examples(root: Path) -> dict[str, Path]:
-    """The pages of examples/, by their names in the site."""
+def _find_examples(root: Path) -> dict[str, Path]:
+    """Return the pages of examples/, by their names in the site."""
     found = {f"examples/{path.parent.name}.md": path for path in sorted(root.glob("examples/*/README.md"))}
     overview = root / "examples" / "README.md"
     return {"examples/index.md": overview, **found} if overview.exists() else found
 
 
-def _expanded(nav: list[Any], pages: list[str]) -> list[Any]:
+def _expand(nav: list[Any], pages: list[str]) -> list[Any]:
     made: list[Any] = []
     for item in nav:
         if isinstance(item, str) and item.endswith("/*.md"):
@@ -70,7 +70,7 @@ def _expanded(nav: list[Any], pages: list[str]) -> list[Any]:
             some = [name for name in pages if name.startswith(folder) and name.count("/") == folder.count("/")]
             made += sorted(some, key=lambda name: (not name.endswith("/index.md"), name))
         elif isinstance(item, dict):
-            entries = {title: _expanded(value, pages) if isinstance(value, list) else value for title, value in item.items()}
+            entries = {title: _expand(value, pages) if isinstance(value, list) else value for title, value in item.items()}
             made += [{title: value} for title, value in entries.items() if value]
         else:
             made.append(item)

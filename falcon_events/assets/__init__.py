@@ -1,1 +1,1 @@
-"""Files that a browser loads: the tracker, its snippet and demo, and the page that renders the OpenAPI document."""
+"""Files that browsers load: the tracker, its snippet and demo, and the page that renders the OpenAPI document."""

@@ -1,4 +1,4 @@
-"""The OpenAPI document, the page that renders it and the page's one script, as they are served."""
+"""The OpenAPI document, the page that renders it and the page's script, ready to be served."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import msgspec
 from falcon_events.contract.openapi import openapi_document
 
 RENDERER = "rapidoc-min.js"
-"""The renderer's file: RapiDoc, of which rapidoc.LICENSE.txt tells version, origin and licence."""
+"""The file of the renderer, RapiDoc. rapidoc.LICENSE.txt has its version, origin and license."""
 HTML = "text/html; charset=utf-8"
 JAVASCRIPT = "text/javascript; charset=utf-8"
 JSON = "application/json"
 
-# RapiDoc takes a relative server for one below the host's root, so it is told where the API is: beside the page.
+# RapiDoc resolves a relative server against the host's root. The API is beside the page, so the script sets its full address.
 _SCRIPT = """
 const page = document.querySelector("rapi-doc"), here = new URL(".", location.href).href;
 page.setAttribute("server-url", here);
@@ -29,7 +29,7 @@ POLICY = "; ".join(
     (
         "default-src 'none'",
         f"script-src 'self' 'sha256-{_SCRIPT_HASH}'",
-        "style-src 'unsafe-inline'",  # the renderer lays its table columns out with style attributes
+        "style-src 'unsafe-inline'",  # the renderer sets the widths of table columns with style attributes
         "img-src 'self' data:",
         "connect-src 'self'",
         "base-uri 'none'",
@@ -37,11 +37,11 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""The page's Content-Security-Policy: nothing comes from another host, and nothing goes there."""
+"""The page's Content-Security-Policy: it loads nothing from other hosts and sends nothing to them."""
 
 
 class Asset(msgspec.Struct, frozen=True):
-    """A file as it is served, the same compressed, its type, and a name for exactly this content."""
+    """A file to serve, plain and compressed, with its media type and a version that identifies its content."""
 
     body: bytes
     gzipped: bytes
@@ -50,39 +50,39 @@ class Asset(msgspec.Struct, frozen=True):
 
 
 @cache
-def document(path: str) -> Asset:
-    """The OpenAPI document, whose server is wherever it is served.
+def load_document(path: str) -> Asset:
+    """Load the OpenAPI document, whose server address is relative to the document.
 
     Args:
-        path: where that is, below the API's own root, such as `/openapi.json`.
+        path: the path at which it is served, below the API's root, such as `/openapi.json`.
     """
     above = path.count("/") - 1
     server = "/".join([".."] * above) if above else "."
-    return asset(msgspec.json.encode(openapi_document(servers=(server,))), JSON)
+    return build_asset(msgspec.json.encode(openapi_document(servers=(server,))), JSON)
 
 
 @cache
-def page(document_url: str, renderer_url: str, *, with_server: bool = True) -> Asset:
-    """The page.
+def render_page(document_url: str, renderer_url: str, *, with_server: bool = True) -> Asset:
+    """Render the page.
 
     Args:
-        document_url: the document's address, counted from the page's.
-        renderer_url: that of the renderer's file.
+        document_url: the URL of the document, relative to the page.
+        renderer_url: the URL of the renderer's file, relative to the page.
         with_server: whether the API is served beside the page.
     """
     text = files(__package__).joinpath("openapi_page.html").read_text()
     script = f"<script>{_SCRIPT}</script>" if with_server else ""
     for name, value in (("{document}", document_url), ("{renderer}", renderer_url), ("{script}", script)):
         text = text.replace(name, value)
-    return asset(text.encode(), HTML)
+    return build_asset(text.encode(), HTML)
 
 
 @cache
-def renderer() -> Asset:
-    """The script that renders the document: one file, which loads nothing else."""
-    return asset(files(__package__).joinpath(RENDERER).read_bytes(), JAVASCRIPT)
+def load_renderer() -> Asset:
+    """Load the script that renders the document: one file that loads nothing else."""
+    return build_asset(files(__package__).joinpath(RENDERER).read_bytes(), JAVASCRIPT)
 
 
-def asset(body: bytes, content_type: str) -> Asset:
-    """A body as it is served."""
+def build_asset(body: bytes, content_type: str) -> Asset:
+    """Build the file to serve from its content."""
     return Asset(body, gzip.compress(body, 9, mtime=0), content_type, hashlib.sha256(body).hexdigest()[:16])

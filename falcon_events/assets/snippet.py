@@ -1,4 +1,4 @@
-"""The snippet: the lines of HTML that embed the tracker in a page."""
+"""The snippet: the HTML that embeds the tracker in a page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from urllib.parse import urlsplit
 
-from falcon_events.assets.tracker import script
+from falcon_events.assets.tracker import load_script
 from falcon_events.errors import EventsError
 
 METHODS = ("eventP", "eventI", "eventT", "eventC", "reset", "optOut", "optIn")
@@ -21,46 +21,47 @@ OPTIONS = {
     "hash": "on",
     "auto": "on|off",
 }
-"""The options of a page, beside the key and the list, with the values that they can have: `data-NAME` (docs/tracker.md)."""
+"""The options of a page in addition to the key and the list (`data-NAME`, docs/tracker.md), with patterns of their values."""
 _is_path = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?").fullmatch
-# Calls made before the script has loaded wait here; it takes them in order.
+# Calls made before the script has loaded wait in this queue. The script then runs them in order.
 _QUEUE = (
     "window.{name}=window.{name}||{{q:[]}};[{methods}].forEach(function(m){{"
     "{name}[m]={name}[m]||function(){{{name}.q.push([m,arguments])}}}})"
 )
 
 
-def snippet(
+def render_snippet(
     list_id: int, key: str, *, url: str = "", path: str = "/tracker.js", nonce: str = "", options: Mapping[str, str] | None = None
 ) -> str:
-    """The lines of HTML for a page's head.
+    """Render the HTML for a page's head.
 
     Args:
         list_id: the list that the page's events belong to.
-        key: an API key of scope `ingest`: whoever reads the page can read it.
-        url: where the tracker is mounted, with its prefix, such as `https://events.example.com`; on the page's own host the
-            prefix alone, such as `/tracking`, or nothing.
+        key: an API key of scope `ingest`. Everybody who can read the page can read the key.
+        url: the address of the tracker with its prefix, such as `https://events.example.com`. If the page is on the same host,
+            the prefix alone, such as `/tracking`; empty: no prefix.
         path: the setting `tracker_path`.
-        nonce: the page's Content-Security-Policy nonce, if it has one.
-        options: see OPTIONS.
+        nonce: the page's Content-Security-Policy nonce; empty: none.
+        options: the page's options, see OPTIONS.
 
     Raises:
-        EventsError: an argument has no use in a page.
+        EventsError: an argument is invalid; the message names it.
     """
     given = dict(options or {})
     for name, value in given.items():
         if name not in OPTIONS:
-            raise EventsError(f"option {name!r}: one of {', '.join(OPTIONS)} is needed.")
+            raise EventsError(f"{name!r} is not an option of a page; the options are {', '.join(OPTIONS)}.")
         if not re.fullmatch(OPTIONS[name], value):
-            raise EventsError(f"option {name}={value!r}: {OPTIONS[name]} is needed.")
+            raise EventsError(f"option {name}={value!r}: expected a value that matches {OPTIONS[name]}")
     if url and not _is_path(url) and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
         raise EventsError(
-            f"url {url!r}: scheme and host are needed, such as https://events.example.com, or a prefix, such as /tracking."
+            f"url={url!r}: expected an address with scheme and host, such as https://events.example.com, or a prefix, such as"
+            " /tracking."
         )
     base = url.rstrip("/")
-    if path.count("/") > 1:  # else the endpoint stands beside the script
+    if path.count("/") > 1:  # otherwise the tracker finds the endpoint next to the script
         given.setdefault("endpoint", f"{base}/api/v1/events")
-    attributes = {"src": f"{base}{path}?v={script().version}", "data-key": key, "data-list": str(list_id)}
+    attributes = {"src": f"{base}{path}?v={load_script().version}", "data-key": key, "data-list": str(list_id)}
     attributes |= {f"data-{option}": value for option, value in given.items()}
     if nonce:
         attributes = {"nonce": nonce, **attributes}

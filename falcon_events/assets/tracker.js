@@ -1,14 +1,14 @@
-// The tracker: what happens on a page becomes events of POST /api/v1/events.
-// An event is written to the outbox (localStorage) before it is sent, and removed when the server has answered: so none is
-// lost with the page, and one that is sent again has its EventID, under which the server stores it once.
+// The tracker sends what happens on a page as events to POST /api/v1/events.
+// It writes each event to the outbox (localStorage) before sending it, and removes the event when the server has replied. So no
+// event is lost with the page. An event that is sent again has the same EventID, so the server stores it once.
 ((window, document, navigator, location) => {
   let script = document.currentScript;
   let data = script.dataset; // the options: docs/tracker.md
   let name = data.object || "oct";
   let before = window[name] || {};
-  if (before.v) return; // the snippet stands in the page twice
+  if (before.v) return; // the page has the snippet twice
 
-  let version = VERSION; // put in when the file is made small
+  let version = VERSION; // replaced by tools/minify_tracker.py
   let list = data.list;
   let endpoint = new URL(data.endpoint || "api/v1/events", script.src);
   let origin = endpoint.origin;
@@ -18,12 +18,12 @@
 
   let MOST_BYTES = 6e4; // browsers refuse keepalive requests of more than 65,536
   let MOST_KEPT = 500; // events in the outbox
-  let MOMENT = 50; // for others to join a request, in milliseconds
-  let LEASE = 15e3; // for how long an event under way is left to the page that has it
-  let ARRIVAL = 3e3; // for how long one is left alone whose page has gone
-  let MOST_AGE = 16e7; // of an event, in milliseconds: later the server may have forgotten its EventID
+  let MOMENT = 50; // how long a request waits for more events, in milliseconds
+  let LEASE = 15e3; // how long other pages leave an event to the page that sends it, in milliseconds
+  let ARRIVAL = 3e3; // how long other pages leave an event alone after its page has closed, in milliseconds
+  let MOST_AGE = 16e7; // the age up to which an event is sent, in milliseconds: later the server may have forgotten its EventID
 
-  // Storage that may be refused, absent or full.
+  // Storage may be refused, missing or full.
   let attempt = (action) => {
     try {
       return action();
@@ -35,7 +35,7 @@
     );
   let cookie = () => attempt(() => document.cookie.match(uuidName + "=([^;]+)")[1]);
 
-  // crypto.randomUUID is there on secure origins only; the name of an object URL is a random UUID on all (File API, 8.3.1).
+  // Only secure origins have crypto.randomUUID. The name of an object URL is a random UUID on every origin (File API, 8.3.1).
   let randomUUID = () => {
     let url = URL.createObjectURL(new Blob());
     URL.revokeObjectURL(url);
@@ -61,7 +61,7 @@
   let isSilent = () =>
     silenced || local("oct_optout") || (data.dnt != "ignore" && (navigator.doNotTrack == 1 || navigator.globalPrivacyControl));
 
-  // What the browser is.
+  // The browser and the device.
   let agent = navigator.userAgent;
   let found = (pattern) => agent.match(pattern) || [""];
   let browser = found(/(Edg|OPR|SamsungBrowser|FxiOS|Firefox|CriOS)\w*\/([\d.]+)/);
@@ -100,7 +100,7 @@
     };
   };
 
-  // The outbox: events in order, each also under a key of its own in localStorage.
+  // The outbox: events in order. Each is also stored under its own key in localStorage.
   let waiting = [];
   let busy, timer, failures = 0, retryAt = 0;
 
@@ -111,7 +111,7 @@
     waiting = waiting.filter((other) => other != event);
     local(prefix + event.EventID, null);
   };
-  // What other pages have left behind: those whose time with their page is over. Of who opted out nothing is kept.
+  // Collect events of other pages whose lease has expired. Delete all of them if the visitor has opted out.
   let collect = () => {
     let now = Date.now(), later;
     attempt(() => {
@@ -136,7 +136,7 @@
     timer = setTimeout(send, Math.max(MOMENT, retryAt - Date.now()));
   };
 
-  // The next request: its events, body and size.
+  // Return the events, the body and the size of the next request.
   let pack = (events, until) => {
     let size = 99, parts = [];
     for (let event of events) {
@@ -181,8 +181,8 @@
         soon();
       });
   };
-  // The page goes: what is not under way is handed to the browser. Its answer is nobody's, so it stays in the outbox for the
-  // next page, which gives it the time to arrive.
+  // When the page closes, hand the events that are not being sent to the browser (sendBeacon). Beacons report no result, so the
+  // events stay in the outbox. The next page sends them again after ARRIVAL.
   let leave = () => {
     let left = waiting.filter((event) => {
       keep(event, ARRIVAL);
@@ -199,7 +199,8 @@
   let track = (event, given, more) => {
     if (isSilent()) return;
     if (!visitor) setVisitor((persistent && (cookie() || local(uuidName))) || randomUUID(), data.days || 365);
-    // As it is now: the page may change what it has given. What JSON cannot hold is told to the caller, and keeps nothing back.
+    // Copy the arguments now, because the page may change them later. A value that JSON cannot hold raises an error here, in the
+    // caller, and does not block other events.
     let made = JSON.parse(JSON.stringify({
       Event: event,
       EventID: randomUUID(),
@@ -239,7 +240,7 @@
     },
   });
 
-  // Page views: the first, and a single-page application's, once each; a replaced state counts with a new path only.
+  // Page views: the first, and each one of a single-page application. A replaced state counts only if its path is new.
   let path, rest;
   let viewed = (replaced) => {
     let newPath = location.pathname;

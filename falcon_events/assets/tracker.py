@@ -1,4 +1,4 @@
-"""The tracker's script, as it is served."""
+"""The tracker's script, ready to be served."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 
 class Script(msgspec.Struct, frozen=True):
-    """The script, the same compressed, and a name for exactly this content."""
+    """The script, plain and compressed, with a version that identifies its content."""
 
     body: bytes
     gzipped: bytes
@@ -20,7 +20,7 @@ class Script(msgspec.Struct, frozen=True):
 
 
 @cache
-def script() -> Script:
-    """The minified script of this release."""
+def load_script() -> Script:
+    """Load the minified script of this release."""
     body = files(__package__).joinpath("tracker.min.js").read_bytes()
     return Script(body, gzip.compress(body, 9, mtime=0), hashlib.sha256(body).hexdigest()[:16])

@@ -16,7 +16,7 @@ import falcon.asgi
 import msgspec
 from falcon.asgi import SSEvent
 
-from falcon_events.assets.snippet import snippet
+from falcon_events.assets.snippet import render_snippet
 from falcon_events.contract.replies import Reply
 from falcon_events.errors import EventsError
 from falcon_events.http.responses import send
@@ -121,8 +121,8 @@ def render_page(tracking: EventTracking, demo: Demo) -> Reply:
         "NONCE": nonce,
         "LIST_ID": demo.list_id,
         "LIST_NAME": escape(demo.list_name),
-        "SNIPPET": escape(snippet(demo.list_id, demo.key, path=path).strip()),
-        "LIVE": snippet(demo.list_id, demo.key, path=path, nonce=nonce),
+        "SNIPPET": escape(render_snippet(demo.list_id, demo.key, path=path).strip()),
+        "LIVE": render_snippet(demo.list_id, demo.key, path=path, nonce=nonce),
         "STREAM": STREAM,
     }
     text = files("falcon_events.assets").joinpath("demo.html").read_text("utf-8")

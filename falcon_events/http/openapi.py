@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import falcon
 
-from falcon_events.assets.openapi_page import POLICY, RENDERER, document, page, renderer
+from falcon_events.assets.openapi_page import POLICY, RENDERER, load_document, load_renderer, render_page
 from falcon_events.contract.replies import Reply
 from falcon_events.http.static import A_DAY, FOREVER, serve_file
 
@@ -22,7 +22,7 @@ def make_document_handler(path: str) -> StaticHandler:
     """Return a handler for the document that is served at `path`, below the API's root."""
 
     def serve_document(req: falcon.Request) -> Reply:
-        found = document(path)
+        found = load_document(path)
         # Web pages of any origin may read the document: it contains nothing that is not in this package's documentation.
         headers = (("Cache-Control", FOR_A_WHILE), ("Access-Control-Allow-Origin", "*"))
         return serve_file(req, found, headers)
@@ -32,14 +32,14 @@ def make_document_handler(path: str) -> StaticHandler:
 
 def serve_page(req: falcon.Request) -> Reply:
     """Return the page. Its links are relative, so it works below any prefix and behind any proxy."""
-    found = page(DOCUMENT[1:], f"{RENDERER_PATH[1:]}?v={renderer().version}")
+    found = render_page(DOCUMENT[1:], f"{RENDERER_PATH[1:]}?v={load_renderer().version}")
     headers = (("Cache-Control", FOR_A_WHILE), ("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer"))
     return serve_file(req, found, headers)
 
 
 def serve_renderer(req: falcon.Request) -> Reply:
     """Return the page's script."""
-    found = renderer()
+    found = load_renderer()
     return serve_file(req, found, (("Cache-Control", FOREVER if req.params.get("v") == found.version else A_DAY),))
 
 

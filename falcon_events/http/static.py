@@ -6,7 +6,7 @@ from typing import Protocol
 
 import falcon
 
-from falcon_events.assets.tracker import script
+from falcon_events.assets.tracker import load_script
 from falcon_events.contract.replies import Reply
 
 FOREVER = "public, max-age=31536000, immutable"
@@ -36,7 +36,7 @@ class StaticFile(Protocol):
 
 def serve_script(req: falcon.Request) -> Reply:
     """Return the tracker's script, or 304 if the browser has it."""
-    found = script()
+    found = load_script()
     headers = (
         ("Cache-Control", FOREVER if req.params.get("v") == found.version else A_DAY),
         ("Cross-Origin-Resource-Policy", "cross-origin"),

@@ -21,7 +21,7 @@ from falcon_events.assets import openapi_page
 assert pathlib.Path(falcon_events.__file__).is_relative_to({place!r}), falcon_events.__file__
 for name in NAMES:
     assert load_schema(name)["title"]
-assert len(openapi_page.renderer().body) > 500_000 and b"rapi-doc" in openapi_page.page("a", "b").body
+assert len(openapi_page.load_renderer().body) > 500_000 and b"rapi-doc" in openapi_page.render_page("a", "b").body
 assert "tracker.js" in falcon_events.EventTracking().snippet(1, "key")
 with falcon_events.EventTracking("events.duckdb") as tracking:
     tracking.directory.create_account("acme")

@@ -18,12 +18,12 @@ from fastapi import FastAPI
 
 import falcon_events
 from falcon_events import EventTracking, SettingError
-from falcon_events.assets.openapi_page import RENDERER, renderer
+from falcon_events.assets.openapi_page import RENDERER, load_renderer
 from falcon_events.contract.openapi import openapi_document
 from falcon_events.http import ASGIMiddleware, asgi_app, mount
 from tests.conftest import Api
 from tests.harness import EVENT
-from tools.write_openapi import FILE, text, write_site
+from tools.write_openapi import FILE, render_document, write_site
 
 PACKAGE = Path(falcon_events.__file__).parent
 
@@ -69,7 +69,7 @@ def test_the_renderers_address_names_its_content(api: Api) -> None:
     """So that it is asked for once; every address of the page is relative, and its own script is the one that is allowed."""
     answer = api.client.get("/docs")
     (source,) = re.findall(r'<script type="module" src="([^"]+)"', answer.text)
-    assert source == f"docs/{RENDERER}?v={renderer().version}"
+    assert source == f"docs/{RENDERER}?v={load_renderer().version}"
     assert "immutable" in api.client.get("/" + source).headers["Cache-Control"]
     assert 'spec-url="openapi.json"' in answer.text
     policy = answer.headers["Content-Security-Policy"]
@@ -132,7 +132,7 @@ def test_a_path_that_is_taken_is_refused(path: str) -> None:
 
 def test_the_committed_document_is_todays() -> None:
     """docs/openapi.json; `python -m tools.write_openapi` writes it."""
-    assert FILE.read_text() == text()
+    assert FILE.read_text() == render_document()
 
 
 def test_the_reference_can_be_a_part_of_a_static_site(tmp_path: Path) -> None:

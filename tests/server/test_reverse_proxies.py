@@ -22,8 +22,8 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from falcon_events.assets.snippet import snippet
-from falcon_events.assets.tracker import script
+from falcon_events.assets.snippet import render_snippet
+from falcon_events.assets.tracker import load_script
 from tests.conftest import Api
 from tests.harness import (
     EVENT,
@@ -361,14 +361,14 @@ def test_below_a_prefix_of_nginx_all_is_as_at_the_root(api: Api, tmp_path: Path)
     """The API, the script, and a snippet for the prefix, whose script sends to the endpoint beside it."""
     with nginx(tmp_path, "nginx-prefix", api.served.port) as port, client_of(f"http://127.0.0.1:{port}/tracking") as client:
         assert client.track(**api.credentials.event(event="prefixed")).status_code == 200
-        assert client.get("/tracker.js", headers={"Accept-Encoding": "gzip"}).content == script().body
-        assert client.get("/tracker.js", params={"v": script().version}).headers["Cache-Control"].endswith("immutable")
+        assert client.get("/tracker.js", headers={"Accept-Encoding": "gzip"}).content == load_script().body
+        assert client.get("/tracker.js", params={"v": load_script().version}).headers["Cache-Control"].endswith("immutable")
         assert client.put(EVENT).headers["Allow"] == "POST"
         too_large = client.post(EVENT, content=b"x" * (MIB + 1))
         assert (too_large.status_code, too_large.json()["Errors"][0]["Code"]) == (413, 413)
         assert httpx.get(f"http://127.0.0.1:{port}/tracking/metrics").status_code == 404
-        (source,) = re.findall(r'src="([^"]+)"', snippet(94, api.credentials.ingest, url=f"http://127.0.0.1:{port}/tracking"))
-        assert client.get(source).content == script().body
+        (source,) = re.findall(r'src="([^"]+)"', render_snippet(94, api.credentials.ingest, url=f"http://127.0.0.1:{port}/tracking"))
+        assert client.get(source).content == load_script().body
         batch = {"APIKey": api.credentials.ingest, "Events": [api.credentials.event(APIKey=..., event="prefixed")]}
         assert client.post(urljoin(source, "api/v1/events"), json=batch).json()["Results"][0]["status"] == "success"
 

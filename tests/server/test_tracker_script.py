@@ -13,8 +13,8 @@ import falcon.testing
 import pytest
 
 from falcon_events import EventsError, EventTracking, NotFound, SettingError
-from falcon_events.assets.snippet import snippet
-from falcon_events.assets.tracker import script
+from falcon_events.assets.snippet import render_snippet
+from falcon_events.assets.tracker import load_script
 from falcon_events.http import ASGIMiddleware, WSGIMiddleware, mount
 from tests.conftest import Api
 from tests.harness import Credentials, make_store, serving
@@ -26,8 +26,8 @@ ANOTHER_HOST = "https://events.example.com"
 
 def test_the_script_is_small() -> None:
     """At most 2.5 kB on the wire."""
-    assert len(script().gzipped) <= MOST_BYTES
-    assert gzip.decompress(script().gzipped) == script().body
+    assert len(load_script().gzipped) <= MOST_BYTES
+    assert gzip.decompress(load_script().gzipped) == load_script().body
 
 
 @pytest.mark.checkout
@@ -38,16 +38,16 @@ def test_the_script_is_made_of_its_source() -> None:
 
 def test_browsers_keep_the_script(api: Api) -> None:
     """For a day, or for ever where the address names the content; then they are told that nothing has changed."""
-    path, version = "/tracker.js", script().version
+    path, version = "/tracker.js", load_script().version
     plain = api.client.get(path, headers={"Accept-Encoding": "identity"})
-    assert (plain.content, plain.headers["Content-Type"]) == (script().body, "text/javascript; charset=utf-8")
+    assert (plain.content, plain.headers["Content-Type"]) == (load_script().body, "text/javascript; charset=utf-8")
     assert plain.headers["Cache-Control"] == "public, max-age=86400"
     assert plain.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     assert plain.headers["X-Content-Type-Options"] == "nosniff"
     assert "Content-Encoding" not in plain.headers
     zipped = api.client.get(path, params={"v": version}, headers={"Accept-Encoding": "br;q=1.0, gzip;q=0.8"})
-    assert (zipped.content, zipped.headers["Content-Encoding"]) == (script().body, "gzip")
-    assert int(zipped.headers["Content-Length"]) == len(script().gzipped)
+    assert (zipped.content, zipped.headers["Content-Encoding"]) == (load_script().body, "gzip")
+    assert int(zipped.headers["Content-Length"]) == len(load_script().gzipped)
     assert zipped.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert zipped.headers["Vary"] == "Accept-Encoding"
     refused = api.client.get(path, headers={"Accept-Encoding": "gzip;q=0, deflate"})
@@ -65,7 +65,7 @@ def test_the_script_has_a_path_of_the_owners_own(flavour: str, db: Path) -> None
     """So that no blocker's list has it; or none at all."""
     make_store(db)
     with serving(db, flavour, env={"FALCON_EVENTS_TRACKER_PATH": "/assets/s.js"}) as served:
-        assert served.client.get("/assets/s.js").content == script().body
+        assert served.client.get("/assets/s.js").content == load_script().body
         assert served.client.get("/tracker.js").status_code == 404
     with serving(db, flavour, env={"FALCON_EVENTS_TRACKER_PATH": ""}) as served:
         assert served.client.get("/tracker.js").status_code == 404
@@ -83,20 +83,20 @@ def test_a_mounted_tracker_serves_the_script(tracking: EventTracking) -> None:
     path = "/stats/tracker.js"
     for app in (falcon.App(), falcon.asgi.App()):
         mount(app, tracking, prefix="/stats")
-        assert falcon.testing.simulate_get(app, path).content == script().body
+        assert falcon.testing.simulate_get(app, path).content == load_script().body
     for wrapped in (
         WSGIMiddleware(falcon.App(), tracking, prefix="/stats"),
         ASGIMiddleware(falcon.asgi.App(), tracking, prefix="/stats"),  # type: ignore[arg-type]
     ):
         answer = falcon.testing.simulate_get(wrapped, path)
-        assert answer.content == script().body
+        assert answer.content == load_script().body
         assert falcon.testing.simulate_get(wrapped, "/tracker.js").status_code == 404
 
 
 def test_the_snippet_makes_a_key_that_is_bound(tracking: EventTracking, credentials: Credentials) -> None:
     """To the list, and to the origins that are given."""
     text = tracking.snippet(credentials.list_id, url=ANOTHER_HOST, origins=["https://shop.example.com"])
-    assert f'src="{ANOTHER_HOST}/tracker.js?v={script().version}"' in text
+    assert f'src="{ANOTHER_HOST}/tracker.js?v={load_script().version}"' in text
     assert f'data-list="{credentials.list_id}"' in text
     made = tracking.directory.keys()[-1]
     assert (made.scope, made.origins, made.list_ids) == ("ingest", ["https://shop.example.com"], [credentials.list_id])
@@ -111,11 +111,11 @@ def test_the_snippet_makes_a_key_that_is_bound(tracking: EventTracking, credenti
 
 def test_a_snippet_is_safe_html_and_finds_the_endpoint() -> None:
     """Whatever stands in its arguments; below a path of its own the endpoint is not beside the script."""
-    text = snippet(94, 'fe"><script>', path="/assets/s.js", url=ANOTHER_HOST, nonce='"x')
+    text = render_snippet(94, 'fe"><script>', path="/assets/s.js", url=ANOTHER_HOST, nonce='"x')
     assert "fe&quot;&gt;&lt;script&gt;" in text
     assert text.count('nonce="&quot;x"') == 2
     assert f'data-endpoint="{ANOTHER_HOST}/api/v1/events"' in text
-    assert "data-endpoint" not in snippet(94, "key", url=ANOTHER_HOST + "/mounted")
+    assert "data-endpoint" not in render_snippet(94, "key", url=ANOTHER_HOST + "/mounted")
 
 
 def test_on_the_pages_own_host_the_prefix_alone_says_where_the_script_is(tracking: EventTracking) -> None:

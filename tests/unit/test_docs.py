@@ -61,7 +61,7 @@ def test_a_page_that_is_out_of_date_is_named_and_renewed(tmp_path: Path, capsys:
         shutil.copy(ROOT / "docs" / name, tmp_path)
     cli, settings = tmp_path / "cli.md", tmp_path / "settings.md"
     settings.write_text(settings.read_text().replace("| 1048576 |", "| 7 |").replace("`1048576`", "`7`"))
-    part = f"<!-- made by tools.docs: sql -->\n{docs.command_part('sql', dict(docs.commands())['sql'])}<!-- end -->\n"
+    part = f"<!-- made by tools.docs: sql -->\n{docs.render_command('sql', dict(docs.list_commands())['sql'])}<!-- end -->\n"
     surplus = "<!-- made by tools.docs: gone -->\nx\n<!-- end -->\n"
     assert cli.read_text().count(part) == 1
     cli.write_text(cli.read_text().replace(part, surplus + "By hand.\n"))
