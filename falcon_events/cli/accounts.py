@@ -1,4 +1,4 @@
-"""accounts, lists, keys, sessions: who may do what."""
+"""The commands accounts, lists, keys and sessions: who may do what."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from falcon_events.access.protocol import Scope
 from falcon_events.cli.common import (
     LIST_ID,
     WholeNumber,
-    checked_text,
-    confirmed,
+    check_text,
+    confirm,
     db_option,
+    escape,
     json_option,
+    open_tracking,
     print_json,
     print_rows,
-    tracking_of,
-    visible,
 )
 from falcon_events.errors import NotFound
 from falcon_events.model.access import ListRules
@@ -25,21 +25,21 @@ MAX_TTL_S = 100 * 366 * 86400
 
 @click.group()
 def accounts() -> None:
-    """Owners of lists and keys."""
+    """Manage accounts, which own lists and keys."""
 
 
 @accounts.command("create")
-@click.argument("name", callback=checked_text)
+@click.argument("name", callback=check_text)
 @db_option
 @json_option
 def create_account(name: str, db: str, as_json: bool) -> None:
-    """Make an account NAME, of 1 to 200 printable characters; the store is made where there is none."""
-    with tracking_of(db, create=True) as tracking:
+    """Create an account called NAME (1 to 200 printable characters). A missing store is created."""
+    with open_tracking(db, create=True) as tracking:
         account = tracking.directory.create_account(name)
     if as_json:
         print_json(account)
     else:
-        click.echo(f"account {account.name} made ({account.account_id})")
+        click.echo(f"account {account.name} created ({account.account_id})")
 
 
 @accounts.command("list")
@@ -47,30 +47,30 @@ def create_account(name: str, db: str, as_json: bool) -> None:
 @json_option
 def list_accounts(db: str, as_json: bool) -> None:
     """List the accounts."""
-    with tracking_of(db) as tracking:
+    with open_tracking(db) as tracking:
         rows = tracking.directory.accounts()
     print_rows(rows, as_json, {"name": "account", "account_id": "id", "created_at": "created (UTC)"})
 
 
 @click.group()
 def lists() -> None:
-    """Subscriber lists, to which events belong."""
+    """Manage subscriber lists. Every event belongs to a list."""
 
 
 @lists.command("create")
-@click.option("--id", "list_id", type=LIST_ID, metavar="N", help="The list's id; the next free one where it is left out.")
-@click.option("--account", callback=checked_text, required=True, help="The name of the account that owns it.")
-@click.option("--name", callback=checked_text, required=True, help="What the list is called.")
+@click.option("--id", "list_id", type=LIST_ID, metavar="N", help="The list's id; by default the next free one.")
+@click.option("--account", callback=check_text, required=True, help="The name of the account that owns the list.")
+@click.option("--name", callback=check_text, required=True, help="The list's name.")
 @db_option
 @json_option
 def create_list(list_id: int | None, account: str, name: str, db: str, as_json: bool) -> None:
-    """Make a list."""
-    with tracking_of(db) as tracking:
+    """Create a list."""
+    with open_tracking(db) as tracking:
         made = tracking.directory.create_list(account, name, list_id)
     if as_json:
         print_json(made)
     else:
-        click.echo(f"list {made.list_id} made for account {account}")
+        click.echo(f"list {made.list_id} created for account {account}")
 
 
 @lists.command("list")
@@ -78,32 +78,32 @@ def create_list(list_id: int | None, account: str, name: str, db: str, as_json: 
 @json_option
 def list_lists(db: str, as_json: bool) -> None:
     """List the lists."""
-    with tracking_of(db) as tracking:
+    with open_tracking(db) as tracking:
         rows = tracking.directory.lists()
     print_rows(rows, as_json, {"list_id": "list", "account": "account", "name": "name", "created_at": "created (UTC)"})
 
 
 @lists.command("rename")
 @click.argument("list_id", type=LIST_ID)
-@click.argument("name", callback=checked_text)
+@click.argument("name", callback=check_text)
 @db_option
 def rename_list(list_id: int, name: str, db: str) -> None:
-    """Give a list another name."""
-    with tracking_of(db) as tracking:
+    """Rename a list to NAME."""
+    with open_tracking(db) as tracking:
         tracking.directory.rename_list(list_id, name)
     click.echo(f"list {list_id} is now called {name}")
 
 
 @lists.command("delete")
 @click.argument("list_id", type=LIST_ID)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Delete without asking.")
 @db_option
 def delete_list(list_id: int, yes: bool, db: str) -> None:
-    """Delete a list with all its events, bindings and catalogue, after asking."""
-    with tracking_of(db) as tracking:
+    """Delete a list with all its events, bindings and catalogue. Asks first."""
+    with open_tracking(db) as tracking:
         if tracking.directory.owner_of(list_id) is None:
             raise NotFound(f"There is no list {list_id}.")
-        if not yes and not confirmed(f"Delete list {list_id} with all its events? This cannot be undone."):
+        if not yes and not confirm(f"Delete list {list_id} with all its events? This cannot be undone."):
             click.echo("nothing deleted", err=True)
             raise click.exceptions.Exit(1)
         tracking.directory.delete_list(list_id)
@@ -115,18 +115,19 @@ def delete_list(list_id: int, yes: bool, db: str) -> None:
 @click.option(
     "--bots",
     type=click.Choice(["drop", "tag", "keep"]),
-    help="Events that no visitor sent are only counted, stored with the property $bot (the default), or stored as they are.",
+    help="What to do with events that no visitor sent (bots, prefetched pages, your own visits): only count them (drop), store"
+    " them with the property $bot (tag, the default), or store them unchanged (keep).",
 )
-@click.option("--deny", multiple=True, metavar="NAME", help="A property that is left out; repeatable.")
-@click.option("--redact", multiple=True, metavar="NAME", help="A property whose value is replaced by [redacted]; repeatable.")
-@click.option("--clear", is_flag=True, help="Forget the rules that the list has; others may be given with it.")
+@click.option("--deny", multiple=True, metavar="NAME", help="A property to leave out; repeatable.")
+@click.option("--redact", multiple=True, metavar="NAME", help="A property whose value to replace by [redacted]; repeatable.")
+@click.option("--clear", is_flag=True, help="Remove the list's present rules; new rules may be given with it.")
 @db_option
 @json_option
 def list_rules(
     list_id: int, bots: str | None, deny: tuple[str, ...], redact: tuple[str, ...], clear: bool, db: str, as_json: bool
 ) -> None:
-    """Show what becomes of a list's events before they are stored, or change it: what is not given stays."""
-    with tracking_of(db) as tracking:
+    """Show or change the rules of a list. They are applied to its events before these are stored. Rules not given stay."""
+    with open_tracking(db) as tracking:
         if tracking.directory.owner_of(list_id) is None:
             raise NotFound(f"There is no list {list_id}.")
         rules = ListRules(list_id) if clear else tracking.directory.rules_of(list_id)
@@ -138,50 +139,52 @@ def list_rules(
         print_json(rules)
     else:
         click.echo(f"bots      {rules.bots}")
-        click.echo(f"denied    {visible(', '.join(rules.denied)) or '-'}")
-        click.echo(f"redacted  {visible(', '.join(rules.redacted)) or '-'}")
+        click.echo(f"denied    {escape(', '.join(rules.denied)) or '-'}")
+        click.echo(f"redacted  {escape(', '.join(rules.redacted)) or '-'}")
 
 
 @click.group()
 def keys() -> None:
-    """API keys."""
+    """Manage API keys."""
 
 
 @keys.command("create")
-@click.option("--account", callback=checked_text, required=True, help="The name of the account it belongs to.")
+@click.option("--account", callback=check_text, required=True, help="The name of the account that the key belongs to.")
 @click.option(
     "--scope",
     type=click.Choice([str(scope) for scope in Scope]),
     default="full",
     show_default=True,
-    help="What it allows: everything, only to track (ingest), or only to query (read).",
+    help="What the key allows: everything (full), only tracking (ingest), or only queries (read).",
 )
 @click.option(
     "--origin",
     "origins",
     multiple=True,
-    help="For ingest: a web origin that it may be used from, https://www.example.com or https://*.example.com; repeatable.",
+    help="For ingest: a web origin that may use the key, such as https://www.example.com or https://*.example.com; repeatable.",
 )
-@click.option("--list", "list_ids", type=LIST_ID, multiple=True, metavar="N", help="For ingest: a list it is for; repeatable.")
+@click.option(
+    "--list", "list_ids", type=LIST_ID, multiple=True, metavar="N", help="For ingest: a list that the key is for; repeatable."
+)
 @db_option
 @json_option
 def create_key(account: str, scope: str, origins: tuple[str, ...], list_ids: tuple[int, ...], db: str, as_json: bool) -> None:
-    """Make a key and print it: it cannot be read again."""
-    with tracking_of(db) as tracking:
+    """Create a key and print it. It cannot be shown again."""
+    with open_tracking(db) as tracking:
         made = tracking.directory.create_key(account, scope, origins=origins or None, list_ids=list_ids or None)
     if as_json:
         print_json(made)
     else:
         click.echo(made.key)
-        click.echo(f"key {made.key_id} made for account {account}; it is not shown again", err=True)
+        click.echo(f"key {made.key_id} created for account {account}; it is not shown again", err=True)
 
 
 @keys.command("list")
 @db_option
 @json_option
 def list_keys(db: str, as_json: bool) -> None:
-    """List the keys, never the keys themselves."""
-    with tracking_of(db) as tracking:
+    """List the keys by their ids. The keys themselves are never shown."""
+    with open_tracking(db) as tracking:
         rows = tracking.directory.keys()
     columns = {
         "key_id": "key",
@@ -199,25 +202,27 @@ def list_keys(db: str, as_json: bool) -> None:
 @click.argument("key")
 @db_option
 def revoke_key(key: str, db: str) -> None:
-    """Revoke a KEY, given by its id (see `keys list`) or as the key itself."""
-    with tracking_of(db) as tracking:
+    """Revoke a key. KEY is its id (see `keys list`) or the key itself."""
+    with open_tracking(db) as tracking:
         tracking.directory.revoke_key(key)
     click.echo("key revoked")
 
 
 @click.group()
 def sessions() -> None:
-    """Sessions: credentials that end by themselves."""
+    """Manage sessions, which are credentials that expire."""
 
 
 @sessions.command("create")
-@click.option("--account", callback=checked_text, required=True, help="The name of the account it is for.")
-@click.option("--ttl-s", type=WholeNumber(1, MAX_TTL_S), metavar="N", required=True, help="After how many seconds it ends.")
+@click.option("--account", callback=check_text, required=True, help="The name of the account that the session is for.")
+@click.option(
+    "--ttl-s", type=WholeNumber(1, MAX_TTL_S), metavar="N", required=True, help="After how many seconds the session expires."
+)
 @db_option
 @json_option
 def create_session(account: str, ttl_s: int, db: str, as_json: bool) -> None:
-    """Make a session and print its id: it cannot be read again."""
-    with tracking_of(db) as tracking:
+    """Create a session and print its id. It cannot be shown again."""
+    with open_tracking(db) as tracking:
         session_id = tracking.directory.create_session(account, ttl_s)
     if as_json:
         print_json({"session_id": session_id})
@@ -230,6 +235,6 @@ def create_session(account: str, ttl_s: int, db: str, as_json: bool) -> None:
 @db_option
 def revoke_session(session_id: str, db: str) -> None:
     """End a session now."""
-    with tracking_of(db) as tracking:
+    with open_tracking(db) as tracking:
         tracking.directory.revoke_session(session_id)
     click.echo("session revoked")

@@ -1,4 +1,4 @@
-"""What the commands share: --db, --json, results as tables, and opening the store."""
+"""Options, output and checks that the commands share: --db, --json, tables, opening the store."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class WholeNumber(click.IntRange):
-    """click's IntRange under a name that its messages can say."""
+    """An IntRange with a readable name in click's messages."""
 
     name = "whole number"
 
 
 LIST_ID = WholeNumber(1, MAX_LIST_ID)
 TABLE_WIDTH = 10_000
-"""A terminal wraps what is wider than itself; a table that were cut to fit would hide the end of an id."""
+"""The width of tables, in characters: terminals wrap wide lines, but cutting them to fit would hide the ends of ids."""
 
 
-def checked_text(ctx: click.Context, param: click.Parameter, text: str) -> str:
-    """A callback for names: valid Unicode without control characters, and not empty."""
+def check_text(ctx: click.Context, param: click.Parameter, text: str) -> str:
+    """Check a name, as a callback of click: it must be printable Unicode and not empty."""
     if not text.strip():
         raise click.BadParameter("it is empty; at least one character is needed.", ctx, param)
     if not text.isprintable():
-        raise click.BadParameter(f"{visible(text)} has characters that cannot be shown, such as a line break.", ctx, param)
+        wrong = f"{escape(text)} has characters that cannot be printed, such as a line break; remove them."
+        raise click.BadParameter(wrong, ctx, param)
     return text
 
 
 def db_option(command: F) -> F:
-    """Adds --db."""
+    """Add --db."""
     return click.option(
         "--db",
         default=DEFAULT_DB,
@@ -47,36 +48,36 @@ def db_option(command: F) -> F:
         show_default=True,
         show_envvar=True,
         metavar="PATH",
-        callback=_checked_path,
+        callback=_check_path,
         help="The store's file.",
     )(command)
 
 
 def json_option(command: F) -> F:
-    """Adds --json."""
+    """Add --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
 
 
-def tracking_of(db: str, *, create: bool = False) -> EventTracking:
-    """The tracker of a store; a command that only looks makes no file."""
+def open_tracking(db: str, *, create: bool = False) -> EventTracking:
+    """Return the tracker of a store. Without `create`, a missing file is an error."""
     if create and not Path(db).parent.is_dir():
         raise StoreError(f"--db {db}: there is no folder {Path(db).parent}.")
     return EventTracking(db, create=create)
 
 
 def require_list(tracking: EventTracking, list_id: int) -> None:
-    """Raises NotFound where the store has no list for --list."""
+    """Raise NotFound if the store does not have the list given by --list."""
     if tracking.directory.owner_of(list_id) is None:
         raise NotFound(f"--list {list_id}: there is no such list.")
 
 
 def print_json(value: object) -> None:
-    """Prints a value as JSON on one line."""
+    """Print a value as JSON on one line."""
     click.echo(msgspec.json.encode(value))
 
 
 def print_rows(rows: Sequence[msgspec.Struct], as_json: bool, columns: Mapping[str, str]) -> None:
-    """Prints rows as JSON, or as a table of the columns (field: heading)."""
+    """Print rows as JSON, or as a table of the columns (field: heading)."""
     if as_json:
         print_json(rows)
         return
@@ -84,15 +85,15 @@ def print_rows(rows: Sequence[msgspec.Struct], as_json: bool, columns: Mapping[s
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints rows below headings."""
-    from rich.console import Console  # a fifth of a command's start, which most commands do without
+    """Print rows below headings."""
+    from rich.console import Console  # a fifth of a command's start-up time, and most commands do not need it
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for heading in headings:
-        table.add_column(visible(heading), no_wrap=True)
+        table.add_column(escape(heading), no_wrap=True)
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(_format_cell(value) for value in row))
     console = Console(file=sys.stdout, width=TABLE_WIDTH, highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
         console.print(table)
@@ -100,27 +101,27 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> No
         click.echo(line.rstrip())
 
 
-def cells_as_text(row: Sequence[object]) -> list[str]:
-    """A row's values as text; what is nested, as JSON."""
-    return [msgspec.json.encode(value).decode() if isinstance(value, (list, dict)) else _text(value) for value in row]
+def format_cells(row: Sequence[object]) -> list[str]:
+    """Format a row's values as text, lists and objects as JSON."""
+    return [msgspec.json.encode(value).decode() if isinstance(value, (list, dict)) else _format_value(value) for value in row]
 
 
-def visible(text: str) -> str:
-    """The text with whatever a terminal would obey instead of show as an escape: names come from strangers."""
+def escape(text: str) -> str:
+    """Escape characters that a terminal would interpret instead of showing: names come from requests."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def confirmed(question: str) -> bool:
-    """Asks on the terminal; raises UsageError where nobody can answer."""
+def confirm(question: str) -> bool:
+    """Ask a question on the terminal. Raise UsageError if standard input cannot answer."""
     try:
         return click.confirm(question, err=True)
     except click.Abort:
         if sys.stdin is not None and sys.stdin.isatty():
             raise
-        raise click.UsageError("--yes is needed where nobody can answer.") from None
+        raise click.UsageError("--yes is needed: the question cannot be answered on standard input.") from None
 
 
-def _checked_path(ctx: click.Context, param: click.Parameter, path: str) -> str:
+def _check_path(ctx: click.Context, param: click.Parameter, path: str) -> str:
     if not path.strip():
         raise click.BadParameter("it is empty; the path of the store's file is needed.", ctx, param)
     if Path(path).is_dir():
@@ -128,11 +129,11 @@ def _checked_path(ctx: click.Context, param: click.Parameter, path: str) -> str:
     return path
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
-    return visible(cells_as_text([value])[0])
+    return escape(format_cells([value])[0])
 
 
-def _text(value: object) -> str:
+def _format_value(value: object) -> str:
     return "" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""export: events as request bodies that `import` takes, or as Parquet."""
+"""The command export: events as request bodies that `import` accepts, or as Parquet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import cast
 import click
 import msgspec
 
-from falcon_events.cli.common import LIST_ID, db_option, json_option, print_json, require_list, tracking_of
+from falcon_events.cli.common import LIST_ID, db_option, json_option, open_tracking, print_json, require_list
 from falcon_events.cli.persons import check_person, person_options
 from falcon_events.errors import EventsError
 from falcon_events.model.reports import Selection
@@ -26,19 +26,23 @@ STDOUT = "-"
     "--format",
     "form",
     type=click.Choice(["parquet", "ndjson"]),
-    help="Columns of the table, or request bodies that `import` takes.",
+    help="The columns of the table (parquet), or request bodies that `import` accepts (ndjson).",
 )
-@click.option("--since", metavar="TIME", help="Only events that happened then or later (RFC 3339, or a date in UTC).")
-@click.option("--until", metavar="TIME", help="Only events that happened before then.")
+@click.option("--since", metavar="TIME", help="Only events that happened at this time or later (RFC 3339, or a date in UTC).")
+@click.option("--until", metavar="TIME", help="Only events that happened before this time.")
 @click.option("--list", "list_id", type=LIST_ID, metavar="N", help="Only events of this list.")
 @click.option(
     "--output",
     "-o",
     metavar="FILE",
     default=STDOUT,
-    help="Where to write, gzip for a name in .gz; - and the default are standard output.",
+    help="The file to write, by default standard output (-). A name that ends in .gz is compressed by gzip.",
 )
-@click.option("--visitor", is_flag=True, help="All that a list has of one person, as JSON; with --list and one of these:")
+@click.option(
+    "--visitor",
+    is_flag=True,
+    help="Everything that a list has about one person, as JSON; needs --list and one of --email, --id, --uuid.",
+)
 @person_options
 @db_option
 @json_option
@@ -53,22 +57,22 @@ def export(
     as_json: bool,
     **person: str | None,
 ) -> None:
-    """Write events, or what there is of one person, to a file or to standard output."""
+    """Write events to a file or to standard output. With --visitor, write everything about one person."""
     if output == STDOUT and as_json:
-        raise click.UsageError("--json needs --output FILE: standard output has the events.")
+        raise click.UsageError("--json needs --output FILE, because the events go to standard output.")
     if output == STDOUT and sys.stdout is None:
-        raise click.UsageError("--output FILE is needed: standard output is closed.")
+        raise click.UsageError("--output FILE is needed, because standard output is closed.")
     if output == STDOUT and form == "parquet" and sys.stdout.isatty():
-        raise click.UsageError("--format parquet needs --output FILE: a terminal cannot show it.")
-    selection = Selection(list_id, _moment("--since", since), _moment("--until", until))
+        raise click.UsageError("--format parquet needs --output FILE, because a terminal cannot show Parquet.")
+    selection = Selection(list_id, _parse_time("--since", since), _parse_time("--until", until))
     if visitor:
         if form is not None or since is not None or until is not None or list_id is None:
-            raise click.UsageError("--visitor needs --list N, and goes without --format, --since and --until.")
+            raise click.UsageError("--visitor needs --list N and excludes --format, --since and --until.")
         check_person(person)
     elif form is None or any(person.values()):
-        raise click.UsageError("Missing option '--format'; or --visitor with --email, --id or --uuid.")
-    folder = _folder_of(output)
-    with tracking_of(db) as tracking:
+        raise click.UsageError("--format is needed, or --visitor with --email, --id or --uuid.")
+    folder = _find_folder(output)
+    with open_tracking(db) as tracking:
         if list_id is not None:
             require_list(tracking, list_id)
         try:
@@ -80,7 +84,7 @@ def export(
                     count = len(data.events)
                 else:
                     count = tracking.export(written, form, selection)
-                _deliver(written, output)
+                _move_to_output(written, output)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -91,8 +95,8 @@ def export(
         click.echo(f"{count} events written to {output}")
 
 
-def _deliver(written: Path, output: str) -> None:
-    """Puts the finished file where it belongs: under its name it is there whole, or not at all."""
+def _move_to_output(written: Path, output: str) -> None:
+    """Move the finished file to the output, so that a file of this name is always complete."""
     if output == STDOUT:
         with written.open("rb") as source:
             shutil.copyfileobj(source, sys.stdout.buffer)
@@ -103,14 +107,14 @@ def _deliver(written: Path, output: str) -> None:
         with written.open("rb") as source, gzip.open(zipped, "wb", compresslevel=6) as target:
             shutil.copyfileobj(source, target)
         written = zipped
-    if Path(output).exists() and not Path(output).is_file():  # a device or a pipe is written to, not replaced
+    if Path(output).exists() and not Path(output).is_file():  # write to a device or a pipe instead of replacing it
         with written.open("rb") as source, Path(output).open("wb") as target:
             shutil.copyfileobj(source, target)
         return
     written.replace(output)
 
 
-def _moment(option: str, text: str | None) -> int | None:
+def _parse_time(option: str, text: str | None) -> int | None:
     if text is None:
         return None
     moment = parse_timestamp(text if len(text) > 10 else f"{text}T00:00:00Z")
@@ -119,8 +123,8 @@ def _moment(option: str, text: str | None) -> int | None:
     return moment
 
 
-def _folder_of(output: str) -> Path | None:
-    """Where the file is made: beside the output, so that it can be moved there in one step."""
+def _find_folder(output: str) -> Path | None:
+    """Return the folder for the temporary file: that of the output, so that moving it there is one step. None: any folder."""
     if output == STDOUT:
         return None
     path = Path(output)

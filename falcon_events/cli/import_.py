@@ -1,4 +1,4 @@
-"""import: events as lines of request bodies, into the store."""
+"""The command import: store events from lines of request bodies."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 import click
 import msgspec
 
-from falcon_events.cli.common import db_option, json_option, print_json, tracking_of
-from falcon_events.cli.ndjson import Lines, check_readable, read_lines, size_of
+from falcon_events.cli.common import db_option, json_option, open_tracking, print_json
+from falcon_events.cli.ndjson import Lines, check_readable, measure, read_lines
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import EventsError, InvalidRequest, RequestRefused, StoreUnavailable
 from falcon_events.ingest.batch import TrackResult
@@ -34,21 +34,22 @@ if TYPE_CHECKING:
     metavar="PATH",
     default="rejects.ndjson",
     show_default=True,
-    help="Where refused lines go, with file, line number and codes; an earlier file is kept as PATH.1, PATH.2, ...",
+    help="The file for refused lines, with file name, line number and codes; an earlier file is kept as PATH.1, PATH.2, ...",
 )
 @db_option
 @json_option
 def import_(files: Sequence[str], rejects: str, db: str, as_json: bool) -> None:
-    """Store events from FILEs of request bodies, one a line (NDJSON), plain or gzip; - is standard input.
+    """Store events from files of request bodies.
 
-    Lines with an EventID that is stored already are not stored again, so an import that was cut off can be repeated.
+    Each FILE has one request body per line (NDJSON), plain or gzip; - is standard input. A line whose EventID is stored already
+    is not stored again, so an interrupted import can be repeated.
     """
     for name in files:
         check_readable(name)
     with (
-        tracking_of(db) as tracking,
+        open_tracking(db) as tracking,
         RejectFile(rejects) as reject_file,
-        Bar(files) as bar,
+        ProgressBar(files) as bar,
         Interrupts() as interrupts,
     ):
         run = Import(tracking, reject_file, bar, interrupts)
@@ -71,14 +72,14 @@ _REPEAT = "repeat the import to store the rest: a line whose EventID is stored i
 
 
 class Interrupts:
-    """Ctrl-C and SIGTERM as a request to stop reading; the second one ends the command at once."""
+    """Handlers of Ctrl-C and SIGTERM: the first signal stops reading, the second one ends the command at once."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self._reading = False
 
-    def next_of(self, blocks: Iterator[Lines]) -> Lines | None:
-        """The next lines; None at the end, or when it is time to stop."""
+    def read_next(self, blocks: Iterator[Lines]) -> Lines | None:
+        """Return the next lines, or None at the end and after a signal."""
         try:
             self._reading = True
             return None if self.signal is not None else next(blocks, None)
@@ -88,27 +89,27 @@ class Interrupts:
             self._reading = False
 
     def __enter__(self) -> Self:
-        self._before = {sign: signal.signal(sign, self._note) for sign in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {sign: signal.signal(sign, self._handle) for sign in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for sign, handler in self._before.items():
             signal.signal(sign, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         again, self.signal = self.signal is not None, signal.Signals(number)
         if again or self._reading:  # a read from a pipe may never end by itself
             raise KeyboardInterrupt
 
 
 class RejectFile:
-    """Refused lines; the file is made with the first one, and an earlier one of that name keeps its lines under another.
+    """The file for refused lines. It is created with the first of them; an earlier file of that name is renamed.
 
     Args:
         name: the file's path.
 
     Raises:
-        EventsError: it cannot be written.
+        EventsError: the file cannot be written.
     """
 
     def __init__(self, name: str) -> None:
@@ -123,7 +124,7 @@ class RejectFile:
             raise EventsError(f"--rejects {name} cannot be written: permission denied for this user.")
 
     def add(self, file: str, number: int, body: bytes | None, refused: RequestRefused) -> None:
-        """Writes a line and why it was refused."""
+        """Write a line and the reason for its refusal."""
         if self._file is None:
             self._keep_earlier()
             self._file = self._path.open("wb")
@@ -144,7 +145,7 @@ class RejectFile:
             self._file.close()
 
     def _keep_earlier(self) -> None:
-        if not self._path.is_file() or self._path.stat().st_size == 0:  # not a device or a pipe either
+        if not self._path.is_file() or self._path.stat().st_size == 0:  # devices and pipes are not renamed
             return
         number = 1
         while (kept := self._path.with_name(f"{self._path.name}.{number}")).exists():
@@ -152,8 +153,8 @@ class RejectFile:
         self._path.rename(kept)
 
 
-class Bar:
-    """A bar over the files' bytes, on a terminal's standard error only."""
+class ProgressBar:
+    """A progress bar over the files' bytes, shown only if standard error is a terminal."""
 
     def __init__(self, files: Sequence[str]) -> None:
         self._progress: Progress | None = None
@@ -164,12 +165,12 @@ class Bar:
 
         columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=Console(stderr=True))
-        sizes = [size_of(name) for name in files]
+        sizes = [measure(name) for name in files]
         known = [size for size in sizes if size is not None]
         self._task = self._progress.add_task("import", total=sum(known) if len(known) == len(sizes) else None)
 
     def move_to(self, done: int) -> None:
-        """Shows how many bytes have been read."""
+        """Show how many bytes have been read."""
         if self._progress is not None:
             self._progress.update(self._task, completed=done)
 
@@ -184,19 +185,19 @@ class Bar:
 
 
 class Import:
-    """One run: reads lines, stores them, and counts what became of them.
+    """One run of the command: reads lines, stores them, and counts the results.
 
     Args:
-        tracking: where events go.
-        rejects: where refused lines go.
-        bar: is moved on with the bytes that were read.
-        interrupts: tell when to stop.
+        tracking: stores the events.
+        rejects: takes refused lines.
+        bar: shows the progress.
+        interrupts: tells when to stop.
     """
 
-    def __init__(self, tracking: EventTracking, rejects: RejectFile, bar: Bar, interrupts: Interrupts) -> None:
+    def __init__(self, tracking: EventTracking, rejects: RejectFile, bar: ProgressBar, interrupts: Interrupts) -> None:
         self.counts: Counter[str] = Counter(stored=0, duplicates=0, rejected=0)
         self.failure: str | None = None
-        """Why it stopped before the end, if it did."""
+        """The reason why the run stopped before the end; None: it did not."""
         self.place = "before the first line"
         self._tracking = tracking
         self._rejects = rejects
@@ -206,34 +207,36 @@ class Import:
         self._sent: deque[tuple[str, Sequence[int], Sequence[bytes]]] = deque()
 
     def run(self, files: Sequence[str]) -> None:
-        """Stores the lines of the files; whatever was read is stored or refused when it returns."""
+        """Store the lines of the files. When it returns, every line that was read is stored or refused."""
         tracking = self._tracking
         try:
-            for answers in store_blocks(tracking.pipeline.track_bodies, tracking.waiter, tracking.settings, self._bodies(files)):
+            for answers in store_blocks(
+                tracking.pipeline.track_bodies, tracking.waiter, tracking.settings, self._read_bodies(files)
+            ):
                 self._settle(*self._sent.popleft(), answers)
         except (EventsError, OSError) as error:
             self._stop(str(error))
 
-    def _bodies(self, files: Sequence[str]) -> Iterator[Sequence[bytes]]:
+    def _read_bodies(self, files: Sequence[str]) -> Iterator[Sequence[bytes]]:
         done = 0
         for name in files:
-            blocks = read_lines(name, self._max_bytes, self._tracking.settings.batch_events, partial(self._progressed, done))
+            blocks = read_lines(name, self._max_bytes, self._tracking.settings.batch_events, partial(self._move_bar, done))
             while self.failure is None:
                 try:
-                    lines = self._interrupts.next_of(blocks)
-                except EventsError as error:  # told once what was sent has been answered
+                    lines = self._interrupts.read_next(blocks)
+                except EventsError as error:  # reported after the lines that were sent have their results
                     self._stop(str(error))
                     return
                 if lines is None:
                     break
                 self.place = f"after {lines.file} line {lines.numbers[-1]}"
-                if bodies := self._sendable(lines):
+                if bodies := self._prepare(lines):
                     yield bodies
-            done += size_of(name) or 0
-            self._progressed(done, 0)
+            done += measure(name) or 0
+            self._move_bar(done, 0)
 
-    def _sendable(self, lines: Lines) -> Sequence[bytes]:
-        """The lines' bodies, which are noted as sent, but for those that are too long: these are refused."""
+    def _prepare(self, lines: Lines) -> Sequence[bytes]:
+        """Refuse lines that are too long; note the others as sent and return their bodies."""
         numbers, bodies = lines.numbers, lines.bodies
         if None in bodies:
             status, failure = common_error(413)
@@ -246,7 +249,7 @@ class Import:
             self._sent.append((lines.file, numbers, sendable))
         return sendable
 
-    def _progressed(self, before: int, position: int) -> None:
+    def _move_bar(self, before: int, position: int) -> None:
         self._bar.move_to(before + position)
 
     def _settle(self, file: str, numbers: Sequence[int], bodies: Sequence[bytes], answers: Sequence[TrackResult]) -> None:

@@ -1,4 +1,4 @@
-"""The command group, and errors in one line with exit code 2."""
+"""The command group. Errors are printed in one line, with exit code 2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from falcon_events._version import __version__
 from falcon_events.cli.accounts import accounts, keys, lists, sessions
-from falcon_events.cli.common import visible
+from falcon_events.cli.common import escape
 from falcon_events.cli.export import export
 from falcon_events.cli.import_ import import_
 from falcon_events.cli.maintenance import backup, compact, doctor, owner, sql
@@ -24,11 +24,11 @@ from falcon_events.cli.webhooks import deliveries, webhooks
 from falcon_events.errors import EventsError
 
 INTERRUPTED = 130
-"""128 + SIGINT, as shells count."""
+"""The exit code after SIGINT, 128 + 2, as shells report it."""
 
 
 def _show_versions(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
-    """Without loading the database, which takes longer than everything else that the command does."""
+    """Show the versions without loading the database, which would take longer than the rest of the command."""
     if wanted:
         from importlib.metadata import version
         from platform import python_version
@@ -44,7 +44,7 @@ def _show_versions(ctx: click.Context, param: click.Parameter, wanted: bool) -> 
 )  # fmt: skip
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Event tracking with a database in a file: serve it, manage who may use it, move events in and out."""
+    """Event tracking with a database in a file: run the server, manage access, import and export events."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
@@ -58,7 +58,7 @@ for command in _COMMANDS:
 
 
 def main() -> None:
-    """Runs the command; errors are one line on standard error, and exit code 2."""
+    """Run the command. Errors are one line on standard error, with exit code 2."""
     os.umask(0o077)  # stores, their logs, exports and reject files hold personal data
     try:
         code = cli.main(standalone_mode=False)
@@ -68,7 +68,7 @@ def main() -> None:
     except click.exceptions.Abort:
         _fail("stopped", INTERRUPTED)
     except click.UsageError as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # a command group by itself; since click 8.2
+        if type(error).__name__ == "NoArgsIsHelpError":  # a command group without a command, since click 8.2
             click.echo(error.format_message(), err=True)
             sys.exit(2)
         hint = f" See '{error.ctx.command_path} --help'." if error.ctx else ""
@@ -77,21 +77,21 @@ def main() -> None:
         _fail(error.format_message())
     except EventsError as error:
         _fail(str(error))
-    except BrokenPipeError:  # whoever read our output has gone
+    except BrokenPipeError:  # the reader of the output has closed it
         _drop_output()
         sys.exit(1)
     except OSError as error:
-        if not error.filename:  # standard output's own
+        if not error.filename:  # the error is standard output's
             _drop_output()
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
 
 
 def _drop_output() -> None:
-    """What is left in the buffer must not be tried once more at exit: the exit code would be Python's, not ours."""
+    """Discard buffered output. Otherwise Python would write it again at exit, fail, and change the exit code."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int = 2) -> NoReturn:
-    click.echo(visible(f"falcon-events: {' '.join(message.split())}"), err=True)
+    click.echo(escape(f"falcon-events: {' '.join(message.split())}"), err=True)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Lines of NDJSON: from files or standard input, plain or gzip, of a bounded length."""
+"""Reading NDJSON lines of bounded length from files or standard input, plain or gzip."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BLOCK = 1 << 17
 
 
 class Lines(msgspec.Struct, frozen=True):
-    """Lines that follow each other, without the blank ones; a body is None where it is longer than the limit."""
+    """Consecutive lines without the blank ones. The body of a line that is longer than the limit is None."""
 
     file: str
     numbers: Sequence[int]
@@ -31,7 +31,7 @@ class Lines(msgspec.Struct, frozen=True):
 
 
 def check_readable(name: str) -> None:
-    """Raises EventsError where a file cannot be read, before anything is done."""
+    """Raise EventsError if a file cannot be read, before any line is stored."""
     if name == STDIN:
         if sys.stdin is None:
             raise EventsError("-: standard input is closed.")
@@ -45,20 +45,20 @@ def check_readable(name: str) -> None:
         raise EventsError(f"{name} cannot be read: permission denied for this user.")
 
 
-def size_of(name: str) -> int | None:
-    """The file's bytes, or None where they cannot be known before they are read."""
+def measure(name: str) -> int | None:
+    """Return the file's size in bytes, or None if it is only known after reading."""
     path = Path(name)
     return path.stat().st_size if name != STDIN and path.is_file() else None
 
 
-def read_lines(name: str, max_bytes: int, most: int, progressed: Callable[[int], None]) -> Iterator[Lines]:
-    """The lines that are not blank, with their numbers from 1 on; those of a pipe as they come.
+def read_lines(name: str, max_bytes: int, most: int, on_progress: Callable[[int], None]) -> Iterator[Lines]:
+    """Yield the lines that are not blank, with their numbers, from 1. Lines of a pipe are yielded as they arrive.
 
     Args:
-        name: a file's path, or - for standard input; gzip is told by its first two bytes.
+        name: a file's path, or - for standard input. gzip is recognized by its first two bytes.
         max_bytes: the longest line that is read whole.
-        most: how many lines are given at once.
-        progressed: gets how many bytes of the file have been read, every now and then.
+        most: how many lines are yielded at once, at most.
+        on_progress: called with the number of bytes of the file that have been read.
 
     Raises:
         EventsError: the file is cut off, damaged or cannot be read to its end.
@@ -71,11 +71,11 @@ def read_lines(name: str, max_bytes: int, most: int, progressed: Callable[[int],
             plain = cast("BufferedReader", stack.enter_context(gzip.GzipFile(fileobj=raw)) if zipped else raw)
             tells = raw.seekable()
             number = 1
-            for texts in _texts(plain, max_bytes):
+            for texts in _read_texts(plain, max_bytes):
                 if tells:
-                    progressed(raw.tell())
+                    on_progress(raw.tell())
                 for start in range(0, len(texts), most):
-                    lines = _without_blanks(name, number + start, texts[start : start + most])
+                    lines = _drop_blanks(name, number + start, texts[start : start + most])
                     if lines.bodies:
                         yield lines
                 number += len(texts)
@@ -85,8 +85,8 @@ def read_lines(name: str, max_bytes: int, most: int, progressed: Callable[[int],
             raise EventsError(f"{name} cannot be read: {error.strerror or error}.") from None
 
 
-def _texts(plain: BufferedReader, max_bytes: int) -> Iterator[list[bytes | None]]:
-    """Lines as far as they can be read at once; None for one that is too long by more than white space."""
+def _read_texts(plain: BufferedReader, max_bytes: int) -> Iterator[list[bytes | None]]:
+    """Yield the lines that each read completes. A line that is too long by more than white space is None."""
     begun, at_start = b"", True
     while True:
         read = plain.read1(_BLOCK)
@@ -98,21 +98,21 @@ def _texts(plain: BufferedReader, max_bytes: int) -> Iterator[list[bytes | None]
         *whole, begun = begun.split(b"\n")
         texts: list[bytes | None] = [*whole]
         if max(map(len, whole), default=0) > max_bytes:
-            texts = [_cut(text, max_bytes) for text in whole]
-        if len(begun) > max_bytes + 2:  # a body's own line end may be of two bytes
+            texts = [_trim(text, max_bytes) for text in whole]
+        if len(begun) > max_bytes + 2:  # a line's end may have two bytes
             rest_is_blank = _skip_line(plain)
-            texts.append(_cut(begun, max_bytes) if rest_is_blank else None)
+            texts.append(_trim(begun, max_bytes) if rest_is_blank else None)
             begun = b""
         if not read and begun:
-            texts.append(_cut(begun, max_bytes))
+            texts.append(_trim(begun, max_bytes))
         if texts:
             yield texts
         if not read:
             return
 
 
-def _cut(text: bytes, max_bytes: int) -> bytes | None:
-    """A line of which only white space goes beyond the limit; None for any other that is too long."""
+def _trim(text: bytes, max_bytes: int) -> bytes | None:
+    """Strip a line, and return None if it is too long by more than white space."""
     if text[max_bytes + 2 :].strip():
         return None
     body = text[: max_bytes + 2].strip()
@@ -120,14 +120,14 @@ def _cut(text: bytes, max_bytes: int) -> bytes | None:
 
 
 def _skip_line(plain: BufferedReader) -> bool:
-    """Skips what is left of a line; whether it is white space."""
+    """Skip the rest of a line; return whether it is only white space."""
     blank, rest = True, b""
     while not rest.endswith(b"\n") and (rest := plain.readline(_BLOCK)):
         blank = blank and not rest.strip()
     return blank
 
 
-def _without_blanks(name: str, first: int, texts: list[bytes | None]) -> Lines:
+def _drop_blanks(name: str, first: int, texts: list[bytes | None]) -> Lines:
     bodies = [text and text.strip() for text in texts]
     numbers: Sequence[int] = range(first, first + len(texts))
     if b"" in bodies:

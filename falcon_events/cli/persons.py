@@ -1,4 +1,4 @@
-"""erase, and whom it and `export --visitor` are about."""
+"""The command erase, and the options that find a person for it and for `export --visitor`."""
 
 from __future__ import annotations
 
@@ -7,39 +7,37 @@ from typing import Any, TypeVar
 
 import click
 
-from falcon_events.cli.common import LIST_ID, confirmed, db_option, json_option, print_json, tracking_of
+from falcon_events.cli.common import LIST_ID, confirm, db_option, json_option, open_tracking, print_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def person_options(command: F) -> F:
-    """Adds --email, --id and --uuid, of which one is needed."""
+    """Add --email, --id and --uuid, one of which is needed."""
     command = click.option("--uuid", metavar="UUID", help="The visitor's uuid.")(command)
     command = click.option("--id", metavar="ID", help="The person's id in the sender's system.")(command)
     return click.option("--email", metavar="ADDRESS", help="The person's email address.")(command)
 
 
 def check_person(person: Mapping[str, str | None]) -> None:
-    """Raises UsageError unless exactly one of the options is given."""
+    """Raise UsageError unless exactly one of the options is given."""
     if sum(given is not None for given in person.values()) != 1:
-        raise click.UsageError("One of --email, --id and --uuid is needed to find a visitor.")
+        raise click.UsageError("Exactly one of --email, --id and --uuid is needed to find a person.")
 
 
 @click.command()
 @click.option("--list", "list_id", type=LIST_ID, metavar="N", required=True, help="The list.")
 @person_options
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Erase without asking.")
 @db_option
 @json_option
 def erase(list_id: int, yes: bool, db: str, as_json: bool, **person: str | None) -> None:
-    """Remove a person from a list: events, addresses, traits and counts."""
+    """Remove a person from a list. Events, addresses, traits and counts are erased. Asks first."""
     check_person(person)
-    with tracking_of(db) as tracking:
+    with open_tracking(db) as tracking:
         found = tracking.personal_data(list_id, **person)
         visitors = f"{len(found.visitors)} visitor{'s' * (len(found.visitors) != 1)}"
-        if not yes and not confirmed(
-            f"Erase {visitors} of list {list_id} with {len(found.events)} events? This cannot be undone."
-        ):
+        if not yes and not confirm(f"Erase {visitors} of list {list_id} with {len(found.events)} events? This cannot be undone."):
             click.echo("nothing erased", err=True)
             raise click.exceptions.Exit(1)
         erased = tracking.erase(list_id, **person)
@@ -47,4 +45,4 @@ def erase(list_id: int, yes: bool, db: str, as_json: bool, **person: str | None)
         print_json(erased)
     else:
         click.echo(f"erased: {visitors}, {erased.events} events, {erased.bindings} addresses, {erased.event_ids} EventIDs")
-        click.echo("The file's free pages may still hold them until 'falcon-events compact'.", err=True)
+        click.echo("The file's free pages may still hold the data; 'falcon-events compact' removes it from there.", err=True)

@@ -1,4 +1,4 @@
-"""plan check and plan types: a tracking plan beside what is stored, and as types for web pages."""
+"""The commands plan check and plan types: compare a tracking plan with the stored events, and make types for web pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from falcon_events.cli.common import LIST_ID, db_option, json_option, print_json, print_rows, require_list, tracking_of
+from falcon_events.cli.common import LIST_ID, db_option, json_option, open_tracking, print_json, print_rows, require_list
 from falcon_events.errors import PlanError
 from falcon_events.plan.plan import Plan
 
@@ -28,7 +28,7 @@ where {where}
 group by all
 order by all
 """
-"""What is folded into the catalogue, and what came in since."""
+"""The properties in the catalogue, and those of events that are not folded into it yet."""
 
 plan_option = click.option(
     "--plan",
@@ -37,31 +37,31 @@ plan_option = click.option(
     envvar="FALCON_EVENTS_PLAN_FOLDER",
     show_envvar=True,
     metavar="FOLDER|MODULE:NAME",
-    help="The plan: a folder with a JSON Schema for each event, or a Plan in Python code that the current folder has.",
+    help="The plan: a folder with a JSON Schema for each event, or a Plan in a Python module, also one in the current folder.",
 )
 
 
 @click.group()
 def plan() -> None:
-    """Compare a tracking plan with what is stored, or make types of it."""
+    """Compare a tracking plan with events, or make types."""
 
 
 @plan.command()
 @plan_option
-@click.option("--list", "list_id", type=LIST_ID, metavar="N", help="The list; all of them where it is left out.")
-@click.option("--allow-unseen", is_flag=True, help="What is planned and was never stored is no drift.")
+@click.option("--list", "list_id", type=LIST_ID, metavar="N", help="The list; by default all lists.")
+@click.option("--allow-unseen", is_flag=True, help="Accept planned events and properties that were never stored.")
 @db_option
 @json_option
 def check(source: str, list_id: int | None, allow_unseen: bool, db: str, as_json: bool) -> None:
-    """Compare the plan with the catalogue, and exit 1 where they differ.
+    """Compare the plan with the catalogue. Exit with 1 if they differ.
 
-    It tells of events that the plan does not have, of planned events and properties that were never stored, of required
-    properties that some events lack, of values of another type than planned, and of properties that a schema excludes.
+    Reported are: events that the plan does not have, planned events and properties that were never stored, required properties
+    that some events lack, values of another type than planned, and properties that a schema excludes.
     """
     from falcon_events.plan.drift import drifts
 
-    planned = plan_at(source)
-    with tracking_of(db) as tracking:
+    planned = load_plan(source)
+    with open_tracking(db) as tracking:
         if list_id is not None:
             require_list(tracking, list_id)
         where = "true" if list_id is None else f"list_id = {list_id}"
@@ -79,21 +79,21 @@ def check(source: str, list_id: int | None, allow_unseen: bool, db: str, as_json
 
 @plan.command()
 @plan_option
-@click.option("--typescript", is_flag=True, required=True, help="As a declaration file of TypeScript.")
+@click.option("--typescript", is_flag=True, required=True, help="Print a TypeScript declaration file.")
 @click.option("--object", "name", default="oct", show_default=True, help="The name of the tracker's object in the page.")
-@click.option("--allow-unknown", is_flag=True, help="Let eventT also take events that the plan does not have.")
+@click.option("--allow-unknown", is_flag=True, help="Let eventT also accept events that the plan does not have.")
 def types(source: str, typescript: bool, name: str, allow_unknown: bool) -> None:
-    """Print types for the tracker's calls: a call with a wrong event or property is then an error of the compiler."""
+    """Print types for the tracker's calls. The compiler then reports calls with a wrong event or property."""
     from falcon_events.plan.typescript import typescript as declarations
 
-    click.echo(declarations(plan_at(source), name=name, allow_unknown=allow_unknown), nl=False)
+    click.echo(declarations(load_plan(source), name=name, allow_unknown=allow_unknown), nl=False)
 
 
-def plan_at(source: str) -> Plan:
-    """The plan of a folder, or of MODULE:NAME.
+def load_plan(source: str) -> Plan:
+    """Load the plan of a folder or of MODULE:NAME.
 
     Raises:
-        PlanError: there is none; the message says what is wrong.
+        PlanError: there is no valid plan; the message says what is wrong.
     """
     module, is_code, name = source.partition(":")
     if Path(source).exists() or not is_code:
@@ -106,7 +106,7 @@ def plan_at(source: str) -> Plan:
             found = getattr(found, part)
     except PlanError:
         raise
-    except (Exception, SystemExit) as error:  # a script that ends itself must not end this one as if all were well
+    except (Exception, SystemExit) as error:  # a module that calls sys.exit() must not end this command with success
         raise PlanError(f"--plan {source}: it cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(found, Plan):
         raise PlanError(f"--plan {source}: this is a {type(found).__name__}; a Plan is needed.")

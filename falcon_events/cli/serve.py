@@ -1,4 +1,4 @@
-"""serve: the standalone server, and the first steps on a new store."""
+"""The command serve: the standalone server, and the account, list and key of a new store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from falcon_events.access.protocol import Scope
-from falcon_events.cli.common import LIST_ID, WholeNumber, db_option, tracking_of
+from falcon_events.cli.common import LIST_ID, WholeNumber, db_option, open_tracking
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.settings import PREFIX, parse_networks
 from falcon_events.tracking import EventTracking
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 FIRST_ACCOUNT, FIRST_LIST = "default", 1
 EVERYWHERE = ("0.0.0.0", "::", "")
-UNDERSCORES = (
-    "trusted_proxies: with the interface wsgi the proxies have to drop headers with _ in their names, or clients can claim any"
-    " address; nginx does so by itself."
+UNDERSCORE_WARNING = (
+    "trusted_proxies: with --interface wsgi, the proxies must drop headers with _ in their names, or clients can claim any"
+    " address; nginx does so by default."
 )
-"""A WSGI environment has X_Forwarded_For under the name of X-Forwarded-For, and granian has no option against that."""
+"""In a WSGI environment X_Forwarded_For and X-Forwarded-For have the same name, and granian has no option to prevent that."""
 
 
 @click.command()
@@ -36,19 +36,20 @@ UNDERSCORES = (
 @click.option(
     "--interface",
     type=click.Choice(["asgi", "wsgi"]),
-    help="Which flavour of the application answers: asgi on uvicorn (falcon-events[standard]), which is the default where it"
-    " is installed, or wsgi on granian.",
+    help="The kind of application to serve: asgi on uvicorn (needs falcon-events[standard], and is the default if that is"
+    " installed), or wsgi on granian.",
 )
 @click.option(
-    "--workers", default=1, show_default=True, type=WholeNumber(1, 64), metavar="N", help="How many processes answer requests."
+    "--workers", default=1, show_default=True, type=WholeNumber(1, 64), metavar="N", help="How many processes handle requests."
 )
-@click.option("--demo", is_flag=True, help="Also serve /tracker, which shows the tracker and a list's last events to anybody.")
-@click.option("--demo-list", type=LIST_ID, metavar="N", help="The list of that page; the first one where it is left out.")
+@click.option("--demo", is_flag=True, help="Also serve /tracker, which shows the tracker and a list's last events to everybody.")
+@click.option("--demo-list", type=LIST_ID, metavar="N", help="The list that /tracker shows; by default the first one.")
 @click.option(
     "--plan",
     "plan_folder",
     metavar="FOLDER",
-    help="The tracking plan that events are held to: a JSON Schema for each event; also the setting plan_folder.",
+    help="The tracking plan that events are checked against: a folder with a JSON Schema for each event. This is the setting"
+    " plan_folder.",
 )
 @click.option("--log-requests", is_flag=True, help="Log each request in one line, without its contents.")
 @db_option
@@ -63,39 +64,39 @@ def serve(
     log_requests: bool,
     db: str,
 ) -> None:
-    """Serve the documented API; on a path without a store, make one with an account, a list and a key."""
-    # The server and its libraries are not loaded for commands that do not serve.
+    """Serve the documented API. A missing store is created, with an account, a list and a key."""
+    # Other commands do not load the server and its libraries.
     from falcon_events.server import serve
 
     interface = interface or serve.default_interface()
     serve.check_interface(interface)
     if plan_folder is not None:
         os.environ[PREFIX + "PLAN_FOLDER"] = plan_folder  # for this process and the workers that it starts
-    with _prepared(db, host, port) as tracking:
-        shown = _demo(tracking, demo_list, host, port) if demo or demo_list is not None else None
+    with _prepare_store(db, host, port) as tracking:
+        demo_page = _make_demo(tracking, demo_list, host, port) if demo or demo_list is not None else None
         _warn(tracking, interface)
-    click.echo(f"Serving {db} on http://{_in_url(host)}:{port} ({interface}). Stop with Ctrl-C.")
+    click.echo(f"Serving {db} on http://{_format_host(host)}:{port} ({interface}). Stop with Ctrl-C.")
     try:
-        serve.serve(db, host, port, interface, log_requests, workers=workers, demo=shown)
+        serve.serve(db, host, port, interface, log_requests, workers=workers, demo=demo_page)
     finally:
-        if shown is not None:
-            with tracking_of(db) as tracking:
-                tracking.directory.revoke_key(shown.key)
+        if demo_page is not None:
+            with open_tracking(db) as tracking:
+                tracking.directory.revoke_key(demo_page.key)
 
 
 @contextmanager
-def _prepared(db: str, host: str, port: int) -> Iterator[EventTracking]:
-    """The store, once nothing would keep the server from starting; a new one gets an account, a list and a key."""
+def _prepare_store(db: str, host: str, port: int) -> Iterator[EventTracking]:
+    """Open the store after checking that the server can start. A new store gets an account, a list and a key."""
     from falcon_events.server.serve import check_address
 
     if not Path(db).exists():
-        check_address(host, port)  # before a store is made for a server that then does not start
-    with tracking_of(db, create=True) as tracking:
+        check_address(host, port)  # before creating a store for a server that then cannot start
+    with open_tracking(db, create=True) as tracking:
         check_address(host, port)
         if not tracking.directory.accounts():
             tracking.directory.create_account(FIRST_ACCOUNT)
             tracking.directory.create_list(FIRST_ACCOUNT, "First list", FIRST_LIST)
-            _welcome(tracking.directory.create_key(FIRST_ACCOUNT).key, db, host, port)
+            _print_welcome(tracking.directory.create_key(FIRST_ACCOUNT).key, db, host, port)
         yield tracking
 
 
@@ -103,32 +104,34 @@ def _warn(tracking: EventTracking, interface: Interface) -> None:
     keys = tracking.directory.keys()
     unbound = [key.key_id for key in keys if key.scope == Scope.INGEST and key.works_anywhere]
     if unbound:
-        click.echo(f"These keys work from any web page, as they are bound to no origin: {', '.join(unbound)}", err=True)
+        click.echo(f"These keys work from any web page because they are bound to no origin: {', '.join(unbound)}", err=True)
     if interface == "wsgi" and parse_networks(tracking.settings.trusted_proxies):
-        click.echo(UNDERSCORES, err=True)
+        click.echo(UNDERSCORE_WARNING, err=True)
 
 
-def _demo(tracking: EventTracking, list_id: int | None, host: str, port: int) -> Demo:
-    """The list of the demonstration, and a key for it that works on its page only."""
+def _make_demo(tracking: EventTracking, list_id: int | None, host: str, port: int) -> Demo:
+    """Return the list of the demo page and a key for it that works on that page only."""
     from falcon_events.http.demo import PAGE, Demo
 
     if not tracking.settings.tracker_path:
-        raise EventsError("--demo needs the script, and the setting tracker_path is empty.")
+        raise EventsError("--demo needs the tracker's script, but the setting tracker_path is empty; set it to /tracker.js.")
     lists = [found for found in tracking.directory.lists() if list_id in (None, found.list_id)]
     if not lists:
-        raise NotFound("There is no list to show." if list_id is None else f"--demo-list {list_id}: there is no such list.")
-    hosts = {_in_url(host), "localhost", "127.0.0.1"}
+        none = "--demo needs a list; create one with `falcon-events lists create`."
+        raise NotFound(none if list_id is None else f"--demo-list {list_id}: there is no such list.")
+    hosts = {_format_host(host), "localhost", "127.0.0.1"}
     origins = None if host in EVERYWHERE else [f"http://{name}:{port}" for name in sorted(hosts)]
     key = tracking.directory.create_key(lists[0].account, Scope.INGEST, origins=origins, list_ids=[lists[0].list_id]).key
-    click.echo(f"The tracker at work: http://{_in_url(_reachable(host))}:{port}{PAGE} (shows list {lists[0].list_id} to anybody)")
+    page = f"http://{_format_host(_make_reachable(host))}:{port}{PAGE}"
+    click.echo(f"The tracker at work: {page} (shows list {lists[0].list_id} to everybody)")
     return Demo(lists[0].list_id, lists[0].name, key)
 
 
-def _reachable(host: str) -> str:
+def _make_reachable(host: str) -> str:
     return "127.0.0.1" if host in EVERYWHERE else host
 
 
-def _welcome(key: str, db: str, host: str, port: int) -> None:
+def _print_welcome(key: str, db: str, host: str, port: int) -> None:
     body = {
         "APIKey": key,
         "ListID": FIRST_LIST,
@@ -138,9 +141,9 @@ def _welcome(key: str, db: str, host: str, port: int) -> None:
     }
     click.echo(f"New store {db}: account {FIRST_ACCOUNT!r}, list {FIRST_LIST}, and this API key, shown only now:\n\n  {key}\n")
     click.echo("Track an event:\n")
-    url = f"http://{_in_url(_reachable(host))}:{port}/api/v1/event"
+    url = f"http://{_format_host(_make_reachable(host))}:{port}/api/v1/event"
     click.echo(f"  curl -X POST {url} -H 'Content-Type: application/json' -d '{msgspec.json.encode(body).decode()}'\n")
 
 
-def _in_url(host: str) -> str:
+def _format_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host

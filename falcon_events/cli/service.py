@@ -1,4 +1,4 @@
-"""install-service, health: a server that runs for good, and whether it does."""
+"""The commands install-service and health: running a server permanently, and checking whether it works."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import click
 
 from falcon_events._version import __version__
-from falcon_events.cli.common import WholeNumber, visible
-from falcon_events.cli.unit import HOMES, STATE, TEMPORARY, VOLATILE, Service, is_below, unit
+from falcon_events.cli.common import WholeNumber, escape
+from falcon_events.cli.unit import HOMES, STATE, TEMPORARY, VOLATILE, Service, is_below, render_unit
 from falcon_events.errors import EventsError
 
 DEFAULT_NAME = "falcon-events"
@@ -28,27 +28,29 @@ USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 SPACE = re.compile(r"[\x00-\x20\x7f]")
 MOST_BYTES = 65536
-"""More than any answer that is read has."""
+"""The most bytes of a reply that are read; no reply of the server is longer."""
 ASK_AGAIN_S = 0.2
 
 
 @click.command("install-service")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="The unit's name, and that of its folder in /var/lib.")
+@click.option("--name", default=DEFAULT_NAME, show_default=True, help="The name of the unit and of its folder in /var/lib.")
 @click.option("--db", metavar="PATH", help="The store's file, an absolute path.  [default: /var/lib/NAME/events.duckdb]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=WholeNumber(1, 65535), metavar="N", help="The port to listen on.")
 @click.option(
-    "--workers", default=1, show_default=True, type=WholeNumber(1, 64), metavar="N", help="How many processes answer requests."
+    "--workers", default=1, show_default=True, type=WholeNumber(1, 64), metavar="N", help="How many processes handle requests."
 )
-@click.option("--user", default=DEFAULT_NAME, show_default=True, help="The system user that the server runs as; it has to exist.")
-@click.option("--dynamic-user", is_flag=True, help="Let systemd make a user whenever the server starts, instead of --user.")
+@click.option("--user", default=DEFAULT_NAME, show_default=True, help="The system user that the server runs as; it must exist.")
+@click.option("--dynamic-user", is_flag=True, help="Let systemd create a user for each start of the server, instead of --user.")
 @click.pass_context
 def install_service(
     ctx: click.Context, name: str, db: str | None, host: str, port: int, workers: int, user: str, dynamic_user: bool
 ) -> None:
-    """Print a systemd unit that keeps `serve` running, shut off from all that it does not need; nothing is installed.
+    """Print a systemd unit for `serve`. Nothing is installed.
 
-    Put it where systemd looks: falcon-events install-service | sudo tee /etc/systemd/system/falcon-events.service
+    The unit keeps the server running and gives it no access to anything that it does not need.
+
+    To install it: falcon-events install-service | sudo tee /etc/systemd/system/falcon-events.service
     """
     _check("--name", name, NAME, "a name of letters, digits, -, _ and . is needed, such as falcon-events")
     _check("--user", user, USER, "the name of a system user is needed, such as falcon-events")
@@ -56,13 +58,13 @@ def install_service(
     if dynamic_user and ctx.get_parameter_source("user") is not click.core.ParameterSource.DEFAULT:
         raise click.UsageError("--user and --dynamic-user exclude each other.")
     home = STATE / name
-    path = _checked_db(db, home / "events.duckdb")
+    path = _check_db(db, home / "events.duckdb")
     if dynamic_user and not is_below(path.parent, [home]):
         raise click.UsageError(f"--db {path}: with --dynamic-user a file in {home} is needed, or give --user.")
     service = Service(
         name=name,
         version=__version__,
-        command=command_words(),
+        command=find_command(),
         libraries=() if getattr(sys, "frozen", False) else (Path(sys.prefix), Path(sys.base_prefix)),
         db=path,
         host=host,
@@ -72,9 +74,9 @@ def install_service(
     )
     parts = (Path(service.command[0]), *service.libraries)
     for part in parts:
-        if any(is_below(place, TEMPORARY) for place in _places(part)):
+        if any(is_below(place, TEMPORARY) for place in _resolve(part)):
             raise EventsError(
-                f"{part} is in a temporary folder, which a service does not see: install falcon-events in /opt or"
+                f"{part} is in a temporary folder, which the service cannot see: install falcon-events in /opt or"
                 " /usr/local/bin, and call it there."
             )
     for part in parts:
@@ -82,19 +84,19 @@ def install_service(
             text = f"{part} is in a home folder, which other users usually cannot read: better install falcon-events in /opt"
             click.echo(f"falcon-events: {text} or /usr/local/bin, and call it there.", err=True)
             break
-    click.echo(unit(service), nl=False)
+    click.echo(render_unit(service), nl=False)
 
 
 @click.command()
-@click.option("--url", default=DEFAULT_URL, show_default=True, help="Where the server is, with the prefix that it is behind.")
-@click.option("--ready", is_flag=True, help="Ask whether the next event would be taken (/readyz), instead of /healthz.")
+@click.option("--url", default=DEFAULT_URL, show_default=True, help="The server's address, with its prefix if it has one.")
+@click.option("--ready", is_flag=True, help="Ask whether the next event would be accepted (/readyz) instead of /healthz.")
 @click.option(
     "--timeout",
     default=5,
     show_default=True,
     type=WholeNumber(1, 3600),
     metavar="S",
-    help="How long one answer may take, in seconds.",
+    help="How long one reply may take, in seconds.",
 )
 @click.option(
     "--wait",
@@ -103,26 +105,26 @@ def install_service(
     show_default=True,
     type=WholeNumber(0, 3600),
     metavar="S",
-    help="For how many seconds to ask again until it is well, as a server that has just been started may not be yet.",
+    help="How long to ask again until the server works, in seconds. A server that has just been started needs some time.",
 )
 def health(url: str, ready: bool, timeout: int, wait_s: int) -> None:
-    """Ask a standalone server how it is; exit 1 where it is not well or does not answer, and say why."""
-    asked = f"{_checked_url(url).rstrip('/')}/{'readyz' if ready else 'healthz'}"
+    """Ask a standalone server whether it works. If it does not, or does not reply, say why and exit with 1."""
+    asked = f"{_check_url(url).rstrip('/')}/{'readyz' if ready else 'healthz'}"
     deadline = time.monotonic() + wait_s
-    while (reason := _why_unwell(asked, timeout)) is not None:
+    while (reason := _find_problem(asked, timeout)) is not None:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            click.echo(f"falcon-events: {visible(asked)}: {visible(' '.join(reason.split()))}", err=True)
+            click.echo(f"falcon-events: {escape(asked)}: {escape(' '.join(reason.split()))}", err=True)
             raise click.exceptions.Exit(1)
         time.sleep(min(ASK_AGAIN_S, left_s))
     click.echo("ok")
 
 
-def command_words() -> tuple[str, ...]:
-    """How this command was called, with absolute paths.
+def find_command() -> tuple[str, ...]:
+    """Return the words that call this command, with absolute paths.
 
     Raises:
-        EventsError: that cannot be told, or has no place in a unit.
+        EventsError: the command cannot be found, or a unit cannot contain its path.
     """
     called = sys.argv[0]
     if Path(called).name == "__main__.py":
@@ -130,10 +132,10 @@ def command_words() -> tuple[str, ...]:
     else:
         found = called if "/" in called else shutil.which(called)
         if found is None:
-            raise EventsError(f"{called} is not to be found; call falcon-events by its path.")
+            raise EventsError(f"{called} cannot be found; call falcon-events by its path.")
         words = (str(Path(found).absolute()),)
-    if not words[0].isprintable() or set(words[0]) & set("\"'\\"):  # systemd refuses these in a program's path, however quoted
-        raise EventsError(f"{words[0]} has characters that a unit cannot have; move it to another path.")
+    if not words[0].isprintable() or set(words[0]) & set("\"'\\"):  # systemd refuses these in a program's path, even quoted
+        raise EventsError(f"{words[0]} has characters that a unit cannot contain; move it to another path.")
     return words
 
 
@@ -142,7 +144,7 @@ def _check(option: str, given: str, pattern: re.Pattern[str], wanted: str) -> No
         raise click.UsageError(f"{option} {given}: {wanted}.")
 
 
-def _checked_db(given: str | None, usual: Path) -> Path:
+def _check_db(given: str | None, usual: Path) -> Path:
     if given is None:
         return usual
     if not given.startswith("/") or given.endswith("/") or ".." in Path(given).parts:
@@ -150,42 +152,42 @@ def _checked_db(given: str | None, usual: Path) -> Path:
     if not given.isprintable():
         raise click.UsageError(f"--db {given}: a path without control characters, such as a line break, is needed.")
     path = Path(given)
-    for place in _places(path):
+    for place in _resolve(path):
         if is_below(place, VOLATILE):
-            raise click.UsageError(f"--db {given}: what is there does not last; a path such as {usual} is needed.")
+            raise click.UsageError(f"--db {given}: files there do not survive a restart; a path such as {usual} is needed.")
         if place.parent == Path("/"):
             raise click.UsageError(f"--db {given}: a path in a folder of its own is needed, such as {usual}.")
     return path
 
 
-def _places(path: Path) -> tuple[Path, Path]:
-    """The path as it is written, and where its links lead."""
+def _resolve(path: Path) -> tuple[Path, Path]:
+    """Return the path as it is written, and with its symbolic links resolved."""
     return path, Path(os.path.realpath(path))
 
 
-def _checked_url(given: str) -> str:
+def _check_url(given: str) -> str:
     try:
         parts = urlsplit(given)
         is_right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not SPACE.search(given)
-    except ValueError:  # brackets that do not close, a port that is no number
+    except ValueError:  # unclosed brackets, or a port that is not a number
         is_right = False
     if not is_right:
         raise click.UsageError(f"--url {given}: a URL with scheme and host is needed, such as {DEFAULT_URL}.")
     return given
 
 
-def _why_unwell(asked: str, timeout_s: int) -> str | None:
-    """What is wrong with the server, or None where it is well."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is this server that matters, not a proxy's cache
+def _find_problem(asked: str, timeout_s: int) -> str | None:
+    """Return what is wrong with the server, or None if it works."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # ask the server itself, not a proxy's cache
     try:
         try:
             with opener.open(asked, timeout=timeout_s) as answer:
-                return None if _is_ok(answer.read(MOST_BYTES)) else "the answer is not that of falcon-events"
+                return None if _is_ok(answer.read(MOST_BYTES)) else "the reply is not one of falcon-events"
         except urllib.error.HTTPError as error:
             with error:
-                return _reason(error.code, error.read(MOST_BYTES))
+                return _describe_error(error.code, error.read(MOST_BYTES))
     except http.client.HTTPException as error:
-        return f"the answer is not HTTP: {type(error).__name__} {error}"
+        return f"the reply is not HTTP: {type(error).__name__} {error}"
     except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error))
 
@@ -197,8 +199,8 @@ def _is_ok(body: bytes) -> bool:
         return False
 
 
-def _reason(status: int, body: bytes) -> str:
-    """What the answer says, in the documented shape or not."""
+def _describe_error(status: int, body: bytes) -> str:
+    """Describe an error reply by its status and, if it has the documented form, its message."""
     try:
         return f"{status}: {json.loads(body)['Errors'][0]['Message']}"
     except (ValueError, LookupError, TypeError, RecursionError):

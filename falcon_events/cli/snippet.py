@@ -1,11 +1,11 @@
-"""snippet: the lines of HTML for a web page."""
+"""The command snippet: the HTML for a web page."""
 
 from __future__ import annotations
 
 import click
 
 from falcon_events.assets.snippet import OPTIONS
-from falcon_events.cli.common import LIST_ID, db_option, require_list, tracking_of
+from falcon_events.cli.common import LIST_ID, db_option, open_tracking, require_list
 
 
 @click.command()
@@ -13,12 +13,15 @@ from falcon_events.cli.common import LIST_ID, db_option, require_list, tracking_
 @click.option(
     "--key",
     metavar="KEY",
-    help="A key of scope ingest; without it the page key of the list and the origins, made with its first use.",
+    help="A key of scope ingest; by default the page key of the list and the origins, which is created when it is first needed.",
 )
 @click.option(
-    "--origin", "origins", multiple=True, help="Where the page key may be used from: https://www.example.com; repeatable."
+    "--origin",
+    "origins",
+    multiple=True,
+    help="A web origin that may use the page key, such as https://www.example.com; repeatable.",
 )
-@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the server is, with the mount's prefix.")
+@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The server's address, with the mount's prefix.")
 @click.option("--nonce", default="", help="The page's Content-Security-Policy nonce.")
 @click.option("--data", multiple=True, metavar="NAME=VALUE", help=f"An option of the page: {', '.join(OPTIONS)}; repeatable.")
 @db_option
@@ -30,9 +33,9 @@ def snippet(
     for given in data:
         name, is_pair, value = given.partition("=")
         if not is_pair or name not in OPTIONS:
-            raise click.UsageError(f"--data {given}: NAME=VALUE is needed, with a name of {', '.join(OPTIONS)}.")
+            raise click.UsageError(f"--data {given}: NAME=VALUE is needed; the names are {', '.join(OPTIONS)}.")
         options[name] = value
-    with tracking_of(db) as tracking:
+    with open_tracking(db) as tracking:
         require_list(tracking, list_id)
         text = tracking.snippet(list_id, key, url=url, origins=origins or None, nonce=nonce, **options)
     if key is None:

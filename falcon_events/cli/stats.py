@@ -1,20 +1,20 @@
-"""properties and stats: what a store holds."""
+"""The commands properties and stats: the contents of a store."""
 
 from __future__ import annotations
 
 import click
 
-from falcon_events.cli.common import LIST_ID, db_option, json_option, print_json, print_rows, require_list, tracking_of, visible
+from falcon_events.cli.common import LIST_ID, db_option, escape, json_option, open_tracking, print_json, print_rows, require_list
 
 
 @click.command()
 @click.option("--list", "list_id", type=LIST_ID, metavar="N", required=True, help="The list.")
-@click.option("--recount", is_flag=True, help="Count afresh from all events, and exit 1 where the catalogue differs.")
+@click.option("--recount", is_flag=True, help="Count again from all events, and exit with 1 if the catalogue differs.")
 @db_option
 @json_option
 def properties(list_id: int, recount: bool, db: str, as_json: bool) -> None:
     """Show the property names of a list, by event type."""
-    with tracking_of(db) as tracking:
+    with open_tracking(db) as tracking:
         require_list(tracking, list_id)
         differs = None
         if recount:
@@ -26,9 +26,9 @@ def properties(list_id: int, recount: bool, db: str, as_json: bool) -> None:
         print_json({"ListID": str(list_id), "Properties": names} | ({} if differs is None else {"differs": differs}))
     else:
         for event, found in names.items():
-            click.echo(visible(event))
+            click.echo(escape(event))
             for name in found:
-                click.echo(f"  {visible(name)}")
+                click.echo(f"  {escape(name)}")
         if differs is not None:
             click.echo("the catalogue differs from this count" if differs else "the catalogue agrees with this count", err=True)
     if differs:
@@ -39,8 +39,11 @@ def properties(list_id: int, recount: bool, db: str, as_json: bool) -> None:
 @db_option
 @json_option
 def stats(db: str, as_json: bool) -> None:
-    """Show how much the store holds: events by list and type, sizes, times, and what is not yet folded."""
-    with tracking_of(db) as tracking:
+    """Show what the store holds.
+
+    This is: events by list and type, times, sizes, events that are not folded into the catalogue yet, and dropped events.
+    """
+    with open_tracking(db) as tracking:
         held = tracking.stats()
     if as_json:
         print_json(held)
@@ -56,6 +59,6 @@ def stats(db: str, as_json: bool) -> None:
         columns = {"list_id": "list", "event": "event", "events": "events", "first_seen": "first seen", "last_seen": "last seen"}
         print_rows(held.by_type, False, columns)
     if held.dropped:
-        click.echo("\nnot stored, because no visitor sent them:")
+        click.echo("\nnot stored, because no visitor sent them or a before_store hook dropped them:")
         columns = {"list_id": "list", "events": "events", "first_seen": "first seen", "last_seen": "last seen"}
         print_rows(held.dropped, False, columns)

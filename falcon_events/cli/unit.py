@@ -1,4 +1,4 @@
-"""The text of a systemd unit for a server, with the service kept from all that it does not need (systemd.exec(5))."""
+"""The text of a systemd unit for a server, without access to anything that it does not need (systemd.exec(5))."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import msgspec
 
 STATE, CACHE = Path("/var/lib"), Path("/var/cache")
 HOMES = tuple(Path(home) for home in ("/home", "/root", "/run/user"))
-"""What ProtectHome= hides."""
+"""The folders that ProtectHome= hides."""
 TEMPORARY = tuple(Path(folder) for folder in ("/tmp", "/var/tmp"))
-"""Of what is in these the service sees nothing (PrivateTmp=): it has folders of its own, which end with it."""
+"""Folders whose contents the service cannot see (PrivateTmp=): it has its own, which are deleted when it ends."""
 VOLATILE = (*TEMPORARY, *(Path(folder) for folder in ("/dev", "/run", "/proc", "/sys")))
-"""Where no store outlives the machine."""
+"""Folders in which a store would not survive a restart of the service or of the machine."""
 PRIVILEGED_PORTS = 1024
 STOP_S = 90
-"""Longer than a server takes at most to answer what is under way, and its store's owner then to take everything in."""
+"""The time to stop, in seconds: more than the server needs to finish its requests, and the owner process then its writes."""
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 _UNIT = """\
@@ -26,7 +26,7 @@ _UNIT = """\
 Description=Event tracking ({name})
 Wants=network-online.target
 After=network-online.target
-# It goes on trying: a full disk or a port in use is mended without systemd's knowing.
+# Restart forever: systemd cannot know when a full disk or a port in use is fixed.
 StartLimitIntervalSec=0
 
 [Service]
@@ -43,11 +43,11 @@ UMask=0077
 LimitNOFILE=65536
 Restart=on-failure
 RestartSec=5s
-# The process that holds the store's file ignores SIGTERM and ends by itself, when those that use it have gone and it has
-# taken in what they sent. control-group waits for it also where the server's first process has died; mixed kills it then.
+# The owner process, which holds the store's file, ignores SIGTERM. It ends by itself when no process uses it any more and it
+# has stored what they sent. control-group waits for it even if the server's first process has died; mixed would kill it then.
 KillMode=control-group
 TimeoutStopSec={stop_s}s
-# One process that is killed for its memory is replaced by the others.
+# The other processes replace one that is killed for its memory.
 OOMPolicy=continue
 
 NoNewPrivileges=yes
@@ -81,10 +81,10 @@ WantedBy=multi-user.target
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """What a unit is for.
+    """The service that a unit starts.
 
-    `command` is how falcon-events is called, its first word a path; `libraries` are the folders that it needs. A service
-    without a `user` gets one from systemd whenever it starts.
+    `command` has the words that call falcon-events; the first one is a path. `libraries` are the folders that it needs. If
+    `user` is None, systemd creates a user for each start.
     """
 
     name: str
@@ -98,27 +98,27 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None
 
 
-def unit(service: Service) -> str:
-    """The unit's text."""
+def render_unit(service: Service) -> str:
+    """Render the text of the unit."""
     folder = service.db.parent
     options = {"--db": service.db, "--host": service.host, "--port": service.port, "--workers": service.workers}
     words = [*service.command, "serve", *(str(word) for option in options.items() for word in option)]
-    is_literal = ":" if any("$" in word for word in words) else ""  # no word is a variable then
+    is_literal = ":" if any("$" in word for word in words) else ""  # systemd then expands no variables
     needed = [Path(service.command[0]), *service.libraries, folder]
     return _UNIT.format(
         name=service.name,
         version=service.version,
-        command=is_literal + " ".join(quoted(word) for word in words),
+        command=is_literal + " ".join(quote(word) for word in words),
         user="DynamicUser=yes" if service.user is None else f"User={service.user}",
         stop_s=STOP_S,
-        capabilities=_capabilities(service.port),
-        writable="" if is_below(folder, [STATE / service.name]) else f"ReadWritePaths={quoted(str(folder))}\n",
+        capabilities=_limit_capabilities(service.port),
+        writable="" if is_below(folder, [STATE / service.name]) else f"ReadWritePaths={quote(str(folder))}\n",
         home="read-only" if any(is_below(path, HOMES) for path in needed) else "yes",
     )
 
 
-def quoted(word: str) -> str:
-    """A word as units have it (systemd.unit(5), systemd.syntax(7)): a % is no specifier, white space does not end it."""
+def quote(word: str) -> str:
+    """Quote a word for a unit (systemd.unit(5), systemd.syntax(7)): % and white space lose their special meaning."""
     word = word.replace("%", "%%")
     if _PLAIN.fullmatch(word):
         return word
@@ -126,11 +126,11 @@ def quoted(word: str) -> str:
 
 
 def is_below(path: Path, folders: Sequence[Path]) -> bool:
-    """Whether a path is in one of the folders, or is one."""
+    """Return whether a path is one of the folders, or in one of them."""
     return any(path.is_relative_to(folder) for folder in folders)
 
 
-def _capabilities(port: int) -> str:
+def _limit_capabilities(port: int) -> str:
     if port < PRIVILEGED_PORTS:
         return "AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE"
     return "CapabilityBoundingSet=\nPrivateUsers=yes"

@@ -1,4 +1,4 @@
-"""webhooks, deliveries: where committed events are posted to, and what could not be delivered."""
+"""The commands webhooks and deliveries: the URLs to which events are posted, and events that are not delivered yet."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import click
 from falcon_events.cli.common import (
     LIST_ID,
     WholeNumber,
-    checked_text,
-    confirmed,
+    check_text,
+    confirm,
     db_option,
+    escape,
     json_option,
+    open_tracking,
     print_json,
     print_rows,
     require_list,
-    tracking_of,
-    visible,
 )
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.model.webhooks import STATES
@@ -29,7 +29,7 @@ MAX_SECRET_BYTES = 1000
 
 @click.group()
 def webhooks() -> None:
-    """URLs to which committed events are posted."""
+    """Manage the URLs to which committed events are posted."""
 
 
 @webhooks.command("add")
@@ -37,47 +37,52 @@ def webhooks() -> None:
 @click.option(
     "--secret-file",
     metavar="PATH",
-    help="A file with the secret to sign with, - for standard input; a random one is made where it is left out.",
+    help="A file with the signing secret, - for standard input; by default a new webhook gets a random secret.",
 )
 @click.option(
-    "--list", "list_ids", type=LIST_ID, multiple=True, metavar="N", help="A list whose events are delivered; repeatable."
+    "--list",
+    "list_ids",
+    type=LIST_ID,
+    multiple=True,
+    metavar="N",
+    help="A list whose events to deliver; by default all lists; repeatable.",
 )
-@click.option("--event", "events", callback=lambda ctx, param, given: [checked_text(ctx, param, text) for text in given],
-              multiple=True, metavar="NAME", help="An event type that is delivered; repeatable.")  # fmt: skip
+@click.option("--event", "events", callback=lambda ctx, param, given: [check_text(ctx, param, text) for text in given],
+              multiple=True, metavar="NAME", help="An event type to deliver; by default all types; repeatable.")  # fmt: skip
 @click.option(
     "--since",
     type=click.Choice(["now", "start"]),
     default="now",
     show_default=True,
-    help="For a new webhook: from which event on, now or the first one that is stored.",
+    help="For a new webhook: deliver events from now on, or from the first stored event (start).",
 )
 @db_option
 @json_option
 def add_webhook(
     url: str, secret_file: str | None, list_ids: tuple[int, ...], events: list[str], since: str, db: str, as_json: bool
 ) -> None:
-    """Have committed events posted to URL, or change which; a new secret is printed, and not shown again."""
+    """Post committed events to URL, or change which events are posted. A new random secret is printed once."""
     secret = None if secret_file is None else _read_secret(secret_file)
-    with tracking_of(db) as tracking:
+    with open_tracking(db) as tracking:
         for list_id in list_ids:
             require_list(tracking, list_id)
         made = tracking.deliver(url, secret=secret, lists=list_ids or None, events=events or None, since=since)  # type: ignore[arg-type]
-    told = made.made and secret is None
+    shows_secret = made.made and secret is None
     if as_json:
-        print_json({"url": made.url, "made": made.made} | ({"secret": made.secret} if told else {}))
+        print_json({"url": made.url, "made": made.made} | ({"secret": made.secret} if shows_secret else {}))
         return
-    if told:
+    if shows_secret:
         click.echo(made.secret)
-    words = "made" if made.made else "changed"
-    click.echo(f"webhook {visible(url)} {words}" + ("; its secret is not shown again" if told else ""), err=told)
+    words = "created" if made.made else "changed"
+    click.echo(f"webhook {escape(url)} {words}" + ("; its secret is not shown again" if shows_secret else ""), err=shows_secret)
 
 
 @webhooks.command("list")
 @db_option
 @json_option
 def list_webhooks(db: str, as_json: bool) -> None:
-    """List the webhooks and how they do, never their secrets."""
-    with tracking_of(db) as tracking:
+    """List the webhooks with their states. Their secrets are never shown."""
+    with open_tracking(db) as tracking:
         rows = tracking.webhooks.states()
     columns = {
         "url": "url",
@@ -95,36 +100,45 @@ def list_webhooks(db: str, as_json: bool) -> None:
 
 @webhooks.command("remove")
 @click.argument("url")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
 @db_option
 def remove_webhook(url: str, yes: bool, db: str) -> None:
-    """Post nothing to URL any more, and forget what waits for it."""
-    with tracking_of(db) as tracking:
+    """Stop posting to URL, and forget the events that wait for it. Asks first."""
+    with open_tracking(db) as tracking:
         known = next((webhook for webhook in tracking.webhooks.states() if webhook.url == url), None)
         if known is None:
             raise NotFound(f"There is no webhook {url}; `falcon-events webhooks list` shows them.")
         left = known.waiting + known.failed
-        if not yes and not confirmed(f"Remove the webhook {visible(url)} with {left} deliveries?"):
+        if not yes and not confirm(f"Remove the webhook {escape(url)} with {left} deliveries?"):
             click.echo("nothing removed", err=True)
             raise click.exceptions.Exit(1)
         tracking.stop_delivering(url)
-    click.echo(f"webhook {visible(url)} removed")
+    click.echo(f"webhook {escape(url)} removed")
 
 
 @click.group()
 def deliveries() -> None:
-    """Events that could not be delivered to a webhook yet."""
+    """Manage events that are not delivered to a webhook yet."""
 
 
 @deliveries.command("list")
-@click.option("--webhook", "url", metavar="URL", help="Only those to this webhook.")
-@click.option("--state", type=click.Choice(STATES), help="Only those to be tried again, behind such a one, or given up.")
-@click.option("--most", type=WholeNumber(1, 1_000_000), default=1000, show_default=True, metavar="N", help="How many.")
+@click.option("--webhook", "url", metavar="URL", help="Only deliveries to this webhook.")
+@click.option(
+    "--state",
+    type=click.Choice(STATES),
+    help="Only deliveries in this state.",
+)
+@click.option(
+    "--most", type=WholeNumber(1, 1_000_000), default=1000, show_default=True, metavar="N", help="How many to list at most."
+)
 @db_option
 @json_option
 def list_deliveries(url: str | None, state: str | None, most: int, db: str, as_json: bool) -> None:
-    """List the events that wait for another try, wait behind such a one of the same visitor, or were given up."""
-    with tracking_of(db) as tracking:
+    """List the events that are not delivered yet.
+
+    They wait for another try (waiting), wait behind another event of the same visitor (blocked), or were given up (failed).
+    """
+    with open_tracking(db) as tracking:
         rows = tracking.deliveries(url=url, state=state, most=most)
     columns = {
         "event_id": "event",
@@ -141,20 +155,24 @@ def list_deliveries(url: str | None, state: str | None, most: int, db: str, as_j
 
 @deliveries.command("retry")
 @click.argument("event_id", metavar="[EVENT]", required=False)
-@click.option("--all", "everything", is_flag=True, help="All that wait or have failed.")
-@click.option("--webhook", "url", metavar="URL", help="Only those to this webhook.")
+@click.option("--all", "everything", is_flag=True, help="All deliveries that wait or have failed.")
+@click.option("--webhook", "url", metavar="URL", help="Only deliveries to this webhook.")
 @db_option
 @json_option
 def retry_deliveries(event_id: str | None, everything: bool, url: str | None, db: str, as_json: bool) -> None:
-    """Try EVENT, an event's id, with what it waits for, or --all again; takes their paused or disabled webhooks up again, too."""
+    """Retry deliveries now.
+
+    EVENT is an event's id; the earlier events of its visitor, for which it waits, are retried too. Paused or disabled webhooks of
+    these deliveries are resumed.
+    """
     if (event_id is None) != everything:
-        raise click.UsageError("An event's id or --all is needed, and not both.")
-    with tracking_of(db) as tracking:
+        raise click.UsageError("Either an event's id or --all is needed, not both.")
+    with open_tracking(db) as tracking:
         retried = tracking.retry_deliveries(event_id, url=url)
     if as_json:
         print_json({"deliveries": retried})
     else:
-        click.echo(f"{retried} deliveries are tried again")
+        click.echo(f"{retried} deliveries are retried")
 
 
 def _read_secret(name: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from falcon_events.cli.unit import TEMPORARY, Service, is_below, unit
+from falcon_events.cli.unit import TEMPORARY, Service, is_below, render_unit
 from tests.harness import command, free_port, make_store, owner_of, running, serving, wait_until
 from tests.restricted import directives
 from tests.server.test_cli_serve import Load, ended, stored
@@ -82,7 +82,7 @@ def test_the_command_line_reads_back_as_it_was_given(tmp_path: Path) -> None:
     program.parent.mkdir()
     program.symlink_to("/bin/true")
     db = Path('/srv/%n ${HOME} $PATH "q" \\n/events.duckdb')
-    text = unit(
+    text = render_unit(
         Service(
             name="odd",
             version="1",
@@ -118,10 +118,10 @@ WRONG = {
     "a path that climbs": (["--db", "/srv/../etc/passwd"], "--db /srv/../etc/passwd: an absolute path"),
     "a folder that ends with the service": (
         ["--db", "/var/tmp/shop/e.duckdb"],
-        "/e.duckdb: what is there does not last; a path such as",
+        "/e.duckdb: files there do not survive a restart; a path such as",
     ),
     "a link to such a folder": (["--db", "/proc/self/cwd/tmp/e.duckdb"], "does not last"),
-    "a folder of the kernel's": (["--db", "/dev/shm/e.duckdb"], "--db /dev/shm/e.duckdb: what is there does not last"),
+    "a folder of the kernel's": (["--db", "/dev/shm/e.duckdb"], "--db /dev/shm/e.duckdb: files there do not survive a restart"),
     "a folder that ends with the machine": (["--db", "/run/e.duckdb", "--name", "shop"], "such as /var/lib/shop/events.duckdb"),
     "the root folder": (["--db", "/events.duckdb"], "--db /events.duckdb: a path in a folder of its own is needed, such as"),
     "a line break": (["--db", "/srv/a\nExecStartPre=/bin/true"], "line break"),
@@ -328,11 +328,11 @@ def test_health_says_why_not(db: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (b"SSH-2.0-OpenSSH_9.2\r\n", b"the answer is not HTTP: BadStatusLine SSH-2.0-OpenSSH_9.2"),
-        (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200, b"the answer is not HTTP: HTTPException"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b"the answer is not that of falcon-events"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", b"the reply is not HTTP: BadStatusLine SSH-2.0-OpenSSH_9.2"),
+        (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200, b"the reply is not HTTP: HTTPException"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b"the reply is not one of falcon-events"),
         (b"HTTP/1.1 503 Down\r\nContent-Length: 9\r\n\r\n{", b": 503"),
-        (b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 60_000, b"the answer is not that of falcon-events"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 60_000, b"the reply is not one of falcon-events"),
         (b"", b"closed connection"),
     ],
     ids=["another protocol", "too many headers", "half a body", "half a refusal", "a deep body", "nothing"],

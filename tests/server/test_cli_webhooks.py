@@ -67,7 +67,7 @@ def test_deliveries_are_listed_and_retried(db: Path) -> None:
         assert event_id.encode() in command("deliveries", "list", "--state", "waiting", "--webhook", receiver.url, *at).stdout
         healthy.set()
         retried = command("deliveries", "retry", event_id, *at)
-        assert retried.stdout == b"1 deliveries are tried again\n", retried.stderr
+        assert retried.stdout == b"1 deliveries are retried\n", retried.stderr
         receiver.wait_for(2)
         wait_until(lambda: tracking.deliveries() == [], "it is still listed")
         assert command("deliveries", "retry", "--all", "--json", *at).stdout == b'{"deliveries":0}\n'
@@ -84,8 +84,8 @@ def test_deliveries_are_listed_and_retried(db: Path) -> None:
         (("webhooks", "remove", "https://example.com/", "--yes"), "no webhook"),
         (("deliveries", "list", "--webhook", "https://example.com/"), "no webhook"),
         (("deliveries", "list", "--state", "lost"), "lost"),
-        (("deliveries", "retry"), "An event's id or --all"),
-        (("deliveries", "retry", "7", "--all"), "and not both"),
+        (("deliveries", "retry"), "Either an event's id or --all"),
+        (("deliveries", "retry", "7", "--all"), "not both"),
         (("deliveries", "retry", "7"), "the UUID of an event"),
         (("deliveries", "retry", "6d0c6f3e-63cf-4d0b-8a0e-1f0e6f5d7a11"), "No delivery of an event"),
     ],
