@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events import EventTracking, StoreError
-from falcon_events.files.lockfile import FileLock, find
-from falcon_events.files.lockfile import is_held as held
+from falcon_events.files.lockfile import FileLock, find, is_held as held
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused, show_secret
 from tests.harness import Credentials, fill_store, wait_until

@@ -17,8 +17,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from falcon_events import EventTracking
 from falcon_events.cli import ndjson as reading

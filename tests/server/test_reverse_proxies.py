@@ -367,7 +367,9 @@ def test_below_a_prefix_of_nginx_all_is_as_at_the_root(api: Api, tmp_path: Path)
         too_large = client.post(EVENT, content=b"x" * (MIB + 1))
         assert (too_large.status_code, too_large.json()["Errors"][0]["Code"]) == (413, 413)
         assert httpx.get(f"http://127.0.0.1:{port}/tracking/metrics").status_code == 404
-        (source,) = re.findall(r'src="([^"]+)"', render_snippet(94, api.credentials.ingest, url=f"http://127.0.0.1:{port}/tracking"))
+        (source,) = re.findall(
+            r'src="([^"]+)"', render_snippet(94, api.credentials.ingest, url=f"http://127.0.0.1:{port}/tracking")
+        )
         assert client.get(source).content == load_script().body
         batch = {"APIKey": api.credentials.ingest, "Events": [api.credentials.event(APIKey=..., event="prefixed")]}
         assert client.post(urljoin(source, "api/v1/events"), json=batch).json()["Results"][0]["status"] == "success"

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from falcon_events import EventTracking, SettingError, Settings
 from falcon_events.http.proxies import Proxies

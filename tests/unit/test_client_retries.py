@@ -8,8 +8,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from falcon_events.client import Event, NoAnswer, RateLimited, StoreUnavailable
-from falcon_events.client import retries as exchanges
+from falcon_events.client import Event, NoAnswer, RateLimited, StoreUnavailable, retries as exchanges
 from falcon_events.client.events import QueuedEvent
 from falcon_events.client.replies import ServerReply
 from tests.server.client.common import ERRORS

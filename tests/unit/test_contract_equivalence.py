@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from falcon_events import EventTracking, InvalidRequest, RequestRefused
 from falcon_events.contract.body import MAX_DEPTH, PARAMETERS, read_body

@@ -13,8 +13,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 import msgspec
 import pytest
-from hypothesis import given, reject, settings
-from hypothesis import strategies as st
+from hypothesis import given, reject, settings, strategies as st
 from jsonschema import Draft202012Validator
 
 from falcon_events import EventTracking, InvalidRequest, Plan, PlanError, SettingError, Tracked, event

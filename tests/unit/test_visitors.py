@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from falcon_events.model.ids import RANDOM_BLOCK, RandomUUIDs, derived_uuid
 

@@ -1,0 +1,29 @@
+"""The public names of falcon_events: the one list of them, which the package loads with the first use of any."""
+
+from falcon_events.access.protocol import Access as Access, Credential as Credential, Principal as Principal, Scope as Scope
+from falcon_events.contract.replies import Tracked as Tracked
+from falcon_events.errors import (
+    AlreadyExists as AlreadyExists,
+    EventDropped as EventDropped,
+    EventRefused as EventRefused,
+    EventsError as EventsError,
+    Failure as Failure,
+    InvalidRequest as InvalidRequest,
+    NotAllowed as NotAllowed,
+    NotAuthenticated as NotAuthenticated,
+    NotFound as NotFound,
+    PlanError as PlanError,
+    RateLimited as RateLimited,
+    RequestRefused as RequestRefused,
+    SettingError as SettingError,
+    StoreClosed as StoreClosed,
+    StoreError as StoreError,
+    StoreLocked as StoreLocked,
+    StoreMissing as StoreMissing,
+    StoreUnavailable as StoreUnavailable,
+)
+from falcon_events.hooks.events import CommittedEvent as CommittedEvent, IncomingEvent as IncomingEvent
+from falcon_events.plan.declarations import event as event
+from falcon_events.plan.plan import Plan as Plan
+from falcon_events.settings import Settings as Settings
+from falcon_events.tracking import EventTracking as EventTracking
