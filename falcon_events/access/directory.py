@@ -26,7 +26,7 @@ FEW_SESSIONS = 1000
 MAX_LIST_ID = 2**63 - 1
 
 
-class Store(Protocol):
+class DirectoryStore(Protocol):
     """Where accounts, lists, keys and sessions are kept."""
 
     uuid_namespace: bytes
@@ -49,7 +49,7 @@ class Directory:
         clock: the current time in seconds since 1970.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: DirectoryStore, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
         self._keys: dict[bytes, Principal] = {}

@@ -10,7 +10,7 @@ from falcon_events.admin.metrics import exposition
 from falcon_events.link.link import Link
 from falcon_events.model import operations
 from falcon_events.model.persons import Erased, PersonalData, StoredEvent, person_of
-from falcon_events.model.reports import EVERYTHING, Check, OwnerState, Recount, Selection, Sizes, Stats, Table
+from falcon_events.model.reports import EVERYTHING, Check, ObservedProperty, OwnerState, Recount, Selection, Sizes, Stats, Table
 
 
 class StoreAdmin:
@@ -28,6 +28,14 @@ class StoreAdmin:
     def recount(self, list_id: int) -> Recount:
         """Counts the properties of a list afresh from all its events, and says whether the catalogue differs."""
         return self._store.ask(operations.RECOUNT, list_id).result()
+
+    def observed_properties(self, list_id: int | None = None) -> list[ObservedProperty]:
+        """Count the events of a list, or of all lists, by event type, property and type of value.
+
+        Args:
+            list_id: the list; None for all of them.
+        """
+        return self._store.ask(operations.OBSERVED_PROPERTIES, list_id).result()
 
     def stats(self) -> Stats:
         """What the store holds."""

@@ -12,24 +12,6 @@ from falcon_events.cli.common import LIST_ID, db_option, json_option, open_track
 from falcon_events.errors import PlanError
 from falcon_events.plan.plan import Plan
 
-CATALOGUE = """
-select event, name, value_type, sum(events)::bigint as events
-from (
-    select list_id, event, name, value_type, events from event_properties
-    union all
-    select list_id, event, null, null, events from event_types
-    union all
-    select list_id, event, unnest(json_keys(properties)), unnest(json_type(properties, '$.*')), 1
-    from events where seq > (select folded_seq from meta)
-    union all
-    select list_id, event, null, null, 1 from events where seq > (select folded_seq from meta)
-)
-where {where}
-group by all
-order by all
-"""
-"""The properties in the catalogue, and those of events that are not folded into it yet."""
-
 plan_option = click.option(
     "--plan",
     "source",
@@ -64,9 +46,9 @@ def check(source: str, list_id: int | None, allow_unseen: bool, db: str, as_json
     with open_tracking(db) as tracking:
         if list_id is not None:
             require_list(tracking, list_id)
-        where = "true" if list_id is None else f"list_id = {list_id}"
-        rows = tracking.sql(CATALOGUE.format(where=where)).rows
-    found = [one for one in drifts(planned, ((e, n, t, c) for e, n, t, c in rows)) if not (allow_unseen and "unseen" in one.kind)]
+        observed = tracking.admin.observed_properties(list_id)
+    rows = ((row.event, row.name, row.value_type, row.events) for row in observed)
+    found = [one for one in drifts(planned, rows) if not (allow_unseen and "unseen" in one.kind)]
     if as_json:
         print_json(found)
     elif found:

@@ -12,7 +12,18 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from falcon_events.model.access import Account, EventList, Grant, Key, ListRules
 from falcon_events.model.persons import Erased, Visitor
-from falcon_events.model.reports import Check, Health, Metrics, OwnerState, Recount, Selection, Sizes, Stats, Table
+from falcon_events.model.reports import (
+    Check,
+    Health,
+    Metrics,
+    ObservedProperty,
+    OwnerState,
+    Recount,
+    Selection,
+    Sizes,
+    Stats,
+    Table,
+)
 from falcon_events.model.webhooks import Delivery, Webhook, WebhookState
 
 P = ParamSpec("P")
@@ -85,6 +96,8 @@ ADD_SESSION = Write[[bytes, str, datetime, datetime], None]("add_session", repea
 REVOKE_SESSION = Write[[bytes, datetime], None]("revoke_session", repeatable=False)
 
 # Administration.
+OBSERVED_PROPERTIES = Read[[int | None], list[ObservedProperty]]("observed_properties")
+"""Of one list, or of all."""
 RECOUNT = Read[[int], Recount]("recount")
 STATS = Read[[], Stats]("stats")
 EXPORT = Read[[Selection, str, str], int]("export")

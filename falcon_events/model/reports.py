@@ -48,6 +48,18 @@ class Stats(msgspec.Struct, frozen=True):
     database_version: str
 
 
+class ObservedProperty(msgspec.Struct, frozen=True, array_like=True):
+    """How many events of a type have a property with values of one type.
+
+    Without a name: how many events of the type there are. `value_type` is DuckDB's name for a type in JSON.
+    """
+
+    event: str
+    name: str | None
+    value_type: str | None
+    events: int
+
+
 class Recount(msgspec.Struct, frozen=True):
     """A list's catalogue counted afresh, and whether the kept one differs from it."""
 

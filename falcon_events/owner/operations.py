@@ -22,7 +22,7 @@ from falcon_events.store.store import Store
 from falcon_events.webhooks.validation import check_installed, new_secret
 
 
-class Processes(Protocol):
+class StoreUsers(Protocol):
     """The processes that use the store."""
 
     def state(self) -> OwnerState:
@@ -38,10 +38,10 @@ class Operations:
     Args:
         store: the open store.
         changed: tells every client of a changed directory, and returns when all of them know.
-        processes: the processes that use the store.
+        users: the processes that use the store.
     """
 
-    def __init__(self, store: Store, changed: Callable[[Changes], None], processes: Processes) -> None:
+    def __init__(self, store: Store, changed: Callable[[Changes], None], users: StoreUsers) -> None:
         self._store = store
         self._changed = changed
         self._handlers: dict[str, Callable[..., Future[Any]]] = {}
@@ -68,6 +68,7 @@ class Operations:
         change(operations.REVOKE_SESSION, rows.revoke_session, lambda given, result: Changes(gone_sessions=[given[0]]))
         handle(operations.DELETE_LIST, self._delete_list)
 
+        handle(operations.OBSERVED_PROPERTIES, store.observed_properties)
         handle(operations.RECOUNT, store.recount)
         handle(operations.STATS, store.stats)
         handle(operations.EXPORT, self._export)
@@ -78,8 +79,8 @@ class Operations:
         handle(operations.BACKUP, lambda target: store.backup(Path(target)))
         handle(operations.COMPACT, store.compact)
         handle(operations.CHECK, store.check)
-        handle(operations.METRICS, lambda: _done(processes.metrics()))
-        handle(operations.OWNER, lambda: _done(processes.state()))
+        handle(operations.METRICS, lambda: _done(users.metrics()))
+        handle(operations.OWNER, lambda: _done(users.state()))
 
         handle(operations.SET_WEBHOOK, self._set_webhook)
         handle(operations.REMOVE_WEBHOOK, outbox.remove)

@@ -25,6 +25,7 @@ from falcon_events.model.reports import (
     Health,
     HealthState,
     Measures,
+    ObservedProperty,
     Recount,
     Selection,
     Sizes,
@@ -37,7 +38,7 @@ from falcon_events.store.database.connect import open_database
 from falcon_events.store.engine.intake import Intake
 from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.writer import Task, Writer
-from falcon_events.store.queries import access_rows, check, event_json, export, maintenance, persons, stats
+from falcon_events.store.queries import access_rows, check, event_json, export, maintenance, observed, persons, stats
 from falcon_events.store.webhooks.outbox import Outbox
 
 T = TypeVar("T")
@@ -166,6 +167,10 @@ class Store:
     def stats(self) -> Future[Stats]:
         """What the store holds."""
         return self._read(lambda connection: stats.stats(connection, self.path))
+
+    def observed_properties(self, list_id: int | None) -> Future[list[ObservedProperty]]:
+        """Count events by type, property and type of value, of one list or of all."""
+        return self._read(lambda connection: observed.observed_properties(connection, list_id), aside=True)
 
     def export(self, selection: Selection, target: Path, form: str) -> Future[int]:
         """Writes events to a file and gives their number.

@@ -12,8 +12,6 @@ from typing import Any
 import msgspec
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-COLUMNS = """select event_id::varchar, list_id, event, email, external_id, visitor::varchar, epoch_us(occurred_at), properties
-from events order by seq"""
 
 
 class TrackedEvent(msgspec.Struct, frozen=True):
@@ -78,7 +76,7 @@ class ExpectedEvent(msgspec.Struct, frozen=True):
 
 
 def parse_event(row: Sequence[Any]) -> TrackedEvent:
-    """Parse a row of COLUMNS."""
+    """Parse a row of TRACKED_EVENTS."""
     event_id, list_id, event, email, external_id, visitor, occurred, properties = row
     return TrackedEvent(event_id, list_id, event, email, external_id, visitor, to_datetime(occurred), json.loads(properties))
 

@@ -14,7 +14,8 @@ from falcon_events.access.protocol import Access, Scope
 from falcon_events.hooks.after import AfterHook
 from falcon_events.hooks.before import BeforeHook
 from falcon_events.settings import Settings
-from falcon_events.testing.events import COLUMNS, ExpectedEvent, TrackedEvent, parse_event, to_datetime
+from falcon_events.store.queries.event_json import TRACKED_EVENTS
+from falcon_events.testing.events import ExpectedEvent, TrackedEvent, parse_event, to_datetime
 from falcon_events.testing.memory import MemoryLink, MemoryOwner
 from falcon_events.tracking import EventTracking
 
@@ -109,7 +110,7 @@ class FalconEvents:
     @property
     def events(self) -> list[TrackedEvent]:
         """Every event in the store in order of arrival, including the identify events that other events led to."""
-        return [parse_event(row) for row in self._owner.store.sql(COLUMNS).result().rows]
+        return [parse_event(row) for row in self._owner.store.sql(TRACKED_EVENTS).result().rows]
 
     def assert_tracked(
         self,

@@ -14,6 +14,11 @@ from falcon_events.model.timestamps import format_timestamp
 COLUMNS = """event_id::varchar, event, visitor::varchar, external_id, email, epoch_us(occurred_at), epoch_us(received_at),
     epoch_us(client_timestamp), client_address, properties"""
 """Those of a StoredEvent, for shown()."""
+TRACKED_EVENTS = """
+select event_id::varchar, list_id, event, email, external_id, visitor::varchar, epoch_us(occurred_at), properties
+from events order by seq
+"""
+"""Every event, in order of arrival, for the pytest plugin."""
 LATEST = f"select seq, {COLUMNS} from events where list_id = ? and seq > ? order by seq desc limit ?"
 
 
