@@ -10,6 +10,8 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.needs import require
+
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
@@ -106,6 +108,7 @@ def serve(line: str, folder: Path, asked: str = "event") -> str:
     Returns:
         The status and the text of its answer.
     """
+    require("network")
     namespace = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
     done = subprocess.run(
         [*namespace, sys.executable, "-c", _SERVE, line, asked],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -21,14 +19,8 @@ LIBC = ("libc", "libdl", "libm", "libpthread", "librt", "libutil")
 LIBRARIES = Path("/lib/x86_64-linux-gnu")
 LOADER = Path("/lib64/ld-linux-x86-64.so.2")
 UNPACKED = "/tmp/falcon-events-unpacked-0"
-on_linux = pytest.mark.skipif(
-    sys.platform != "linux" or platform.machine() != "x86_64", reason="the executable is for Linux on x86-64"
-)
-outside_tmp = pytest.mark.skipif(
-    ROOT.is_relative_to("/tmp") or ROOT.is_relative_to("/var/tmp"),
-    reason="no unit is printed for a program in a temporary folder",
-)
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="another root folder, other users and mounts need root")
+in_a_bare_root = pytest.mark.needs("root", "debian")
+"""Another root folder needs root, and the C library of this machine where Debian has it."""
 
 
 def build() -> Path:

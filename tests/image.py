@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -208,8 +209,21 @@ def container(stage: Stage, log: Path) -> Iterator[tuple[subprocess.Popen[bytes]
         wait_until(is_healthy, "it does not get healthy")
         yield process, first_process(process.pid)
     finally:
-        process.kill()  # and with it, all that is inside
-        process.wait()
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a container.
+
+    All that is inside ends with its first process. `unshare --kill-child` does not kill that one: the kernel forgets about it
+    when a process changes its user, as `chroot --userspec` does.
+    """
+    if process.poll() is None:
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+        process.kill()
+    process.wait()
 
 
 def health(stage: Stage, first: int) -> subprocess.CompletedProcess[str]:

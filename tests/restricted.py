@@ -33,8 +33,6 @@ class Comparison(ctypes.Structure):
 
 
 libc = ctypes.CDLL(None, use_errno=True)
-seccomp = ctypes.CDLL("libseccomp.so.2")
-seccomp.seccomp_init.restype = ctypes.c_void_p
 
 
 def directives(text: str) -> dict[str, list[str]]:
@@ -57,6 +55,8 @@ def system_calls(group: str) -> set[str]:
 
 def filtered(default: int, rules: Sequence[tuple[str, int, Sequence[Condition]]]) -> None:
     """Loads a filter; names that this architecture does not have are left out."""
+    seccomp = ctypes.CDLL("libseccomp.so.2")
+    seccomp.seccomp_init.restype = ctypes.c_void_p
     context = ctypes.c_void_p(seccomp.seccomp_init(ctypes.c_uint32(default)))
     for name, action, conditions in rules:
         number = seccomp.seccomp_syscall_resolve_name(name.encode())

@@ -30,12 +30,10 @@ with EventTracking(sys.argv[1]) as tracking:
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bare(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with the built wheel, with what it requires, and with DuckDB in the version of this one."""
     folder = tmp_path_factory.mktemp("bare")
-    code = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
+    (wheel,) = built.glob("*.whl")
     subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
     database = f"duckdb=={importlib.metadata.version('duckdb')}"
     subprocess.run([folder / "venv/bin/pip", "install", "-q", "--disable-pip-version-check", str(wheel), database], check=True)

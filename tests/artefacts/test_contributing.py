@@ -43,9 +43,12 @@ def checkout(tmp_path: Path) -> Path:
 def prepared(checkout: Path) -> Path:
     """A copy with the environment of these tests, for what needs no new one."""
     (checkout / ".venv").symlink_to(sys.prefix)
+    if (ROOT / ".mypy_cache").exists():  # so that what was checked already is not checked once more
+        shutil.copytree(ROOT / ".mypy_cache", checkout / ".mypy_cache")
     return checkout
 
 
+@pytest.mark.needs("curl")
 def test_the_readmes_server_takes_the_line_that_it_prints(checkout: Path, tmp_path: Path) -> None:
     """From nothing to an answer of the shown shape; the snippet is made meanwhile. Only the port is the test's."""
     port = free_port()

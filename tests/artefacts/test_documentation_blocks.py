@@ -23,6 +23,7 @@ from jsonschema import Draft202012Validator
 from falcon_events import EventTracking, Plan
 from falcon_events.contract.schemas import load_schema
 from tests.blocks import BLOCKS, PAGES, ROOT, Block, blocks_of, environment, serve, shell
+from tests.needs import require
 from tests.receiver import receiving
 
 ELSEWHERE = {
@@ -164,6 +165,7 @@ def test_the_test_that_is_named_is_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("block", here("python"))
+@pytest.mark.database
 def test_python_runs(block: Block, tmp_path: Path) -> None:
     """Each block as it stands, in an empty folder."""
     script = tmp_path / "block.py"
@@ -187,6 +189,8 @@ def installed(line: str) -> bool:
 @pytest.mark.parametrize("block", here("sh"))
 def test_commands_run(block: Block, tmp_path: Path) -> None:
     """Each block as it stands, in a folder with a store and an application to serve; servers, until they have answered."""
+    if "curl " in block.text:
+        require("curl")
     (tmp_path / "host.py").write_text(HOST)
     if "accounts create" not in block.text:
         with EventTracking(tmp_path / "events.duckdb") as tracking:
@@ -197,7 +201,7 @@ def test_commands_run(block: Block, tmp_path: Path) -> None:
     served = [line for line in lines if line.startswith(SERVERS)]
     if served and shutil.which(served[0].split()[0], path=environment()["PATH"]) is None:
         assert served[0].startswith("uwsgi ")
-        pytest.skip("uWSGI is not installed beside this interpreter: it has to be built, as .ci/run does")
+        require("uwsgi")
     for line in served:
         status, body = serve(line, tmp_path).split(" ", 1)
         assert (status, json.loads(body)["Errors"][0]["Code"]) == ("401", 99998)
@@ -208,6 +212,7 @@ def test_commands_run(block: Block, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block", here("sql"))
+@pytest.mark.database
 def test_sql_runs(block: Block, tracking: EventTracking) -> None:
     """Each block is valid against the schema."""
     assert tracking.sql(block.text).columns

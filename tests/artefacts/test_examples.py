@@ -28,6 +28,7 @@ def question(walker: Walk) -> str:
     return next(line for _, _, script in walker.blocks for line in script.splitlines() if line.endswith("/properties"))
 
 
+@pytest.mark.needs("curl")
 @pytest.mark.parametrize("name", ONE_PAGE)
 def test_an_example_does_what_its_readme_says(name: str, tmp_path: Path) -> None:
     """Its answers are those shown, and the page that it serves tracks who visits it."""
@@ -40,6 +41,7 @@ def test_an_example_does_what_its_readme_says(name: str, tmp_path: Path) -> None
         assert '"pageView"' in walker.run(question(walker))
 
 
+@pytest.mark.needs("curl")
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
 def test_the_django_project_does_what_its_readme_says(server: str, tmp_path: Path) -> None:
     """Under WSGI and under ASGI: Django's sessions and models say who may track, and a newsletter's page tracks its visitors."""

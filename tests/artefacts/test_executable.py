@@ -22,11 +22,11 @@ import pytest
 
 from falcon_events.cli.main import cli
 from tests.artefacts.test_systemd_service import restricted
-from tests.executable import ROOT, UNPACKED, Bare, build, needs_root, on_linux, outside_tmp
+from tests.executable import ROOT, UNPACKED, Bare, build, in_a_bare_root
 from tests.harness import Served, free_port, plain, running
 from tests.receiver import receiving
 
-pytestmark = [pytest.mark.checkout, on_linux]
+pytestmark = [pytest.mark.checkout, pytest.mark.needs("executable")]
 MOST_BYTES = 120_000_000
 LOCKED = (ROOT / "packaging" / "requirements.txt").read_text() if (ROOT / "packaging").exists() else ""
 PLANNED = """
@@ -94,7 +94,7 @@ def test_it_is_small(executable: Path, tmp_path: Path) -> None:
     assert MOST_BYTES / 2 < sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file()) <= MOST_BYTES
 
 
-@pytest.mark.skipif(not Path("/usr/share/i18n/charmaps").exists(), reason="locales are made of Debian's package of that name")
+@pytest.mark.needs("locales")
 def test_it_starts_in_every_locale(executable: Path, here: dict[str, str], tmp_path: Path) -> None:
     """And reads and writes UTF-8 there, also where the locale's own encoding is one that the file has no table of."""
     subprocess.run(["localedef", "-i", "ja_JP", "-f", "EUC-JP", tmp_path / "ja_JP.eucjp"], check=True)
@@ -126,14 +126,14 @@ def test_version_names_what_is_inside(executable: Path, here: dict[str, str]) ->
     assert re.fullmatch(rf"falcon-events \d+\.\d+\.\d+ \(Python {python}, DuckDB {pinned}\)\n", done.stdout)
 
 
-@outside_tmp
+@pytest.mark.needs("outside-tmp")
 def test_a_unit_starts_the_file_and_not_what_it_unpacked(executable: Path, here: dict[str, str]) -> None:
     """Which the next version will remove."""
     done = subprocess.run([executable, "install-service"], capture_output=True, text=True, check=True, env=here)
     assert f"ExecStart={executable} serve " in done.stdout
 
 
-@needs_root
+@in_a_bare_root
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_it_serves_where_there_is_nothing_but_a_c_library(bare: Bare, data: str, flavour: str, workers: str) -> None:
     """Endpoints, the tracker and its page, the reference, health and metrics; SIGTERM ends every process of it with exit code
@@ -166,7 +166,7 @@ def test_it_serves_where_there_is_nothing_but_a_c_library(bare: Bare, data: str,
         assert connection.execute("select count(*) from events where event = 'test'").fetchall() == [(20,)]
 
 
-@needs_root
+@in_a_bare_root
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_kill_9_leaves_no_process_no_files_and_a_free_port(bare: Bare, data: str, flavour: str, workers: str) -> None:
     """Of the process that was started, three times on one port and one store: nothing has to be cleaned up in between."""
@@ -187,7 +187,7 @@ def test_kill_9_leaves_no_process_no_files_and_a_free_port(bare: Bare, data: str
         assert connection.execute("select count(*) from events where event = 'test'").fetchall() == [(3,)]
 
 
-@needs_root
+@in_a_bare_root
 def test_every_command_works_where_there_is_nothing_but_a_c_library(bare: Bare, data: str) -> None:
     """Each of them once, on one store, without a server and beside one; none is left out."""
     db, folder, tried = f"{data}/events.duckdb", bare.path / data[1:], set()
@@ -241,7 +241,7 @@ def test_every_command_works_where_there_is_nothing_but_a_c_library(bare: Bare, 
         assert connection.execute("select count(*) from events where event = 'signup'").fetchall() == [(299,)]
 
 
-@needs_root
+@in_a_bare_root
 def test_webhooks_are_posted_to_where_there_is_nothing_but_a_c_library(bare: Bare, data: str) -> None:
     """By a process that starts from the executable, too, and ends with it."""
     with receiving() as receiver, serve(bare, data) as served:
@@ -255,8 +255,7 @@ def test_webhooks_are_posted_to_where_there_is_nothing_but_a_c_library(bare: Bar
     bare.wait_for_the_end()
 
 
-@needs_root
-@outside_tmp
+@pytest.mark.needs("outside-tmp", "mounts", "seccomp", "systemd")
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_it_serves_under_its_units_restrictions(executable: Path, here: dict[str, str], tmp_path: Path, workers: str) -> None:
     """Unpacked into the unit's cache folder, by a user who may write to nothing else but its state."""
@@ -269,7 +268,7 @@ def test_it_serves_under_its_units_restrictions(executable: Path, here: dict[str
         assert served.stop() == 0, served.log()
 
 
-@needs_root
+@in_a_bare_root
 def test_a_machine_without_a_c_library_is_told_what_it_lacks(executable: Path, tmp_path: Path) -> None:
     """In one line, exit code 2: the launcher itself needs nothing."""
     bare = Bare(tmp_path)

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.artefacts.test_executable import greeted
-from tests.executable import UNPACKED, Bare, build, needs_root, on_linux
+from tests.executable import UNPACKED, Bare, build, in_a_bare_root
 from tests.harness import free_port, running, wait_until
 
-pytestmark = [pytest.mark.checkout, on_linux]
+pytestmark = [pytest.mark.checkout, pytest.mark.needs("executable")]
 TRAILER = struct.Struct("<16s64sQQQQ")
 """As packaging/build.py has it: a mark, the folder's name, where the archive is and how long, how many files and bytes it has."""
 VARIABLE = "FALCON_EVENTS_CACHE"
@@ -222,7 +222,7 @@ def test_a_folder_that_others_can_write_to_is_refused(executable: Path, cache: P
     assert run(executable, cache).returncode == 0
 
 
-@needs_root
+@pytest.mark.needs("mounts")
 @pytest.mark.parametrize(("options", "reason"), [("noexec", "is mounted noexec"), ("size=20m", "No space left on device")])
 def test_a_file_system_that_cannot_hold_the_program_is_named(executable: Path, cache: Path, options: str, reason: str) -> None:
     """And nothing stays on it."""
@@ -263,7 +263,7 @@ def strangers(executable: Path, tmp_path: Path) -> Strangers:
     return Strangers(Bare.make(tmp_path / "root", executable))
 
 
-@needs_root
+@in_a_bare_root
 def test_users_have_folders_of_their_own(strangers: Strangers) -> None:
     """In /tmp, where there is no better place."""
     assert strangers.run().returncode == 0
@@ -273,7 +273,7 @@ def test_users_have_folders_of_their_own(strangers: Strangers) -> None:
     assert (strangers.bare.path / UNPACKED[1:]).stat().st_uid == 0
 
 
-@needs_root
+@in_a_bare_root
 def test_a_folder_that_another_user_has_made_is_not_used(strangers: Strangers) -> None:
     """Be it open to all or not; another place is taken where there is one."""
     for mode in (0o755, 0o777):
@@ -289,7 +289,7 @@ def test_a_folder_that_another_user_has_made_is_not_used(strangers: Strangers) -
     assert list((home / ".cache" / "falcon-events").glob("falcon-events-*"))
 
 
-@needs_root
+@in_a_bare_root
 def test_nothing_is_made_in_another_users_home(strangers: Strangers) -> None:
     """Root that has the HOME of a user, as with sudo -E, would leave folders there that the user cannot use."""
     home = strangers.bare.path / "data" / "users-home"
@@ -305,7 +305,7 @@ def test_nothing_is_made_in_another_users_home(strangers: Strangers) -> None:
     assert list((home / ".cache" / "falcon-events").glob("falcon-events-*"))
 
 
-@needs_root
+@in_a_bare_root
 def test_a_link_that_another_user_has_made_is_not_followed(strangers: Strangers) -> None:
     """It could lead to any folder of this user's."""
     own = strangers.bare.path / "data" / "own"
@@ -323,7 +323,7 @@ def test_a_link_that_another_user_has_made_is_not_followed(strangers: Strangers)
     assert strangers.run().returncode == 0  # the user's own link is fine
 
 
-@needs_root
+@in_a_bare_root
 def test_a_folder_that_the_user_may_not_write_to_is_named(strangers: Strangers) -> None:
     """With what the system says, and with how much room is needed."""
     closed = strangers.bare.path / "data" / "closed"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.artefacts.test_systemd_service import needs_root, processes_of
+from tests.artefacts.test_systemd_service import processes_of
 from tests.harness import EVENT, PROPERTIES, wait_until
 from tests.image import Stage, beside, container, entered, health, ignored, steps
 
@@ -74,7 +74,7 @@ def post(first: int, path: str, body: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@needs_root
+@pytest.mark.needs("containers", "curl")
 def test_a_container_serves_and_keeps_its_events(image: Stage, data: Path, tmp_path: Path) -> None:
     """As the image's user, on the image's port, with its health check; SIGTERM to its first process, as `docker stop` has it,
     ends it in order, and the next container goes on with the volume.
@@ -97,7 +97,7 @@ def test_a_container_serves_and_keeps_its_events(image: Stage, data: Path, tmp_p
         assert json.loads(counted.stdout)["events"] == 2
 
 
-@needs_root
+@pytest.mark.needs("containers")
 def test_a_container_in_trouble_is_unhealthy(image: Stage, data: Path, tmp_path: Path) -> None:
     """Exit 1, the only one that Docker knows beside 0, with the reason."""
     with container(image, tmp_path / "log") as (_, first):
@@ -108,7 +108,7 @@ def test_a_container_in_trouble_is_unhealthy(image: Stage, data: Path, tmp_path:
         store.with_name("gone").rename(store)
 
 
-@needs_root
+@pytest.mark.needs("containers")
 def test_the_image_is_small_and_its_user_changes_nothing_in_it(image: Stage) -> None:
     """It adds the package and what that needs to its base, no installer, no file outside the volume that its user may change."""
     own = [path for path in (image.root / "opt").rglob("*") if not path.is_symlink()]

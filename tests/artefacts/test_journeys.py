@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.artefacts.test_examples import walk
 from tests.harness import wait_until
 from tests.pages import documents, matches
 
 
+@pytest.mark.needs("curl")
 def test_the_journeys_of_the_readme(tmp_path: Path) -> None:
     """A sign-up starts a journey and a purchase ends it, as each answer shown says; journeys follow a moment later."""
     walker = walk("journeys", tmp_path)

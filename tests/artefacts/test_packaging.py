@@ -30,15 +30,6 @@ with falcon_events.EventTracking("events.duckdb") as tracking:
 """
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a wheel and an sdist of this checkout."""
-    folder = tmp_path_factory.mktemp("dist")
-    code = "import sys; from hatchling.build import build_sdist, build_wheel; build_wheel(sys.argv[1]); build_sdist(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, check=True, capture_output=True)
-    return folder
-
-
 def use(place: Path, folder: Path) -> None:
     """Imports and uses the package from a place, away from the checkout."""
     folder.mkdir()

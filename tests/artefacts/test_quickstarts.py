@@ -18,6 +18,7 @@ def test_every_start_is_followed() -> None:
     assert {page.name for page in FOLDER.iterdir()} == set(STARTS)
 
 
+@pytest.mark.needs("curl")
 @pytest.mark.parametrize("name", STARTS)
 def test_a_start_leads_to_stored_events(name: str, tmp_path: Path) -> None:
     """Its files and commands work as they stand, and its answers are those shown; a visit of its page is tracked."""

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events import EventTracking
-from tests.artefacts.test_systemd_service import needs_root, printed
+from tests.artefacts.test_systemd_service import printed
 from tests.harness import Credentials, is_held, make_store, owner_of, serving, wait_until
 from tests.image import Stage, beside, container, entered
 from tests.restricted import directives
@@ -141,6 +141,7 @@ def test_a_backup_that_fails_says_so_and_removes_nothing(house: House) -> None:
     assert len(house.backups) == 20
 
 
+@pytest.mark.needs("rsync")
 def test_a_backup_that_was_fetched_is_tried(flavour: str, house: House) -> None:
     """The newest one is read through, and nothing of it left; a damaged one ends in a failure."""
     with serving(house.db, flavour) as served:
@@ -179,6 +180,7 @@ def test_restoring_gives_back_what_the_backup_had(flavour: str, house: House) ->
     assert house.events(house.root / "state/before-restore/events.duckdb") == {"before", "later"}
 
 
+@pytest.mark.needs("rsync")
 def test_moving_takes_everything_along(flavour: str, house: House) -> None:
     """Events, lists and keys work on the new machine; the old folder stays."""
     (house.root / "new").mkdir(mode=0o700)
@@ -225,7 +227,7 @@ def test_an_upgrade_keeps_what_was_before(flavour: str, house: House) -> None:
     assert house.events(house.root / "state/backups" / house.today) == {"old"}
 
 
-@needs_root
+@pytest.mark.needs("containers", "useradd")
 @pytest.mark.checkout
 def test_from_the_command_to_a_service(image: Stage, tmp_path: Path) -> None:
     """On a machine that has the command only: the user, its folder, the settings and the unit are made as the page has it, what

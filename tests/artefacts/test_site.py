@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -16,6 +13,7 @@ import pytest
 import falcon_events
 import falcon_events.client
 import falcon_events.http
+from tests.builds import build_site
 
 ROOT = Path(__file__).parents[2]
 LOADED = {
@@ -28,18 +26,6 @@ LOADED = {
     ("use", "href"),
 }
 """What a browser fetches when it shows a page, by element and attribute."""
-
-
-def build(folder: Path, target: Path) -> subprocess.CompletedProcess[str]:
-    """`mkdocs build --strict` in a folder that has mkdocs.yml."""
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(target)],
-        cwd=folder,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def copy(folder: Path) -> None:
@@ -68,16 +54,6 @@ class Page(HTMLParser):
                 self.loaded.append(value or "")
             elif (tag, name) == ("a", "href"):
                 self.links.append(value or "")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site as `mkdocs build --strict` makes it."""
-    target = tmp_path_factory.mktemp("site")
-    done = build(ROOT, target)
-    assert done.returncode == 0, done.stderr
-    assert "WARNING" not in done.stderr
-    return target
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +145,7 @@ def test_the_build_fails_on(damage: str, tmp_path: Path) -> None:
     copy(tmp_path)
     with (tmp_path / "docs" / name).open("a") as page:
         page.write(text)
-    done = build(tmp_path, tmp_path / "site")
+    done = build_site(tmp_path / "site", tmp_path)
     assert done.returncode == 1
     assert said in done.stderr
 
@@ -179,6 +155,6 @@ def test_pages_for_the_start_need_no_line_in_nav(tmp_path: Path) -> None:
     copy(tmp_path)
     (tmp_path / "docs" / "start").mkdir(exist_ok=True)
     (tmp_path / "docs" / "start" / "another.md").write_text("# Another framework\n")
-    done = build(tmp_path, tmp_path / "site")
+    done = build_site(tmp_path / "site", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "start/another.html" in Page(tmp_path / "site" / "index.html").links

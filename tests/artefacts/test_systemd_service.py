@@ -19,19 +19,20 @@ import pytest
 
 from falcon_events.cli.unit import TEMPORARY, Service, is_below, render_unit
 from tests.harness import command, free_port, make_store, owner_of, running, serving, wait_until
+from tests.needs import require
 from tests.restricted import directives
 from tests.server.test_cli_serve import Load, ended, stored
 
 RESTRICTED = Path(__file__).parents[1] / "restricted.py"
 EXPOSURE, EXPOSURE_WITH_A_PORT_OF_ROOTS = 1.5, 2.0
 """The most that systemd-analyze may say of the unit, from 0 (shut off) to 10 (not at all)."""
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="another user and a read-only file system need root")
+under_its_restrictions = pytest.mark.needs("outside-tmp", "mounts", "seccomp", "systemd")
+"""Another user, a read-only file system and filters of system calls."""
 
 
 def printed(*options: str) -> str:
     """The unit that the command prints, which it does not where Python itself is below /tmp."""
-    if is_below(Path(sys.executable), TEMPORARY):
-        pytest.skip("no unit is printed for a command in a temporary folder: try a checkout elsewhere")
+    require("outside-tmp")
     done = command("install-service", *options)
     assert done.returncode == 0, done.stderr
     return done.stdout.decode()
@@ -54,6 +55,7 @@ OPTIONS: dict[str, list[str]] = {
 }
 
 
+@pytest.mark.needs("systemd")
 @pytest.mark.parametrize("case", OPTIONS)
 def test_systemd_knows_every_word_of_the_unit(tmp_path: Path, case: str) -> None:
     """And says nothing against it."""
@@ -61,6 +63,7 @@ def test_systemd_knows_every_word_of_the_unit(tmp_path: Path, case: str) -> None
     assert "Unknown key" in verified(printed(*OPTIONS[case]) + "[Service]\nInvented=yes\n", tmp_path)
 
 
+@pytest.mark.needs("systemd")
 @pytest.mark.parametrize("case", OPTIONS)
 def test_the_unit_is_shut_off(tmp_path: Path, case: str) -> None:
     """Systemd's own measure of what a service could do to its machine."""
@@ -76,6 +79,7 @@ def test_the_unit_is_shut_off(tmp_path: Path, case: str) -> None:
     assert done.returncode == 0, done.stdout[-200:]
 
 
+@pytest.mark.needs("systemd")
 def test_the_command_line_reads_back_as_it_was_given(tmp_path: Path) -> None:
     """Systemd's own dump of the unit: per cent and dollar signs, quotes, backslashes and spaces in paths stay what they are."""
     program = tmp_path / "odd %h $HOME" / "falcon-events"
@@ -216,7 +220,7 @@ def restricted(text: str, folder: Path, uid: int, *words: str) -> list[str]:
     return [*launcher, str(path), str(state), str(uid), *words]
 
 
-@needs_root
+@under_its_restrictions
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_server_works_and_ends_under_the_units_restrictions(tmp_path: Path, uid: int, workers: str) -> None:
     """Another user, a read-only system, the system calls, address families, memory and capabilities that the unit leaves:
@@ -260,7 +264,7 @@ ATTEMPTS = {
 }
 
 
-@needs_root
+@under_its_restrictions
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_the_restrictions_hold(tmp_path: Path, uid: int, attempt: str) -> None:
     """What the server above works under refuses what it is there to refuse, and nothing but that."""

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.harness import command
+from tests.needs import TYPESCRIPT, require
 
-COMPILER = "typescript@5.9.3"
 PLAN: dict[str, Any] = {
     "checkout": {
         "title": "Checkout",
@@ -149,10 +149,11 @@ Compile = Callable[[str, str], subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="module")
 def compile_(tmp_path_factory: pytest.TempPathFactory) -> Compile:
     """What the TypeScript compiler says of a script, with the types of a plan."""
+    require("npm")
     folder = tmp_path_factory.mktemp("typescript")
     tools = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
-    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), COMPILER]
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), TYPESCRIPT]
     subprocess.run([str(tools / install[0]), *install[1:]], check=True, env=environment)
 
     settings = {"compilerOptions": {"strict": True, "noEmit": True, "types": []}, "files": ["tracker.d.ts", "page.ts"]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,9 @@ from falcon_events import EventTracking
 from falcon_events.files.paths import journals_of
 from tests.faults.common import Clients, assert_whole
 from tests.harness import fill_store, is_held, make_store, owner_of, plain, serving, wait_until
+from tests.needs import require
+
+pytestmark = pytest.mark.database
 
 DISK_MB = 24
 
@@ -50,8 +52,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     """A small tmpfs."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("mounting a disk needs root")
+    require("mounts")
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=700", "none", str(folder)], check=True)
     yield Disk(folder)
     subprocess.run(["umount", "-l", str(folder)], check=True)
@@ -60,8 +61,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 @contextlib.contextmanager
 def injected(db: Path, calls: str, fault: str, *paths: Path) -> Iterator[None]:
     """The owner of a store, for which some system calls, on these files or on any, are as the fault says."""
-    if shutil.which("strace") is None or os.geteuid() != 0:
-        pytest.skip("faults of system calls need strace and root")
+    require("root", "strace")
     command = ["strace", "-f", "-q", "-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}"]
     only = [word for path in paths for word in ("-P", str(path))]
     tracer = subprocess.Popen([*command, *only, "-p", str(owner_of(db))], stderr=subprocess.DEVNULL)

@@ -16,6 +16,8 @@ import pytest
 
 from tests.harness import Client, Credentials, Served, make_store, plain, serving, wait_until
 
+pytestmark = pytest.mark.database
+
 KILLS = 6
 CLIENTS = 8
 

@@ -16,6 +16,8 @@ from falcon_events.runtime import lifecycle
 from tests.faults.common import Clients, assert_whole, kill_owner, stopped
 from tests.harness import fill_store, is_held, make_store, owner_of, serving, wait_until
 
+pytestmark = pytest.mark.database
+
 ROOT = Path(__file__).parents[2]
 KILLS = 6
 DIES = """

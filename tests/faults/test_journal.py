@@ -16,6 +16,8 @@ from falcon_events.files.paths import journals_of, logs_of
 from tests.faults.common import Clients, assert_whole
 from tests.harness import fill_store, is_held, make_store, serving, wait_until
 
+pytestmark = pytest.mark.database
+
 ROOT = Path(__file__).parents[2]
 DIES = """
 import os, signal

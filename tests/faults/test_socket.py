@@ -18,6 +18,7 @@ from falcon_events.files.lockfile import FileLock, find, is_held as held
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused, show_secret
 from tests.harness import Credentials, fill_store, wait_until
+from tests.needs import require
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
@@ -60,6 +61,7 @@ def ends(peer: socket.socket) -> bool:
     return True
 
 
+@pytest.mark.database
 def test_everything_the_store_makes_is_its_users_alone(db: Path, tracking: EventTracking, credentials: Credentials) -> None:
     """File, log, lock and socket have mode 0600, whatever the umask."""
     tracking.track(94, "test", email="a@example.com")
@@ -77,8 +79,7 @@ def let_through(path: Path) -> None:
 
 def test_another_user_gets_nowhere(tracking: EventTracking, credentials: Credentials) -> None:
     """Not to the files, not to the socket; and not past it where somebody has opened both to everybody."""
-    if os.geteuid() != 0:
-        pytest.skip("becoming another user needs root")
+    require("root", "system-python")
     path, address = tracking.store.path, tracking.owner().socket
     let_through(path)
     interpreter = "/usr/bin/python3"
@@ -106,8 +107,7 @@ with EventTracking(sys.argv[1]) as tracking:
 
 def test_root_may_use_the_store_of_another_users_server(db: Path) -> None:
     """As it may the files: `sudo falcon-events stats` works beside a server that has an account of its own."""
-    if os.geteuid() != 0:
-        pytest.skip("becoming another user needs root")
+    require("root", "setpriv")
     os.chown(db.parent, NOBODY, NOBODY)
     let_through(db)
     words = [*AS_NOBODY, *READING, sys.executable, "-c", USER, str(db)]

@@ -15,6 +15,8 @@ from falcon_events import EventTracking, StoreError, StoreLocked
 from falcon_events.files.paths import log_of, logs_of
 from tests.harness import command, is_held, make_store, owner_of, plain, serving, wait_until
 
+pytestmark = pytest.mark.database
+
 ROOT = Path(__file__).parents[2]
 EVENTS = 60
 

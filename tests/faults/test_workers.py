@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 import signal
 import sys
 import uuid
@@ -31,6 +29,7 @@ from tests.harness import (
     serving,
     wait_until,
 )
+from tests.needs import require
 
 ROOT = Path(__file__).parents[2]
 WORKERS = "3"
@@ -77,10 +76,8 @@ def fresh(served: Served, method: str, path: str, **options: object) -> httpx.Re
 @pytest.mark.parametrize("name", list(commands(0)))
 def test_workers_share_a_store(tmp_path: Path, name: str) -> None:
     """Whichever answers: what one wrote all others read, one binding is one identify event, one EventID one event."""
-    if name == "uwsgi" and shutil.which(commands(0)[name][0]) is None:
-        pytest.skip("uWSGI is not installed beside this interpreter")
-    if name == "gunicorn-uvicorn" and importlib.util.find_spec("uvicorn_worker") is None:
-        pytest.skip("uvicorn-worker is not installed")
+    if name == "uwsgi":
+        require("uwsgi")
     with hosted(tmp_path, name) as (served, credentials, db), ThreadPoolExecutor(8) as pool:
         for number in range(12):
             written = fresh(served, "POST", EVENT, json=credentials.event(event=f"own-{number}"))

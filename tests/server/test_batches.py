@@ -14,6 +14,8 @@ from falcon_events import EventTracking
 from tests.conftest import Api
 from tests.harness import EVENT, EVENTS, Client, Credentials, make_store, plain, serving
 
+pytestmark = pytest.mark.database
+
 
 def event(**changes: Any) -> dict[str, Any]:
     """An event of a batch; a value of ... takes a parameter out."""

@@ -14,6 +14,8 @@ import pytest
 from falcon_events import EventTracking
 from tests.harness import Credentials, command, is_held, make_store, owner_of, plain, serving
 
+pytestmark = pytest.mark.database
+
 
 @pytest.fixture
 def filled(db: Path) -> Credentials:

@@ -13,6 +13,8 @@ from falcon_events import EventTracking
 from tests.harness import command, make_store, wait_until
 from tests.receiver import receiving
 
+pytestmark = pytest.mark.database
+
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_dGhlIHNlY3JldCBvZiBhIHRlc3QsIGxvbmcgZW5vdWdo"
 BARE = """

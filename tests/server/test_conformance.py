@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.harness import make_store, serving
+
+pytestmark = pytest.mark.database
 
 CHECK = Path(__file__).parents[1] / "conformance" / "check.py"
 

@@ -465,6 +465,7 @@ def test_an_owner_has_one_uuid(api: Api) -> None:
     assert visitor(id="o-1", UUID=VISITOR) == VISITOR
 
 
+@pytest.mark.database
 def test_derived_uuids_outlive_the_process_and_no_other_store_has_them(tmp_path: Path) -> None:
     """The secret that they are derived under is kept with the store, and is the store's own."""
 
@@ -477,6 +478,7 @@ def test_derived_uuids_outlive_the_process_and_no_other_store_has_them(tmp_path:
     assert visitor(tmp_path / "one") == visitor(tmp_path / "one") != visitor(tmp_path / "other")
 
 
+@pytest.mark.database
 def test_an_address_new_to_its_visitor_sends_an_identify_event(api: Api) -> None:
     """A binding is one of visitor and address, whatever its case, within the list; each is new once."""
     owner, address = unique("u-"), f"{unique()}@example.com"
@@ -494,6 +496,7 @@ def test_an_address_new_to_its_visitor_sends_an_identify_event(api: Api) -> None
     assert not sent(UUID=str(uuid.uuid4()), email=MISSING)
 
 
+@pytest.mark.database
 def test_a_visitor_known_by_uuid_is_bound_when_the_address_comes(api: Api) -> None:
     """The browser's visitor stays the same one from the anonymous page view to the known subscriber."""
     visitor, address = str(uuid.uuid4()), f"{unique()}@example.com"
@@ -504,6 +507,7 @@ def test_a_visitor_known_by_uuid_is_bound_when_the_address_comes(api: Api) -> No
     assert [answer["identify_event_sent"] for answer in answers] == [False, True, False]
 
 
+@pytest.mark.database
 def test_of_simultaneous_requests_with_one_new_binding_one_gets_true(api: Api) -> None:
     """However many ask at once, one identify event is stored."""
     body = event(api, id=unique("u-"), email=f"{unique()}@example.com")
@@ -513,6 +517,7 @@ def test_of_simultaneous_requests_with_one_new_binding_one_gets_true(api: Api) -
     assert len({answer["uuid"] for answer in answers}) == 1
 
 
+@pytest.mark.database
 def test_an_identify_event_has_the_events_properties_and_the_address(tracking: EventTracking, credentials: Credentials) -> None:
     """Beside an event with a new binding, and as an event of its own; the event itself gets nothing added."""
     tracking.track(94, "test", email="a@example.com", properties={"number-of-subscribers-imported": 100})
@@ -525,6 +530,7 @@ def test_an_identify_event_has_the_events_properties_and_the_address(tracking: E
     assert tracking.properties(95) == {"identify": ["emailAddress", "firstName"], "pageView": ["url"]}
 
 
+@pytest.mark.database
 def test_a_repeated_event_id_stores_nothing_and_gets_the_first_answer(api: Api) -> None:
     """Whatever else the repeat says, in either case of the EventID; a header marks it."""
     event_id, name = str(uuid.uuid4()), unique("repeated-")
@@ -537,6 +543,7 @@ def test_a_repeated_event_id_stores_nothing_and_gets_the_first_answer(api: Api) 
     assert catalogue(api)[name] == ["a"]
 
 
+@pytest.mark.database
 def test_simultaneous_repeats_store_one_event(api: Api) -> None:
     """A retry that overtakes its first try is a repeat like any other."""
     body = event(api, EventID=str(uuid.uuid4()), id=unique(), email=f"{unique()}@example.com")
@@ -553,6 +560,7 @@ def test_a_repeat_must_keep_to_the_rules(api: Api) -> None:
     assert codes_of(api.client.track(**body | {"event": ""})) == [5]
 
 
+@pytest.mark.database
 def test_an_event_id_belongs_to_its_account(tracking: EventTracking) -> None:
     """Two accounts that happen upon one EventID do not meet."""
     fill_store(tracking)
@@ -561,6 +569,7 @@ def test_an_event_id_belongs_to_its_account(tracking: EventTracking) -> None:
     assert [answer.duplicate for answer in answers] == [False, False, True]
 
 
+@pytest.mark.database
 def test_events_without_an_event_id_are_never_repeats(api: Api) -> None:
     """The same body twice is two events, each with an id of its own."""
     answers = [api.client.track(**event(api)) for _ in range(2)]
@@ -568,6 +577,7 @@ def test_events_without_an_event_id_are_never_repeats(api: Api) -> None:
     assert not any("X-Event-Duplicate" in answer.headers for answer in answers)
 
 
+@pytest.mark.database
 def test_a_test_event_is_checked_and_answered_but_not_stored(api: Api) -> None:
     """It leaves no property, no binding and no EventID, and sends no identify event."""
     name, event_id = unique("is-test-"), str(uuid.uuid4())
@@ -590,6 +600,7 @@ def test_only_true_makes_a_test_event(api: Api, value: Any) -> None:
     assert catalogue(api)[name] == ["isTest"]
 
 
+@pytest.mark.database
 def test_traits_are_stored_with_the_binding_and_later_ones_win(tracking: EventTracking, credentials: Credentials) -> None:
     """Name by name, and apart from the events' properties."""
     for traits in ({"firstName": "Ada", "plan": "free"}, {"plan": "paid", "seats": 3}, None):
@@ -603,6 +614,7 @@ def test_traits_are_stored_with_the_binding_and_later_ones_win(tracking: EventTr
     assert found["b@example.com"] is None
 
 
+@pytest.mark.database
 def test_properties_are_stored_as_they_came(tracking: EventTracking, credentials: Credentials) -> None:
     """Nothing added, renamed or re-typed: strings to the last character, integers exact to 64 bits, others as doubles."""
     deep: Any = 1
@@ -644,6 +656,7 @@ def test_a_list_that_cannot_be_asked_for_is_refused_with_its_code(api: Api, list
 
 
 @pytest.mark.parametrize("list_id", [95, "95", "0095", 95.0], ids=repr)
+@pytest.mark.database
 def test_a_list_without_events_has_no_properties(api: Api, list_id: Any) -> None:
     """The id as a string, and an empty object."""
     answer = api.client.properties(APIKey=api.credentials.read, ListID=list_id)
@@ -703,6 +716,7 @@ def test_full_and_read_keys_and_sessions_may_ask_for_properties(api: Api, shown:
     assert api.client.properties(**{name: getattr(api.credentials, shown), "ListID": 95}).status_code == 200
 
 
+@pytest.mark.database
 def test_what_was_tracked_is_seen_by_the_next_query(api: Api) -> None:
     """Read your own write: types and names in ascending code-point order, whatever was acknowledged before."""
     mark = unique("own-write-")

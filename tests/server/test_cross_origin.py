@@ -56,6 +56,7 @@ def test_a_pattern_admits_subdomains_only() -> None:
         assert not admits(pattern, other)
 
 
+@pytest.mark.database
 def test_a_bound_key_works_from_its_origins_and_for_its_lists(flavour: str, db: Path) -> None:
     """Elsewhere it is refused; pages of its origins may read answers, others may not; properties are nobody's."""
     make_store(db)
@@ -114,6 +115,7 @@ def test_what_is_no_visitor_is_tagged(api: Api, headers: dict[str, str], changes
     assert names == ([] if bot is None else ["$bot"]) + ["number-of-subscribers-imported"]
 
 
+@pytest.mark.database
 def test_dropped_events_are_counted_only(flavour: str, db: Path) -> None:
     """The answer is the usual one with X-Event-Dropped; the count survives a restart."""
     credentials = make_store(db)
@@ -132,6 +134,7 @@ def test_dropped_events_are_counted_only(flavour: str, db: Path) -> None:
         assert {count.list_id for count in stats.by_type} == {95}
 
 
+@pytest.mark.database
 def test_rules_deny_and_redact_before_storing(tracking: EventTracking, credentials: Credentials) -> None:
     """Properties and traits alike; a name that identify events need cannot be ruled."""
     with pytest.raises(EventsError, match="emailAddress"):
@@ -146,6 +149,7 @@ def test_rules_deny_and_redact_before_storing(tracking: EventTracking, credentia
 
 
 @pytest.mark.parametrize(("wrong_s", "corrected"), [(0, False), (4, False), (-3600, True), (3 * 86400, True)])
+@pytest.mark.database
 def test_a_wrong_clock_is_corrected(db: Path, wrong_s: int, corrected: bool) -> None:
     """By `$sent_at` against the server's clock, where they differ by more than 5 s; both times are stored."""
     now = 1_700_000_000
@@ -160,6 +164,7 @@ def test_a_wrong_clock_is_corrected(db: Path, wrong_s: int, corrected: bool) -> 
 
 
 @pytest.mark.parametrize("kind", ["none", "truncated", "hashed", "full"])
+@pytest.mark.database
 def test_an_address_is_stored_only_as_the_setting_says(flavour: str, db: Path, kind: str) -> None:
     """Nothing by default."""
     credentials = make_store(db)
@@ -176,6 +181,7 @@ def test_an_address_is_stored_only_as_the_setting_says(flavour: str, db: Path, k
             ipaddress.ip_address(address)
 
 
+@pytest.mark.database
 def test_a_person_is_erased_everywhere(db: Path) -> None:
     """From events, bindings, EventIDs and the catalogue, and after compact() from the file's bytes; others stay."""
     secret = f"{uuid.uuid4().hex}@example.com"

@@ -143,6 +143,7 @@ def test_an_event_that_is_only_checked_is_checked_by_hooks_too(host: Host) -> No
     assert [event for event, _ in host.stored()] == ["identify", "last"]
 
 
+@pytest.mark.database
 def test_after_commit_is_given_what_was_stored_once(host: Host) -> None:
     """In the process that took the request; no repeats, nothing refused or dropped; a failure there is nobody's but the log's."""
     event_id = "0b0e8f0e-6f6c-4d0e-9a56-0e2f6b1f7a11"
@@ -259,6 +260,7 @@ def test_a_task_that_wants_to_leave_ends_nothing_but_itself(db: Path, caplog: py
     assert "a task of the host's wants to leave" in caplog.text
 
 
+@pytest.mark.database
 def test_a_hook_sees_and_sets_what_an_event_is(db: Path) -> None:
     """Address, owner, traits and time are the hook's to set; each counts as if the sender had given it."""
     moment = datetime(2020, 2, 29, 12, 0, 0, 123_457, tzinfo=UTC)
@@ -302,6 +304,7 @@ VISITOR = "13f8e79a-f063-4b80-90e4-b65a699a2f56"
         ("event_id", VISITOR),
     ],
 )
+@pytest.mark.database
 def test_a_hook_cannot_make_an_event_that_the_store_refuses(
     db: Path, caplog: pytest.LogCaptureFixture, field: str, value: object
 ) -> None:
@@ -437,6 +440,7 @@ def test_one_after_commit_that_fails_leaves_the_others_alone(
     assert f"{fails.__qualname__} failed with 1 events, which are stored" in caplog.text
 
 
+@pytest.mark.database
 def test_events_are_given_once_though_the_owner_dies(db: Path) -> None:
     """What was under way is stored by its successor and given then; what was not stored is not given."""
     given: list[CommittedEvent] = []

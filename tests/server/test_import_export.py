@@ -23,6 +23,8 @@ from falcon_events import EventTracking
 from falcon_events.cli import ndjson as reading
 from tests.harness import command, make_store, plain, wait_until
 
+pytestmark = pytest.mark.database
+
 LIST = 94
 
 
@@ -371,7 +373,7 @@ def test_an_export_to_standard_output_can_be_read_partly(store: Path) -> None:
         assert process.wait(60) == 1
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.needs("full-device")
 def test_an_export_that_cannot_be_written_is_told(store: Path) -> None:
     """A full disk is one line that names the output, and exit code 2."""
     imported(store, "-", stdin=lines(body(1)))

@@ -21,6 +21,8 @@ import pytest
 from falcon_events import EventTracking
 from tests.harness import EVENTS, serving
 
+pytestmark = pytest.mark.database
+
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
 SECTIONS = dict(section.split("\n", 1) for section in PAGE.read_text().split("\n## ")[1:])
 RECIPES = {

@@ -9,7 +9,6 @@ import os
 import pwd
 import re
 import shlex
-import shutil
 import signal
 import socket
 import ssl
@@ -37,6 +36,7 @@ from tests.harness import (
     wait_for_a_minutes_rest,
     wait_until,
 )
+from tests.needs import require
 from tests.server.test_mounting import PREFIX, hosting
 
 PAGE = Path(__file__).parents[2] / "docs/self-hosting.md"
@@ -80,9 +80,7 @@ def replaced(text: str, **changes: str) -> str:
 @contextlib.contextmanager
 def program(command: list[str], folder: Path, port: int, env: dict[str, str] | None = None) -> Iterator[None]:
     """A proxy, from the moment it listens until the end of the block."""
-    assert shutil.which(command[0], path=f"{os.environ['PATH']}:/usr/sbin"), (
-        f"{command[0]} is needed: apt-get install {command[0]}"
-    )
+    require(command[0])
     log = folder / f"{command[0]}.log"
     with log.open("w") as output:
         environment = {**os.environ, **(env or {}), "PATH": f"{os.environ['PATH']}:/usr/sbin"}

@@ -83,6 +83,7 @@ def test_a_replaced_secret_signs_beside_the_new_one(store: EventTracking) -> Non
         assert post.verified(secret)["data"]["external_id"] == "ada"
 
 
+@pytest.mark.database
 def test_only_what_a_webhook_asks_for_is_delivered(store: EventTracking) -> None:
     """Lists and event types; changed by saying it again, without another webhook."""
     with receiving() as receiver:
@@ -101,6 +102,7 @@ def test_only_what_a_webhook_asks_for_is_delivered(store: EventTracking) -> None
         wait_until(lambda: store.webhooks.states()[0].unread == 0, "events that were left out are not gone past")
 
 
+@pytest.mark.database
 def test_a_webhook_starts_now_or_with_the_first_event(store: EventTracking) -> None:
     """Events of before are delivered only where that is asked for."""
     meet(store, "ada")
@@ -113,6 +115,7 @@ def test_a_webhook_starts_now_or_with_the_first_event(store: EventTracking) -> N
         assert [post.data["seq"] for post in whole.wait_for(4)] == [1, 2, 3, 4]
 
 
+@pytest.mark.database
 def test_what_fails_is_tried_again_before_the_visitors_next_events(store: EventTracking) -> None:
     """Others are not kept up by it."""
     failing = threading.Event()
@@ -139,6 +142,7 @@ def test_what_fails_is_tried_again_before_the_visitors_next_events(store: EventT
         assert first[-1].headers["webhook-timestamp"] >= first[0].headers["webhook-timestamp"]
 
 
+@pytest.mark.database
 def test_an_event_that_nobody_takes_is_given_up_and_can_be_retried(db: Path) -> None:
     """After ten attempts; the visitor's next events go on, doctor tells of it, and a retry delivers it."""
     taking = threading.Event()
@@ -225,6 +229,7 @@ def test_gone_ends_a_webhook_until_it_is_retried(store: EventTracking) -> None:
         assert [post.data["event"] for post in receiver.wait_for(3)] == ["identify", "step", "step"]
 
 
+@pytest.mark.database
 def test_a_retried_event_takes_up_no_webhook_but_its_own(store: EventTracking) -> None:
     """One that is disabled and has nothing to do with it stays so."""
     with receiving(lambda post: 410) as gone, receiving(lambda post: 422) as refusing:
@@ -239,6 +244,7 @@ def test_a_retried_event_takes_up_no_webhook_but_its_own(store: EventTracking) -
         wait_until(lambda: len(gone.posts) == 2, "all are retried, and it is not taken up")
 
 
+@pytest.mark.database
 def test_a_retried_event_takes_those_with_it_that_it_waits_for(db: Path) -> None:
     """The earlier ones of its visitor that wait, in order; later ones follow, other visitors' stay."""
     healthy = threading.Event()
@@ -440,6 +446,7 @@ def test_the_status_counts_though_the_answer_does_not_end(db: Path, rest: str) -
         thread.join()
 
 
+@pytest.mark.needs("openssl")
 def test_a_certificate_that_nobody_vouches_for_gets_no_event(store: EventTracking, tmp_path: Path) -> None:
     """The connection is refused before anything of an event is sent."""
     pem = tmp_path / "self.pem"
@@ -487,6 +494,7 @@ def test_what_hinders_every_post_pauses_the_webhook_and_is_told(
             receiver.wait_for(1)
 
 
+@pytest.mark.database
 def test_a_large_backlog_is_delivered_after_a_downtime(store: EventTracking) -> None:
     """Thousands of events that were stored meanwhile, large ones among them."""
     port = free_port()
@@ -505,6 +513,7 @@ def test_a_large_backlog_is_delivered_after_a_downtime(store: EventTracking) -> 
     assert store.deliveries() == []
 
 
+@pytest.mark.database
 def test_erased_and_deleted_events_are_not_delivered_any_more(store: EventTracking) -> None:
     """Neither those that wait, nor those that are on their way when a person is erased."""
     healthy = threading.Event()
@@ -536,6 +545,7 @@ def test_erased_and_deleted_events_are_not_delivered_any_more(store: EventTracki
         assert [post.data["external_id"] for post in receiver.taken] == ["bob"]
 
 
+@pytest.mark.database
 def test_a_removed_webhook_gets_nothing_more(store: EventTracking) -> None:
     """And what waited for it is forgotten."""
     with receiving(lambda post: 500) as receiver, receiving() as other:
@@ -554,6 +564,7 @@ def test_a_removed_webhook_gets_nothing_more(store: EventTracking) -> None:
         assert len(receiver.posts) <= tried + 1  # one may have been on its way
 
 
+@pytest.mark.database
 def test_copies_and_a_compacted_store_have_webhooks_and_deliveries(store: EventTracking, tmp_path: Path) -> None:
     """Backup and compact: deliveries go on from where they were."""
     healthy = threading.Event()
@@ -616,6 +627,7 @@ def test_an_argument_that_cannot_be_is_named(store: EventTracking, arguments: di
     assert store.webhooks.states() == []
 
 
+@pytest.mark.database
 def test_questions_about_what_is_not_there_are_refused(store: EventTracking) -> None:
     """Unknown webhooks, states and ids."""
     with pytest.raises(NotFound, match="no webhook"):

@@ -20,6 +20,8 @@ from falcon_events import EventTracking
 from falcon_events.cli.main import cli
 from tests.harness import command, make_store
 
+pytestmark = pytest.mark.database
+
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
@@ -248,7 +250,7 @@ def test_a_reader_that_has_gone_ends_the_command_in_silence(stored: Path) -> Non
     assert process.returncode == 1
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.needs("full-device")
 def test_output_that_cannot_be_written_is_told(stored: Path) -> None:
     """A full disk behind standard output is one line and exit code 2, not success."""
     with Path("/dev/full").open("wb") as full:

@@ -16,6 +16,8 @@ from falcon_events.access.protocol import Credential, Principal
 from falcon_events.model import operations
 from falcon_events.model.access import Changes, Grant, Snapshot
 
+pytestmark = pytest.mark.database
+
 KEY = Credential("api_key", "fe_full_one")
 HASH = hashlib.sha256(KEY.secret.encode()).digest()
 GRANT = Grant(HASH, "alice", "full")

@@ -80,6 +80,7 @@ def test_every_public_name_is_documented(module: object) -> None:
         assert re.search(rf"`[^`]*\b{name}\b|^class.*\b{name}\b|import .*\b{name}\b", text, re.MULTILINE), name
 
 
+@pytest.mark.database
 def test_every_metric_is_documented(tracking: EventTracking) -> None:
     """docs/metrics.md has a row for each metric, with its type."""
     actual = set(re.findall(r"^# TYPE (\w+) (\w+)$", tracking.metrics().decode(), re.MULTILINE))
@@ -96,6 +97,7 @@ def test_every_public_method_is_documented(part: type) -> None:
             assert f"`{name}(" in page("python.md"), name
 
 
+@pytest.mark.database
 def test_every_table_and_column_of_the_database_is_documented(tracking: EventTracking) -> None:
     """docs/database.md has each column with its type, and none that is not there."""
     sql = "select table_name, column_name, lower(data_type) from duckdb_columns() where not internal"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +17,6 @@ import asyncio
 from datetime import datetime, timedelta, timezone
 import pytest
 """
-STRACE = shutil.which("strace")
 
 
 def run_pytest(folder: Path, code: str, *options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -361,9 +359,9 @@ def test_hosts_are_tested_as_they_are(tmp_path: Path, options: tuple[str, ...]) 
     passes(tmp_path, HOSTS, *options, count=6)
 
 
+@pytest.mark.needs("strace")
 def test_nothing_touches_the_disk(tmp_path: Path) -> None:
     """No file is opened for writing, made, renamed or removed, whoever asks the system; and no process is started."""
-    assert STRACE is not None
     (tmp_path / "script.py").write_text(
         """
 from falcon_events.testing.fixture import FalconEvents
@@ -379,7 +377,7 @@ with FalconEvents() as events:
 """
     )
     calls = "trace=open,openat,creat,mkdir,mkdirat,unlink,unlinkat,rename,renameat,renameat2,execve"
-    command = [STRACE, "-f", "-qq", "-e", calls, "-o", "calls", sys.executable, "script.py"]
+    command = ["strace", "-f", "-qq", "-e", calls, "-o", "calls", sys.executable, "script.py"]
     environment = unmeasured_environment(PYTHONDONTWRITEBYTECODE="1")
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

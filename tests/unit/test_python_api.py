@@ -36,6 +36,8 @@ from falcon_events import (
 from falcon_events.model.sender import Sender
 from tests.harness import Credentials, HeldOwner, fill_store, plain, wait_until
 
+pytestmark = pytest.mark.database
+
 Track = Callable[..., Tracked]
 EMAIL = "2006@test.com"
 

@@ -30,6 +30,8 @@ from falcon_events.store.engine.filter import LOADED_AT_ONCE
 from falcon_events.store.store import Store
 from tests.harness import Credentials, make_store, wait_until
 
+pytestmark = pytest.mark.database
+
 
 class Submitted:
     """An event that was handed to a store alone, and what becomes of it."""

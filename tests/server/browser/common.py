@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
 from falcon_events import EventTracking
 from tests.harness import wait_until
+from tests.needs import require
 
 PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 """What Chromium calls itself where somebody looks at it; without a window it calls itself HeadlessChrome."""
@@ -65,9 +65,8 @@ def chromium(
     network_log: bool = False,
 ) -> Iterator[Browser]:
     """A browser with a profile of its own."""
+    require("chromium")
     browser, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
-    if browser is None or driver_path is None:
-        pytest.skip("Chromium and chromedriver are not installed")
     options = ChromeOptions()
     for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--no-first-run", "--disable-gpu", *flags):
         options.add_argument(flag)
@@ -76,7 +75,7 @@ def chromium(
     options.add_argument(f"--user-data-dir={folder}")
     options.add_experimental_option("prefs", preferences or {})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", **({"performance": "ALL"} if network_log else {})})
-    options.binary_location = browser
+    options.binary_location = str(browser)
     driver = Browser(options, Service(driver_path))
     try:
         yield driver

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 import http.server
-import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from selenium.webdriver.common.by import By
 
 from tests.harness import wait_until
@@ -27,16 +25,9 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         """Nothing."""
 
 
-def test_the_site_is_searched_without_another_host(tmp_path: Path) -> None:
+@pytest.mark.needs("chromium")
+def test_the_site_is_searched_without_another_host(site: Path, tmp_path: Path) -> None:
     """A word of docs/durability.md leads there; every request went to the site's own server."""
-    site = tmp_path / "site"
-    subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
-        cwd=ROOT,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        check=True,
-        capture_output=True,
-    )
     handler = functools.partial(Quiet, directory=str(site))
     with (
         http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
