@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from falcon_events.cli.unit import TEMPORARY, Service, is_below, render_unit
+from falcon_events.cli.unit import TEMPORARY, Service, render_unit
 from tests.harness import command, free_port, make_store, owner_of, running, serving, wait_until
 from tests.needs import require
 from tests.restricted import directives
