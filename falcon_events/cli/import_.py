@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from falcon_events.cli.common import db_option, json_option, open_tracking, print_json
-from falcon_events.cli.ndjson import Lines, check_readable, measure, read_lines
+from falcon_events.cli.ndjson import Lines, check_readable, get_size, read_lines
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import EventsError, InvalidRequest, RequestRefused, StoreUnavailable
 from falcon_events.ingest.batch import TrackResult
@@ -165,7 +165,7 @@ class ProgressBar:
 
         columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=Console(stderr=True))
-        sizes = [measure(name) for name in files]
+        sizes = [get_size(name) for name in files]
         known = [size for size in sizes if size is not None]
         self._task = self._progress.add_task("import", total=sum(known) if len(known) == len(sizes) else None)
 
@@ -232,7 +232,7 @@ class Import:
                 self.place = f"after {lines.file} line {lines.numbers[-1]}"
                 if bodies := self._prepare(lines):
                     yield bodies
-            done += measure(name) or 0
+            done += get_size(name) or 0
             self._move_bar(done, 0)
 
     def _prepare(self, lines: Lines) -> Sequence[bytes]:

@@ -45,7 +45,7 @@ def check_readable(name: str) -> None:
         raise EventsError(f"{name} cannot be read: permission denied for this user.")
 
 
-def measure(name: str) -> int | None:
+def get_size(name: str) -> int | None:
     """Return the file's size in bytes, or None if it is only known after reading."""
     path = Path(name)
     return path.stat().st_size if name != STDIN and path.is_file() else None

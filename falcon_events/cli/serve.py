@@ -68,7 +68,7 @@ def serve(
     # Other commands do not load the server and its libraries.
     from falcon_events.server import serve
 
-    interface = interface or serve.default_interface()
+    interface = interface or serve.choose_interface()
     serve.check_interface(interface)
     if plan_folder is not None:
         os.environ[PREFIX + "PLAN_FOLDER"] = plan_folder  # for this process and the workers that it starts

@@ -172,7 +172,7 @@ class AsyncQueue:
         await self._sleep(self._flushes, pause.seconds)
 
     async def _sleep(self, flushes: int, seconds: float) -> None:
-        """Wait before the next try. A new flush() ends the wait at once."""
+        """Wait before the next try. A call of flush() or close() ends the wait at once."""
         await self._wait_until(lambda: self._flushes > flushes, seconds)
 
     def _settle(self, events: Sequence[QueuedEvent], error: EventsError | None) -> None:

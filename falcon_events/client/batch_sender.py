@@ -17,7 +17,7 @@ SUSPECTED_AFTER = 3
 GIVEN_UP_AFTER = 5
 """How often the server may fail with 500 over a single event before that event is given up."""
 GIVEN_UP_AFTER_S = 300.0
-"""For how long, in seconds, it must fail if it stores no other event either: the fault may then be the server's alone."""
+"""If the server stores no other event either, the fault may be the server's alone. Then it must fail this long, in seconds."""
 
 _Part = tuple[list[QueuedEvent], int]
 """Events that are sent together, and how often in a row the server has failed over them."""
@@ -52,11 +52,11 @@ class BatchSender:
                 self._taken += 1
                 self._backoff.reset()
             elif is_temporary(error):
-                left = self._unexpired([queued for queued in part if id(queued) in self._left], error)
-                parts.extend(self._again(left, failures + 1 if is_suspicious(error) else 0, error))
+                left = self._drop_expired([queued for queued in part if id(queued) in self._left], error)
+                parts.extend(self._plan_retry(left, failures + 1 if is_suspicious(error) else 0, error))
                 yield self._backoff.next_pause(error)
             elif len(part) > 1 and is_divisible(error):
-                parts.extend(_halves(part, 0))
+                parts.extend(_halve(part, 0))
             else:
                 self._on_settled(part, error)
 
@@ -69,23 +69,23 @@ class BatchSender:
             found = parse_results(reply, part)
         except (RequestRefused, NoAnswer) as error:
             return error
-        passing = None
+        temporary = None
         for queued, result in zip(part, found, strict=True):
             if isinstance(result, RequestRefused) and is_temporary(result):
-                passing = result
+                temporary = result
             else:
                 self._left.discard(id(queued))
                 self._on_settled([queued], None if isinstance(result, Tracked) else result)
-        return passing
+        return temporary
 
-    def _unexpired(self, events: list[QueuedEvent], error: EventsError) -> list[QueuedEvent]:
+    def _drop_expired(self, events: list[QueuedEvent], error: EventsError) -> list[QueuedEvent]:
         """Settle the events that have been tried for too long; return the others."""
         since = time.monotonic() - self._retry_s
         if late := [queued for queued in events if queued.since <= since]:
             self._on_settled(late, error)
         return [queued for queued in events if queued.since > since]
 
-    def _again(self, left: list[QueuedEvent], failures: int, error: EventsError) -> list[_Part]:
+    def _plan_retry(self, left: list[QueuedEvent], failures: int, error: EventsError) -> list[_Part]:
         """Return the parts to try next, of events that the server has neither stored nor refused."""
         if isinstance(error, RequestRefused) and error.status == 500:
             for queued in left:
@@ -98,7 +98,7 @@ class BatchSender:
         if len(left) == 1:  # it may be the cause, so others are sent first
             self._requeue(left[0])
             return []
-        return _halves(left, failures - 1)
+        return _halve(left, failures - 1)
 
     def _is_culprit(self, queued: QueuedEvent) -> bool:
         """Return whether to give up an event after the server has failed once more over it alone."""
@@ -108,7 +108,7 @@ class BatchSender:
         return queued.tries >= GIVEN_UP_AFTER and (others or time.monotonic() - since >= GIVEN_UP_AFTER_S)
 
 
-def _halves(events: list[QueuedEvent], failures: int) -> list[_Part]:
+def _halve(events: list[QueuedEvent], failures: int) -> list[_Part]:
     """Return the events in two parts, the first half last."""
     middle = len(events) // 2
     return [part for part in ((events[middle:], failures), (events[:middle], failures)) if part[0]]

@@ -39,7 +39,7 @@ class _BaseConnection:
             "User-Agent": f"falcon-events/{__version__}",
         }
 
-    def _arguments(self, request: Request, within_s: float = math.inf) -> dict[str, Any]:
+    def _build_arguments(self, request: Request, within_s: float = math.inf) -> dict[str, Any]:
         headers = {"Content-Encoding": request.encoding} if request.encoding else {}
         return {
             "url": self._url + request.path,
@@ -79,7 +79,7 @@ class Connection(_BaseConnection):
         except Exception as error:
             return self._describe_setup_failure(error)
         try:
-            response = http.post(**self._arguments(request, within_s))
+            response = http.post(**self._build_arguments(request, within_s))
         except Exception as error:  # of any kind: the next try may succeed
             return self._describe_failure(error)
         return ServerReply(response.status_code, dict(response.headers), response.content)
@@ -125,7 +125,7 @@ class AsyncConnection(_BaseConnection):
         except Exception as error:
             return self._describe_setup_failure(error)
         try:
-            response = await self._http.post(**self._arguments(request))
+            response = await self._http.post(**self._build_arguments(request))
         except Exception as error:
             return self._describe_failure(error)
         return ServerReply(response.status_code, dict(response.headers), response.content)

@@ -32,17 +32,17 @@ def flush_remaining(
         deadline: when to stop, by time.monotonic().
     """
 
-    def left_s() -> float:
+    def compute_left_s() -> float:
         if (seconds := deadline - time.monotonic()) <= 0:
             raise _Late
         return seconds
 
     def ask(request: Request) -> ServerReply | NoAnswer:
-        return connection.ask(request, left_s())
+        return connection.ask(request, compute_left_s())
 
     def wait(pause: Pause) -> None:
-        time.sleep(min(pause.seconds, left_s()))
+        time.sleep(min(pause.seconds, compute_left_s()))
 
     with contextlib.suppress(_Late):
-        while left_s() and (part := take()):
+        while compute_left_s() and (part := take()):
             drive(send(part), ask, wait)

@@ -145,11 +145,11 @@ def track_batch(events: Sequence[QueuedEvent | InvalidRequest], retry_s: float) 
     while left:
         found = yield from _send_divided([sent[number] for number in left], deadline)
         outcomes.update(zip(left, found, strict=True))
-        passing = [(number, result) for number, result in outcomes.items() if _may_pass(result)]
-        if not passing:
+        temporary = [(number, result) for number, result in outcomes.items() if _is_temporary_refusal(result)]
+        if not temporary:
             break
-        left = [number for number, _ in passing]
-        pause = backoff.next_pause(_expect_refusal(passing[0][1]))
+        left = [number for number, _ in temporary]
+        pause = backoff.next_pause(_expect_refusal(temporary[0][1]))
         if time.monotonic() + pause.seconds > deadline:
             break
         yield pause
@@ -198,7 +198,7 @@ def _ask(request: Request, read: Callable[[ServerReply], T], retry_s: float) -> 
         yield pause
 
 
-def _may_pass(result: Tracked | RequestRefused) -> bool:
+def _is_temporary_refusal(result: Tracked | RequestRefused) -> bool:
     return isinstance(result, RequestRefused) and is_temporary(result)
 
 

@@ -203,7 +203,7 @@ class ThreadQueue:
         return self._connection.ask(request)
 
     def _sleep(self, seconds: float) -> None:
-        """Wait before the next try. A new flush() ends the wait at once."""
+        """Wait before the next try. A call of flush() or close() ends the wait at once."""
         with self._changed:
             flushes = self._flushes
             self._changed.wait_for(lambda: self._over or self._flushes > flushes, seconds)

@@ -82,7 +82,7 @@ class WSGIFastPath:
         length = environ.get("CONTENT_LENGTH", "")
         if len(length) < MAX_LENGTH_DIGITS and length.isdecimal() and int(length) <= limit:
             body: bytes | None = _read_whole(environ, int(length))
-        else:  # no usable length: the framework handles chunked bodies and malformed lengths
+        else:  # the framework handles chunked bodies, and lengths that are malformed or over the limit
             body = _read_body(falcon.Request(environ), limit)
         incoming = build_request("POST", path, body, environ, environ.get("REMOTE_ADDR", "127.0.0.1"), self._proxies)
         return tracking.waiter.run(handle(tracking, self._endpoints[path], incoming))

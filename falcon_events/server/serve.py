@@ -45,14 +45,14 @@ ORPHAN_EXIT_S = 5.0
 """How long a worker may take to end after its parent has died, in seconds."""
 
 
-def default_interface() -> Interface:
-    """Return the default interface: `asgi` if its server is installed, otherwise `wsgi`."""
+def choose_interface() -> Interface:
+    """Choose the default interface: `asgi` if its server is installed, otherwise `wsgi`."""
     return "asgi" if all(map(find_spec, ASGI_SERVER)) else "wsgi"
 
 
 def check_interface(interface: Interface) -> None:
     """Raise EventsError if the server for this interface is not installed."""
-    if interface == "asgi" and default_interface() != "asgi":
+    if interface == "asgi" and choose_interface() != "asgi":
         raise EventsError("--interface asgi needs uvicorn: pip install 'falcon-events[standard]', or use --interface wsgi.")
 
 

@@ -63,14 +63,14 @@ class ExpectedEvent(msgspec.Struct, frozen=True):
         lines = [f"not tracked: {self}"]
         if not events:
             return "\n".join([*lines, "  nothing was tracked"])
-        closest = min(reversed(events), key=self._distance)
+        closest = min(reversed(events), key=self._measure_distance)
         lines.append(f"  the closest of {len(events)} events is {closest.event!r}, number {events.index(closest) + 1}:")
         lines += [f"    {line}" for line in self.compare(closest)]
         counts = Counter(event.event for event in events)
         lines.append("  tracked: " + ", ".join(f"{name} ({count})" for name, count in counts.items()))
         return "\n".join(lines)
 
-    def _distance(self, tracked: TrackedEvent) -> tuple[float, int]:
+    def _measure_distance(self, tracked: TrackedEvent) -> tuple[float, int]:
         likeness = difflib.SequenceMatcher(None, self.event, tracked.event).ratio()
         return 1 - likeness, len(self.compare(tracked))
 
