@@ -35,8 +35,8 @@ def fetch_esbuild(folder: Path) -> Path:
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     name = f"{platform.system().lower()}-{machine}"
     url = f"https://registry.npmjs.org/@esbuild/{name}/-/{name}-{ESBUILD}.tgz"
-    with urllib.request.urlopen(url) as answer:
-        packed = answer.read()
+    with urllib.request.urlopen(url) as reply:
+        packed = reply.read()
     if base64.b64encode(hashlib.sha512(packed).digest()).decode() != SHA512[name]:
         raise SystemExit(f"{url} has another SHA-512 than the one pinned in {Path(__file__).name}.")
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:

@@ -210,10 +210,10 @@ class Import:
         """Store the lines of the files. When it returns, every line that was read is stored or refused."""
         tracking = self._tracking
         try:
-            for answers in store_blocks(
+            for results in store_blocks(
                 tracking.pipeline.track_bodies, tracking.waiter, tracking.settings, self._read_bodies(files)
             ):
-                self._settle(*self._sent.popleft(), answers)
+                self._settle(*self._sent.popleft(), results)
         except (EventsError, OSError) as error:
             self._stop(str(error))
 
@@ -252,12 +252,12 @@ class Import:
     def _move_bar(self, before: int, position: int) -> None:
         self._bar.move_to(before + position)
 
-    def _settle(self, file: str, numbers: Sequence[int], bodies: Sequence[bytes], answers: Sequence[TrackResult]) -> None:
+    def _settle(self, file: str, numbers: Sequence[int], bodies: Sequence[bytes], results: Sequence[TrackResult]) -> None:
         stored = duplicates = 0
-        for place, answer in enumerate(answers):
-            if isinstance(answer, RequestRefused):
-                self._refuse(file, numbers[place], bodies[place], answer)
-            elif answer.duplicate:
+        for place, result in enumerate(results):
+            if isinstance(result, RequestRefused):
+                self._refuse(file, numbers[place], bodies[place], result)
+            elif result.duplicate:
                 duplicates += 1
             else:
                 stored += 1

@@ -181,8 +181,8 @@ def _find_problem(asked: str, timeout_s: int) -> str | None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # ask the server itself, not a proxy's cache
     try:
         try:
-            with opener.open(asked, timeout=timeout_s) as answer:
-                return None if _is_ok(answer.read(MOST_BYTES)) else "the reply is not one of falcon-events"
+            with opener.open(asked, timeout=timeout_s) as reply:
+                return None if _is_ok(reply.read(MOST_BYTES)) else "the reply is not one of falcon-events"
         except urllib.error.HTTPError as error:
             with error:
                 return _describe_error(error.code, error.read(MOST_BYTES))

@@ -41,7 +41,8 @@ def properties(list_id: int, recount: bool, db: str, as_json: bool) -> None:
 def stats(db: str, as_json: bool) -> None:
     """Show what the store holds.
 
-    This is: events by list and type, times, sizes, events that are not folded into the catalogue yet, and dropped events.
+    The output has events by list and type, their times, the sizes of the files, the events that are not folded into the catalogue
+    yet, and the events that were dropped.
     """
     with open_tracking(db) as tracking:
         held = tracking.stats()
