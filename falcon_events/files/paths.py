@@ -1,8 +1,9 @@
-"""A store's file and the logs beside it: their paths, and what the system says of them."""
+"""Paths of a store's file and of the logs beside it, and checks of their permissions."""
 
 from __future__ import annotations
 
 import contextlib
+import enum
 import os
 import time
 from pathlib import Path
@@ -13,22 +14,22 @@ WRITABLE = "Make its folder writable for this user, or give another path."
 
 
 def log_of(path: Path) -> Path:
-    """The write-ahead log of a store."""
+    """Return the path of a store's write-ahead log."""
     return path.with_name(f"{path.name}.wal")
 
 
 def journals_of(path: Path) -> tuple[Path, Path]:
-    """The two files that the journal of a store is written to in turn."""
+    """Return the paths of the two files that a store's journal alternates between."""
     return path.with_name(f"{path.name}.journal-a"), path.with_name(f"{path.name}.journal-b")
 
 
 def logs_of(path: Path) -> tuple[Path, ...]:
-    """What belongs to a store's file as long as it is there: the database's log, and the journal."""
+    """Return the paths of the files that a store's file needs as long as they exist: the write-ahead log and the journal."""
     return log_of(path), *journals_of(path)
 
 
 def sync(path: Path) -> None:
-    """Has the system write a file or folder to disk."""
+    """Sync a file or folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -36,8 +37,16 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-class Watched:
-    """A file under its name: deleted or replaced while it is open, it is still written to, and nobody finds that again.
+class FileState(enum.Enum):
+    """What a path leads to, compared with the file that was opened there."""
+
+    UNCHANGED = "unchanged"
+    MISSING = "missing"
+    REPLACED = "replaced"
+
+
+class WatchedFile:
+    """An open file that may be deleted or replaced. Writes to it would then still succeed, but be lost.
 
     Args:
         path: the file's path.
@@ -45,64 +54,63 @@ class Watched:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._identity = self._look()
-        self.replaced = False
-        """Whether another file stands in its place."""
+        self._identity = self._read_identity()
 
-    def trouble(self) -> str | None:
-        """What has happened to the file, or None while it stands where it stood."""
-        found = self._look()
+    def check(self) -> FileState:
+        """Return whether the path still leads to the same file."""
+        found = self._read_identity()
         if found == self._identity:
-            return None
-        if found is None:
-            return (
-                f"{self._path} was deleted or moved while it was in use. Put it back, or restart all servers to make a new store."
-            )
-        self.replaced = True
+            return FileState.UNCHANGED
+        return FileState.MISSING if found is None else FileState.REPLACED
+
+    def describe(self, state: FileState) -> str:
+        """Describe a state other than UNCHANGED, for logs and health checks."""
+        if state is FileState.MISSING:
+            return f"{self._path} was deleted or moved while it was in use. Put it back, or restart all servers for a new store."
         return f"{self._path} was replaced by another file while it was in use."
 
-    def _look(self) -> tuple[int, int] | None:
+    def _read_identity(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self._path)  # noqa: PTH116  # before each commit: a third of Path.stat()'s time
+            found = os.stat(self._path)  # noqa: PTH116  # runs before each commit; Path.stat() takes three times as long
         except OSError:
             return None
         return found.st_dev, found.st_ino
 
 
-def set_logs_aside(path: Path) -> list[Path]:
-    """Renames the logs of a store whose file has been replaced: they belong to the old one. Their new paths."""
-    moved = []
+def rename_logs(path: Path) -> list[Path]:
+    """Rename the logs of a store whose file has been replaced, because they belong to the old file. Return their new paths."""
+    renamed = []
     for log in logs_of(path):
-        aside = log.with_name(f"{log.name}.replaced-{time.time_ns()}")
+        target = log.with_name(f"{log.name}.replaced-{time.time_ns()}")
         with contextlib.suppress(FileNotFoundError):
-            log.rename(aside)
-            moved.append(aside)
-    return moved
+            log.rename(target)
+            renamed.append(target)
+    return renamed
 
 
 def check_access(path: Path, *, create: bool) -> None:
-    """Raises what keeps this user from having the store, before anything is touched.
+    """Check that this user can read and write the store, or create it, without changing anything.
 
     Args:
         path: the file's path.
-        create: whether a missing file is made.
+        create: whether a missing file will be created.
 
     Raises:
-        StoreMissing: there is no file, and none is to be made.
+        StoreMissing: there is no file, and `create` is false.
         StoreError: the file or its folder cannot be read or written.
     """
     if not path.exists():
         if log := next((log for log in logs_of(path) if log.exists()), None):
-            raise StoreError(f"{path} is missing, but its log {log.name} is there. Put the file back, or move the log away.")
+            raise StoreError(f"{path} is missing, but its log {log.name} exists. Put the file back, or move the log away.")
         if not create:
-            raise StoreMissing(f"{path} does not exist. Give the path of a store, or start `falcon-events serve` to make one.")
+            raise StoreMissing(f"{path} does not exist. Give the path of a store, or start `falcon-events serve` to create one.")
         if not path.parent.is_dir():
-            raise StoreError(f"{path} cannot be made: there is no folder {path.parent}.")
+            raise StoreError(f"{path} cannot be created: there is no folder {path.parent}. Create the folder first.")
         if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise StoreError(f"{path} cannot be made: permission denied for this user. {WRITABLE}")
+            raise StoreError(f"{path} cannot be created: permission denied for this user. {WRITABLE}")
         return
     for need, what in ((os.R_OK, "read"), (os.W_OK, "written")):
         if not os.access(path, need):
             raise StoreError(f"{path} cannot be {what}: permission denied for this user. Change its permissions.")
-    if not os.access(path.parent, os.W_OK | os.X_OK):  # where DuckDB keeps the log; else the first event would find out
-        raise StoreError(f"{path} cannot be written: its log would stand beside it. {WRITABLE}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):  # DuckDB would fail only when it creates the log for the first event
+        raise StoreError(f"{path} cannot be written: its log is created in the same folder, which is not writable. {WRITABLE}")

@@ -18,7 +18,7 @@ from typing import Any
 from falcon_events._version import __version__
 from falcon_events.errors import EventsError, StoreLocked
 from falcon_events.files.lockfile import FileLock, socket_path
-from falcon_events.files.paths import check_access, set_logs_aside
+from falcon_events.files.paths import check_access, rename_logs
 from falcon_events.owner.server import Clients
 from falcon_events.settings import Settings
 from falcon_events.store.store import Store
@@ -92,7 +92,7 @@ class Owner:
 
     def _replaced(self) -> None:
         """Makes room for an owner of the file that stands there now; the log belongs to the one that has gone."""
-        for aside in set_logs_aside(self._db):
+        for aside in rename_logs(self._db):
             logger.critical("a log of the file that was replaced is kept as %s", aside)
         os._exit(1)
 

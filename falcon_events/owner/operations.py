@@ -85,7 +85,7 @@ class Operations:
         handle(operations.SET_WEBHOOK, self._set_webhook)
         handle(operations.REMOVE_WEBHOOK, outbox.remove)
         handle(operations.WEBHOOKS, outbox.states)
-        handle(operations.DELIVERIES, outbox.listed)
+        handle(operations.DELIVERIES, outbox.list_deliveries)
         handle(operations.RETRY_DELIVERIES, outbox.retry)
 
     def start(self, name: str, arguments: list[Any]) -> Future[Any]:
@@ -129,7 +129,7 @@ class Operations:
                     self._changed(changes)
                 return result
 
-            return self._store.aside(write_and_tell)
+            return self._store.run_in_thread(write_and_tell)
 
         self._handle(operation, handler)
 
@@ -148,7 +148,7 @@ class Operations:
             self._changed(Changes(gone_lists=[list_id]))
             self._store.purge_list(list_id).result()  # what came in before every client knew
 
-        return self._store.aside(delete)
+        return self._store.run_in_thread(delete)
 
 
 def _done(value: R) -> Future[R]:

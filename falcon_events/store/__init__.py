@@ -1,1 +1,1 @@
-"""The store: events in a DuckDB file. The only package that imports duckdb; it knows nothing of HTTP."""
+"""The store: events in a DuckDB file. Only this package imports duckdb; nothing in it concerns HTTP."""

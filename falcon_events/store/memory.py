@@ -1,4 +1,4 @@
-"""A store without a file, for tests: the same tables and statements, which end with it."""
+"""In-memory store for tests: the same tables and statements without a file."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from falcon_events.store.store import Store
 
 
 class MemoryStore(Store):
-    """Events in memory.
+    """Store that keeps its events in memory and loses them when it closes.
 
     Args:
-        settings: limits of memory, queue and batches.
-        clock: the current time in seconds since 1970.
+        settings: the limits of memory, queue and batches.
+        clock: returns the current time in seconds since 1970.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         super().__init__(MEMORY, settings, clock=clock)
-        self._locked = True  # there is no file that another process might have
+        self._locked = True  # no file, so no other process can hold it
 
     def compact(self) -> Future[Sizes]:
-        """Raises EventsError: there is no disk space to give back."""
-        raise EventsError("A store in memory has no file to compact.")
+        """Raise EventsError, because a store in memory uses no disk space."""
+        raise EventsError("A store in memory has no file to compact. Compact a store that is in a file.")
 
     def _start(self) -> Writer:
-        return Writer(self._connect, self.path, self._settings, self._clock, take_in=_no_journal)
+        return Writer(self._connect, self.path, self._settings, self._clock, open_journal=_open_null_journal)
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         self._readers.close_cursors()
         return open_memory(self._settings)
 
 
-class _NoJournal(Journal):
-    """What is acknowledged is gone with the process anyway."""
+class _NullJournal(Journal):
+    """Journal that writes nothing: the events are lost with the process in any case."""
 
     def read(self, after: int) -> list[bytes]:
         return []
@@ -59,5 +59,5 @@ class _NoJournal(Journal):
         pass
 
 
-def _no_journal(path: Path, connection: duckdb.DuckDBPyConnection, tables: Tables) -> Journal:
-    return _NoJournal(path, bytes(MARK_BYTES))
+def _open_null_journal(path: Path, connection: duckdb.DuckDBPyConnection, tables: Tables) -> Journal:
+    return _NullJournal(path, bytes(MARK_BYTES))

@@ -1,4 +1,4 @@
-"""The store: opens on first use, commits events, answers named reads, closes once."""
+"""Store: opens its file on first use, commits events and runs queries."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ T = TypeVar("T")
 
 
 class Store:
-    """Events in a DuckDB file with a journal before it: one intake, one writer, short reads beside them.
+    """Events in a DuckDB file with a journal in front of it: one intake thread, one writer thread and several readers.
 
-    Constructing it touches nothing; the file is opened and threads start with open(), or with the first use.
+    The constructor opens no file and starts no thread. open(), or the first use, does both.
 
     Args:
         path: the database file.
-        settings: limits of memory, queue and batches.
-        create: whether a missing file is made.
-        lock: the lock beside the file, where the caller holds it and keeps it; None to take it with open().
-        clock: the current time in seconds since 1970.
-        replaced: called when another file stands in the place of the store's while it is open.
+        settings: the limits of memory, queue and batches.
+        create: whether to create a missing file.
+        lock: the lock beside the file, if the caller already holds it. None: open() takes it, and close() releases it.
+        clock: returns the current time in seconds since 1970.
+        replaced: called when another file replaces the store's file while the store is open.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ class Store:
         self._readers = Readers()
         self._names = catalogue.PropertyNames()
         self.outbox = Outbox(self._open_writer, self._readers, clock)
-        """What is to be posted to webhooks."""
+        """The events to post to webhooks."""
         self.uuid_namespace = b""
-        """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
+        """The 16 secret bytes from which visitors' UUIDs are derived. Empty until the store is open."""
 
     @property
     def is_open(self) -> bool:
@@ -93,7 +93,7 @@ class Store:
         return self._writer is not None and not self._closed
 
     def open(self) -> None:
-        """Opens the file and starts the threads; does nothing where that is done.
+        """Open the file and start the threads. Do nothing if the store is already open.
 
         Raises:
             StoreClosed: close() was called.
@@ -105,7 +105,7 @@ class Store:
             if self._writer is not None:
                 return
             if not self._locked and (self._create or self.path.exists()):
-                # Only the first attempt waits: afterwards every request is one, and none shall stand in the way of others.
+                # Only the first attempt waits. Later every request tries to open the store, and a wait would block the others.
                 wait_s, self._lock_wait_s = self._lock_wait_s, 0.0
                 self._lock = FileLock(self.path, wait_s)
             try:
@@ -121,7 +121,7 @@ class Store:
             atexit.register(_close, weakref.ref(self))
 
     def close(self) -> None:
-        """Commits what was accepted, checkpoints and lets go of the file; does nothing the second time."""
+        """Commit the accepted events, checkpoint and release the file. Later calls do nothing."""
         with self._opening:
             if self._closed:
                 return
@@ -137,105 +137,110 @@ class Store:
 
     @property
     def failed(self) -> bool:
-        """Whether the database cannot be used at present; closing it might then write into a file that is not there."""
+        """Whether the database is unusable at present. Closing it may then write to a file that is gone."""
         return self._writer is not None and self._writer.failure is not None
 
     def submit(self, events: Sequence[NewEvent]) -> Future[list[Outcome]]:
-        """Queues events, all of them or none; they have their outcomes, in order, once they are committed and synced to disk.
+        """Queue events, all of them or none.
+
+        Returns:
+            A future of their outcomes, in the same order. It completes once the events are committed and synced to disk.
 
         Raises:
-            StoreUnavailable: the store cannot take them now; nothing was kept.
+            StoreUnavailable: the store cannot take the events now; none were kept.
         """
         self._open_writer()
         assert self._intake is not None
         return self._intake.submit(events)
 
     def properties(self, list_id: int) -> Future[dict[str, list[str]]]:
-        """The names of a list's properties by event type, both in code-point order, exact at this moment."""
+        """Return the property names of a list by event type, both in code-point order, exact at this moment."""
         writer = self._open_writer()
 
         def read(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
-            journaled = writer.backlog.names(list_id)  # before the tables: what is in neither now is in the tables by then
-            return catalogue.with_names(self._names.read(connection, list_id, writer.upkeep.folded_seq), journaled)
+            journaled = writer.backlog.property_names(
+                list_id
+            )  # first: an event leaves the backlog only after it is in the tables
+            return catalogue.merge_names(self._names.read(connection, list_id, writer.upkeep.folded_seq), journaled)
 
         return self._readers.read(lambda: writer.connection, read)
 
     def recount(self, list_id: int) -> Future[Recount]:
-        """The same counted afresh from every event of the list, and whether the catalogue differs from it."""
-        return self._read(lambda connection: catalogue.recount(connection, list_id), aside=True)
+        """Count the property names again from every event of the list, and tell whether the catalogue differs."""
+        return self._read(lambda connection: catalogue.recount(connection, list_id), slow=True)
 
     def stats(self) -> Future[Stats]:
-        """What the store holds."""
-        return self._read(lambda connection: stats.stats(connection, self.path))
+        """Return the number of events by list and event type, and the sizes of the files."""
+        return self._read(lambda connection: stats.read_stats(connection, self.path))
 
     def observed_properties(self, list_id: int | None) -> Future[list[ObservedProperty]]:
         """Count events by type, property and type of value, of one list or of all."""
-        return self._read(lambda connection: observed.observed_properties(connection, list_id), aside=True)
+        return self._read(lambda connection: observed.observed_properties(connection, list_id), slow=True)
 
     def export(self, selection: Selection, target: Path, form: str) -> Future[int]:
-        """Writes events to a file and gives their number.
+        """Write events to a file and return their number.
 
         Args:
             selection: which events.
-            target: the file to write; it is replaced.
+            target: the file to write; an existing one is replaced.
             form: `parquet` (the columns of the table) or `ndjson` (one request body a line).
         """
-        return self._read(lambda connection: export.export(connection, selection, target, form), aside=True)
+        return self._read(lambda connection: export.export(connection, selection, target, form), slow=True)
 
     def measures(self) -> tuple[Measures, int, int]:
-        """What has been done, how many events wait for their commit, and how many the tables do not have yet."""
+        """Return the meters, the number of events waiting for their commit, and the number that the tables still lack."""
         writer = self._open_writer()
         assert self._intake is not None
-        return writer.meters.state(), self._intake.waiting(), len(writer.backlog)
+        return writer.meters.snapshot(), self._intake.count_waiting(), len(writer.backlog)
 
     def run(self, task: Task) -> Future[Any]:
-        """Runs a piece of work of the access tables on the writing connection."""
+        """Run a task on the writing connection, such as a change of the access tables."""
         return self._open_writer().run(task)
 
     def delete_list(self, list_id: int) -> Future[object]:
-        """Deletes a list with its events, bindings and catalogue, in one transaction."""
+        """Delete a list with its events, bindings and catalogue, in one transaction."""
         writer = self._open_writer()
 
         def task(connection: duckdb.DuckDBPyConnection) -> None:
             access_rows.delete_list(connection, list_id)
-            writer.knowledge.load_bindings()
+            writer.recall.load_bindings()
 
-        return writer.alone(task)
+        return writer.run_exclusively(task)
 
     def personal_data(self, visitor: Visitor) -> Future[bytes]:
-        """All that is stored of a person, as PersonalData in JSON: properties may have numbers that nothing else can hold."""
-        return self._read(lambda connection: persons.personal_data(connection, visitor), aside=True)
+        """Return everything stored about a person, as PersonalData in JSON, which keeps numbers of any size exact."""
+        return self._read(lambda connection: persons.read_personal_data(connection, visitor), slow=True)
 
     def latest(self, list_id: int, after_seq: int, most: int) -> Future[bytes]:
-        """A list's last events after a number of sequence, in JSON: an array of [seq, StoredEvent]."""
-        return self._read(lambda connection: event_json.latest(connection, list_id, after_seq, most))
+        """Return the last `most` events of a list whose seq is above `after_seq`: a JSON array of [seq, StoredEvent]."""
+        return self._read(lambda connection: event_json.read_latest(connection, list_id, after_seq, most))
 
     def erase(self, visitor: Visitor) -> Future[Erased]:
-        """Removes a person from a list."""
+        """Remove a person from a list."""
         writer = self._open_writer()
 
         def task(connection: duckdb.DuckDBPyConnection) -> Erased:
             writer.upkeep.fold(1)
             erased = persons.erase(connection, visitor)
-            writer.knowledge.load_bindings()
+            writer.recall.load_bindings()
             return erased
 
-        return writer.alone(task)
+        return writer.run_exclusively(task)
 
     def sql(self, query: str) -> Future[Table]:
-        """The rows of one statement that only looks."""
-        return self._read(lambda connection: maintenance.run_sql(connection, query), aside=True)
+        """Return the rows of one read-only SQL statement."""
+        return self._read(lambda connection: maintenance.run_sql(connection, query), slow=True)
 
     def check(self) -> Future[list[Check]]:
-        """What is right and wrong with the store; reads every row of it."""
-        return self._read(lambda connection: check.check(connection, self.path), aside=True)
+        """Check the store by reading every row."""
+        return self._read(lambda connection: check.run_checks(connection, self.path), slow=True)
 
     def backup(self, target: Path) -> Future[int]:
-        """Writes a copy of the store as it is at this moment, and gives its size in bytes."""
-        return self._read(lambda connection: maintenance.copy_to(connection, target), aside=True)
+        """Write a copy of the store as it is at this moment, and return the size of the copy in bytes."""
+        return self._read(lambda connection: maintenance.copy_to(connection, target), slow=True)
 
     def compact(self) -> Future[Sizes]:
-        """Gives back the disk space of what was deleted: writes the file anew while everybody waits."""
+        """Free the disk space of deleted rows by rewriting the file. Events and queries wait until it is done."""
         writer = self._open_writer()
 
         def task(connection: duckdb.DuckDBPyConnection) -> Sizes:
@@ -245,25 +250,27 @@ class Store:
             writer.reopen(lambda: self._replace_with(fresh))
             return Sizes(before, self.path.stat().st_size)
 
-        return writer.alone(task)
+        return writer.run_exclusively(task)
 
     def _replace_with(self, fresh: Path) -> None:
-        """Puts another file in the closed store's place."""
+        """Replace the file of the closed database."""
         self._readers.close_cursors()
-        if log_of(self.path).exists():  # it would belong to a file that is gone
+        if log_of(self.path).exists():  # it would belong to the replaced file
             fresh.unlink()
-            raise EventsError(f"{self.path} cannot be compacted now: its log could not be taken in. Try again later.")
+            raise EventsError(
+                f"{self.path} cannot be compacted now: its write-ahead log could not be merged into it. Try again later."
+            )
         fresh.replace(self.path)
         sync(self.path.parent)
 
     def purge_list(self, list_id: int) -> Future[object]:
-        """Deletes what came in for a list after it was deleted."""
-        return self._open_writer().alone(lambda connection: access_rows.purge_list(connection, list_id))
+        """Delete the events that arrived for a list after it was deleted."""
+        return self._open_writer().run_exclusively(lambda connection: access_rows.purge_list(connection, list_id))
 
-    def aside(self, work: Callable[[], T]) -> Future[T]:
-        """Runs something that waits for the store in a thread of its own."""
+    def run_in_thread(self, work: Callable[[], T]) -> Future[T]:
+        """Run a function that waits for the store, in one of the threads for slow reads."""
         self._open_writer()
-        return self._readers.aside(work)
+        return self._readers.run(work)
 
     def health(self) -> Health:
         """Return whether the store takes events and, where it does not, why."""
@@ -288,24 +295,24 @@ class Store:
         return Writer(self._connect, self.path, self._settings, self._clock, self._replaced)
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        # A cursor keeps its database alive; opened again beside one, a failed database would still be the failed one.
+        # An open cursor keeps a failed database alive, and connect() would return that one again.
         self._readers.close_cursors()
         deadline = time.monotonic() + self._settings.lock_wait_s
         while True:
             try:
                 return open_database(self.path, self._settings, create=self._create)
-            except StoreLocked:  # by another program: ours hold the lock beside it
+            except StoreLocked:  # by a foreign program: this package takes the lock file first
                 if time.monotonic() >= deadline:
                     raise
             time.sleep(0.02)
 
-    def _read(self, read: Callable[[duckdb.DuckDBPyConnection], T], *, aside: bool = False) -> Future[T]:
-        """Reads what the tables have once every event that is acknowledged by now is in them."""
+    def _read(self, read: Callable[[duckdb.DuckDBPyConnection], T], *, slow: bool = False) -> Future[T]:
+        """Read the tables, once they have every event acknowledged so far."""
         writer = self._open_writer()
-        return self._readers.read(lambda: writer.connection, read, before=writer.take_in, aside=aside)
+        return self._readers.read(lambda: writer.connection, read, before=writer.wait_until_applied, slow=slow)
 
 
 def _close(store: weakref.ref[Store]) -> None:
-    """Closes at exit what nobody closed before, however it was opened."""
+    """Close a store at exit if it is still open."""
     if (left := store()) is not None:
         left.close()

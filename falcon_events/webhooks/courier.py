@@ -105,7 +105,7 @@ class Courier:
         """Does what can be done now, or waits until something can be; False once the webhook has been removed."""
         with self._told:
             self._news = self._changed = False
-        work = self._asked(lambda: self._outbox.work(self._webhook_id, self._position, self._most, self._most))
+        work = self._asked(lambda: self._outbox.read_work(self._webhook_id, self._position, self._most, self._most))
         if work is None:
             self._position = 0
             return False

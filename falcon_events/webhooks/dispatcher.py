@@ -38,7 +38,7 @@ class Dispatcher:
         self._look = threading.Event()
         self._look.set()
         self._closing = False
-        outbox.tell(self._applied, self._changed)
+        outbox.set_callbacks(self._applied, self._changed)
         self._thread = threading.Thread(target=self._run, name="falcon-events-dispatcher", daemon=True)
         self._thread.start()
 
@@ -88,7 +88,7 @@ class Dispatcher:
 
     def _engage(self) -> None:
         """Sees to it that each webhook has its courier."""
-        targets = self._outbox.targets().result()
+        targets = self._outbox.list_targets().result()
         if targets:
             try:
                 check_installed()

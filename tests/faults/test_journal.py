@@ -59,9 +59,9 @@ def torn(descriptor, data, at):
 journal._write = torn
 wrap(journal.Journal, "append", before="before the write", after="after the sync")
 wrap(journal, "_sync", before="before the sync")
-wrap(backlog.Backlog, "first", before="after the answer")
+wrap(backlog.Backlog, "peek", before="after the answer")
 wrap(tables.Tables, "_write", after="in the application")
-wrap(journal.Journal, "stored", before="after the application", after="after the journal's part is free")
+wrap(journal.Journal, "mark_applied", before="after the application", after="after the journal's part is free")
 wrap(journal._File, "restart", after="in the rotation")
 wrap(journal.Journal, "close", before="before the journal is removed")
 wrap(journal._File, "close", after="while the journal is closed")
@@ -192,7 +192,7 @@ def test_a_torn_end_is_cut_off_and_told(crashed: Path, caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING, "falcon_events"), EventTracking(crashed) as tracking:
         assert tracking.stats().events == 2 * (EVENTS - 1)
         tracking.track(94, "load", email="new@example.com")
-    assert any("cut off" in record.getMessage() for record in caplog.records)
+    assert any("is incomplete" in record.getMessage() for record in caplog.records)
     with EventTracking(crashed) as tracking:
         assert tracking.stats().events == 2 * EVENTS
 
@@ -218,7 +218,7 @@ def test_a_damaged_journal_stops_the_start_and_nothing_is_deleted(crashed: Path,
         content[at : at + 5] = b"XXXXX"
     path.write_bytes(content)
     before = {path: path.read_bytes() for path in (crashed, *journals_of(crashed))}
-    with pytest.raises(StoreError, match=r"journal-.*(backup).*(aside)"):
+    with pytest.raises(StoreError, match=r"journal-.*(backup).*(rename)"):
         EventTracking(crashed).open()
     assert before == {path: path.read_bytes() for path in before}
     for path in journals_of(crashed):
@@ -232,7 +232,7 @@ def test_a_missing_file_whose_journal_is_there_is_not_made_anew(crashed: Path) -
     crashed.rename(crashed.with_name("away"))
     for path in logs_of(crashed)[:1]:
         path.unlink(missing_ok=True)
-    with pytest.raises(StoreError, match="journal-a is there"):
+    with pytest.raises(StoreError, match="journal-a exists"):
         EventTracking(crashed).open()
     crashed.with_name("away").rename(crashed)
     with EventTracking(crashed) as tracking:

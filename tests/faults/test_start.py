@@ -62,7 +62,7 @@ def test_a_large_log_is_taken_in_and_told(db: Path, caplog: pytest.LogCaptureFix
     crashed(db)
     with caplog.at_level(logging.INFO, "falcon_events"), EventTracking(db) as tracking:
         assert tracking.sql("select count(*) from events where event = 'load'").rows == [[EVENTS]]
-    assert any("taking in its log of" in record.getMessage() for record in caplog.records)
+    assert any("replaying its log of" in record.getMessage() for record in caplog.records)
 
 
 def test_a_damaged_log_stops_the_start_and_nothing_is_deleted(db: Path) -> None:

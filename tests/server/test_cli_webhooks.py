@@ -89,7 +89,7 @@ def test_deliveries_are_listed_and_retried(db: Path) -> None:
         (("deliveries", "retry"), "Either an event's id or --all"),
         (("deliveries", "retry", "7", "--all"), "not both"),
         (("deliveries", "retry", "7"), "the UUID of an event"),
-        (("deliveries", "retry", "6d0c6f3e-63cf-4d0b-8a0e-1f0e6f5d7a11"), "No delivery of an event"),
+        (("deliveries", "retry", "6d0c6f3e-63cf-4d0b-8a0e-1f0e6f5d7a11"), "No delivery of event"),
     ],
 )
 def test_an_error_is_one_line_and_exit_code_2(db: Path, arguments: tuple[str, ...], words: str) -> None:

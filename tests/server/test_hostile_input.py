@@ -633,7 +633,7 @@ def test_serve_says_in_one_line_why_a_file_cannot_be_used(flavour: str, tmp_path
         text: "Give the path of a store",
         other: "Give another path",
         damaged: "Restore it from a backup",
-        newer: "Use a newer falcon-events",
+        newer: "Upgrade falcon-events",
     }
     for path, words in advice.items():
         before = path.read_bytes() if path.is_file() else None

@@ -110,7 +110,7 @@ def hold_intake(store: Store) -> threading.Event:
         held.set()
         go.wait(60)
 
-    store._open_writer().alone(task)
+    store._open_writer().run_exclusively(task)
     held.wait(60)
     return go
 
@@ -259,7 +259,7 @@ def test_couriers_that_ask_for_work_keep_no_query_waiting(db: Path) -> None:
 
     store = Store(db, Settings(), clock=clock)
     submit(store, new_event()).result(60)
-    works = [store.outbox.work(f"webhook-{number}", 0, 1, 1) for number in range(12)]
+    works = [store.outbox.read_work(f"webhook-{number}", 0, 1, 1) for number in range(12)]
     try:
         assert list(store.properties(1).result(60)) == ["test"]
         assert not any(work.done() for work in works)
@@ -436,7 +436,7 @@ def test_property_queries_are_exact_while_the_catalogue_is_folded(db: Path) -> N
 def test_a_recount_tells_when_the_catalogue_is_wrong(store: Store) -> None:
     """What somebody changed in the catalogue by hand shows."""
     submit(store, new_event()).result(60)
-    store._open_writer().alone(lambda connection: catalogue.fold(connection, 1)).result(60)
+    store._open_writer().run_exclusively(lambda connection: catalogue.fold(connection, 1)).result(60)
     assert not store.recount(1).result(60).differs
     store.run(lambda connection: connection.execute("update event_properties set name = 'other'").fetchall()).result(60)
     recount = store.recount(1).result(60)
@@ -534,7 +534,7 @@ def test_what_is_no_store_is_refused_untouched(db: Path) -> None:
     db.unlink()
     with duckdb.connect(str(db)) as connection:
         connection.execute("create table mine as select 1 as x")
-    with pytest.raises(StoreError, match="not one of falcon-events"):
+    with pytest.raises(StoreError, match="not of falcon-events"):
         Store(db, Settings()).open()
     assert rows(db, "select table_name from duckdb_tables()") == [("mine",)]
 

@@ -1,1 +1,1 @@
-"""The DuckDB database: connections, migrations, statements."""
+"""The DuckDB database: connections, migrations, statements, catalogue."""

@@ -1,4 +1,4 @@
-"""The catalogue: per list and event type, the property names ever seen; json_keys, kept folded."""
+"""Catalogue: the property names seen per list and event type, folded from json_keys of the events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import duckdb
 
 from falcon_events.model.reports import Recount
 
-# json_keys and json_type with a wildcard walk an object in the same order, so both unnest side by side.
+# json_keys and json_type with a wildcard visit an object's members in the same order, so their unnested rows match.
 _SEEN = """
 select list_id, event, name, value_type, count(*) as events, min(occurred_at) as first_seen, max(occurred_at) as last_seen
 from (
@@ -44,8 +44,8 @@ when matched then update set
     last_seen = greatest(kept.last_seen, seen.last_seen)
 when not matched then insert values (seen.list_id, seen.event, seen.events, seen.first_seen, seen.last_seen)
 """
-# Planning is most of what it costs, so there are no joins, and Python groups and sorts. $folded is a constant, so that whole
-# row groups are skipped; any watermark that was true once will do, since names that are folded by now are only found twice.
+# Planning takes most of the time, so the statement has no joins; Python groups and sorts. $folded is a parameter rather than
+# a subquery, so that DuckDB skips whole row groups. An older watermark is also correct: names folded since are found twice.
 PROPERTIES = """
 select event, name from event_properties where list_id = $list_id
 union all
@@ -54,7 +54,7 @@ union all
 select distinct event, unnest(list_append(json_keys(properties), null)) from events
 where list_id = $list_id and seq > $folded
 """
-COUNT_AFRESH = """
+COUNT_DIFFERENCES = """
 with counted as (
     select list_id, event, name, value_type, count(*) as events
     from (
@@ -66,7 +66,7 @@ with counted as (
 kept as (select list_id, event, name, value_type, events from event_properties where list_id = $list_id)
 select count(*) from ((from counted except all from kept) union all (from kept except all from counted))
 """
-PROPERTIES_AFRESH = """
+RECOUNT_PROPERTIES = """
 select types.event, list(names.name order by names.name) filter (where names.name is not null)
 from (select distinct event from events where list_id = $list_id) as types
 left join (select distinct event, unnest(json_keys(properties)) as name from events where list_id = $list_id) as names
@@ -77,10 +77,10 @@ order by types.event
 
 
 def fold(connection: duckdb.DuckDBPyConnection, last_seq: int) -> None:
-    """Takes the events up to last_seq into the catalogue's tables and moves the watermark, in one transaction."""
+    """Count the events up to last_seq in the catalogue's tables and move the watermark, in one transaction."""
     connection.begin()
     try:
-        bounds = {"folded": folded_seq(connection), "last": last_seq}
+        bounds = {"folded": read_folded_seq(connection), "last": last_seq}
         connection.execute(FOLD_PROPERTIES, bounds)
         connection.execute(FOLD_TYPES, bounds)
         connection.execute("update meta set folded_seq = ?", [last_seq])
@@ -90,25 +90,27 @@ def fold(connection: duckdb.DuckDBPyConnection, last_seq: int) -> None:
         raise
 
 
-def folded_seq(connection: duckdb.DuckDBPyConnection) -> int:
-    """The watermark: the seq up to which events are folded."""
+def read_folded_seq(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return the watermark: the seq up to which events are folded."""
     ((seq,),) = connection.execute("select folded_seq from meta").fetchall()
     return int(seq)
 
 
 class PropertyNames:
-    """The query for a list's property names, parsed once; any connection may run it."""
+    """Query for a list's property names. It is parsed once and runs on any connection."""
 
     def __init__(self) -> None:
         self._statement: duckdb.Statement | None = None
 
     def read(self, connection: duckdb.DuckDBPyConnection, list_id: int, folded: int) -> dict[str, list[str]]:
-        """The property names of a list by event type, exact at this moment: one statement sees one state of the store.
+        """Return the property names of a list by event type.
+
+        They are exact at this moment, because one statement sees one state of the store.
 
         Args:
             connection: any connection to the store.
             list_id: the list.
-            folded: the catalogue's watermark, now or at some time before.
+            folded: the catalogue's watermark, current or earlier.
         """
         if self._statement is None:
             (self._statement,) = connection.extract_statements(PROPERTIES)
@@ -120,25 +122,25 @@ class PropertyNames:
         return {event: sorted(names[event]) for event in sorted(names)}
 
 
-def with_names(properties: dict[str, list[str]], more: dict[str, set[str]]) -> dict[str, list[str]]:
-    """The property names of a list, and those of events that are not in the tables yet."""
+def merge_names(properties: dict[str, list[str]], more: dict[str, set[str]]) -> dict[str, list[str]]:
+    """Return the property names of a list together with those of events that are not in the tables yet."""
     if not more:
         return properties
-    together = {event: more.get(event, set()).union(properties.get(event, ())) for event in properties.keys() | more.keys()}
-    return {event: sorted(together[event]) for event in sorted(together)}
+    merged = {event: more.get(event, set()).union(properties.get(event, ())) for event in properties.keys() | more.keys()}
+    return {event: sorted(merged[event]) for event in sorted(merged)}
 
 
 def recount(connection: duckdb.DuckDBPyConnection, list_id: int) -> Recount:
-    """Counts a list's catalogue afresh from all its events and compares the kept one with it."""
+    """Count a list's properties again from all its events, and compare the catalogue with the result."""
     connection.begin()
     try:
-        afresh = _by_event(connection.execute(PROPERTIES_AFRESH, {"list_id": list_id}).fetchall())
-        kept = PropertyNames().read(connection, list_id, folded_seq(connection))
-        ((differences,),) = connection.execute(COUNT_AFRESH, {"list_id": list_id}).fetchall()
+        recounted = _group_by_event(connection.execute(RECOUNT_PROPERTIES, {"list_id": list_id}).fetchall())
+        kept = PropertyNames().read(connection, list_id, read_folded_seq(connection))
+        ((differences,),) = connection.execute(COUNT_DIFFERENCES, {"list_id": list_id}).fetchall()
     finally:
         connection.rollback()
-    return Recount(afresh, differs=differences > 0 or afresh != kept)
+    return Recount(recounted, differs=differences > 0 or recounted != kept)
 
 
-def _by_event(rows: Iterable[tuple[str, list[str] | None]]) -> dict[str, list[str]]:
+def _group_by_event(rows: Iterable[tuple[str, list[str] | None]]) -> dict[str, list[str]]:
     return {event: names or [] for event, names in rows}

@@ -1,4 +1,4 @@
-"""Opening the store's file: the database's limits, and errors that say what to do."""
+"""Open the database of a store with its limits, and turn DuckDB's errors into advice."""
 
 from __future__ import annotations
 
@@ -17,37 +17,40 @@ from falcon_events.store.database.migrations import migrate
 
 logger = logging.getLogger(__name__)
 
-TOLD_BYTES = 4 << 20
-"""A log of this size may take a while; a smaller one is not worth a line."""
+LOGGED_WAL_BYTES = 4 << 20
+"""From this size on, replaying the database's log may take a while, so opening the store writes a log line."""
 MEMORY = ":memory:"
 STORAGE_VERSION = "v1.5.0"
-"""The oldest DuckDB whose files this package writes, whatever the installed one would prefer."""
+"""The storage version of new files, whatever DuckDB is installed: DuckDB 1.5 and later can open them."""
 
 
 def open_database(path: Path, settings: Settings, *, create: bool = True) -> duckdb.DuckDBPyConnection:
-    """A connection to the store's file at today's schema; the file is made where there is none.
+    """Open the store's file and migrate it to the current schema.
 
     Args:
         path: the file's path.
-        settings: memory, threads and checkpoints are limited as they say.
-        create: whether a missing file is made.
+        settings: the limits of memory, threads and checkpoints.
+        create: whether to create a missing file.
+
+    Returns:
+        A connection to the database.
 
     Raises:
-        StoreMissing: there is no file, and none is to be made.
+        StoreMissing: there is no file, and `create` is false.
         StoreLocked: another process holds the file.
-        StoreError: the file cannot be read or written, is no store, is damaged or from a newer release.
+        StoreError: the file cannot be read or written, is not a store, is damaged, or is from a newer release.
     """
     check_access(path, create=create)
     if not path.exists():
-        _make(path, settings)
+        _create_file(path, settings)
     log = log_of(path)
-    if log.exists() and (size := log.stat().st_size) >= TOLD_BYTES:
-        logger.info("opening %s and taking in its log of %.1f MB", path, size / 1e6)
+    if log.exists() and (size := log.stat().st_size) >= LOGGED_WAL_BYTES:
+        logger.info("Opening %s and replaying its log of %.1f MB", path, size / 1e6)
     return _connect(path, settings)
 
 
 def open_memory(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """A connection to a new store that no file has, and that nothing is written to disk for."""
+    """Open a new database in memory, which writes nothing to disk."""
     return _connect(Path(MEMORY), settings, temp_directory="")
 
 
@@ -66,28 +69,28 @@ def _connect(path: Path, settings: Settings, **options: str) -> duckdb.DuckDBPyC
             },
         )
     except duckdb.Error as error:
-        raise _explained(path, error) from error
+        raise _explain(path, error) from error
     try:
         migrate(connection, str(path))
     except duckdb.Error as error:
         connection.close()
-        raise _explained(path, error) from error
+        raise _explain(path, error) from error
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _make(path: Path, settings: Settings) -> None:
-    """Makes a new store, readable for its owner only, whole or not at all."""
+def _create_file(path: Path, settings: Settings) -> None:
+    """Create a new store that only its owner can read, completely or not at all."""
     unfinished = path.with_name(path.name + ".new")
     try:
         unfinished.unlink(missing_ok=True)
-        # DuckDB's own words for a folder without permission are an internal error.
+        # DuckDB reports a folder without permission as an internal error, so find out before it does.
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         unfinished.unlink()
     except OSError as error:
-        raise StoreError(f"{path} cannot be made: {error.strerror}. {WRITABLE}") from None
+        raise StoreError(f"{path} cannot be created: {error.strerror}. {WRITABLE}") from None
     with _connect(unfinished, settings) as connection:
         ((database,),) = connection.execute("select current_database()").fetchall()
         compress_properties(connection, database)
@@ -95,7 +98,8 @@ def _make(path: Path, settings: Settings) -> None:
     unfinished.rename(path)
 
 
-def _explained(path: Path, error: duckdb.Error) -> StoreError:
+def _explain(path: Path, error: duckdb.Error) -> StoreError:
+    # DuckDB tells these cases apart in the text of its messages only.
     text = str(error).splitlines()[0]
     if "Could not set lock" in text:
         pid = re.search(r"PID (\d+)", str(error))
@@ -103,11 +107,11 @@ def _explained(path: Path, error: duckdb.Error) -> StoreError:
     if "not a valid DuckDB database" in text:
         return StoreError(f"{path} is not a DuckDB database. Give the path of a store, or of a file that does not exist yet.")
     if "newer" in text or "version number" in text:
-        return StoreError(f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade with: pip install -U duckdb")
+        return StoreError(f"{path} was written by a newer DuckDB than {duckdb.__version__}. Upgrade it: pip install -U duckdb")
     if "WAL" in text or "wal" in text.replace(str(path), ""):
         return StoreError(
-            f"{log_of(path)} is damaged and cannot be taken in: {text} Restore {path} from a backup, or set the log and the "
-            f"journal beside it aside by renaming them; then the store opens without the events that only these have."
+            f"{log_of(path)} is damaged and cannot be replayed: {text} Restore {path} from a backup, or rename the log and the "
+            f"journal beside it; then the store opens without the events that only they contain."
         )
     if "Could not read enough bytes" in text or isinstance(error, (duckdb.FatalException, duckdb.SerializationException)):
         return StoreError(f"{path} is damaged: {text} Restore it from a backup.")

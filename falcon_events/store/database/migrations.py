@@ -1,4 +1,4 @@
-"""The database's schema, as numbered steps from an empty file to today's; docs/database.md describes it."""
+"""Schema migrations: numbered steps from an empty file to the current schema, which docs/database.md describes."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ create table dropped_events (
 
 _JOURNAL = "alter table meta add column journal_applied bigint default 0"
 
-# Without keys: the tables are small, one thread writes them, and an update of a row with a list would break its key.
+# No primary keys: the tables are small, one thread writes them, and updating a row with a list column would violate its key.
 _WEBHOOKS = """
 create table webhooks (
     webhook_id varchar not null,
@@ -143,21 +143,21 @@ create table deliveries (
 """
 
 MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS)
-"""Step n leads from schema version n to n + 1; a step, once released, never changes."""
+"""Step n migrates schema version n to n + 1. A released step never changes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: str) -> None:
-    """Brings the file to today's schema, all steps in one transaction.
+    """Migrate the file to the current schema, all steps in one transaction.
 
     Raises:
-        StoreError: the file is from a newer release, or is a database of something else.
+        StoreError: the file is from a newer release, or is a database of another program.
     """
-    version = _version(connection, path)
+    version = _read_version(connection, path)
     if version > SCHEMA_VERSION:
         raise StoreError(
-            f"{path} has schema version {version}; this release knows {SCHEMA_VERSION}. Use a newer falcon-events for it."
+            f"{path} has schema version {version}, and this release supports up to {SCHEMA_VERSION}. Upgrade falcon-events."
         )
     if version == SCHEMA_VERSION:
         return
@@ -172,12 +172,12 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: str) -> None:
         raise
 
 
-def _version(connection: duckdb.DuckDBPyConnection, path: str) -> int:
+def _read_version(connection: duckdb.DuckDBPyConnection, path: str) -> int:
     tables = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
     if not tables:
         return 0
     if not {"meta", "events", "event_properties"} <= tables:
-        raise StoreError(f"{path} is a DuckDB database, but not one of falcon-events. Give another path.")
+        raise StoreError(f"{path} is a DuckDB database of another program, not of falcon-events. Give another path.")
     row = connection.execute("select schema_version from meta").fetchone()
     if row is None:
         raise StoreError(f"{path} is damaged: its table meta is empty. Restore it from a backup.")

@@ -1,4 +1,4 @@
-"""Statements that are read by the database's parser once."""
+"""Prepared statements: SQL that DuckDB parses once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import duckdb
 
 
 class Statements:
-    """Runs statements on one connection.
+    """Statements of one connection, parsed on first use.
 
     Args:
         connection: the connection.
@@ -17,7 +17,7 @@ class Statements:
         self._parsed: dict[str, duckdb.Statement] = {}
 
     def run(self, sql: str, **parameters: object) -> duckdb.DuckDBPyConnection:
-        """Runs a statement, with its parameters by name."""
+        """Run a statement with named parameters."""
         statement = self._parsed.get(sql)
         if statement is None:
             (statement,) = self._connection.extract_statements(sql)

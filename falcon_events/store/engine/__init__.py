@@ -1,1 +1,1 @@
-"""How events are journaled and applied to the tables."""
+"""The event engine: journals events and applies them to the tables."""

@@ -1,4 +1,4 @@
-"""Entries that are journaled and not in the tables yet, and those who wait for the tables to have them."""
+"""Backlog: journal entries that are not in the tables yet, and the threads that wait for them."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from falcon_events.model.events import CANNOT_NOW
 from falcon_events.store.engine.entry import Entry, add_names
 
 APPLIED_AFTER_S = 0.1
-"""How long an entry may wait for others to be written into the tables with it."""
+"""How long an entry waits, so that later ones are applied in the same transaction."""
 APPLIED_AT_ONCE = 5_000
-"""How many events are written into the tables at once; so many are written without waiting."""
-MOST_BYTES = 64 << 20
-"""How much may be journaled and not in the tables, before new events wait."""
+"""The number of events in one transaction. A backlog of this size is applied without waiting."""
+MAX_BYTES = 64 << 20
+"""The size of the backlog above which new events wait."""
 
 
 class Backlog:
-    """Between the thread that journals entries and the one that writes them into the tables."""
+    """Queue between the thread that journals entries and the thread that applies them to the tables."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        """Notified when an entry or another piece of work has come, and when entries are in the tables."""
-        self.told: Callable[[], object] = lambda: None
-        """Called when entries are in the tables."""
+        """Notified when an entry or a task arrives, and when entries have been applied."""
+        self.on_applied: Callable[[], object] = lambda: None
+        """Called after entries have been applied to the tables."""
         self._entries: deque[tuple[Entry, int]] = deque()
         self._events = self._bytes = 0
-        self._newest = self._stored = self._wanted = 0
+        self._newest = self._applied = self._wanted = 0
         self._since = 0.0
 
     def add(self, entry: Entry, size: int) -> None:
-        """Adds an entry that was journaled; `size` is how many bytes it takes."""
+        """Add a journaled entry; `size` is its size in bytes."""
         with self.changed:
             if not self._entries:
                 self._since = time.monotonic()
@@ -46,8 +46,8 @@ class Backlog:
             if before < APPLIED_AT_ONCE <= self._events:
                 self.changed.notify_all()
 
-    def first(self, most: int = APPLIED_AT_ONCE) -> list[Entry]:
-        """The next entries for the tables: at least one, if there is any, and of so many events at the most."""
+    def peek(self, most: int = APPLIED_AT_ONCE) -> list[Entry]:
+        """Return the oldest entries, with at most `most` events in total, but at least one entry if there is any."""
         taken: list[Entry] = []
         events = 0
         with self.changed:
@@ -58,62 +58,65 @@ class Backlog:
                 taken.append(entry)
         return taken
 
-    def stored(self, number: int) -> list[Entry]:
-        """Lets go of the entries up to this one, which the tables have, and gives them."""
-        gone = []
+    def remove_applied(self, number: int) -> list[Entry]:
+        """Remove the entries up to this number, which have been applied to the tables, and return them."""
+        removed = []
         with self.changed:
             while self._entries and self._entries[0][0].number <= number:
                 entry, size = self._entries.popleft()
                 self._events -= entry.count
                 self._bytes -= size
-                gone.append(entry)
-            self._stored = max(self._stored, number)
+                removed.append(entry)
+            self._applied = max(self._applied, number)
             self._since = time.monotonic()
             self.changed.notify_all()
-        if gone:
-            self.told()
-        return gone
+        if removed:
+            self.on_applied()
+        return removed
 
     def due_s(self) -> float | None:
-        """In how many seconds entries are to be written; 0 for now, None where there are none. With `changed` held."""
+        """Return in how many seconds entries must be applied: 0 for now, None if there are none.
+
+        The caller holds `changed`.
+        """
         if not self._entries:
             return None
-        if self._wanted > self._stored or self._events >= APPLIED_AT_ONCE:
+        if self._wanted > self._applied or self._events >= APPLIED_AT_ONCE:
             return 0.0
         return max(0.0, self._since + APPLIED_AFTER_S - time.monotonic())
 
     def is_due(self) -> bool:
-        """Whether entries are to be written now."""
+        """Whether entries must be applied now."""
         with self.changed:
             return self.due_s() == 0
 
-    def take_in(self, failed: Callable[[], bool]) -> None:
-        """Returns once the tables have every entry that is journaled by now.
+    def wait_until_applied(self, failed: Callable[[], bool]) -> None:
+        """Wait until every entry journaled so far has been applied to the tables.
 
         Args:
-            failed: whether nothing is written into the tables at present.
+            failed: returns whether the store has failed, so that nothing is applied.
 
         Raises:
-            StoreUnavailable: they cannot have them now.
+            StoreUnavailable: the store has failed, and the entries have not been applied.
         """
         with self.changed:
             wanted = self._newest
-            if self._stored >= wanted:
+            if self._applied >= wanted:
                 return
             self._wanted = max(self._wanted, wanted)
             self.changed.notify_all()
-            self.changed.wait_for(lambda: self._stored >= wanted or failed())
-            if self._stored < wanted:
+            self.changed.wait_for(lambda: self._applied >= wanted or failed())
+            if self._applied < wanted:
                 raise StoreUnavailable(CANNOT_NOW)
 
     def wait_for_room(self, failed: Callable[[], bool]) -> None:
-        """Returns once there is room for more, or nothing is written into the tables at present."""
-        if self._bytes > MOST_BYTES:
+        """Wait until the backlog has room for more, or the store has failed."""
+        if self._bytes > MAX_BYTES:
             with self.changed:
-                self.changed.wait_for(lambda: self._bytes <= MOST_BYTES or failed())
+                self.changed.wait_for(lambda: self._bytes <= MAX_BYTES or failed())
 
-    def names(self, list_id: int) -> dict[str, set[str]]:
-        """The property names of a list's events that the tables do not have yet, by event type."""
+    def property_names(self, list_id: int) -> dict[str, set[str]]:
+        """Return the property names, by event type, of a list's events in the backlog."""
         with self.changed:
             entries = [entry for entry, _ in self._entries]
         names: dict[str, set[str]] = {}
@@ -122,5 +125,5 @@ class Backlog:
         return names
 
     def __len__(self) -> int:
-        """How many events are not in the tables yet."""
+        """Return how many events are not in the tables yet."""
         return self._events

@@ -1,4 +1,4 @@
-"""What one batch leads to: repeats, bindings and identify events, worked out event by event; no database."""
+"""Draft: decides what a batch stores, event by event: repeats, bindings and identify events. It uses no database."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import msgspec
 
 from falcon_events.errors import EventsError
 from falcon_events.model.events import NewEvent, Receipt
-from falcon_events.store.engine.entry import DroppedRow, Entry, EventIDRow, EventRow, TraitsRow, encode, encoded
+from falcon_events.store.engine.entry import DroppedRow, Entry, EventIDRow, EventRow, TraitsRow, encode, encode_rows
 
 EventKey = tuple[str, str]
-"""An account's id and an EventID of its own."""
-Binding = tuple[int, str, str]
-"""A visitor and an email address, lower-cased, within a list."""
+"""An account's id and an EventID of that account."""
+BindingKey = tuple[int, str, str]
+"""A list's id, a visitor and an email address in lower case."""
 
 _are_uuids = re.compile(r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}){2}").fullmatch
-_MOST_ID = 2**63
+_LIST_ID_LIMIT = 2**63
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 """The years 1 to 9999, in microseconds since 1970."""
 _decode_traits = msgspec.json.Decoder(dict[str, Any]).decode
@@ -26,7 +26,7 @@ _decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class KnownBinding(msgspec.Struct):
-    """What is known of a binding that a batch may write: since when, at which seq of its identify event, and the traits."""
+    """A binding that a batch may write: when it was bound, the seq of its identify event, and its traits."""
 
     bound_at: int
     seq: int
@@ -34,15 +34,15 @@ class KnownBinding(msgspec.Struct):
 
 
 class Draft:
-    """What one entry of the journal is to hold; nobody is told of it before that is synced.
+    """Content of the next journal entry. Its receipts are sent only after the entry is synced.
 
     Args:
-        number: the entry's.
-        last_seq: the last seq given out before it.
-        repeats: the answers of known EventIDs; None for one whose time has run out, but whose row is still there.
-        bindings: the bindings that the batch may write; None for one that is new.
-        new_ids: for events without an id.
-        stored: the receipts of events that came before, by id and time of receipt, and were stored without anybody being told.
+        number: the number of the entry.
+        last_seq: the last seq assigned before this entry.
+        repeats: the receipts of known EventIDs. None: the EventID has expired, but its row is still in the table.
+        bindings: the bindings that the batch may write. None: the binding is new.
+        new_ids: ids for events without one.
+        stored: receipts, by id and time of receipt, of resent events that are stored, though their sender got no answer.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class Draft:
         number: int,
         last_seq: int,
         repeats: dict[EventKey, Receipt | None],
-        bindings: dict[Binding, KnownBinding | None],
+        bindings: dict[BindingKey, KnownBinding | None],
         new_ids: Iterator[str],
         stored: dict[tuple[str, int], Receipt],
     ) -> None:
         self.last_seq = last_seq
         self.receipts: list[Receipt] = []
-        self.new_bindings: dict[Binding, KnownBinding] = {}
-        """Their identify events tell of them; rows of the table they become with a later fold."""
-        self.changed_traits: dict[Binding, KnownBinding] = {}
+        self.new_bindings: dict[BindingKey, KnownBinding] = {}
+        """New bindings. Their identify events record them; a later fold adds them to the table bindings."""
+        self.changed_traits: dict[BindingKey, KnownBinding] = {}
         self.event_ids: list[EventIDRow] = []
         self.renewed_event_ids: list[EventIDRow] = []
         self.dropped: dict[int, DroppedRow] = {}
@@ -70,7 +70,7 @@ class Draft:
         self._stored = stored
 
     def add(self, event: NewEvent) -> None:
-        """Works out what the next event leads to."""
+        """Decide what the next event stores, and add its receipt."""
         event_id = event.id or next(self._new_ids)
         if event.dropped:
             self._drop(event)
@@ -85,9 +85,9 @@ class Draft:
         is_identify = event.event == "identify"
         newly_bound = self._bind(event, self.last_seq + 1)
         sent = newly_bound or is_identify
-        properties = identifying(event) if sent else event.properties
+        properties = build_identify_properties(event) if sent else event.properties
         if sent and not is_identify:
-            # Before its event: an export that is read in again then finds the visitor bound and makes no second one.
+            # Before its event: when an export is imported, the visitor is then bound already and gets no second identify event.
             self._add_row(event, next(self._new_ids), "identify", properties)
         self._add_row(event, event_id, event.event, properties if is_identify else event.properties)
         receipt = Receipt(event_id, event.visitor, event.external_id, sent)
@@ -98,8 +98,8 @@ class Draft:
             (self.renewed_event_ids if key in self._repeats else self.event_ids).append(row)
             self._repeats[key] = msgspec.structs.replace(receipt, duplicate=True)
 
-    def entry(self) -> Entry | None:
-        """The entry, or None where there is nothing to keep: every event was known."""
+    def build_entry(self) -> Entry | None:
+        """Return the entry, or None if there is nothing to store because every event was a repeat."""
         if not (self._rows or self.changed_traits or self.dropped):
             return None
         traits = [TraitsRow(*binding, known.traits, known.bound_at) for binding, known in self.changed_traits.items()]
@@ -107,11 +107,11 @@ class Draft:
             self._number,
             self.last_seq,
             len(self._rows),
-            events=encoded(self._rows),
-            traits=encoded(traits),
-            event_ids=encoded(self.event_ids),
-            renewed_event_ids=encoded(self.renewed_event_ids),
-            dropped=encoded(list(self.dropped.values())),
+            events=encode_rows(self._rows),
+            traits=encode_rows(traits),
+            event_ids=encode_rows(self.event_ids),
+            renewed_event_ids=encode_rows(self.renewed_event_ids),
+            dropped=encode_rows(list(self.dropped.values())),
         )
 
     def _drop(self, event: NewEvent) -> None:
@@ -121,10 +121,10 @@ class Draft:
         row.first_seen, row.last_seen = min(row.first_seen, at), max(row.last_seen, at)
 
     def _bind(self, event: NewEvent, seq: int) -> bool:
-        """Whether the event's address was not yet bound to its visitor; takes in its traits too."""
-        binding = binding_of(event)
+        """Bind the event's email address to its visitor, merge its traits, and return whether the binding is new."""
+        binding = get_binding_key(event)
         if binding is None or binding not in self.bindings:
-            return False  # no address, or a binding known from memory without traits to change
+            return False  # no address, or a known binding without traits to change
         known = self.bindings[binding]
         if newly_bound := known is None:
             known = KnownBinding(event.received_at, seq)
@@ -155,13 +155,13 @@ class Draft:
         )
 
 
-def binding_of(event: NewEvent) -> Binding | None:
-    """The binding that an event asks for, if it has an address; addresses bind whatever their case."""
+def get_binding_key(event: NewEvent) -> BindingKey | None:
+    """Return the binding that an event asks for, or None if it has no email address. The address's case is ignored."""
     return None if event.email is None else (event.list_id, event.visitor, event.email.lower())
 
 
-def identifying(event: NewEvent) -> bytes:
-    """The properties of an identify event: with the address, unless they name one."""
+def build_identify_properties(event: NewEvent) -> bytes:
+    """Return an event's properties with `emailAddress` added, unless they have it already."""
     properties = event.properties
     if event.email is None or (b'"emailAddress"' in properties and "emailAddress" in _decode_properties(properties)):
         return properties
@@ -169,16 +169,18 @@ def identifying(event: NewEvent) -> bytes:
     return properties[:-1] + comma + b'"emailAddress":' + encode(event.email) + b"}"
 
 
-def check(event: NewEvent) -> None:
-    """Raises EventsError for what no row can hold: the answer is out before the database could say so."""
+def check_event(event: NewEvent) -> None:
+    """Raise EventsError for values that no row can hold, since events are acknowledged before the database checks them."""
     if not _are_uuids(event.visitor + (event.id or event.visitor)):
-        raise EventsError("The database refuses an event: its ids must be UUIDs in lower case.")
-    moments_are_right = (
+        raise EventsError("An event cannot be stored: its event id and visitor must be UUIDs in lower case.")
+    times_are_valid = (
         _FIRST_US <= event.occurred_at < _LAST_US
         and _FIRST_US <= event.received_at < _LAST_US
         and (event.client_timestamp is None or _FIRST_US <= event.client_timestamp < _LAST_US)
     )
-    if not moments_are_right or not 0 <= event.list_id < _MOST_ID:
-        raise EventsError("The database refuses an event: its list or its time is out of range.")
+    if not times_are_valid or not 0 <= event.list_id < _LIST_ID_LIMIT:
+        raise EventsError(
+            "An event cannot be stored: its list id must be from 0 to 2**63 - 1, and its times must be in the years 1 to 9999."
+        )
     if event.properties[:1] != b"{" or event.properties[-1:] != b"}":
-        raise EventsError("The database refuses an event: its properties are no object in JSON.")
+        raise EventsError("An event cannot be stored: its properties must be a JSON object.")

@@ -1,4 +1,4 @@
-"""One entry of the journal: what a batch has led to, decided and encoded, for the tables to take in later."""
+"""Journal entries: the rows that a batch stores, encoded as JSON, to be applied to the tables later."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-NOTHING = msgspec.Raw(b"[]")
+EMPTY = msgspec.Raw(b"[]")
 
 
 class EventRow(msgspec.Struct, gc=False):
@@ -29,7 +29,7 @@ class EventRow(msgspec.Struct, gc=False):
 
 
 class EventIDRow(msgspec.Struct, gc=False):
-    """A row of the table event_ids: an answer that a repeat gets again."""
+    """A row of the table event_ids: the answer for repeats of an EventID."""
 
     account_id: str
     event_id: str
@@ -40,7 +40,7 @@ class EventIDRow(msgspec.Struct, gc=False):
 
 
 class TraitsRow(msgspec.Struct, gc=False):
-    """A row of the table bindings whose traits have changed; they are the merged ones."""
+    """A row of the table bindings with changed traits, already merged with the earlier ones."""
 
     list_id: int
     visitor: str
@@ -50,7 +50,7 @@ class TraitsRow(msgspec.Struct, gc=False):
 
 
 class DroppedRow(msgspec.Struct, gc=False):
-    """What a row of the table dropped_events grows by."""
+    """The dropped events to add to a row of the table dropped_events."""
 
     list_id: int
     events: int
@@ -59,25 +59,25 @@ class DroppedRow(msgspec.Struct, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a batch has led to: rows by table, each an array in JSON, as the tables' statements read it.
+    """The rows that a batch stores: a JSON array for each table, in the form that the tables' statements read.
 
-    `number` counts the entries of a store without a gap; `last_seq` is the last seq given out by then, `count` how many
-    events are among the rows.
+    `number` counts the entries of a store without a gap. `last_seq` is the last seq assigned so far. `count` is the number of
+    rows in `events`.
     """
 
     number: int
     last_seq: int
     count: int
-    events: msgspec.Raw = NOTHING
-    traits: msgspec.Raw = NOTHING
-    event_ids: msgspec.Raw = NOTHING
-    renewed_event_ids: msgspec.Raw = NOTHING
-    """Of EventIDs that were known, and had run out."""
-    dropped: msgspec.Raw = NOTHING
+    events: msgspec.Raw = EMPTY
+    traits: msgspec.Raw = EMPTY
+    event_ids: msgspec.Raw = EMPTY
+    renewed_event_ids: msgspec.Raw = EMPTY
+    """EventIDs that were known but had expired."""
+    dropped: msgspec.Raw = EMPTY
 
 
 class ListedEvent(msgspec.Struct):
-    """As much of an EventRow as the catalogue needs."""
+    """The fields of an EventRow that the catalogue needs."""
 
     list_id: int
     event: str
@@ -92,20 +92,20 @@ decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_listed = msgspec.json.Decoder(list[ListedEvent]).decode
 
 
-def encoded(rows: list[Any]) -> msgspec.Raw:
-    """Rows as an entry has them."""
-    return msgspec.Raw(encode(rows)) if rows else NOTHING
+def encode_rows(rows: list[Any]) -> msgspec.Raw:
+    """Encode rows as the JSON array of an entry."""
+    return msgspec.Raw(encode(rows)) if rows else EMPTY
 
 
-def joined(arrays: Iterable[msgspec.Raw]) -> str:
-    """Arrays in JSON as one; empty text where nothing is in them."""
-    inner = b",".join(bytes(array)[1:-1] for array in arrays if array != NOTHING)
+def join_arrays(arrays: Iterable[msgspec.Raw]) -> str:
+    """Join JSON arrays into one. Return an empty string if none of them has elements."""
+    inner = b",".join(bytes(array)[1:-1] for array in arrays if array != EMPTY)
     return f"[{inner.decode()}]" if inner else ""
 
 
 def add_names(names: dict[str, set[str]], entry: Entry, list_id: int) -> None:
-    """Adds the property names of a list's events, by event type."""
-    if b'"list_id":%d,' % list_id in bytes(entry.events):  # nearly always so where it is the list's, and quickly known where not
+    """Add the property names of a list's events in an entry to `names`, by event type."""
+    if b'"list_id":%d,' % list_id in bytes(entry.events):  # skips entries of other lists without decoding them
         for row in _decode_listed(entry.events):
             if row.list_id == list_id:
                 names.setdefault(row.event, set()).update(row.properties)

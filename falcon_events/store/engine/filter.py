@@ -1,6 +1,6 @@
-"""A filter in front of a table: nearly every key that the table lacks is known to be new without asking it.
+"""Bloom filter in front of a table: it recognizes nearly every new key without a query.
 
-It needs rbloom (`falcon-events[standard]`); without it the table is always asked, which takes longer and finds the same.
+It needs rbloom (`falcon-events[standard]`). Without rbloom the table is always queried, which is slower and finds the same.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ try:
 except ImportError:
     rbloom = None  # type: ignore[assignment]
 
-FALSE_ALARMS = 0.001
-"""How many of the unknown keys are looked up in the table all the same."""
-LEAST_KEYS = 1 << 18
-MOST_KEYS = 1 << 24
-"""How many keys a filter is made for: half a megabyte to 30. With more of them it raises more false alarms."""
+FALSE_POSITIVE_RATE = 0.001
+"""The share of new keys for which the table is queried all the same."""
+MIN_KEYS = 1 << 18
+MAX_KEYS = 1 << 24
+"""The number of keys that a filter has room for: half a megabyte to 30. With more keys, false positives become more frequent."""
 LOADED_AT_ONCE = 5_000
 
 
 class Filter:
-    """The keys of a table. One thread adds to it, and it is filled in one that has a connection.
+    """Filter with the keys of a table. One thread adds keys; a thread that has a connection fills the filter.
 
     Args:
         count: the statement that counts the table's keys.
-        keys: the statement that reads them.
+        keys: the statement that reads the table's keys.
     """
 
     def __init__(self, count: str, keys: str) -> None:
@@ -41,11 +41,11 @@ class Filter:
         self._closing = False
 
     def may_have(self, key: Hashable) -> bool:
-        """Whether the table has to be asked."""
+        """Whether the table may have the key, so that it must be queried."""
         return self._filter is None or key in self._filter
 
     def add(self, keys: Iterable[Hashable]) -> None:
-        """Adds keys that the table will have."""
+        """Add keys that the table will have."""
         for key in keys:
             self._room -= 1
             for kept in (self._filter, self._filling):
@@ -53,18 +53,20 @@ class Filter:
                     kept.add(key)
 
     def fill(self, connection: duckdb.DuckDBPyConnection, coming: Iterable[Hashable]) -> None:
-        """Fills it where it is new or has no more room: many keys in a thread of its own, until which the old one serves.
+        """Fill the filter from the table if it is new or full.
+
+        A large table is read in a thread of its own; the old filter is used until that thread is done.
 
         Args:
-            connection: a cursor of it reads the table.
+            connection: a connection; a cursor of it reads the table.
             coming: the keys that were added and are not in the table yet.
         """
         if rbloom is None or self._room > 0 or self._filling is not None:
             return
         ((stored,),) = connection.execute(self._count).fetchall()
-        size = min(max(LEAST_KEYS, 2 * stored), MOST_KEYS)
-        self._room = max(size - stored, stored // 2, LEAST_KEYS)  # a larger table is read again when it has grown by half
-        self._filling = filling = rbloom.Bloom(size, FALSE_ALARMS)  # from here on add() adds to it
+        size = min(max(MIN_KEYS, 2 * stored), MAX_KEYS)
+        self._room = max(size - stored, stored // 2, MIN_KEYS)  # a large table is read again when it has grown by half
+        self._filling = filling = rbloom.Bloom(size, FALSE_POSITIVE_RATE)  # from here on add() adds to it
         filling.update(list(coming))
         self._closing = False
         cursor = connection.cursor()
@@ -75,7 +77,7 @@ class Filter:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the filling: its cursor would keep the database alive."""
+        """Stop filling, because the open cursor would keep the database alive."""
         self._closing = True
         if self._thread is not None:
             self._thread.join()
@@ -85,12 +87,12 @@ class Filter:
             rows = cursor.execute(self._keys)
             while not self._closing and (keys := rows.fetchmany(LOADED_AT_ONCE)):
                 filling.update(keys)
-        except duckdb.Error:  # the database has failed, and is opened anew
+        except duckdb.Error:  # the database has failed and will be opened again
             self._closing = True
         finally:
             cursor.close()
         if self._closing:
-            self._room = 0  # the table is asked until the next filling
+            self._room = 0  # the next fill() tries again
         else:
             self._filter = filling
         self._filling = None

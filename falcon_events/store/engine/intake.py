@@ -1,4 +1,4 @@
-"""The intake: takes whatever waits, decides what it leads to, journals that with one sync, then answers."""
+"""Intake: takes the queued events, decides what to store, journals it with one sync, and completes the futures."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 class Intake:
-    """Takes events in, in a thread of its own.
+    """Thread that commits queued events to the journal.
 
     Args:
-        writer: writes into the tables what is journaled here.
+        writer: applies the journaled entries to the tables.
         settings: the limits of queue and batches.
     """
 
@@ -35,18 +35,21 @@ class Intake:
         self._thread.start()
 
     def submit(self, events: Sequence[NewEvent]) -> Future[list[Outcome]]:
-        """Queues events, all or none; each has an outcome once the next journal entry is synced to disk.
+        """Queue events, all of them or none.
+
+        Returns:
+            A future of their outcomes, in the same order. It completes once their journal entry is synced to disk.
 
         Raises:
             StoreUnavailable: the queue is full, or the store has failed.
             StoreClosed: close() was called.
         """
         if self._writer.failure is not None:
-            raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
+            raise StoreUnavailable(CANNOT_NOW)  # without the reason, which the host finds in its log and in health()
         return self._queue.put(events).future
 
-    def waiting(self) -> int:
-        """How many events wait."""
+    def count_waiting(self) -> int:
+        """Return how many events wait."""
         return len(self._queue)
 
     def is_full(self) -> bool:
@@ -54,62 +57,62 @@ class Intake:
         return self._queue.is_full()
 
     def close(self) -> None:
-        """Takes in what waits and ends the thread."""
+        """Commit the queued events and end the thread."""
         self._queue.close()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
     def _run(self) -> None:
-        while groups := self._queue.next():
+        while groups := self._queue.take():
             events = [event for group in groups for event in group.events]
-            outcomes = self._outcomes(events)
-            self._queue.done(groups)
+            outcomes = self._process(events)
+            self._queue.release(groups)
             at = 0
             for group in groups:
                 group.future.set_result(outcomes[at : at + len(group.events)])
                 at += len(group.events)
 
-    def _outcomes(self, events: Sequence[NewEvent]) -> list[Outcome]:
-        """What became of each event; where some are refused, the batch is halved until the culprit stands alone."""
+    def _process(self, events: Sequence[NewEvent]) -> list[Outcome]:
+        """Commit events and return their outcomes. If one cannot be stored, halve the batch until only that one is refused."""
         try:
             self._writer.wait_for_room()
             if any(event.again for event in events):
-                self._writer.take_in()  # the tables are where one finds out whether an event is stored
-            with self._writer.turn:
-                return self._take(events)
+                self._writer.wait_until_applied()  # resent events are looked up in the tables
+            with self._writer.intake_lock:
+                return self._commit(events)
         except StoreUnavailable as error:
-            return self._refused(events, error, error)
+            return self._refuse(events, error, error)
         except duckdb.Error as error:
             self._writer.fail(str(error))
-            return self._refused(events, error, StoreUnavailable(CANNOT_NOW))
+            return self._refuse(events, error, StoreUnavailable(CANNOT_NOW))
         except Exception as error:
             if len(events) == 1:
-                return self._refused(events, error, EventsError(REFUSED))
+                return self._refuse(events, error, EventsError(REFUSED))
         middle = len(events) // 2
-        return [*self._outcomes(events[:middle]), *self._outcomes(events[middle:])]
+        return [*self._process(events[:middle]), *self._process(events[middle:])]
 
-    def _take(self, events: Sequence[NewEvent]) -> list[Outcome]:
+    def _commit(self, events: Sequence[NewEvent]) -> list[Outcome]:
         writer = self._writer
-        if writer.failure is not None or not writer.stands():
+        if writer.failure is not None or not writer.check_file():
             raise StoreUnavailable(CANNOT_NOW)
         began = time.perf_counter()
-        draft = writer.knowledge.draft(writer.number + 1, events)
-        if (entry := draft.entry()) is not None:
+        draft = writer.recall.draft(writer.number + 1, events)
+        if (entry := draft.build_entry()) is not None:
             content = encode(entry)
             writer.number += 1
             try:
                 writer.journal.append(writer.number, content)
             except OSError as error:
-                writer.journal_failed(error)
+                writer.fail_journal(error)
                 raise StoreUnavailable(CANNOT_NOW) from error
-            writer.knowledge.took(draft)
+            writer.recall.remember(draft)
             writer.backlog.add(entry, len(content))
         dropped = sum(row.events for row in draft.dropped.values())
-        writer.meters.committed(draft.receipts, dropped, time.perf_counter() - began)
+        writer.meters.count_batch(draft.receipts, dropped, time.perf_counter() - began)
         return list(draft.receipts)
 
-    def _refused(self, events: Sequence[NewEvent], error: Exception, outcome: EventsError) -> list[Outcome]:
-        first = events[0].id or "one without EventID"
-        logger.error("%d events cannot be stored, %s first", len(events), first, exc_info=error)
-        self._writer.meters.failed(len(events))
+    def _refuse(self, events: Sequence[NewEvent], error: Exception, outcome: EventsError) -> list[Outcome]:
+        first = events[0].id or "none"
+        logger.error("%d events cannot be stored; EventID of the first: %s", len(events), first, exc_info=error)
+        self._writer.meters.count_failed(len(events))
         return [outcome] * len(events)

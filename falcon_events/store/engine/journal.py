@@ -1,4 +1,4 @@
-"""The journal: what was acknowledged and may not be in the database yet; a batch is one write and one sync."""
+"""Journal: acknowledged entries that may not be in the database yet. Each entry is one write and one sync."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from falcon_events.files.paths import journals_of, sync
 
 logger = logging.getLogger(__name__)
 
-# A file begins with HEAD and the store's mark. Records follow, each with its length, its CRC-32 and the entry's number:
-# the first one whose number is not its predecessor's next, or whose sum is wrong, is where the file ends. What may stand
-# behind it is of an earlier use: files are written over, as a sync takes half as long where no file grows.
+# A file begins with HEAD and the store's mark. Records follow, each with its length, its CRC-32 and the entry's number. The
+# file ends at the first record that does not have the next number, or whose checksum is wrong. The bytes after that are from
+# an earlier use of the file: files are overwritten, because a sync takes half as long if the file does not grow.
 HEAD = b"falcon-events journal 1\n"
 MARK_BYTES = 8
 _RECORD = struct.Struct("!4sIIQ")
 _MAGIC = b"\xfeFEJ"
 _START = len(HEAD) + MARK_BYTES
 _GROWTH = bytes(1 << 18)
-WAYS_OUT = (
-    "Restore the store from a backup, or set its journal aside by renaming it; then the store opens without the events that "
-    "only the journal has."
+RECOVERY_ADVICE = (
+    "Restore the store from a backup, or rename the journal files; then the store opens without the events that only the "
+    "journal contains."
 )
 ROTATED_BYTES = 1 << 22
-"""From this size on the other file is written to, as soon as the database has all that it holds."""
+"""A file of this size is replaced by the other one, as soon as the database has all entries of the other one."""
 
 
 class Journal:
-    """Numbered entries on disk, until the database has them.
+    """Numbered entries on disk, kept until the database has them.
 
     Args:
         path: the store's database file.
-        mark: says whose journal it is: MARK_BYTES bytes that all copies of one store share.
+        mark: MARK_BYTES bytes that identify the store; all copies of one store have the same mark.
     """
 
     def __init__(self, path: Path, mark: bytes) -> None:
         self._paths = journals_of(path)
         self._mark = mark
         self._files: list[_File] = []
-        self._stored = 0
+        self._applied = 0
 
     def read(self, after: int) -> list[bytes]:
-        """The entries from the one after this number on, as they were appended; called before start().
+        """Return the entries after this number, as they were appended. Call it before start().
 
         Raises:
-            StoreError: an entry is damaged, or missing.
+            StoreError: an entry is damaged or missing.
         """
         found: dict[int, bytes] = {}
         there = [path for path in self._paths if path.exists()]
@@ -59,72 +59,74 @@ class Journal:
         for path in there:
             content = path.read_bytes()
             if len(content) >= _START and not content.startswith(HEAD + self._mark):
-                raise StoreError(f"{path} belongs to another store. {WAYS_OUT}")
-            found.update(_records(content, after))
+                raise StoreError(f"{path} belongs to another store. {RECOVERY_ADVICE}")
+            found.update(_read_records(content, after))
         last = max(found, default=after)
         if missing := next((number for number in range(after + 1, last) if number not in found), None):
-            raise StoreError(f"{names}: entry {missing} is damaged or missing, and later ones are there. {WAYS_OUT}")
+            raise StoreError(f"{names}: entry {missing} is damaged or missing, but later entries exist. {RECOVERY_ADVICE}")
         return [found[number] for number in range(after + 1, last + 1)]
 
     def start(self) -> None:
-        """Makes the files anew; the database has all that they held.
+        """Create the files again. Call it only when the database has all their entries.
 
         Raises:
-            StoreError: they cannot be made.
+            StoreError: the files cannot be created.
         """
-        self._let_go()
+        self._close_files()
         try:
             for path in self._paths:
                 path.unlink(missing_ok=True)
                 self._files.append(_File(path, HEAD + self._mark))
             sync(self._paths[0].parent)
         except OSError as error:
-            raise StoreError(f"The journal of the store cannot be made in {self._paths[0].parent}: {error.strerror}.") from error
+            raise StoreError(
+                f"The journal {self._paths[0].name} cannot be created in {self._paths[0].parent}: {error.strerror}."
+            ) from error
 
     def append(self, number: int, entry: bytes) -> None:
-        """Writes an entry and syncs it to disk.
+        """Write an entry and sync it to disk.
 
         Raises:
-            OSError: it could not; whether the entry is there is not known. Nothing can be appended before start().
+            OSError: writing or syncing failed. The entry may be on disk or not; call start() before appending again.
         """
         current, other = self._files
-        if current.end >= ROTATED_BYTES and other.last <= self._stored:
+        if current.end >= ROTATED_BYTES and other.last <= self._applied:
             other.restart()
             self._files = [current, other] = [other, current]
         current.append(number, entry)
 
-    def stored(self, number: int) -> None:
-        """The database has every entry up to this one, synced."""
-        self._stored = number
+    def mark_applied(self, number: int) -> None:
+        """Note that the database has every entry up to this one, synced."""
+        self._applied = number
 
     def close(self) -> None:
-        """Removes the files, where the database has all that they hold."""
-        done = all(file.last <= self._stored for file in self._files)
-        self._let_go()
+        """Close the files, and remove them if the database has all their entries."""
+        done = all(file.last <= self._applied for file in self._files)
+        self._close_files()
         if done:
             for path in self._paths:
                 path.unlink(missing_ok=True)
 
-    def _let_go(self) -> None:
+    def _close_files(self) -> None:
         while self._files:
             self._files.pop().close()
 
 
 class _File:
-    """One of the two files.
+    """One of the two files of a journal.
 
     Args:
-        path: where it is made.
-        head: what it begins with.
+        path: the file to create.
+        head: the bytes that it begins with.
     """
 
     def __init__(self, path: Path, head: bytes) -> None:
         self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self.end = _START
-        """Where the next record goes."""
+        """The offset of the next record."""
         self.size = 0
-        """How far there is room without growing."""
+        """The size up to which records fit without growing the file."""
         self.last = 0
         """The number of the last entry."""
         try:
@@ -135,7 +137,7 @@ class _File:
             raise
 
     def restart(self) -> None:
-        """Goes back to its beginning."""
+        """Write the next record at the beginning of the file."""
         self.end = _START
 
     def append(self, number: int, entry: bytes) -> None:
@@ -149,7 +151,7 @@ class _File:
             _write(self._descriptor, _RECORD.pack(_MAGIC, len(entry), _sum(entry, number), number) + entry, start)
             _sync(self._descriptor)
         except BaseException:
-            with contextlib.suppress(OSError):  # nobody is told that it is stored: so it had better not be
+            with contextlib.suppress(OSError):  # the entry is not acknowledged, so it should not be found later
                 os.pwrite(self._descriptor, bytes(_RECORD.size), start)
             raise
         self.end = end
@@ -165,8 +167,8 @@ class _File:
         self.size = size
 
 
-def _records(content: bytes, after: int) -> Iterator[tuple[int, bytes]]:
-    """The entries in a file's bytes that come after this number, whole ones only, wherever they stand."""
+def _read_records(content: bytes, after: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the complete entries in a file's bytes whose number is above `after`, at any offset."""
     at, previous = _START, None
     while (at := content.find(_MAGIC, at)) >= 0:
         head = content[at : at + _RECORD.size]
@@ -181,7 +183,7 @@ def _records(content: bytes, after: int) -> Iterator[tuple[int, bytes]]:
             at += _RECORD.size + length
             continue
         if previous is not None and number == previous + 1:
-            logger.warning("the last entry of the journal was cut off while it was written; nobody was told that it is stored")
+            logger.warning("The last journal entry is incomplete and is ignored; its events were not acknowledged")
         at += 1
 
 
@@ -197,7 +199,7 @@ def _write(descriptor: int, data: bytes, at: int) -> None:
 
 
 def _sync(descriptor: int) -> None:
-    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS: fsync() leaves the data in the disk's own cache
+    if hasattr(fcntl, "F_FULLFSYNC"):  # on macOS, fsync() leaves the data in the disk's own cache
         fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
     else:
         os.fdatasync(descriptor)

@@ -1,4 +1,4 @@
-"""Counts and times of the writer's work, as a monitoring system wants them."""
+"""Meters: counts and durations of the store's work, for monitoring systems."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SECONDS_BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 
 
 
 class Histogram:
-    """How often which values came.
+    """Histogram of observed values.
 
     Args:
-        bounds: the upper bounds of its buckets, ascending; one more bucket takes the rest.
+        bounds: the upper bounds of the buckets, ascending. One more bucket counts larger values.
     """
 
     def __init__(self, bounds: Iterable[float]) -> None:
@@ -25,17 +25,17 @@ class Histogram:
         self._total = 0.0
 
     def observe(self, value: float) -> None:
-        """Counts a value."""
+        """Count a value."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._total += value
 
-    def state(self) -> Distribution:
-        """What has been counted."""
+    def snapshot(self) -> Distribution:
+        """Return the counts so far."""
         return Distribution(self._bounds, list(self._counts), self._total)
 
 
 class Meters:
-    """What has been done since the store was opened; written in the threads that do it, read in any."""
+    """Meters of a store since it was opened. The threads that do the work write them; any thread reads them."""
 
     def __init__(self) -> None:
         self._stored = self._duplicates = self._dropped = self._failed = 0
@@ -44,8 +44,8 @@ class Meters:
         self._applications = Histogram(SECONDS_BOUNDS)
         self._folds = Histogram(SECONDS_BOUNDS)
 
-    def committed(self, receipts: list[Receipt], dropped: int, seconds: float) -> None:
-        """Counts a batch."""
+    def count_batch(self, receipts: list[Receipt], dropped: int, seconds: float) -> None:
+        """Count a committed batch and the duration of its commit."""
         duplicates = sum(receipt.duplicate for receipt in receipts)
         self._duplicates += duplicates
         self._dropped += dropped
@@ -53,27 +53,27 @@ class Meters:
         self._batches.observe(len(receipts))
         self._commits.observe(seconds)
 
-    def failed(self, events: int) -> None:
-        """Counts events that could not be stored."""
+    def count_failed(self, events: int) -> None:
+        """Count events that could not be stored."""
         self._failed += events
 
-    def applied(self, seconds: float) -> None:
-        """Counts a transaction that wrote journal entries into the tables."""
+    def observe_apply(self, seconds: float) -> None:
+        """Count the duration of a transaction that applied journal entries to the tables."""
         self._applications.observe(seconds)
 
-    def folded(self, seconds: float) -> None:
-        """Counts a fold."""
+    def observe_fold(self, seconds: float) -> None:
+        """Count the duration of a fold."""
         self._folds.observe(seconds)
 
-    def state(self) -> Measures:
-        """What has been counted."""
+    def snapshot(self) -> Measures:
+        """Return the counts so far."""
         return Measures(
             self._stored,
             self._duplicates,
             self._dropped,
             self._failed,
-            self._batches.state(),
-            self._commits.state(),
-            self._applications.state(),
-            self._folds.state(),
+            self._batches.snapshot(),
+            self._commits.snapshot(),
+            self._applications.snapshot(),
+            self._folds.snapshot(),
         )

@@ -1,4 +1,4 @@
-"""Events that wait to be taken in: bounded, in groups, and in the order in which they came."""
+"""Queue of the events that wait for their commit: bounded, grouped by request, first in, first out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from falcon_events.settings import Settings
 
 
 class Group:
-    """Events that came together and are answered together."""
+    """Events that were submitted together and are answered together."""
 
     __slots__ = ("events", "future", "size")
 
@@ -25,7 +25,7 @@ class Group:
 
 
 class Queue:
-    """Any thread puts events in, one takes them out.
+    """Queue that any thread puts events into and one thread takes batches from.
 
     Args:
         settings: the limits of the queue and of a batch.
@@ -37,13 +37,13 @@ class Queue:
         self._events = self._bytes = 0
         self._changed = threading.Condition(threading.Lock())
         self.closed = False
-        """Whether nothing more comes in."""
+        """Whether put() raises StoreClosed."""
 
     def put(self, events: Sequence[NewEvent]) -> Group:
-        """Puts events in, all or none.
+        """Add events, all of them or none.
 
         Raises:
-            StoreUnavailable: it is full.
+            StoreUnavailable: the queue is full.
             StoreClosed: close() was called.
         """
         group = Group(events)
@@ -58,8 +58,14 @@ class Queue:
             self._changed.notify()
         return group
 
-    def next(self) -> list[Group]:
-        """The groups that wait, as many as one batch takes, once there is one; none after close(). They count until done()."""
+    def take(self) -> list[Group]:
+        """Wait for events and take as many groups as one batch may hold.
+
+        The groups count toward the limits until release().
+
+        Returns:
+            The groups. Empty: the queue is closed and has been taken completely.
+        """
         batch: list[Group] = []
         events = 0
         with self._changed:
@@ -70,8 +76,8 @@ class Queue:
                 events += len(group.events)
         return batch
 
-    def done(self, batch: Sequence[Group]) -> None:
-        """What was taken out counts no longer."""
+    def release(self, batch: Sequence[Group]) -> None:
+        """Subtract groups that were taken from the size of the queue."""
         with self._changed:
             self._events -= sum(len(group.events) for group in batch)
             self._bytes -= sum(group.size for group in batch)
@@ -84,7 +90,7 @@ class Queue:
         return self._events >= self._settings.queue_events or self._bytes >= self._settings.queue_bytes
 
     def close(self) -> None:
-        """Lets nothing more in; what is in there can be taken out."""
+        """Refuse further events. Queued ones can still be taken."""
         with self._changed:
             self.closed = True
             self._changed.notify()

@@ -1,4 +1,4 @@
-"""Reading beside the writer: short reads, long ones and those of couriers in threads of their own, each with its own cursor."""
+"""Readers: threads for short, slow and webhook reads, each with a cursor of its own beside the writer's connection."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import duckdb
 
 from falcon_events.errors import StoreClosed, StoreUnavailable
 from falcon_events.model.events import CANNOT_NOW
-from falcon_events.store.database.errors import DEADLY
+from falcon_events.store.database.errors import INVALIDATING
 
 T = TypeVar("T")
-READERS = 2
-ASIDES = 4
-"""Threads for what takes long, so that property queries need not wait for it."""
+SHORT_READERS = 2
+SLOW_READERS = 4
+"""The number of threads for slow work, so that property queries do not wait for it."""
 
 
 class Readers:
     """The threads that read a store."""
 
     def __init__(self) -> None:
-        self._short = ThreadPoolExecutor(READERS, thread_name_prefix="falcon-events-reader")
-        self._long = ThreadPoolExecutor(ASIDES, thread_name_prefix="falcon-events-aside")
-        self._delivering = ThreadPoolExecutor(1, thread_name_prefix="falcon-events-outbox")
+        self._short = ThreadPoolExecutor(SHORT_READERS, thread_name_prefix="falcon-events-reader")
+        self._slow = ThreadPoolExecutor(SLOW_READERS, thread_name_prefix="falcon-events-slow-reader")
+        self._webhooks = ThreadPoolExecutor(1, thread_name_prefix="falcon-events-outbox")
         self._lock = SharedLock()
-        self._mine = threading.local()
+        self._local = threading.local()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
 
     def read(
@@ -37,42 +37,43 @@ class Readers:
         read: Callable[[duckdb.DuckDBPyConnection], T],
         *,
         before: Callable[[], object] = lambda: None,
-        aside: bool = False,
-        delivering: bool = False,
+        slow: bool = False,
+        for_webhooks: bool = False,
     ) -> Future[T]:
-        """Reads with a cursor of the connection.
+        """Run a read with a cursor of the connection.
 
         Args:
-            connection: the writer's present one.
-            read: what to do with the cursor.
-            before: waits for what has to be there to be read.
-            aside: whether it may take long.
-            delivering: whether a courier asks: however many there are, nobody else waits for them.
+            connection: returns the writer's current connection.
+            read: reads with the cursor and returns the result.
+            before: called first, to wait for the data to be read.
+            slow: whether the read may take long.
+            for_webhooks: whether a webhook worker reads. These reads have a thread of their own, so that no other read waits
+                for them.
         """
 
         def job() -> T:
-            before()  # outside the lock, which whoever has to do something first may want alone
+            before()  # outside the lock: the work that it waits for may need the exclusive lock
             with self._lock.shared():
                 try:
                     return read(self._cursor(connection()))
-                except (*DEADLY, duckdb.ConnectionException) as error:
-                    raise StoreUnavailable(CANNOT_NOW) from error  # the writer opens the database anew
+                except (*INVALIDATING, duckdb.ConnectionException) as error:
+                    raise StoreUnavailable(CANNOT_NOW) from error  # until the writer has opened the database again
 
-        return self._submit(self._delivering if delivering else self._long if aside else self._short, job)
+        return self._submit(self._webhooks if for_webhooks else self._slow if slow else self._short, job)
 
-    def aside(self, work: Callable[[], T]) -> Future[T]:
-        """Runs something that waits for the store in a thread of its own."""
-        return self._submit(self._long, work)
+    def run(self, work: Callable[[], T]) -> Future[T]:
+        """Run a function without a cursor in one of the threads for slow reads."""
+        return self._submit(self._slow, work)
 
     def close_cursors(self) -> None:
-        """Closes the cursors, once nobody reads: each of them would keep its database alive."""
+        """Close all cursors once no read is running, because an open cursor keeps its database alive."""
         with self._lock.exclusive():
             while self._cursors:
                 self._cursors.pop().close()
 
     def close(self) -> None:
-        """Waits for the reads under way, gives up the others and closes the cursors."""
-        for pool in (self._delivering, self._long, self._short):
+        """Wait for the running reads, cancel the queued ones and close the cursors."""
+        for pool in (self._webhooks, self._slow, self._short):
             pool.shutdown(cancel_futures=True)
         while self._cursors:
             self._cursors.pop().close()
@@ -84,46 +85,46 @@ class Readers:
             raise StoreClosed from None
 
     def _cursor(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-        """This thread's cursor; a new one where the writer had to open the database anew."""
-        if getattr(self._mine, "of", None) is not connection:
-            self._mine.of = connection
-            self._mine.cursor = connection.cursor()
-            self._cursors.append(self._mine.cursor)
-        cursor: duckdb.DuckDBPyConnection = self._mine.cursor
+        """Return this thread's cursor, creating one if the writer has opened the database again."""
+        if getattr(self._local, "connection", None) is not connection:
+            self._local.connection = connection
+            self._local.cursor = connection.cursor()
+            self._cursors.append(self._local.cursor)
+        cursor: duckdb.DuckDBPyConnection = self._local.cursor
         return cursor
 
 
 class SharedLock:
-    """Lets any number through, or one alone."""
+    """Lock that any number of threads share or one thread holds exclusively."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._inside = 0
-        self._closed = False
+        self._sharing = 0
+        self._exclusive = False
 
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
-        """Goes in beside others; waits while somebody is in there alone, or is about to be."""
+        """Hold the lock together with others. Waits while a thread holds or wants it exclusively."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._closed)
-            self._inside += 1
+            self._changed.wait_for(lambda: not self._exclusive)
+            self._sharing += 1
         try:
             yield
         finally:
             with self._changed:
-                self._inside -= 1
+                self._sharing -= 1
                 self._changed.notify_all()
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Goes in once all others have come out."""
+        """Hold the lock alone, once all others have released it."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._closed)
-            self._closed = True
-            self._changed.wait_for(lambda: self._inside == 0)
+            self._changed.wait_for(lambda: not self._exclusive)
+            self._exclusive = True
+            self._changed.wait_for(lambda: self._sharing == 0)
         try:
             yield
         finally:
             with self._changed:
-                self._closed = False
+                self._exclusive = False
                 self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What the store knows without asking its tables: the last seq, bindings and EventIDs, journaled ones included."""
+"""Recall: finds repeats and bindings, journaled ones included, from memory where possible and else from the tables."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.model.ids import RandomUUIDs
 from falcon_events.settings import Settings
 from falcon_events.store.database.statements import Statements
-from falcon_events.store.engine.draft import Binding, Draft, EventKey, KnownBinding, binding_of, check
-from falcon_events.store.engine.entry import NOTHING, Entry, decode_event_ids, encode
+from falcon_events.store.engine.draft import BindingKey, Draft, EventKey, KnownBinding, check_event, get_binding_key
+from falcon_events.store.engine.entry import EMPTY, Entry, decode_event_ids, encode
 from falcon_events.store.engine.filter import Filter
 
 FIND_REPEATS = """
@@ -24,7 +24,7 @@ select known.account_id, known.event_id::varchar, known.visitor::varchar, known.
 from (select unnest(from_json_strict($rows, '[{"account_id": "VARCHAR", "event_id": "UUID"}]')) as r) as asked
 join event_ids as known on known.account_id = asked.r.account_id and known.event_id = asked.r.event_id
 """
-# An event's identify event stands right before it (draft.py). The time of receipt came with the event, so a zone map finds it.
+# An event's identify event has the seq right before it (draft.py). The times of receipt let DuckDB's zone maps skip row groups.
 FIND_STORED = """
 with near as (
     select seq, event_id, event, visitor, external_id, received_at from events
@@ -48,7 +48,7 @@ EVENT_IDS = "select account_id, event_id::varchar from event_ids"
 COUNT_BINDINGS = "select count(*) from bindings"
 BINDINGS = "select list_id, visitor::varchar, email from bindings"
 NEWEST_BINDINGS = "select list_id, visitor::varchar, email from bindings order by bound_at desc limit $most"
-# Every new binding has its identify event, so the events past the catalogue's fold tell which the table lacks.
+# Every new binding has an identify event, so the unfolded identify events tell which bindings the table lacks.
 UNFOLDED_BINDINGS = """
 select list_id, visitor::varchar, email, epoch_us(received_at), seq from events
 where seq > (select folded_seq from meta) and event = 'identify' and email is not null
@@ -56,15 +56,15 @@ order by seq desc
 """
 
 
-class Knowledge:
-    """Everything that decides what a new event leads to.
+class Recall:
+    """Last seq, known EventIDs and known bindings, by which a draft decides what a new event stores.
 
-    It is asked and told in the thread that takes events in, and told of what the tables have in the writer's.
+    The intake thread drafts and remembers; the writer thread reports what has been applied and folded.
 
     Args:
-        connection: to the store, whose tables have every entry of the journal.
-        last_seq: the last seq given out.
-        settings: how many bindings are kept, and how long EventIDs count.
+        connection: a connection to the store, whose tables have every entry of the journal.
+        last_seq: the last seq assigned.
+        settings: the size of the binding cache, and how long an EventID is remembered.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, last_seq: int, settings: Settings) -> None:
@@ -73,47 +73,52 @@ class Knowledge:
         self._cache_size = settings.binding_cache
         self._new_ids = RandomUUIDs()
         self._changing = threading.Lock()
-        self._bound: OrderedDict[Binding, None] = OrderedDict()
-        self._unfolded: dict[Binding, KnownBinding] = {}
-        self._traits: dict[Binding, tuple[int, KnownBinding]] = {}
-        """Bindings whose traits are newer than the table's, and the last seq when they were."""
+        self._bound: OrderedDict[BindingKey, None] = OrderedDict()
+        self._unfolded: dict[BindingKey, KnownBinding] = {}
+        self._traits: dict[BindingKey, tuple[int, KnownBinding]] = {}
+        """Bindings whose traits are newer than the table's, each with the last seq of its entry."""
         self._bindings_filter = Filter(COUNT_BINDINGS, BINDINGS)
         self._event_ids: dict[EventKey, tuple[Receipt, int]] = {}
-        """Answers of EventIDs that are not in the table yet, and when they were received."""
+        """Receipts of EventIDs that are not in the table yet, and when their events were received."""
         self._event_ids_filter = Filter(COUNT_EVENT_IDS, EVENT_IDS)
         self.reconnect(connection)
         self.load_bindings()
 
     def reconnect(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Reads over a cursor of this connection from now on."""
+        """Use a cursor of this connection from now on."""
         self._connection = connection.cursor()
         self._statements = Statements(self._connection)
-        self._fill(connection)
+        self._fill_filters(connection)
 
     def close(self) -> None:
-        """Closes the cursors: they would keep the database alive."""
+        """Close the cursors, because they would keep the database alive."""
         self._event_ids_filter.close()
         self._bindings_filter.close()
         self._connection.close()
 
     def draft(self, number: int, events: Sequence[NewEvent]) -> Draft:
-        """What these events lead to as the entry of this number.
+        """Draft the journal entry of this number for these events.
 
         Raises:
-            EventsError: no table could hold one of them.
-            duckdb.Error: what is known could not be read.
+            EventsError: no table could hold one of the events.
+            duckdb.Error: the tables could not be read.
         """
         for event in events:
-            check(event)
+            check_event(event)
         draft = Draft(
-            number, self.last_seq, self._repeats(events), self._bindings(events), self._new_ids, self._stored_before(events)
+            number,
+            self.last_seq,
+            self._find_repeats(events),
+            self._find_bindings(events),
+            self._new_ids,
+            self._find_resent(events),
         )
         for event in events:
             draft.add(event)
         return draft
 
-    def took(self, draft: Draft) -> None:
-        """Remembers what was journaled."""
+    def remember(self, draft: Draft) -> None:
+        """Remember a draft that was journaled."""
         self.last_seq = draft.last_seq
         for row in (*draft.event_ids, *draft.renewed_event_ids):
             receipt = Receipt(row.event_id, row.visitor, row.external_id, row.identify_event_sent, duplicate=True)
@@ -122,37 +127,37 @@ class Knowledge:
         if draft.bindings:
             with self._changing:
                 self._unfolded.update(draft.new_bindings)
-                self._bindings_filter.add(draft.new_bindings)  # after: a filling takes what is unfolded, and what is added
+                self._bindings_filter.add(draft.new_bindings)  # after the update: a fill reads _unfolded first
                 self._traits.update({binding: (draft.last_seq, known) for binding, known in draft.changed_traits.items()})
                 found = [binding for binding, known in draft.bindings.items() if known is not None]
                 self._bound.update(dict.fromkeys(binding for binding in found if binding not in self._unfolded))
                 self._shrink()
 
-    def stored(self, entries: Sequence[Entry], connection: duckdb.DuckDBPyConnection) -> None:
-        """Leaves to the tables what these entries had: they have been written; called in the connection's thread."""
+    def forget_applied(self, entries: Sequence[Entry], connection: duckdb.DuckDBPyConnection) -> None:
+        """Forget what these entries contain, since the tables have it now. Called in the connection's thread."""
         for entry in entries:
             for rows in (entry.event_ids, entry.renewed_event_ids):
-                for row in decode_event_ids(rows) if rows != NOTHING else ():
+                for row in decode_event_ids(rows) if rows != EMPTY else ():
                     key = (row.account_id, row.event_id)
                     if (newest := self._event_ids.get(key)) and newest[1] == row.stored_at:  # else a later entry renews it
                         del self._event_ids[key]
-        self._fill(connection)
+        self._fill_filters(connection)
         if self._traits:
             with self._changing:
                 last = entries[-1].last_seq
                 self._traits = {binding: newer for binding, newer in self._traits.items() if newer[0] > last}
 
-    def _fill(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _fill_filters(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._event_ids_filter.fill(connection, self._event_ids)
         self._bindings_filter.fill(connection, self._unfolded)
 
-    def unfolded_bindings(self, last_seq: int) -> dict[Binding, KnownBinding]:
-        """The bindings that only events up to this one tell of."""
+    def unfolded_bindings(self, last_seq: int) -> dict[BindingKey, KnownBinding]:
+        """Return the bindings of events up to this seq that the table bindings lacks."""
         with self._changing:
             return {binding: known for binding, known in self._unfolded.items() if known.seq <= last_seq}
 
-    def folded(self, bindings: Iterable[Binding]) -> None:
-        """Leaves these bindings to the table and the cache."""
+    def forget_folded(self, bindings: Iterable[BindingKey]) -> None:
+        """Move these bindings from the unfolded ones to the cache, since the table has them now."""
         with self._changing:
             for binding in bindings:
                 del self._unfolded[binding]
@@ -160,7 +165,7 @@ class Knowledge:
             self._shrink()
 
     def load_bindings(self) -> None:
-        """Fills the cache with the newest bindings: at the start, and after rows of that table were deleted."""
+        """Fill the cache with the newest bindings: at the start, and after rows of the table bindings were deleted."""
         newest = self._connection.execute(NEWEST_BINDINGS, {"most": self._cache_size}).fetchall()
         found = self._connection.execute(UNFOLDED_BINDINGS).fetchall()
         with self._changing:
@@ -169,8 +174,8 @@ class Knowledge:
             self._traits.clear()
             self._bindings_filter.add(self._unfolded)
 
-    def _repeats(self, events: Sequence[NewEvent]) -> dict[EventKey, Receipt | None]:
-        """The answers of EventIDs that are known; None for one whose time has run out, but whose row is still there."""
+    def _find_repeats(self, events: Sequence[NewEvent]) -> dict[EventKey, Receipt | None]:
+        """Return the receipts of known EventIDs. None: the EventID has expired, but its row is still in the table."""
         repeats: dict[EventKey, Receipt | None] = {}
         asked: dict[EventKey, int] = {}
         for event in events:
@@ -183,34 +188,34 @@ class Knowledge:
                 asked[key] = since
         if asked:
             keys = [{"account_id": account, "event_id": event_id} for account, event_id in asked]
-            for account, event_id, visitor, external_id, sent, at in self._find(FIND_REPEATS, rows=_json(keys)):
+            for account, event_id, visitor, external_id, sent, at in self._query(FIND_REPEATS, rows=_json(keys)):
                 receipt = Receipt(event_id, visitor, external_id, sent, duplicate=True)
                 repeats[(account, event_id)] = receipt if at > asked[(account, event_id)] else None
         return repeats
 
-    def _stored_before(self, events: Sequence[NewEvent]) -> dict[tuple[str, int], Receipt]:
-        """The receipts of events that were sent before and are stored: whoever stored them died before it said so."""
+    def _find_resent(self, events: Sequence[NewEvent]) -> dict[tuple[str, int], Receipt]:
+        """Return the receipts of resent events that an earlier owner process stored but did not acknowledge before it ended."""
         asked = [event for event in events if event.again and event.id]
         if not asked:
             return {}
         times = [event.received_at for event in asked]
-        found = self._find(FIND_STORED, rows=_json([event.id for event in asked]), first=min(times), last=max(times))
+        found = self._query(FIND_STORED, rows=_json([event.id for event in asked]), first=min(times), last=max(times))
         return {
             (event_id, at): Receipt(event_id, visitor, external_id, sent) for event_id, at, visitor, external_id, sent in found
         }
 
-    def _bindings(self, events: Sequence[NewEvent]) -> dict[Binding, KnownBinding | None]:
-        """The bindings that this batch may write: those that memory does not know, and those that get traits."""
-        asked: dict[Binding, KnownBinding | None] = {}
+    def _find_bindings(self, events: Sequence[NewEvent]) -> dict[BindingKey, KnownBinding | None]:
+        """Return the bindings that this batch may write: those not in memory, and those that get traits."""
+        asked: dict[BindingKey, KnownBinding | None] = {}
         uncertain = []
         for event in events:
-            binding = binding_of(event)
+            binding = get_binding_key(event)
             if binding is None or binding in asked:
                 continue
             known = self._unfolded.get(binding)
             if event.traits is None and (known is not None or binding in self._bound):
                 continue
-            # From here on copies: what is planned counts when it is journaled.
+            # Copies from here on, because a draft takes effect only when it is journaled.
             if (newest := self._traits.get(binding)) is not None:
                 asked[binding] = msgspec.structs.replace(newest[1])
                 continue
@@ -219,7 +224,7 @@ class Knowledge:
                 uncertain.append(binding)
         if uncertain:
             keys = [{"list_id": list_id, "visitor": visitor, "email": email} for list_id, visitor, email in uncertain]
-            for list_id, visitor, email, traits in self._find(FIND_BINDINGS, rows=_json(keys)):
+            for list_id, visitor, email, traits in self._query(FIND_BINDINGS, rows=_json(keys)):
                 known = asked[(list_id, visitor, email)] or KnownBinding(0, 0)
                 known.traits = None if traits is None else msgspec.json.decode(traits)
                 asked[(list_id, visitor, email)] = known
@@ -229,7 +234,7 @@ class Knowledge:
         while len(self._bound) > self._cache_size:
             self._bound.popitem(last=False)
 
-    def _find(self, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
+    def _query(self, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
         return self._statements.run(sql, **parameters).fetchall()
 
 

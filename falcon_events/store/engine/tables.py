@@ -1,4 +1,4 @@
-"""The tables take in what the journal has: many entries in one transaction, which says how far it has come."""
+"""Tables: write journal entries into the database, many in one transaction that also records the last entry's number."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import duckdb
 import msgspec
 
 from falcon_events.store.database.statements import Statements
-from falcon_events.store.engine.draft import Binding, KnownBinding
+from falcon_events.store.engine.draft import BindingKey, KnownBinding
 from falcon_events.store.engine.entry import (
-    NOTHING,
+    EMPTY,
     Entry,
     EventIDRow,
     TraitsRow,
@@ -20,7 +20,7 @@ from falcon_events.store.engine.entry import (
     decode_rows,
     decode_traits,
     encode,
-    joined,
+    join_arrays,
 )
 
 INSERT_EVENTS = """
@@ -63,20 +63,20 @@ on conflict do update set events = dropped_events.events + excluded.events,
 FORGET_EXPIRED = "delete from event_ids where stored_at <= make_timestamp($since)"
 MARK_APPLIED = "update meta set journal_applied = $number"
 APPLIED = "select journal_applied from meta"
-# No number is given out twice that a fold or a webhook has gone past, even where its event was deleted.
+# A seq that a fold or a webhook has passed is never assigned again, even if its event was deleted.
 LAST_SEQ = """
 select greatest(coalesce(max(seq), 0), (select folded_seq from meta), (select coalesce(max(next_seq), 1) - 1 from webhooks))
 from events
 """
 
 PORTION_BYTES = 8 << 20
-"""How much one statement takes in: the database holds it several times over, in the little memory that it may take."""
+"""The most JSON in one statement. DuckDB keeps several copies of it, within its memory limit."""
 
 Row = TypeVar("Row", TraitsRow, EventIDRow)
 
 
 class Tables:
-    """Writes entries into the tables; for one thread.
+    """Tables of the database, for the writer thread only.
 
     Args:
         connection: the store's writing connection.
@@ -84,21 +84,21 @@ class Tables:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._reading = connection
-        # Planning costs more than running an insert of a few rows: without the optimizer, half the time.
+        # Planning an insert of a few rows costs more than running it. Without the optimizer it takes half the time.
         self._writing = connection.cursor()
         self._writing.execute("pragma disable_optimizer")
         self._statements = Statements(self._writing)
         self.applied = 0
-        """The number of the last entry that the tables have."""
-        self.look()
+        """The number of the last applied entry."""
+        self.refresh_applied()
         ((self.last_seq,),) = connection.execute(LAST_SEQ).fetchall()
-        """The highest seq of the events in the tables; the watermark's, where the events up to it have been deleted."""
+        """The highest seq of the events in the tables, or the watermark if the events up to it have been deleted."""
 
     def apply(self, entries: Sequence[Entry]) -> None:
-        """Writes entries that follow upon the last one, in one transaction, synced to disk.
+        """Write the entries that follow the last applied one, in one transaction, synced to disk.
 
         Raises:
-            duckdb.Error: nothing of them was written; or all was, and applied() of a new connection says so.
+            duckdb.Error: none of the entries were written, or all of them; refresh_applied() tells which.
         """
         last = entries[-1]
         with self._transaction():
@@ -106,45 +106,45 @@ class Tables:
             self._statements.run(MARK_APPLIED, number=last.number)
         self.applied, self.last_seq = last.number, max(self.last_seq, last.last_seq)
 
-    def look(self) -> None:
-        """Finds out which entries the tables have, where a transaction's end is not known; raises duckdb.Error."""
+    def refresh_applied(self) -> None:
+        """Read which entries the tables have, after a transaction whose outcome is unknown. Raises duckdb.Error."""
         ((self.applied,),) = self._reading.execute(APPLIED).fetchall()
 
-    def skip(self, number: int) -> None:
-        """Has no entry up to this number ever applied any more."""
+    def skip_to(self, number: int) -> None:
+        """Mark the entries up to this number as applied, so that none of them is ever applied."""
         self._statements.run(MARK_APPLIED, number=number)
         self.applied = number
 
-    def refused(self, entry: Entry) -> list[msgspec.Raw]:
-        """The rows of events that the database refuses, tried out in transactions that are rolled back."""
-        return self._culprits(decode_rows(entry.events))
+    def find_refused(self, entry: Entry) -> list[msgspec.Raw]:
+        """Return the event rows of an entry that the database refuses, by inserting them in transactions that are rolled back."""
+        return self._find_refused_rows(decode_rows(entry.events))
 
-    def fold_bindings(self, bindings: dict[Binding, KnownBinding]) -> None:
-        """Writes bindings that only events tell of; to be called before the catalogue's fold moves past these events."""
+    def fold_bindings(self, bindings: dict[BindingKey, KnownBinding]) -> None:
+        """Write bindings that only events record so far. Call it before the catalogue's fold passes these events."""
         rows = [TraitsRow(*binding, None, known.bound_at) for binding, known in bindings.items()]
         self._statements.run(FOLD_BINDINGS, rows=encode(rows).decode())
 
     def forget_event_ids(self, before_us: int) -> None:
-        """Deletes the EventIDs that came before this time, in microseconds since 1970."""
+        """Delete the EventIDs stored up to this time, in microseconds since 1970."""
         self._reading.execute(FORGET_EXPIRED, {"since": before_us})
 
     def close(self) -> None:
-        """Closes the connection that it has made."""
+        """Close the cursor that the constructor opened."""
         self._writing.close()
 
     def _write(self, entries: Sequence[Entry]) -> None:
-        for events in _portions(entries):
+        for events in _split_events(entries):
             self._statements.run(INSERT_EVENTS, rows=events)
         for sql, rows in (
-            (WRITE_TRAITS, _last((entry.traits for entry in entries), decode_traits, _binding)),
-            (INSERT_EVENT_IDS, joined(entry.event_ids for entry in entries)),
-            (RENEW_EVENT_IDS, _last((entry.renewed_event_ids for entry in entries), decode_event_ids, _key)),
-            (COUNT_DROPPED, joined(entry.dropped for entry in entries)),
+            (WRITE_TRAITS, _keep_last((entry.traits for entry in entries), decode_traits, _get_binding_key)),
+            (INSERT_EVENT_IDS, join_arrays(entry.event_ids for entry in entries)),
+            (RENEW_EVENT_IDS, _keep_last((entry.renewed_event_ids for entry in entries), decode_event_ids, _get_event_key)),
+            (COUNT_DROPPED, join_arrays(entry.dropped for entry in entries)),
         ):
             if rows:
                 self._statements.run(sql, rows=rows)
 
-    def _culprits(self, rows: list[msgspec.Raw]) -> list[msgspec.Raw]:
+    def _find_refused_rows(self, rows: list[msgspec.Raw]) -> list[msgspec.Raw]:
         try:
             with self._transaction(keep=False):
                 self._statements.run(INSERT_EVENTS, rows=encode(rows).decode())
@@ -152,7 +152,7 @@ class Tables:
             if len(rows) == 1:
                 return rows
             middle = len(rows) // 2
-            return self._culprits(rows[:middle]) + self._culprits(rows[middle:])
+            return self._find_refused_rows(rows[:middle]) + self._find_refused_rows(rows[middle:])
         return []
 
     @contextlib.contextmanager
@@ -170,8 +170,8 @@ class Tables:
             self._writing.rollback()
 
 
-def _portions(entries: Sequence[Entry]) -> Iterator[str]:
-    """The events of entries, in as few arrays as stay within PORTION_BYTES; an event is never divided."""
+def _split_events(entries: Sequence[Entry]) -> Iterator[str]:
+    """Yield the events of entries as JSON arrays of at most PORTION_BYTES each. A larger event is an array of its own."""
     portion: list[msgspec.Raw] = []
     size = 0
     for entry in entries:
@@ -179,22 +179,22 @@ def _portions(entries: Sequence[Entry]) -> Iterator[str]:
         for array in [entry.events] if whole else [msgspec.Raw(b"[%b]" % bytes(row)) for row in decode_rows(entry.events)]:
             size += len(bytes(array))
             if portion and size > PORTION_BYTES:
-                yield joined(portion)
+                yield join_arrays(portion)
                 portion, size = [], len(bytes(array))
             portion.append(array)
-    if events := joined(portion):
+    if events := join_arrays(portion):
         yield events
 
 
-def _last(arrays: Iterable[msgspec.Raw], decode: Callable[[msgspec.Raw], list[Row]], key: Callable[[Row], object]) -> str:
-    """The rows of all arrays; of those with one key the last, as no statement may meet a row twice."""
-    rows = {key(row): row for array in arrays if array != NOTHING for row in decode(array)}
+def _keep_last(arrays: Iterable[msgspec.Raw], decode: Callable[[msgspec.Raw], list[Row]], key: Callable[[Row], object]) -> str:
+    """Return the rows of all arrays as one, with only the last row of each key, since a statement may update a row only once."""
+    rows = {key(row): row for array in arrays if array != EMPTY for row in decode(array)}
     return encode(list(rows.values())).decode() if rows else ""
 
 
-def _binding(row: TraitsRow) -> Binding:
+def _get_binding_key(row: TraitsRow) -> BindingKey:
     return row.list_id, row.visitor, row.email
 
 
-def _key(row: EventIDRow) -> tuple[str, str]:
+def _get_event_key(row: EventIDRow) -> tuple[str, str]:
     return row.account_id, row.event_id

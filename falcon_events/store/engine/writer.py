@@ -1,4 +1,4 @@
-"""The writer: owns the database in a thread of its own; takes the journal into the tables, does tasks, looks after the file."""
+"""Writer: the thread that owns the database. It applies the journal to the tables, runs tasks and does the upkeep."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 import duckdb
 
 from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
-from falcon_events.files.paths import Watched, log_of
+from falcon_events.files.paths import FileState, WatchedFile, log_of
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.settings import Settings
-from falcon_events.store.database.errors import DEADLY
-from falcon_events.store.engine.apply import TakeIn, apply, refused_of, taken_in
+from falcon_events.store.database.errors import INVALIDATING
+from falcon_events.store.engine.apply import OpenJournal, apply, open_journal, refused_path
 from falcon_events.store.engine.backlog import Backlog
 from falcon_events.store.engine.meters import Meters
-from falcon_events.store.engine.recall import Knowledge
+from falcon_events.store.engine.recall import Recall
 from falcon_events.store.engine.tables import Tables
 from falcon_events.store.engine.upkeep import Upkeep
 
@@ -31,24 +31,24 @@ Task = Callable[[duckdb.DuckDBPyConnection], Any]
 
 FAILED = "The event store has failed: {}"
 IDLE_S = 1.0
-"""How long nothing must come before the writer looks after the file."""
-MEND_S = 0.5
-"""How long to wait before a failed store is tried again, in seconds."""
+"""How long the writer waits for work before it does the upkeep of an idle store."""
+RECOVERY_INTERVAL_S = 0.5
+"""How long the writer waits between attempts to recover a failed store."""
 
 
 class Writer:
-    """Owns the writing connection.
+    """Thread that owns the writing connection.
 
     Args:
         connect: opens the store's file and returns a connection; called again when the database has failed.
         path: the store's file; its logs are beside it.
         settings: the limits of cache and catalogue.
-        clock: the current time in seconds since 1970.
-        replaced: called when another file stands in the place of the store's.
-        take_in: gives the journal, once the tables have what it had.
+        clock: returns the current time in seconds since 1970.
+        replaced: called when another file has replaced the store's file.
+        open_journal: applies the entries of the existing journal to the tables and returns a new one.
 
     Raises:
-        StoreError: the file cannot be opened, or its journal not be taken in.
+        StoreError: the file cannot be opened, or its journal cannot be applied.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Writer:
         settings: Settings,
         clock: Callable[[], float],
         replaced: Callable[[], object] = lambda: None,
-        take_in: TakeIn = taken_in,
+        open_journal: OpenJournal = open_journal,
     ) -> None:
         self._connect = connect
         self._path = path
@@ -67,28 +67,29 @@ class Writer:
         self._clock = clock
         self.meters = Meters()
         self.backlog = Backlog()
-        self.turn = threading.RLock()
-        """Held by whoever takes events in, and by whoever changes what the next ones lead to."""
+        self.intake_lock = threading.RLock()
+        """Held while events are committed, and while tables change that decide what the next events store."""
         self.failure: str | None = None
-        """Why the store takes no events at present, or None while it does."""
-        self._misplaced = self._journal_failed = self._closing = False
-        self._next_mend = 0.0
+        """Why the store accepts no events at present, or None if it does."""
+        self._file_state = FileState.UNCHANGED
+        self._journal_failed = self._closing = False
+        self._next_recovery = 0.0
         self._tasks: deque[tuple[Task, Future[Any]]] = deque()
         opening_s = self._open()
         try:
-            self.journal = take_in(path, self.connection, self._tables)
+            self.journal = open_journal(path, self.connection, self._tables)
             self.number = self._tables.applied
-            """The number of the newest entry of the journal."""
-            self.knowledge = Knowledge(self.connection, self._tables.last_seq, settings)
-            self._look_after(opening_s)
+            """The number of the newest journal entry."""
+            self.recall = Recall(self.connection, self._tables.last_seq, settings)
+            self._start_upkeep(opening_s)
         except BaseException:
-            self._let_go()
+            self._close_database()
             raise
         self._thread = threading.Thread(target=self._run, name="falcon-events-writer", daemon=True)
         self._thread.start()
 
     def run(self, task: Task) -> Future[Any]:
-        """Queues a piece of work on the writing connection; the future gets what it returns or raises.
+        """Queue a task for the writing connection. The future gets what it returns or raises.
 
         Raises:
             StoreClosed: close() was called.
@@ -102,31 +103,31 @@ class Writer:
             self.backlog.changed.notify_all()
         return future
 
-    def alone(self, task: Task) -> Future[Any]:
-        """Queues a piece of work that finds every event in the tables, while no new ones are taken in. Raises as run() does."""
+    def run_exclusively(self, task: Task) -> Future[Any]:
+        """Queue a task that runs once every event is in the tables, and while no events are committed. Raises as run() does."""
 
         def work(_: duckdb.DuckDBPyConnection) -> Any:
-            with self.turn:
-                self._apply_everything()
+            with self.intake_lock:
+                self._apply_all()
                 return task(self.connection)
 
         return self.run(work)
 
-    def take_in(self) -> None:
-        """Returns once the tables have every event that is journaled by now; raises StoreUnavailable where they cannot."""
-        self.backlog.take_in(lambda: self.failure is not None)
+    def wait_until_applied(self) -> None:
+        """Wait until the tables have every event journaled so far. Raises StoreUnavailable if the store has failed."""
+        self.backlog.wait_until_applied(lambda: self.failure is not None)
 
     def wait_for_room(self) -> None:
-        """Returns once not too much is journaled that the tables do not have."""
+        """Wait until the backlog has room for more."""
         self.backlog.wait_for_room(lambda: self.failure is not None)
 
-    def journal_failed(self, error: OSError) -> None:
-        """Nothing more is journaled before the files have been made anew: it is not known what is in them."""
+    def fail_journal(self, error: OSError) -> None:
+        """Stop journaling until the journal files have been created again, because their content is unknown."""
         self._journal_failed = True
         self.fail(f"the journal cannot be written: {error.strerror or error}")
 
     def close(self) -> None:
-        """Takes the journal in, folds, checkpoints and ends the thread; no event may be taken in any more."""
+        """Apply the journal, fold, checkpoint and end the thread. The intake must be closed before."""
         with self.backlog.changed:
             self._closing = True
             self.backlog.changed.notify_all()
@@ -134,166 +135,164 @@ class Writer:
             self._thread.join()
 
     def reopen(self, between: Callable[[], object]) -> None:
-        """Closes the database, does something to its file, and opens it again; to be called from within alone()."""
-        self.knowledge.close()
-        self._let_go()
+        """Close the database, call `between`, and open the database again. Call it from a task of run_exclusively()."""
+        self.recall.close()
+        self._close_database()
         try:
             between()
         finally:
             opening_s = self._open()
-            self.knowledge.reconnect(self.connection)
-            self._look_after(opening_s)
+            self.recall.reconnect(self.connection)
+            self._start_upkeep(opening_s)
 
-    def stands(self) -> bool:
-        """Whether the file still stands under its name; where not, nothing more is written to it."""
-        trouble = self._file.trouble()
-        if trouble is None:
+    def check_file(self) -> bool:
+        """Return whether the path still leads to the open file. If not, the store fails, so that nothing more is written."""
+        state = self._file.check()
+        if state is FileState.UNCHANGED:
             return True
-        if self.failure != trouble:
-            self.failure = trouble
-            self._misplaced = True
-            logger.critical("%s", trouble)
-            if self._file.replaced:
+        self.failure = self._file.describe(state)
+        if state is not self._file_state:
+            self._file_state = state
+            logger.critical("%s", self.failure)
+            if state is FileState.REPLACED:
                 self._replaced()
         return False
 
     def _open(self) -> float:
-        """Opens the database; how long that took, in seconds."""
+        """Open the database and return how long that took, in seconds."""
         began = time.monotonic()
         self.connection = self._connect()
         opening_s = time.monotonic() - began
-        self._file = Watched(self._path)
+        self._file = WatchedFile(self._path)
         self._tables = Tables(self.connection)
         return opening_s
 
-    def _look_after(self, opening_s: float) -> None:
+    def _start_upkeep(self, opening_s: float) -> None:
         log = log_of(self._path)
-        self.upkeep = Upkeep(
-            self.connection, self._tables, self.knowledge, log, self._settings, self._clock, self.meters, opening_s
-        )
+        self.upkeep = Upkeep(self.connection, self._tables, self.recall, log, self._settings, self._clock, self.meters, opening_s)
 
-    def _let_go(self) -> None:
+    def _close_database(self) -> None:
         self._tables.close()
         self.connection.close()
 
     def _run(self) -> None:
         while True:
-            task = self._next()
+            task = self._wait_for_task()
             if self.failure is not None:
-                self._mend()
+                self._recover()
             elif self.backlog.is_due():
                 self._apply()
-            elif task is None and not self._closing and self.stands():
-                self._guarded(self.upkeep.when_idle)  # a good moment for what would otherwise make somebody wait
+            elif task is None and not self._closing and self.check_file():
+                self._run_deferrable(self.upkeep.run_when_idle)
             if task is not None:
-                self._do(*task)
+                self._run_task(*task)
             elif self._closing:
                 break
-        self._end()
+        self._finish()
 
-    def _next(self) -> tuple[Task, Future[Any]] | None:
-        """The next task, or None when something else is to be done, or nothing has come for a while."""
+    def _wait_for_task(self) -> tuple[Task, Future[Any]] | None:
+        """Return the next task, or None if there is other work to do or the store has been idle for IDLE_S."""
         idle_at = time.monotonic() + IDLE_S
         with self.backlog.changed:
             while not (self._tasks or self._closing):
-                left_s = (idle_at if self.failure is None else self._next_mend) - time.monotonic()
+                left_s = (idle_at if self.failure is None else self._next_recovery) - time.monotonic()
                 due_s = None if self.failure is not None else self.backlog.due_s()
                 if left_s <= 0 or due_s == 0:
                     return None
                 self.backlog.changed.wait(left_s if due_s is None else min(due_s, left_s))
             return self._tasks.popleft() if self._tasks else None
 
-    def _end(self) -> None:
-        self._next_mend = 0.0
+    def _finish(self) -> None:
+        self._next_recovery = 0.0
         if self.failure is not None:
-            self._mend()
+            self._recover()
         if self.failure is None:
-            self._guarded(self._apply_everything)
+            self._run_deferrable(self._apply_all)
         if self.failure is None:
-            self._guarded(self.upkeep.at_the_end)
+            self._run_deferrable(self.upkeep.run_at_close)
             self.journal.close()
-            self.knowledge.close()
-            self._let_go()
+            self.recall.close()
+            self._close_database()
 
     def _apply(self) -> None:
-        """Writes the next entries of the backlog into the tables."""
-        if not self.stands():
+        """Apply the next entries of the backlog to the tables."""
+        if not self.check_file():
             return
         began = time.perf_counter()
         try:
-            apply(self._tables, self.backlog.first(), refused_of(self._path))
+            apply(self._tables, self.backlog.peek(), refused_path(self._path))
         except (duckdb.Error, OSError) as error:
             self.fail(str(error))
             return
-        self.meters.applied(time.perf_counter() - began)
-        self._applied()
-        self._guarded(self.upkeep.after_commit)
+        self.meters.observe_apply(time.perf_counter() - began)
+        self._release_applied()
+        self._run_deferrable(self.upkeep.run_after_commit)
 
-    def _applied(self) -> None:
-        """Lets go of what the tables have by now."""
-        self.journal.stored(self._tables.applied)
-        if entries := self.backlog.stored(self._tables.applied):
-            self.knowledge.stored(entries, self.connection)
+    def _release_applied(self) -> None:
+        """Release the entries that the tables have now."""
+        self.journal.mark_applied(self._tables.applied)
+        if entries := self.backlog.remove_applied(self._tables.applied):
+            self.recall.forget_applied(entries, self.connection)
 
-    def _apply_everything(self) -> None:
-        while self.failure is None and self.backlog.first():
+    def _apply_all(self) -> None:
+        while self.failure is None and self.backlog.peek():
             self._apply()
         if self.failure is not None:
             raise StoreUnavailable(CANNOT_NOW)
 
     def fail(self, reason: str) -> None:
-        """Nothing more is taken in before the store has been mended, which is tried at once, and then now and then."""
+        """Refuse events until the store has recovered. The writer tries that at once, and then every RECOVERY_INTERVAL_S."""
         self.failure = FAILED.format(reason)
         logger.error("%s", self.failure)
-        self._next_mend = 0.0
+        self._next_recovery = 0.0
         with self.backlog.changed:
             self.backlog.changed.notify_all()
 
-    def _mend(self) -> None:
-        """Tries again what has failed, every now and then, however many wait."""
-        if time.monotonic() < self._next_mend:
+    def _recover(self) -> None:
+        """Try to recover the failed store, at most once per RECOVERY_INTERVAL_S."""
+        if time.monotonic() < self._next_recovery:
             return
-        self._next_mend = time.monotonic() + MEND_S
-        if not self.stands():
+        self._next_recovery = time.monotonic() + RECOVERY_INTERVAL_S
+        if not self.check_file():
             return
-        if self._misplaced:
-            logger.warning("%s is back", self._path)
-            self._misplaced = False
-        with self.turn:
+        if self._file_state is not FileState.UNCHANGED:
+            logger.warning("%s is back in its place", self._path)
+            self._file_state = FileState.UNCHANGED
+        with self.intake_lock:
             try:
-                self._mend_database()
+                self._recover_database()
                 if self._journal_failed:
-                    self._tables.skip(self.number)  # what could not be written for sure must not turn up later
+                    self._tables.skip_to(self.number)  # an entry whose write failed was not acknowledged: never apply it
                     self.journal.start()
                     self._journal_failed = False
                 self.failure = None
-                logger.warning("the store takes events again")
+                logger.warning("The store has recovered and accepts events again")
             except (duckdb.Error, StoreError, OSError) as error:
                 self.failure = FAILED.format(error)
 
-    def _mend_database(self) -> None:
-        """Opens the database anew where it cannot be read, and writes into it what is journaled."""
+    def _recover_database(self) -> None:
+        """Open the database again if it cannot be read, and apply the backlog to it."""
         try:
-            self._tables.look()
+            self._tables.refresh_applied()
         except duckdb.Error as error:
-            logger.error("the database is opened anew: %s", error)
+            logger.error("The database has failed and is opened again: %s", error)
             self.reopen(lambda: None)
-        self._applied()
-        while entries := self.backlog.first():
-            apply(self._tables, entries, refused_of(self._path))
-            self._applied()
+        self._release_applied()
+        while entries := self.backlog.peek():
+            apply(self._tables, entries, refused_path(self._path))
+            self._release_applied()
 
-    def _do(self, task: Task, future: Future[Any]) -> None:
+    def _run_task(self, task: Task, future: Future[Any]) -> None:
         try:
             future.set_result(task(self.connection))
         except Exception as error:
             future.set_exception(error)
 
-    def _guarded(self, work: Callable[[], object]) -> None:
-        """Does what can as well be done later."""
+    def _run_deferrable(self, work: Callable[[], object]) -> None:
+        """Run work that is tried again later if it fails now."""
         try:
             work()
         except (duckdb.Error, StoreUnavailable) as error:
-            logger.warning("put off: %s", error)
-            if isinstance(error, DEADLY):
+            logger.warning("Work on the store was put off: %s", error)
+            if isinstance(error, INVALIDATING):
                 self.fail(str(error))

@@ -1,1 +1,1 @@
-"""What is read from the tables."""
+"""Queries of the store's tables, and the rows of accounts, lists, keys and sessions."""

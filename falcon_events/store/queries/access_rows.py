@@ -1,4 +1,4 @@
-"""Rows of accounts, lists, API keys and sessions; each function is one task for the store's writer."""
+"""Rows of accounts, lists, API keys and sessions. Each function is one task for the store's writer."""
 
 from __future__ import annotations
 
@@ -24,28 +24,30 @@ GRANTS = "select key_hash, account_id, scope, origins, list_ids from api_keys wh
 
 
 def load(connection: duckdb.DuckDBPyConnection) -> Snapshot:
-    """Every valid credential and every list."""
+    """Return every valid credential, every list and the lists' rules."""
     keys = connection.execute(GRANTS).fetchall()
     sessions = connection.execute("select session_hash, account_id, expires_at from sessions where revoked_at is null").fetchall()
     lists = connection.execute("select list_id, account_id from lists").fetchall()
-    return Snapshot([Grant(*key) for key in keys], [(h, a, _utc(at)) for h, a, at in sessions], lists, rules(connection))
+    return Snapshot([Grant(*key) for key in keys], [(h, a, _as_utc(at)) for h, a, at in sessions], lists, rules(connection))
 
 
 def add_account(connection: duckdb.DuckDBPyConnection, account: Account) -> None:
-    """Raises AlreadyExists where the name is taken."""
+    """Add an account. Raises AlreadyExists if the name is taken."""
     if connection.execute("select 1 from accounts where name = ?", [account.name]).fetchone():
-        raise AlreadyExists(f"There is an account {account.name!r} already.")
-    connection.execute("insert into accounts values (?, ?, ?)", [account.account_id, account.name, _plain(account.created_at)])
+        raise AlreadyExists(f"There is already an account {account.name!r}.")
+    connection.execute(
+        "insert into accounts values (?, ?, ?)", [account.account_id, account.name, _to_naive_utc(account.created_at)]
+    )
 
 
 def accounts(connection: duckdb.DuckDBPyConnection) -> list[Account]:
-    """Every account, by name."""
+    """Return every account, ordered by name."""
     rows = connection.execute("select account_id, name, created_at from accounts order by name").fetchall()
-    return [Account(account_id, name, _utc(at)) for account_id, name, at in rows]
+    return [Account(account_id, name, _as_utc(at)) for account_id, name, at in rows]
 
 
 def account_id(connection: duckdb.DuckDBPyConnection, name: str) -> str:
-    """The id of the account of this name; raises NotFound."""
+    """Return the id of the account with this name. Raises NotFound."""
     row = connection.execute("select account_id from accounts where name = ?", [name]).fetchone()
     if row is None:
         raise NotFound(f"There is no account {name!r}.")
@@ -53,89 +55,91 @@ def account_id(connection: duckdb.DuckDBPyConnection, name: str) -> str:
 
 
 def add_list(connection: duckdb.DuckDBPyConnection, list_id: int | None, owner: str, name: str, now: datetime) -> int:
-    """Adds a list under this id, or under the next free one; raises AlreadyExists where the id is taken."""
+    """Add a list with this id, or with the next free one, and return its id. Raises AlreadyExists if the id is taken."""
     if list_id is None:
         ((list_id,),) = connection.execute("select coalesce(max(list_id), 0)::hugeint + 1 from lists").fetchall()
         if list_id >= 2**63:
-            raise EventsError("There is no list id above the largest one in use; give one.")
+            raise EventsError("The largest possible list id is in use; give the id of the new list.")
     elif connection.execute("select 1 from lists where list_id = ?", [list_id]).fetchone():
-        raise AlreadyExists(f"There is a list {list_id} already.")
-    connection.execute("insert into lists values (?, ?, ?, ?)", [list_id, owner, name, _plain(now)])
+        raise AlreadyExists(f"There is already a list {list_id}.")
+    connection.execute("insert into lists values (?, ?, ?, ?)", [list_id, owner, name, _to_naive_utc(now)])
     return list_id
 
 
 def lists(connection: duckdb.DuckDBPyConnection) -> list[EventList]:
-    """Every list, by id."""
-    return [EventList(i, account, name, _utc(at)) for i, account, name, at in connection.execute(LISTS).fetchall()]
+    """Return every list, ordered by id."""
+    return [EventList(i, account, name, _as_utc(at)) for i, account, name, at in connection.execute(LISTS).fetchall()]
 
 
 def rename_list(connection: duckdb.DuckDBPyConnection, list_id: int, name: str) -> None:
-    """Raises NotFound where there is no such list."""
+    """Rename a list. Raises NotFound if there is no such list."""
     if not connection.execute("update lists set name = ? where list_id = ? returning 1", [name, list_id]).fetchall():
         raise NotFound(f"There is no list {list_id}.")
 
 
 def rules(connection: duckdb.DuckDBPyConnection) -> list[ListRules]:
-    """The rules of every list that has its own."""
+    """Return the rules of every list that has rules of its own."""
     rows = connection.execute("select list_id, bots, denied, redacted from list_rules order by list_id").fetchall()
     return [ListRules(*row) for row in rows]
 
 
 def set_rules(connection: duckdb.DuckDBPyConnection, rules: ListRules) -> None:
-    """Replaces the rules of a list."""
+    """Replace the rules of a list."""
     values = [rules.list_id, rules.bots, rules.denied, rules.redacted]
     connection.execute("insert or replace into list_rules values (?, ?, ?, ?)", values)
 
 
 def add_key(connection: duckdb.DuckDBPyConnection, key_id: str, grant: Grant, now: datetime) -> None:
-    """Adds a key by its hash; raises AlreadyExists where its id is taken, be it by a key that was revoked."""
+    """Add a key by its hash. Raises AlreadyExists if its id is taken, even by a revoked key."""
     if connection.execute("select 1 from api_keys where key_id = ?", [key_id]).fetchone():
-        raise AlreadyExists(f"There is a key {key_id} already.")
-    values = [key_id, grant.account, grant.scope, grant.key_hash, _plain(now), None, grant.origins, grant.list_ids]
+        raise AlreadyExists(f"There is already a key {key_id}.")
+    values = [key_id, grant.account, grant.scope, grant.key_hash, _to_naive_utc(now), None, grant.origins, grant.list_ids]
     connection.execute("insert into api_keys values (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def keys(connection: duckdb.DuckDBPyConnection) -> list[Key]:
-    """Every key, revoked ones too, by age."""
+    """Return every key, including revoked ones, oldest first."""
     rows = connection.execute(KEYS).fetchall()
     return [
-        Key(i, account, scope, _utc(made), _utc(gone) if gone else None, origins, list_ids)
-        for i, account, scope, made, gone, origins, list_ids in rows
+        Key(i, account, scope, _as_utc(created), _as_utc(revoked) if revoked else None, origins, list_ids)
+        for i, account, scope, created, revoked, origins, list_ids in rows
     ]
 
 
 def revoke_key(connection: duckdb.DuckDBPyConnection, key_id: str, key_hash: bytes, now: datetime) -> bytes:
-    """Revokes the key of this id or hash and gives its hash; raises NotFound."""
+    """Revoke the key with this id or hash and return its hash. Raises NotFound."""
     sql = "update api_keys set revoked_at = coalesce(revoked_at, ?) where key_id = ? or key_hash = ? returning key_hash"
-    rows = connection.execute(sql, [_plain(now), key_id, key_hash]).fetchall()
+    rows = connection.execute(sql, [_to_naive_utc(now), key_id, key_hash]).fetchall()
     if not rows:
         raise NotFound("There is no such key; `falcon-events keys list` shows the ids.")
     return bytes(rows[0][0])
 
 
 def add_session(connection: duckdb.DuckDBPyConnection, session_hash: bytes, owner: str, now: datetime, expires: datetime) -> None:
-    """Adds a session by its hash, and forgets those that expired."""
-    connection.execute("delete from sessions where expires_at < ?", [_plain(now)])
-    connection.execute("insert into sessions values (?, ?, ?, ?, null)", [session_hash, owner, _plain(now), _plain(expires)])
+    """Add a session by its hash, and delete expired ones."""
+    connection.execute("delete from sessions where expires_at < ?", [_to_naive_utc(now)])
+    connection.execute(
+        "insert into sessions values (?, ?, ?, ?, null)", [session_hash, owner, _to_naive_utc(now), _to_naive_utc(expires)]
+    )
 
 
 def revoke_session(connection: duckdb.DuckDBPyConnection, session_hash: bytes, now: datetime) -> None:
-    """Raises NotFound where there is no such session."""
+    """Revoke a session. Raises NotFound if there is no such session."""
     sql = "update sessions set revoked_at = coalesce(revoked_at, ?) where session_hash = ? returning 1"
-    if not connection.execute(sql, [_plain(now), session_hash]).fetchall():
+    if not connection.execute(sql, [_to_naive_utc(now), session_hash]).fetchall():
         raise NotFound("There is no such session, or it has expired.")
 
 
-def _plain(moment: datetime) -> datetime:
+def _to_naive_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _utc(moment: datetime) -> datetime:
+def _as_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
 def delete_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
-    """Deletes a list and everything that belongs to it, in one transaction; raises NotFound."""
+    """Delete a list and everything that belongs to it, in one transaction. Raises NotFound."""
     connection.begin()
     try:
         if not connection.execute("select 1 from lists where list_id = ?", [list_id]).fetchone():
@@ -149,7 +153,7 @@ def delete_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
 
 
 def purge_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
-    """Deletes what came in for a list that was being deleted; nothing where there is such a list again."""
+    """Delete events that arrived while their list was being deleted, unless a list with this id exists again."""
     connection.begin()
     try:
         if not connection.execute("select 1 from lists where list_id = ?", [list_id]).fetchone():

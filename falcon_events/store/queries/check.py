@@ -1,4 +1,4 @@
-"""doctor's questions to a store: is it whole, does it agree with itself, is there room for it."""
+"""Checks of a store for `falcon-events doctor`: its files, its rows, its catalogue, its webhooks and the disk space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from falcon_events.files.lockfile import lock_path
 from falcon_events.files.paths import logs_of
 from falcon_events.model.reports import Check
 from falcon_events.store.database import catalogue
-from falcon_events.store.engine.apply import refused_of
+from falcon_events.store.engine.apply import refused_path
 
 SCANNED = (
     "accounts", "lists", "api_keys", "sessions", "events", "bindings", "event_ids", "event_types", "event_properties", "webhooks",
@@ -33,49 +33,50 @@ from webhooks as w order by created_at
 LEAST_FREE_BYTES = 1 << 30
 
 
-def check(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Check]:
-    """What is right and wrong with a store; reads every row of it."""
+def run_checks(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Check]:
+    """Check a store by reading every row."""
     return [
-        *_files(path),
-        *_rows(connection),
-        *_catalogues(connection),
-        *_webhooks(connection),
-        _disk(path),
+        *_check_files(path),
+        *_check_rows(connection),
+        *_check_catalogue(connection),
+        *_check_webhooks(connection),
+        _check_disk(path),
     ]
 
 
-def _files(path: Path) -> list[Check]:
+def _check_files(path: Path) -> list[Check]:
     found = []
-    for file in (path, *logs_of(path), refused_of(path), lock_path(path)):
+    for file in (path, *logs_of(path), refused_path(path), lock_path(path)):
         if not file.exists():
             continue
         mode = stat.S_IMODE(file.stat().st_mode)
         ok = not mode & 0o077
         advice = "" if ok else f"; others may read it: chmod 600 {file}"
-        if file == refused_of(path):
+        if file == refused_path(path):
             ok, advice = False, f"{advice}; the database has refused these rows: please report this"
         found.append(Check(f"file {file.name}", ok, f"mode {mode:04o}, {file.stat().st_size} bytes{advice}"))
     return found
 
 
-def _rows(connection: duckdb.DuckDBPyConnection) -> list[Check]:
+def _check_rows(connection: duckdb.DuckDBPyConnection) -> list[Check]:
     found = []
     for table in SCANNED:
         try:
-            # hash() of a whole row has every block of every column read, and its checksum compared.
+            # hash() of whole rows makes DuckDB read every block of every column and compare its checksum.
             row = connection.execute(f"select count(*), bit_xor(hash(t)) from {table} as t").fetchone()
             found.append(Check(f"table {table}", True, f"{row[0] if row else 0} rows read"))
         except duckdb.Error as error:
             found.append(Check(f"table {table}", False, f"{str(error).splitlines()[0]} Restore the store from a backup."))
-    ((doubled,),) = connection.execute("select count(*) - count(distinct seq) from events").fetchall()
-    found.append(Check("order of events", doubled == 0, "each has its own number" if doubled == 0 else f"{doubled} share one"))
+    ((repeated,),) = connection.execute("select count(*) - count(distinct seq) from events").fetchall()
+    words = "each event has a seq of its own" if repeated == 0 else f"{repeated} events repeat the seq of another"
+    found.append(Check("order of events", repeated == 0, words))
     ((unbound,),) = connection.execute(UNBOUND).fetchall()
-    words = "each identify event has its binding" if unbound == 0 else f"{unbound} identify events have none"
+    words = "each identify event has its binding" if unbound == 0 else f"{unbound} bindings of identify events are missing"
     found.append(Check("bindings", unbound == 0, words))
     return found
 
 
-def _catalogues(connection: duckdb.DuckDBPyConnection) -> list[Check]:
+def _check_catalogue(connection: duckdb.DuckDBPyConnection) -> list[Check]:
     lists = [row[0] for row in connection.execute("select distinct list_id from event_types order by 1").fetchall()]
     differing = [list_id for list_id in lists if catalogue.recount(connection, list_id).differs]
     if not differing:
@@ -84,19 +85,19 @@ def _catalogues(connection: duckdb.DuckDBPyConnection) -> list[Check]:
     return [Check("catalogue", False, f"differs from a recount in {len(differing)} lists ({named}); please report this")]
 
 
-def _webhooks(connection: duckdb.DuckDBPyConnection) -> list[Check]:
+def _check_webhooks(connection: duckdb.DuckDBPyConnection) -> list[Check]:
     found = []
     for url, disabled, failed in connection.execute(WEBHOOKS).fetchall():
-        words = ["its receiver has answered 410 Gone, and gets nothing more"] * disabled
+        words = ["disabled, because its receiver answered 410 Gone"] * disabled
         words += [f"{failed} deliveries have failed"] * bool(failed)
-        advice = "; see 'falcon-events deliveries list', then 'deliveries retry --all', or 'webhooks remove'"
+        advice = "; see 'falcon-events deliveries list', then run 'deliveries retry --all' or 'webhooks remove'"
         found.append(Check(f"webhook {url}", not words, "; ".join(words) + advice if words else "nothing has failed"))
     return found
 
 
-def _disk(path: Path) -> Check:
+def _check_disk(path: Path) -> Check:
     disk = os.statvfs(path.parent)
     free = disk.f_bavail * disk.f_frsize
     needed = max(LEAST_FREE_BYTES, path.stat().st_size)
-    advice = "" if free >= needed else "; less than a compact or a backup here may need"
+    advice = "" if free >= needed else "; compacting or a backup here may need more"
     return Check("disk", free >= LEAST_FREE_BYTES // 8, f"{free >> 20} MiB free{advice}")

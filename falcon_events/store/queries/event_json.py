@@ -1,4 +1,4 @@
-"""Stored events as people see them: records in JSON, with times as RFC 3339 text."""
+"""Stored events as JSON records, with times as RFC 3339 text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from falcon_events.model.timestamps import format_timestamp
 
 COLUMNS = """event_id::varchar, event, visitor::varchar, external_id, email, epoch_us(occurred_at), epoch_us(received_at),
     epoch_us(client_timestamp), client_address, properties"""
-"""Those of a StoredEvent, for shown()."""
+"""The columns of a StoredEvent, for render_event()."""
 TRACKED_EVENTS = """
 select event_id::varchar, list_id, event, email, external_id, visitor::varchar, epoch_us(occurred_at), properties
 from events order by seq
@@ -22,28 +22,29 @@ from events order by seq
 LATEST = f"select seq, {COLUMNS} from events where list_id = ? and seq > ? order by seq desc limit ?"
 
 
-def shown(row: Sequence[Any]) -> dict[str, object]:
-    """The record of a row of COLUMNS."""
+def render_event(row: Sequence[Any]) -> dict[str, object]:
+    """Return the StoredEvent record of a row of COLUMNS."""
     *event, occurred, received, client, address, properties = row
-    return record(StoredEvent, (*event, time_text(occurred), time_text(received), time_text(client), address, raw(properties)))
+    times = (format_time(occurred), format_time(received), format_time(client))
+    return build_record(StoredEvent, (*event, *times, address, wrap_json(properties)))
 
 
-def latest(connection: duckdb.DuckDBPyConnection, list_id: int, after_seq: int, most: int) -> bytes:
-    """The last events of a list after a number of sequence, oldest first: an array of [seq, StoredEvent] in JSON."""
+def read_latest(connection: duckdb.DuckDBPyConnection, list_id: int, after_seq: int, most: int) -> bytes:
+    """Return the last `most` events of a list after a seq, oldest first, as a JSON array of [seq, StoredEvent]."""
     rows = connection.execute(LATEST, [list_id, after_seq, most]).fetchall()
-    return msgspec.json.encode([(seq, shown(row)) for seq, *row in reversed(rows)])
+    return msgspec.json.encode([(seq, render_event(row)) for seq, *row in reversed(rows)])
 
 
-def record(kind: type[msgspec.Struct], values: Sequence[object]) -> dict[str, object]:
-    """A record's fields and their values."""
+def build_record(kind: type[msgspec.Struct], values: Sequence[object]) -> dict[str, object]:
+    """Return a dict of a struct's field names and these values."""
     return dict(zip(kind.__struct_fields__, values, strict=True))
 
 
-def time_text(microseconds: int | None) -> str | None:
-    """A time in microseconds since 1970 as text."""
+def format_time(microseconds: int | None) -> str | None:
+    """Format a time in microseconds since 1970."""
     return None if microseconds is None else format_timestamp(microseconds)
 
 
-def raw(text: str | None) -> msgspec.Raw | None:
-    """JSON as it is stored."""
+def wrap_json(text: str | None) -> msgspec.Raw | None:
+    """Wrap stored JSON, so that it is encoded unchanged."""
     return None if text is None else msgspec.Raw(text.encode())

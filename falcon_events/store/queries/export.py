@@ -1,4 +1,4 @@
-"""Exports: selected events into a Parquet or NDJSON file."""
+"""Export of selected events to a Parquet or NDJSON file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from falcon_events.errors import EventsError
 from falcon_events.model.reports import Selection
-from falcon_events.store.queries.maintenance import quoted
+from falcon_events.store.queries.maintenance import quote
 
 SELECTED = """
 from events
@@ -31,11 +31,11 @@ _FORMS = {
 
 
 def export(connection: duckdb.DuckDBPyConnection, selection: Selection, target: Path, form: str) -> int:
-    """Writes the selected events to a file in order of arrival; returns how many."""
+    """Write the selected events to a file in order of arrival, and return their number."""
     query, options = _FORMS[form]
     parameters = msgspec.to_builtins(selection)
     try:
-        result = connection.execute(f"copy ({query}) to {quoted(str(target))} {options}", parameters).fetchall()
+        result = connection.execute(f"copy ({query}) to {quote(str(target))} {options}", parameters).fetchall()
     except duckdb.IOException as error:
         raise EventsError(f"{target} cannot be written: {str(error).splitlines()[0]}") from error
     ((count,),) = result

@@ -1,4 +1,4 @@
-"""What people who run a store need: SQL to look at it, a copy of it, its disk space back."""
+"""Maintenance of a store: read-only SQL, and copies for backups and compaction."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from falcon_events.model.reports import Table
 from falcon_events.store.database.connect import STORAGE_VERSION
 from falcon_events.store.database.layout import compress_properties
 
-_LOOKING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+_READ_ONLY = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 
 def run_sql(connection: duckdb.DuckDBPyConnection, query: str) -> Table:
-    """The rows of one statement that only looks.
+    """Run one read-only statement and return its rows.
 
     Raises:
-        EventsError: it is not one statement, would change something, or the database refuses it.
+        EventsError: `query` is not one statement, would change something, or the database refuses it.
     """
     try:
         statements = connection.extract_statements(query)
-        if len(statements) != 1 or statements[0].type not in _LOOKING:
-            raise EventsError("One statement that only looks is needed, such as: select count(*) from events")
+        if len(statements) != 1 or statements[0].type not in _READ_ONLY:
+            raise EventsError("query must be one read-only statement, such as: select count(*) from events")
         connection.execute("begin transaction read only")
         try:
             result = connection.execute(statements[0])
             columns = [str(column[0]) for column in result.description or ()]
-            return Table(columns, [[_plain(value) for value in row] for row in result.fetchall()])
+            return Table(columns, [[_to_json(value) for value in row] for row in result.fetchall()])
         finally:
             with contextlib.suppress(duckdb.Error):
                 connection.rollback()
@@ -42,17 +42,20 @@ def run_sql(connection: duckdb.DuckDBPyConnection, query: str) -> Table:
 
 
 def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
-    """Writes a copy of the store as it is at this moment, readable for its owner only; its size in bytes.
+    """Write a copy of the store as it is at this moment, which only its owner can read.
+
+    Returns:
+        The size of the copy in bytes.
 
     Raises:
-        EventsError: it cannot be written; nothing is left of it then.
+        EventsError: the copy cannot be written; no part of it remains.
     """
     unfinished = target.with_name(target.name + ".unfinished")
     name = f"copy_{uuid.uuid4().hex}"
     ((source,),) = connection.execute("select current_database()").fetchall()
     try:
         unfinished.unlink(missing_ok=True)
-        connection.execute(f"attach {quoted(str(unfinished))} as {name} (storage_version '{STORAGE_VERSION}')")
+        connection.execute(f"attach {quote(str(unfinished))} as {name} (storage_version '{STORAGE_VERSION}')")
         try:
             connection.execute(f'copy from database "{source}" to {name} (schema)')
             compress_properties(connection, name)
@@ -71,19 +74,19 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
     return target.stat().st_size
 
 
-def quoted(text: str) -> str:
-    """A text as SQL's string."""
+def quote(text: str) -> str:
+    """Quote a text as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON can hold it."""
+def _to_json(value: Any) -> Any:
+    """Convert a value to one that JSON can hold."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_to_json(item) for item in value]
     if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): _to_json(item) for name, item in value.items()}
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
     if isinstance(value, timedelta):

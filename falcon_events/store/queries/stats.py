@@ -1,4 +1,4 @@
-"""Statistics: how many events a store holds, by list and event type, and how large its files are."""
+"""Statistics: the number of events by list and event type, and the sizes of the files."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ COUNT_DROPPED = "select list_id, events, epoch_us(first_seen), epoch_us(last_see
 COUNT_TAIL = "select count(*) from events where seq > (select folded_seq from meta)"
 
 
-def stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
-    """What the store holds, from the catalogue's counts and its unfolded tail."""
+def read_stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
+    """Return statistics from the catalogue's counts and the events that are not folded yet."""
     connection.begin()
     try:
         by_type = [

@@ -1,1 +1,1 @@
-"""Rows of webhooks and their deliveries."""
+"""Rows of webhooks and their deliveries, and the outbox that reads and writes them."""

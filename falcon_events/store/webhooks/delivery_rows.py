@@ -1,4 +1,4 @@
-"""Rows of deliveries, and the events that are their letters; each function is one task for the store's writer, or one read."""
+"""Rows of deliveries, and the events to deliver. Each function is one task for the store's writer, or one read."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import msgspec
 
 from falcon_events.errors import NotFound
 from falcon_events.model.webhooks import FAILED, Delivery, Kept, Letter, Settlement, Target, Work
-from falcon_events.store.queries.event_json import COLUMNS, shown
+from falcon_events.store.queries.event_json import COLUMNS, render_event
 from falcon_events.store.webhooks import webhook_rows
 
 TYPE = "event.stored"
 SPAN = 20_000
-"""How many events one statement looks through for those that pass a webhook's filters."""
-SPANS = 25
-MOST_BYTES = 4 << 20
-"""How much of properties is read at once."""
-MOST_DUE = 200
+"""The number of events that one statement searches for those that pass a webhook's filters."""
+MAX_SPANS = 25
+MAX_BYTES = 4 << 20
+"""The most bytes of properties read at once."""
+MAX_DUE = 200
 
-# A row waits behind those of its visitor that were stored before: its time is the latest of all of theirs.
+# A row waits for the visitor's earlier ones: it is due when all of them are.
 _ORDERED = """
 select *, max(next_attempt_at) over before_it as due_at, row_number() over before_it > 1 as blocked
 from deliveries where not failed
 window before_it as (partition by webhook_id, visitor order by seq)
 """
-DUE = f"""
-select seq, attempts, epoch_us(due_at) from ({_ORDERED}) where webhook_id = $webhook_id order by due_at, seq limit {MOST_DUE + 1}
+LIST_DUE = f"""
+select seq, attempts, epoch_us(due_at) from ({_ORDERED}) where webhook_id = $webhook_id order by due_at, seq limit {MAX_DUE + 1}
 """
-SIZES = """
+READ_SIZES = """
 select seq, strlen(properties) from events
 where seq >= $first and seq <= $last
     and ($list_ids is null or list_id in (select unnest($list_ids::bigint[])))
     and ($events is null or event in (select unnest($events::varchar[])))
 order by seq limit $most
 """
-LETTERS = f"""
+FRESH_EVENTS = f"""
 select seq, list_id, account_id,
     visitor in (select visitor from deliveries where webhook_id = $webhook_id and not failed), {COLUMNS}
 from events
@@ -47,9 +47,9 @@ where seq >= $first and seq <= $last
     and ($events is null or event in (select unnest($events::varchar[])))
 order by seq
 """
-LETTER = f"select seq, list_id, account_id, false, {COLUMNS} from events where seq = $seq"
-# What was erased while it was on its way must leave nothing behind.
-KEEP = """
+DUE_EVENT = f"select seq, list_id, account_id, false, {COLUMNS} from events where seq = $seq"
+# The join with events drops rows of events that were erased while they were being delivered.
+INSERT_DELIVERIES = """
 insert into deliveries
 select $webhook_id, r.seq, r.event_id, r.list_id, r.visitor, r.attempts, make_timestamp(r.next_attempt_at), r.last_status,
     r.last_error, r.failed
@@ -58,7 +58,7 @@ from (select unnest(from_json_strict($rows, '[{"seq": "BIGINT", "event_id": "UUI
     "failed": "BOOLEAN"}]')) as r)
 where r.seq in (select seq from events where seq >= $first and seq <= $last)
 """
-LISTED = f"""
+LIST_DELIVERIES = f"""
 select d.event_id::varchar, w.url, d.list_id, d.visitor::varchar, d.state, d.attempts, d.next_attempt_at, d.last_status,
     d.last_error, d.seq
 from (
@@ -70,9 +70,9 @@ where ($url is null or w.url = $url) and ($state is null or d.state = $state)
 order by w.created_at, w.url, d.seq
 limit $most
 """
-COUNT = "select count(*) from deliveries where webhook_id = ? and not failed"
+COUNT_WAITING = "select count(*) from deliveries where webhook_id = ? and not failed"
 _CHOSEN = "($webhook_id is null or webhook_id = $webhook_id) and ($event_id is null or event_id = try_cast($event_id as uuid))"
-# An event that is blocked goes out once those that it waits for have.
+# A blocked event can be delivered only after the visitor's earlier ones, so these are retried with it.
 RETRY = f"""
 update deliveries set attempts = 0, failed = false, next_attempt_at = $now
 where {_CHOSEN} or (not failed and exists (
@@ -87,38 +87,38 @@ where ($webhook_id is null or webhook_id = $webhook_id)
 """
 
 
-def work(connection: duckdb.DuckDBPyConnection, target: Target, now: int, last_seq: int, most: int, due: int) -> Work:
-    """What there is to deliver for a webhook, as one state of the store has it.
+def read_work(connection: duckdb.DuckDBPyConnection, target: Target, now: int, last_seq: int, most: int, due: int) -> Work:
+    """Read what there is to deliver for a webhook.
 
     Args:
-        connection: any; a transaction is begun on it.
+        connection: any connection in a transaction, so that all reads see one state of the store.
         target: the webhook, with the seq of the first event that is not delivered and has no row.
         now: the time, in microseconds since 1970.
-        last_seq: of the events that the tables have.
-        most: how many events are given at the most.
-        due: how many of those that are tried again are given at the most.
+        last_seq: the seq of the last event in the tables.
+        most: the largest number of fresh events.
+        due: the largest number of events that are tried again.
     """
-    times = connection.execute(DUE, {"webhook_id": target.webhook_id}).fetchall()
+    times = connection.execute(LIST_DUE, {"webhook_id": target.webhook_id}).fetchall()
     letters: list[Letter] = []
     size = 0
     for seq, attempts, due_at in times:
-        if due_at > now or len(letters) >= due or size > MOST_BYTES:
+        if due_at > now or len(letters) >= due or size > MAX_BYTES:
             break
-        found = connection.execute(LETTER, {"seq": seq}).fetchall()
+        found = connection.execute(DUE_EVENT, {"seq": seq}).fetchall()
         for row in found:
-            letters.append(_letter(row, attempts=attempts, kept=True))
+            letters.append(_build_letter(row, attempts=attempts, kept=True))
             size += len(letters[-1].body)
     next_due = min((due_at for _, _, due_at in times if due_at > now), default=None)
-    fresh, until = _fresh(connection, target, last_seq, most) if size <= MOST_BYTES else ([], target.next_seq - 1)
-    return Work(target, letters, fresh, until, next_due, until < last_seq, count(connection, target.webhook_id))
+    fresh, until = _read_fresh(connection, target, last_seq, most) if size <= MAX_BYTES else ([], target.next_seq - 1)
+    return Work(target, letters, fresh, until, next_due, until < last_seq, count_waiting(connection, target.webhook_id))
 
 
 def settle(connection: duckdb.DuckDBPyConnection, settlement: Settlement) -> None:
-    """Records what became of letters, in one transaction; nothing where the webhook has been removed meanwhile."""
+    """Record the results of deliveries, in one transaction. Does nothing if the webhook has been removed meanwhile."""
     connection.begin()
     try:
         name = {"webhook_id": settlement.webhook_id}
-        moved = connection.execute(
+        exists = connection.execute(
             """update webhooks set next_seq = greatest(next_seq, $next_seq), failures = $failures, disabled = $disabled,
                 resume_at = make_timestamp($resume_at), last_error = $last_error
             where webhook_id = $webhook_id returning 1""",
@@ -132,22 +132,22 @@ def settle(connection: duckdb.DuckDBPyConnection, settlement: Settlement) -> Non
             },
         ).fetchall()
         old = [*settlement.gone, *(kept.seq for kept in settlement.kept)]
-        if moved and old:
+        if exists and old:
             sql = "delete from deliveries where webhook_id = $webhook_id and seq in (select unnest($seqs::bigint[]))"
             connection.execute(sql, name | {"seqs": old})
-        if moved and settlement.kept:
-            _keep(connection, settlement.webhook_id, settlement.kept)
+        if exists and settlement.kept:
+            _insert(connection, settlement.webhook_id, settlement.kept)
         connection.commit()
     except BaseException:
         connection.rollback()
         raise
 
 
-def listed(connection: duckdb.DuckDBPyConnection, url: str | None, state: str | None, most: int) -> list[Delivery]:
-    """Deliveries, by webhook and in order of their events; raises NotFound where there is no such webhook."""
+def list_deliveries(connection: duckdb.DuckDBPyConnection, url: str | None, state: str | None, most: int) -> list[Delivery]:
+    """Return deliveries, by webhook and in the order of their events. Raises NotFound if there is no such webhook."""
     if url is not None:
-        webhook_rows.id_of(connection, url)
-    rows = connection.execute(LISTED, {"url": url, "state": state, "most": most}).fetchall()
+        webhook_rows.find_id(connection, url)
+    rows = connection.execute(LIST_DELIVERIES, {"url": url, "state": state, "most": most}).fetchall()
     return [
         Delivery(
             i, to, list_id, visitor, state, attempts, at.replace(tzinfo=UTC) if state != FAILED else None, status, error, seq
@@ -157,70 +157,75 @@ def listed(connection: duckdb.DuckDBPyConnection, url: str | None, state: str | 
 
 
 def retry(connection: duckdb.DuckDBPyConnection, event_id: str | None, url: str | None, now: datetime) -> int:
-    """Has deliveries tried again now, as if for the first time, and their webhooks with them; gives how many.
+    """Make deliveries due now, as if for the first time, and resume their webhooks.
 
     Args:
-        connection: the writing one.
-        event_id: one event's, with what it waits for, or None for all.
-        url: one webhook's, or None for all.
+        connection: the writing connection.
+        event_id: the event to deliver, together with the earlier ones that it waits for. None: all events.
+        url: the webhook. None: all webhooks.
         now: the time.
+
+    Returns:
+        The number of deliveries.
 
     Raises:
         NotFound: there is no such webhook, or no delivery of this event waits or has failed.
     """
-    webhook_id = None if url is None else webhook_rows.id_of(connection, url)
+    webhook_id = None if url is None else webhook_rows.find_id(connection, url)
     chosen = {"webhook_id": webhook_id, "event_id": event_id}
-    ((retried,),) = connection.execute(RETRY, chosen | {"now": webhook_rows.plain(now)}).fetchall()
+    ((retried,),) = connection.execute(RETRY, chosen | {"now": webhook_rows.to_naive_utc(now)}).fetchall()
     if event_id is not None and not retried:
-        raise NotFound(f"No delivery of an event {event_id} waits or has failed; `falcon-events deliveries list` shows them.")
+        raise NotFound(
+            f"No delivery of event {event_id} waits or has failed; `falcon-events deliveries list` shows those that do."
+        )
     connection.execute(RESUME, chosen)
     return int(retried)
 
 
-def count(connection: duckdb.DuckDBPyConnection, webhook_id: str) -> int:
-    """How many deliveries of a webhook wait."""
-    ((waiting,),) = connection.execute(COUNT, [webhook_id]).fetchall()
+def count_waiting(connection: duckdb.DuckDBPyConnection, webhook_id: str) -> int:
+    """Return how many deliveries of a webhook wait."""
+    ((waiting,),) = connection.execute(COUNT_WAITING, [webhook_id]).fetchall()
     return int(waiting)
 
 
-def _fresh(connection: duckdb.DuckDBPyConnection, target: Target, last_seq: int, most: int) -> tuple[list[Letter], int]:
-    """Events from the webhook's watermark on, and how far they were looked through."""
+def _read_fresh(connection: duckdb.DuckDBPyConnection, target: Target, last_seq: int, most: int) -> tuple[list[Letter], int]:
+    """Return events from the webhook's watermark on, and the seq up to which they were searched."""
     filters = {"list_ids": target.list_ids, "events": target.events}
     until = target.next_seq - 1
-    for _ in range(SPANS):
+    for _ in range(MAX_SPANS):
         if until >= last_seq or most < 1:
             break
         first, last = until + 1, min(until + SPAN, last_seq)
-        sizes = connection.execute(SIZES, filters | {"first": first, "last": last, "most": most}).fetchall()
+        sizes = connection.execute(READ_SIZES, filters | {"first": first, "last": last, "most": most}).fetchall()
         until = last
         if sizes:
-            until = _as_far_as(sizes, last, most)
+            until = _limit_until(sizes, last, most)
             bounds = {"first": sizes[0][0], "last": until, "webhook_id": target.webhook_id}
-            return [_letter(row) for row in connection.execute(LETTERS, filters | bounds).fetchall()], until
+            return [_build_letter(row) for row in connection.execute(FRESH_EVENTS, filters | bounds).fetchall()], until
     return [], until
 
 
-def _as_far_as(sizes: Sequence[tuple[int, int]], last: int, most: int) -> int:
-    """The seq up to which events are taken: as many as there may be, of so many bytes; at least one."""
+def _limit_until(sizes: Sequence[tuple[int, int]], last: int, most: int) -> int:
+    """Return the seq up to which events are read: at most MAX_BYTES of properties, but at least one event."""
     total = 0
     before = sizes[0][0]
     for seq, size in sizes:
         total += size
-        if total > MOST_BYTES and seq != before:
+        if total > MAX_BYTES and seq != before:
             return before
         before = seq
     return before if len(sizes) == most else last
 
 
-def _letter(row: Sequence[Any], *, attempts: int = 0, kept: bool = False) -> Letter:
+def _build_letter(row: Sequence[Any], *, attempts: int = 0, kept: bool = False) -> Letter:
     seq, list_id, account_id, blocked, *columns = row
-    event = shown(columns)
+    event = render_event(columns)
     data = {"seq": seq, "account_id": account_id, "list_id": list_id, **event}
     body = msgspec.json.encode({"type": TYPE, "timestamp": event["received_at"], "data": data})
     return Letter(seq, str(event["event_id"]), list_id, str(event["visitor"]), body, attempts, kept, blocked)
 
 
-def _keep(connection: duckdb.DuckDBPyConnection, webhook_id: str, rows: Sequence[Kept]) -> None:
+def _insert(connection: duckdb.DuckDBPyConnection, webhook_id: str, rows: Sequence[Kept]) -> None:
     seqs = [row.seq for row in rows]
     text = msgspec.json.encode(rows).decode()
-    connection.execute(KEEP, {"webhook_id": webhook_id, "rows": text, "first": min(seqs), "last": max(seqs)})
+    connection.execute(INSERT_DELIVERIES, {"webhook_id": webhook_id, "rows": text, "first": min(seqs), "last": max(seqs)})

@@ -1,4 +1,4 @@
-"""The outbox: events that are to be posted to webhooks, in the order of the table of events; what became of them is recorded."""
+"""Outbox: the events to post to webhooks, in the order of the table events, and the record of their deliveries."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from falcon_events.store.webhooks import delivery_rows, webhook_rows
 
 T = TypeVar("T")
 OLD_SECRET_H = 24
-"""How long a secret that was replaced signs beside its successor, in hours."""
+"""How long a replaced secret still signs beside the new one, in hours."""
 
 
 class Outbox:
-    """What a store has to deliver. Taking an event in writes nothing here: everything past a webhook's watermark is to come.
+    """Webhooks of a store and what there is to deliver to them.
+
+    Storing an event writes nothing here: every event past a webhook's watermark is still to be delivered.
 
     Args:
-        writer: opens the store, where it is not open.
-        readers: read beside it.
-        clock: the current time in seconds since 1970.
+        writer: returns the store's writer, after opening the store if necessary.
+        readers: the store's readers.
+        clock: returns the current time in seconds since 1970.
     """
 
     def __init__(self, writer: Callable[[], Writer], readers: Readers, clock: Callable[[], float]) -> None:
@@ -35,13 +37,13 @@ class Outbox:
         self._clock = clock
         self._changed: Callable[[], object] = lambda: None
 
-    def tell(self, applied: Callable[[], object], changed: Callable[[], object]) -> None:
-        """Has `applied` called when events have come into the tables, and `changed` when somebody has changed a webhook."""
-        self._writer().backlog.told = applied
+    def set_callbacks(self, applied: Callable[[], object], changed: Callable[[], object]) -> None:
+        """Set the functions to call: `applied` when the tables have new events, `changed` when a webhook was changed."""
+        self._writer().backlog.on_applied = applied
         self._changed = changed
 
     def last_seq(self) -> int:
-        """The seq of the last event that the tables have."""
+        """Return the seq of the last event in the tables."""
         return self._writer().upkeep.last_seq
 
     def set_webhook(
@@ -54,7 +56,7 @@ class Outbox:
         *,
         from_start: bool,
     ) -> Future[Webhook]:
-        """Adds or changes a webhook (see webhooks.py)."""
+        """Add or change a webhook (see webhook_rows.py)."""
         now = self._now()
 
         def task(connection: duckdb.DuckDBPyConnection) -> Webhook:
@@ -63,65 +65,68 @@ class Outbox:
                 connection, url, secret, new_secret, list_ids, events, from_start=from_start, now=now, old_secret_until=until
             )
 
-        return self._change(self._writer().alone(task))
+        return self._notify(self._writer().run_exclusively(task))
 
     def remove(self, url: str) -> Future[int]:
-        """Removes a webhook; how many deliveries are gone with it."""
-        return self._change(self._writer().run(lambda connection: webhook_rows.remove(connection, url)))
+        """Remove a webhook and its deliveries, and return how many deliveries that were."""
+        return self._notify(self._writer().run(lambda connection: webhook_rows.remove(connection, url)))
 
     def retry(self, event_id: str | None, url: str | None) -> Future[int]:
-        """Has deliveries tried again now; how many."""
+        """Make deliveries due now, and return their number."""
         now = self._now()
-        return self._change(self._writer().run(lambda connection: delivery_rows.retry(connection, event_id, url, now)))
+        return self._notify(self._writer().run(lambda connection: delivery_rows.retry(connection, event_id, url, now)))
 
     def states(self) -> Future[list[WebhookState]]:
-        """Every webhook and how it does."""
-        return self._read(lambda connection: webhook_rows.states(connection, self.last_seq(), self._now()), take_in=True)
+        """Return every webhook and its state."""
+        return self._read(
+            lambda connection: webhook_rows.list_states(connection, self.last_seq(), self._now()), wait_until_applied=True
+        )
 
-    def listed(self, url: str | None, state: str | None, most: int) -> Future[list[Delivery]]:
-        """Deliveries that wait or have failed."""
-        return self._read(lambda connection: delivery_rows.listed(connection, url, state, most))
+    def list_deliveries(self, url: str | None, state: str | None, most: int) -> Future[list[Delivery]]:
+        """Return deliveries that wait or have failed."""
+        return self._read(lambda connection: delivery_rows.list_deliveries(connection, url, state, most))
 
-    def targets(self) -> Future[list[Target]]:
-        """Webhooks as couriers need them."""
-        return self._read(lambda connection: webhook_rows.targets(connection, self._now()), delivering=True)
+    def list_targets(self) -> Future[list[Target]]:
+        """Return the webhooks in the form that webhook workers need."""
+        return self._read(lambda connection: webhook_rows.list_targets(connection, self._now()), for_webhooks=True)
 
-    def work(self, webhook_id: str, position: int, most: int, due: int) -> Future[Work | None]:
-        """What there is to deliver for a webhook; None where it has been removed.
+    def read_work(self, webhook_id: str, position: int, most: int, due: int) -> Future[Work | None]:
+        """Read what there is to deliver for a webhook. None: the webhook has been removed.
 
         Args:
-            webhook_id: which.
-            position: a seq before which everything is delivered or has a row, where the caller knows more than the table.
-            most: how many fresh events, at the most; fewer where the webhook's receiver was out of order.
-            due: how many that are tried again.
+            webhook_id: the webhook.
+            position: a seq before which every event is delivered or has a row; the worker may know a later one than the table.
+            most: the largest number of fresh events; 1 if the webhook's receiver failed the last time.
+            due: the largest number of events that are tried again; 1 if the webhook's receiver failed the last time.
         """
-        last_seq = self.last_seq()  # before the transaction, which then has all of them
+        last_seq = self.last_seq()  # before the transaction, so that it sees all of these events
 
         def read(connection: duckdb.DuckDBPyConnection) -> Work | None:
             now = self._now()
             connection.begin()
             try:
-                for target in webhook_rows.targets(connection, now, webhook_id):
+                for target in webhook_rows.list_targets(connection, now, webhook_id):
                     at = msgspec.structs.replace(target, next_seq=max(position, target.next_seq))
                     limits = (1, 1) if target.failures else (most, due)
-                    return delivery_rows.work(connection, at, int(now.timestamp() * 1e6), last_seq, *limits)
+                    return delivery_rows.read_work(connection, at, int(now.timestamp() * 1e6), last_seq, *limits)
                 return None
             finally:
                 connection.rollback()
 
-        return self._read(read, delivering=True)
+        return self._read(read, for_webhooks=True)
 
     def settle(self, settlement: Settlement) -> Future[None]:
-        """Records what became of letters."""
+        """Record the results of deliveries."""
         writer = self._writer()
 
         def task(connection: duckdb.DuckDBPyConnection) -> None:
             delivery_rows.settle(connection, settlement)
-            writer.upkeep.committed()
+            writer.upkeep.count_commit()
 
         return writer.run(task)
 
-    def _change(self, future: Future[T]) -> Future[T]:
+    def _notify(self, future: Future[T]) -> Future[T]:
+        """Call the `changed` callback when the future is done."""
         future.add_done_callback(lambda _: self._changed())
         return future
 
@@ -129,8 +134,8 @@ class Outbox:
         return datetime.fromtimestamp(self._clock(), UTC)
 
     def _read(
-        self, read: Callable[[duckdb.DuckDBPyConnection], T], *, take_in: bool = False, delivering: bool = False
+        self, read: Callable[[duckdb.DuckDBPyConnection], T], *, wait_until_applied: bool = False, for_webhooks: bool = False
     ) -> Future[T]:
         writer = self._writer()
-        before = writer.take_in if take_in else (lambda: None)
-        return self._readers.read(lambda: writer.connection, read, before=before, delivering=delivering)
+        before = writer.wait_until_applied if wait_until_applied else (lambda: None)
+        return self._readers.read(lambda: writer.connection, read, before=before, for_webhooks=for_webhooks)

@@ -1,4 +1,4 @@
-"""Rows of webhooks; each function is one task for the store's writer, or one read."""
+"""Rows of webhooks. Each function is one task for the store's writer, or one read."""
 
 from __future__ import annotations
 
@@ -41,41 +41,41 @@ def set_webhook(
     now: datetime,
     old_secret_until: datetime,
 ) -> Webhook:
-    """Adds a webhook, or gives the one of this URL other filters and, where one is given, another secret.
+    """Add a webhook, or replace the filters and the secret of the webhook with this URL.
 
     Args:
-        connection: the writing one, with every event in the tables.
-        url: where events are posted to.
-        secret: the one to sign with; None for the one it has.
-        new_secret: for a new webhook, where none is given.
-        list_ids: the lists whose events are delivered; None for all.
-        events: the event types that are delivered; None for all.
-        from_start: whether a new webhook gets the events that are stored already.
+        connection: the writing connection, with every event in the tables.
+        url: the URL that events are posted to.
+        secret: the secret to sign with. None: keep the present one, or `new_secret` for a new webhook.
+        new_secret: the secret of a new webhook if `secret` is None.
+        list_ids: the lists whose events are delivered. None: all lists.
+        events: the event types that are delivered. None: all types.
+        from_start: whether a new webhook gets the events that are already stored.
         now: the time.
-        old_secret_until: until when a secret that is replaced signs beside the new one.
+        old_secret_until: until when a replaced secret still signs beside the new one.
     """
     row = connection.execute(FIND, [url]).fetchone()
     if row is None:
         ((last,),) = connection.execute(LAST_SEQ).fetchall()
-        made = Webhook(uuid.uuid4().hex[:12], url, secret or new_secret, list_ids, events, now, made=True)
+        added = Webhook(uuid.uuid4().hex[:12], url, secret or new_secret, list_ids, events, now, made=True)
         connection.execute(
             "insert into webhooks values (?, ?, ?, null, null, ?, ?, ?, ?, false, 0, null, null)",
-            [made.webhook_id, url, made.secret, list_ids, events, plain(now), 1 if from_start else last + 1],
+            [added.webhook_id, url, added.secret, list_ids, events, to_naive_utc(now), 1 if from_start else last + 1],
         )
-        return made
+        return added
     webhook_id, known, created_at = row
     if secret is not None and secret != known:
         connection.execute(
             "update webhooks set old_secret = secret, old_secret_until = ?, secret = ? where webhook_id = ?",
-            [plain(old_secret_until), secret, webhook_id],
+            [to_naive_utc(old_secret_until), secret, webhook_id],
         )
     connection.execute("update webhooks set list_ids = ?, events = ? where webhook_id = ?", [list_ids, events, webhook_id])
     return Webhook(webhook_id, url, secret or known, list_ids, events, created_at.replace(tzinfo=UTC))
 
 
 def remove(connection: duckdb.DuckDBPyConnection, url: str) -> int:
-    """Removes a webhook with its deliveries, and gives how many these were; raises NotFound."""
-    webhook_id = id_of(connection, url)
+    """Remove a webhook with its deliveries, and return how many deliveries that were. Raises NotFound."""
+    webhook_id = find_id(connection, url)
     connection.begin()
     try:
         ((gone,),) = connection.execute("delete from deliveries where webhook_id = ?", [webhook_id]).fetchall()
@@ -87,33 +87,35 @@ def remove(connection: duckdb.DuckDBPyConnection, url: str) -> int:
     return int(gone)
 
 
-def id_of(connection: duckdb.DuckDBPyConnection, url: str) -> str:
-    """The id of the webhook of this URL; raises NotFound."""
+def find_id(connection: duckdb.DuckDBPyConnection, url: str) -> str:
+    """Return the id of the webhook with this URL. Raises NotFound."""
     row = connection.execute(FIND, [url]).fetchone()
     if row is None:
-        raise NotFound(f"There is no webhook {url}; `falcon-events webhooks list` shows them.")
+        raise NotFound(f"There is no webhook {url}; `falcon-events webhooks list` shows the existing ones.")
     return str(row[0])
 
 
-def states(connection: duckdb.DuckDBPyConnection, last_seq: int, now: datetime) -> list[WebhookState]:
-    """Every webhook and how it does, by age."""
-    rows = connection.execute(STATES, {"now": plain(now), "last": last_seq}).fetchall()
+def list_states(connection: duckdb.DuckDBPyConnection, last_seq: int, now: datetime) -> list[WebhookState]:
+    """Return every webhook and its state, oldest first."""
+    rows = connection.execute(STATES, {"now": to_naive_utc(now), "last": last_seq}).fetchall()
     return [
-        WebhookState(i, url, list_ids, events, _utc(made), state, unread, waiting, failed, resume and _utc(resume), error)
-        for i, url, list_ids, events, made, state, unread, waiting, failed, resume, error in rows
+        WebhookState(
+            i, url, list_ids, events, _as_utc(created), state, unread, waiting, failed, resume and _as_utc(resume), error
+        )
+        for i, url, list_ids, events, created, state, unread, waiting, failed, resume, error in rows
     ]
 
 
-def targets(connection: duckdb.DuckDBPyConnection, now: datetime, webhook_id: str | None = None) -> list[Target]:
-    """Webhooks as couriers need them: all, or the one of this id."""
-    rows = connection.execute(TARGETS, {"now": plain(now), "webhook_id": webhook_id}).fetchall()
+def list_targets(connection: duckdb.DuckDBPyConnection, now: datetime, webhook_id: str | None = None) -> list[Target]:
+    """Return webhooks in the form that webhook workers need: all, or the one with this id."""
+    rows = connection.execute(TARGETS, {"now": to_naive_utc(now), "webhook_id": webhook_id}).fetchall()
     return [Target(*row) for row in rows]
 
 
-def plain(moment: datetime) -> datetime:
-    """A time as the tables have it."""
+def to_naive_utc(moment: datetime) -> datetime:
+    """Convert an aware time to a naive one in UTC, as the tables store it."""
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _utc(moment: datetime) -> datetime:
+def _as_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC)
