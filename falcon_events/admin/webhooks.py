@@ -60,9 +60,9 @@ class Webhooks:
         """
         if since not in get_args(Since):
             raise EventsError(f"since={since!r}: 'now' or 'start' is needed.")
-        secret = None if secret is None else validation.checked_secret(secret)
-        list_ids = validation.checked_lists(lists)
-        arguments = (validation.checked_url(url), secret, list_ids, validation.checked_events(events), since == "start")
+        secret = None if secret is None else validation.check_secret(secret)
+        list_ids = validation.check_lists(lists)
+        arguments = (validation.check_url(url), secret, list_ids, validation.check_events(events), since == "start")
         for list_id in list_ids or ():
             if not self._list_may_exist(list_id):
                 raise NotFound(f"lists={list_ids!r}: there is no list {list_id}.")
@@ -86,8 +86,8 @@ class Webhooks:
         """
         if state is not None and state not in STATES:
             raise EventsError(f"state={state!r}: one of {', '.join(STATES)} is needed.")
-        url = None if url is None else validation.known_url(url)
-        return self._store.ask(operations.DELIVERIES, url, state, validation.checked_most(most)).result()
+        url = None if url is None else validation.check_known_url(url)
+        return self._store.ask(operations.DELIVERIES, url, state, validation.check_most(most)).result()
 
     def retry(self, event_id: str | None = None, *, url: str | None = None) -> int:
         """Has deliveries tried again now, as if for the first time; their webhooks too, where these are paused or disabled.
@@ -108,7 +108,7 @@ class Webhooks:
                 event_id = str(UUID(str(event_id)))
             except ValueError:
                 raise EventsError(f"event_id={event_id!r}: the UUID of an event is needed.") from None
-        url = None if url is None else validation.known_url(url)
+        url = None if url is None else validation.check_known_url(url)
         return self._store.ask(operations.RETRY_DELIVERIES, event_id, url).result()
 
     def remove(self, url: str) -> int:
@@ -117,4 +117,4 @@ class Webhooks:
         Raises:
             NotFound: there is no webhook of this URL.
         """
-        return self._store.ask(operations.REMOVE_WEBHOOK, validation.known_url(url)).result()
+        return self._store.ask(operations.REMOVE_WEBHOOK, validation.check_known_url(url)).result()

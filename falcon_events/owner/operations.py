@@ -19,7 +19,7 @@ from falcon_events.owner.rate_limits import Limits
 from falcon_events.owner.salts import Salts
 from falcon_events.store.queries import access_rows as rows
 from falcon_events.store.store import Store
-from falcon_events.webhooks.validation import check_installed, new_secret
+from falcon_events.webhooks.validation import check_installed, generate_secret
 
 
 class StoreUsers(Protocol):
@@ -140,7 +140,7 @@ class Operations:
         self, url: str, secret: str | None, list_ids: list[int] | None, events: list[str] | None, from_start: bool
     ) -> Future[Webhook]:
         check_installed()
-        return self._store.outbox.set_webhook(url, secret, new_secret(), list_ids, events, from_start=from_start)
+        return self._store.outbox.set_webhook(url, secret, generate_secret(), list_ids, events, from_start=from_start)
 
     def _delete_list(self, list_id: int) -> Future[None]:
         def delete() -> None:

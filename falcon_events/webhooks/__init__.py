@@ -1,1 +1,1 @@
-"""Deliveries: committed events are posted to webhooks, by the process that owns the store."""
+"""Webhooks: delivery of committed events, by the process that owns the store and a child process that posts."""

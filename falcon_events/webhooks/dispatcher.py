@@ -1,4 +1,4 @@
-"""The dispatcher: a courier for each webhook of a store, in the process that owns it, as long as that lives."""
+"""Dispatcher: runs a worker for each webhook of a store, in the process that owns the store."""
 
 from __future__ import annotations
 
@@ -9,101 +9,98 @@ import time
 from falcon_events.errors import EventsError
 from falcon_events.settings import Settings
 from falcon_events.store.webhooks.outbox import Outbox
-from falcon_events.webhooks.courier import Courier
-from falcon_events.webhooks.poster_messages import Result
-from falcon_events.webhooks.poster_process import PostingProcess
+from falcon_events.webhooks.poster_messages import AttemptResult
+from falcon_events.webhooks.poster_process import PosterProcess
 from falcon_events.webhooks.schedule import Schedule
 from falcon_events.webhooks.validation import check_installed
+from falcon_events.webhooks.webhook_worker import WebhookWorker
 
 logger = logging.getLogger(__name__)
 
 END_S = 3.0
-"""How long an owner's end may be held up, in seconds."""
+"""How long close() may delay the end of the owner process."""
 
 
 class Dispatcher:
-    """Starts and ends couriers. What posts is a process of its own, started with the first event.
+    """Starts and ends webhook workers. A poster process, started with the first event, posts for all of them.
 
     Args:
-        outbox: of an open store.
-        settings: the store's.
-        agent: what names us to receivers.
+        outbox: the outbox of an open store.
+        settings: the store's settings.
+        agent: the User-Agent sent to receivers.
     """
 
     def __init__(self, outbox: Outbox, settings: Settings, agent: str) -> None:
         self._outbox = outbox
         self._settings = settings
-        self._process = PostingProcess(agent)
-        self._couriers: dict[str, Courier] = {}
-        self._look = threading.Event()
-        self._look.set()
+        self._process = PosterProcess(agent)
+        self._workers: dict[str, WebhookWorker] = {}
+        self._webhooks_changed = threading.Event()
+        self._webhooks_changed.set()
         self._closing = False
-        outbox.set_callbacks(self._applied, self._changed)
+        outbox.set_callbacks(applied=self._wake_workers, changed=self._webhooks_changed.set)
         self._thread = threading.Thread(target=self._run, name="falcon-events-dispatcher", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Lets nothing more go out, and returns once what has gone out is recorded, or after END_S."""
+        """Stop posting, and return once the attempts made so far are recorded, or after END_S."""
         self._closing = True
-        self._look.set()
-        couriers = list(self._couriers.values())
-        for courier in couriers:
-            courier.close()
+        self._webhooks_changed.set()
+        workers = list(self._workers.values())
+        for worker in workers:
+            worker.close()
         deadline = time.monotonic() + END_S
-        for thread in (self._thread, *(courier.thread for courier in couriers)):
+        for thread in (self._thread, *(worker.thread for worker in workers)):
             thread.join(max(0.0, deadline - time.monotonic()))
         self._process.close()
 
     def counts(self) -> dict[str, int]:
-        """How many attempts ended how since the owner started: `delivered`, to be `retried`, `failed` for good."""
-        couriers = list(self._couriers.values())
-        delivered = sum(courier.counts[Result.DELIVERED] for courier in couriers)
-        failed = sum(courier.given_up for courier in couriers)
-        retried = sum(courier.counts.total() for courier in couriers) - delivered - failed
+        """Return the numbers of attempts since the owner started: `delivered`, to be `retried`, and finally `failed`."""
+        workers = list(self._workers.values())
+        delivered = sum(worker.counts[AttemptResult.DELIVERED] for worker in workers)
+        failed = sum(worker.given_up for worker in workers)
+        retried = sum(worker.counts.total() for worker in workers) - delivered - failed
         return {"delivered": delivered, "retried": retried, "failed": failed}
 
     def waiting(self) -> int:
-        """How many events are not delivered yet, counted for each webhook."""
-        return sum(courier.waiting() for courier in list(self._couriers.values()))
+        """Return how many events are not delivered yet, counted once for each webhook."""
+        return sum(worker.waiting() for worker in list(self._workers.values()))
 
-    def _applied(self) -> None:
-        for courier in list(self._couriers.values()):
-            courier.wake()
-
-    def _changed(self) -> None:
-        self._look.set()
+    def _wake_workers(self) -> None:
+        for worker in list(self._workers.values()):
+            worker.wake()
 
     def _run(self) -> None:
         while True:
-            self._look.wait()
-            self._look.clear()
+            self._webhooks_changed.wait()
+            self._webhooks_changed.clear()
             if self._closing:
                 return
             try:
-                self._engage()
-            except Exception as error:  # the store may be out of order for a while
-                logger.warning("webhooks cannot be read: %s", error)
+                self._start_workers()
+            except Exception as error:  # the store may be unavailable for a while
+                logger.warning("Webhooks cannot be read from the store, which is tried again: %s", error)
                 time.sleep(1.0)
-                self._look.set()
+                self._webhooks_changed.set()
 
-    def _engage(self) -> None:
-        """Sees to it that each webhook has its courier."""
+    def _start_workers(self) -> None:
+        """Start a worker for each webhook that has none, and wake all of them."""
         targets = self._outbox.list_targets().result()
         if targets:
             try:
                 check_installed()
             except EventsError as error:
-                logger.error("events wait for their delivery: %s", error)
+                logger.error("Events are not delivered to webhooks: %s", error)
                 return
             for target in targets:
-                known = self._couriers.get(target.webhook_id)
+                known = self._workers.get(target.webhook_id)
                 if known is None or not known.thread.is_alive():
-                    self._couriers[target.webhook_id] = Courier(
+                    self._workers[target.webhook_id] = WebhookWorker(
                         target.webhook_id,
                         self._outbox,
                         self._process,
                         timeout_s=self._settings.delivery_timeout_s,
                         schedule=Schedule(self._settings.delivery_backoff_s),
                     )
-        for courier in list(self._couriers.values()):
-            courier.wake(changed=True)
+        for worker in list(self._workers.values()):
+            worker.wake(changed=True)

@@ -1,4 +1,4 @@
-"""Posting one event: signed by the Standard Webhooks scheme, within a bounded time, whatever the receiver does."""
+"""Poster: posts one event, signed by the Standard Webhooks scheme, within a bounded time whatever the receiver does."""
 
 from __future__ import annotations
 
@@ -11,29 +11,28 @@ import httpx
 from standardwebhooks import Webhook as Signer
 
 from falcon_events.model.webhooks import Letter
-from falcon_events.webhooks.poster_messages import Result, Verdict
-from falcon_events.webhooks.schedule import retry_after_s
+from falcon_events.webhooks.poster_messages import Attempt, AttemptResult
+from falcon_events.webhooks.schedule import parse_retry_after
 
-MOST_ANSWER_BYTES = 64 << 10
-"""How much of an answer is read, so that its connection can be used again."""
+MAX_RESPONSE_BYTES = 64 << 10
+"""How much of a response body is read. Once it is read to its end, the connection can be used again."""
 MAX_ERROR = 200
 DRAIN_S = 0.4
-"""For so long, and for as long again at the last read: less than an attempt may take beyond its limit (office.py)."""
+"""How long a response body is read, and how long its last read may take. Both together stay below GRACE_S (poster_main.py)."""
 GONE = 410
 BUSY = (429, 502, 503, 504)
-"""Answers that speak for the whole receiver, not for one event."""
-CUT_OFF = "the connection was cut off"
+"""Statuses that concern the whole receiver rather than one event."""
 
 
 class Poster:
-    """Posts events to one receiver, from one thread.
+    """HTTP client that posts events to one receiver, for use in one thread.
 
     Args:
-        url: the receiver's.
-        secrets: an event is signed with each of them.
+        url: the receiver's URL.
+        secrets: the secrets; each event is signed with each of them.
         timeout_s: how long an attempt may take, in seconds.
-        agent: what names us.
-        clock: the current time in seconds since 1970.
+        agent: the User-Agent.
+        clock: returns the current time in seconds since 1970.
     """
 
     def __init__(self, url: str, secrets: Sequence[str], timeout_s: float, agent: str, clock: Callable[[], float]) -> None:
@@ -44,18 +43,18 @@ class Poster:
         headers = {"Content-Type": "application/json", "User-Agent": agent}
         self._client = httpx.Client(headers=headers, timeout=timeout_s, follow_redirects=False)
 
-    def post(self, letter: Letter) -> Verdict:
-        """Tries to deliver an event."""
-        verdict = self._try(letter)
-        if verdict.error == CUT_OFF:  # most often the receiver has closed a connection that was idle, and takes it now
-            verdict = self._try(letter)
-        return verdict
+    def post(self, letter: Letter) -> Attempt:
+        """Try to deliver an event."""
+        attempt = self._try(letter)
+        if attempt.is_cut_off:  # usually the receiver has closed an idle connection, and accepts the event over a new one
+            attempt = self._try(letter)
+        return attempt
 
     def close(self) -> None:
-        """Closes the connections; whoever reads from one of them is interrupted."""
+        """Close the connections. A read from one of them fails."""
         self._client.close()
 
-    def _try(self, letter: Letter) -> Verdict:
+    def _try(self, letter: Letter) -> Attempt:
         now = datetime.fromtimestamp(self._clock(), UTC)
         body = letter.body.decode()
         headers = {
@@ -63,17 +62,17 @@ class Poster:
             "webhook-timestamp": str(math.floor(now.timestamp())),
             "webhook-signature": " ".join(signer.sign(letter.event_id, now, body) for signer in self._signers),
         }
-        verdict = None
+        attempt = None
         try:
-            with self._client.stream("POST", self._url, content=letter.body, headers=headers) as answer:
-                verdict = self._verdict(answer)
-                if verdict.result is Result.DELIVERED:
-                    self._drain(answer)
-                return verdict
+            with self._client.stream("POST", self._url, content=letter.body, headers=headers) as response:
+                attempt = self._judge_response(response)
+                if attempt.result is AttemptResult.DELIVERED:
+                    self._drain(response)
+                return attempt
         except Exception as error:
-            return verdict or self._failure(error)  # the status counts, whatever becomes of the rest of the answer
+            return attempt or self._judge_error(error)  # once there is a status, it counts, even if the body cannot be read
 
-    def _failure(self, error: Exception) -> Verdict:
+    def _judge_error(self, error: Exception) -> Attempt:
         unreachable = (
             httpx.ConnectError,
             httpx.ConnectTimeout,
@@ -82,29 +81,30 @@ class Poster:
             httpx.ProxyError,
         )
         if isinstance(error, unreachable):
-            return Verdict(Result.UNREACHABLE, error=f"cannot be reached: {str(error) or 'timed out'}"[:MAX_ERROR])
+            return Attempt(AttemptResult.UNREACHABLE, error=f"cannot be reached: {str(error) or 'timed out'}"[:MAX_ERROR])
         if isinstance(error, httpx.TimeoutException):
-            return Verdict(Result.REFUSED, error=f"no answer within {self._timeout_s:g} s")
+            return Attempt(AttemptResult.REFUSED, error=f"no answer within {self._timeout_s:g} s")
         if isinstance(error, (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)):
-            return Verdict(Result.REFUSED, error=CUT_OFF)
-        # Such as a connection that close() has ended; the event is tried again, whatever it was.
-        return Verdict(Result.REFUSED, error=f"{type(error).__name__}: {error}"[:MAX_ERROR])
+            return Attempt(AttemptResult.REFUSED, error="the connection was cut off", is_cut_off=True)
+        # Any other error, such as that of a connection that close() has ended: the event is tried again.
+        return Attempt(AttemptResult.REFUSED, error=f"{type(error).__name__}: {error}"[:MAX_ERROR])
 
-    def _drain(self, answer: httpx.Response) -> None:
-        """Reads an answer to its end, where that comes soon; else its connection is closed."""
-        answer.request.extensions["timeout"]["read"] = min(DRAIN_S, self._timeout_s)
+    def _drain(self, response: httpx.Response) -> None:
+        """Read a response to its end, so that its connection can be used again. One that takes too long is closed instead."""
+        response.request.extensions["timeout"]["read"] = min(DRAIN_S, self._timeout_s)
         deadline = time.monotonic() + DRAIN_S
         size = 0
-        for part in answer.iter_raw():
+        for part in response.iter_raw():
             size += len(part)
-            if size > MOST_ANSWER_BYTES or time.monotonic() > deadline:
+            if size > MAX_RESPONSE_BYTES or time.monotonic() > deadline:
                 break
 
-    def _verdict(self, answer: httpx.Response) -> Verdict:
-        status = answer.status_code
+    def _judge_response(self, response: httpx.Response) -> Attempt:
+        status = response.status_code
         if 200 <= status < 300:
-            return Verdict(Result.DELIVERED, status)
-        result = Result.GONE if status == GONE else Result.BUSY if status in BUSY else Result.REFUSED
-        wait_s = retry_after_s(answer.headers.get("Retry-After"), self._clock()) if result is Result.BUSY else None
+            return Attempt(AttemptResult.DELIVERED, status)
+        result = AttemptResult.GONE if status == GONE else AttemptResult.BUSY if status in BUSY else AttemptResult.REFUSED
+        is_busy = result is AttemptResult.BUSY
+        wait_s = parse_retry_after(response.headers.get("Retry-After"), self._clock()) if is_busy else None
         redirected = " (redirects are not followed)" if 300 <= status < 400 else ""
-        return Verdict(result, status, f"answered {status}{redirected}", wait_s)
+        return Attempt(result, status, f"answered {status}{redirected}", wait_s)

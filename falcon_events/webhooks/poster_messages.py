@@ -1,4 +1,4 @@
-"""What the owner of a store and its posting process tell each other: jobs one way, what became of them the other way."""
+"""Messages between a store's owner and its poster process: jobs in one direction, their outcomes in the other."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ import msgspec
 from falcon_events.model.webhooks import Letter
 
 ROUND_S = 5.0
-"""After so long no more events of a job go out, so that what has gone out is recorded."""
+"""How long a job posts events. After that its outcome is sent, so that the attempts are recorded."""
 _LENGTH = struct.Struct("!I")
 
 
-class Result(enum.Enum):
-    """What became of an attempt."""
+class AttemptResult(enum.Enum):
+    """Result of an attempt to deliver an event."""
 
     DELIVERED = "delivered"
     REFUSED = "refused"
+    """The receiver refused the event, or did not answer completely in time."""
     BUSY = "busy"
-    """Refused because there is too much to do: the receiver as a whole needs a pause."""
+    """The receiver is overloaded or unavailable, and needs a pause from all events."""
     UNREACHABLE = "unreachable"
-    """The receiver has not seen the event."""
+    """The receiver could not be reached, so it has not seen the event."""
     GONE = "gone"
-    """The receiver wants no event any more."""
+    """The receiver wants no events any more."""
 
 
-class Verdict(NamedTuple):
-    """How a receiver has taken an event."""
+class Attempt(NamedTuple):
+    """An attempt to deliver an event, with the receiver's HTTP status if it answered."""
 
-    result: Result
+    result: AttemptResult
     status: int | None = None
     error: str | None = None
     retry_after_s: float | None = None
+    is_cut_off: bool = False
+    """Whether the connection ended before the answer."""
 
 
 class Job(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """Letters to deliver to one receiver; answered by an Outcome of the same number.
+    """Events to deliver to one receiver. The poster process answers with a JobOutcome of the same number.
 
-    `secrets` sign each of them, `timeout_s` is how long one may take, in seconds. `troubled` are the visitors whose events have
-    failed since the last success.
+    Each event is signed with each of `secrets`. An attempt may take `timeout_s` seconds. `failing_visitors` are the visitors
+    whose events have failed since the last success.
     """
 
     number: int
@@ -50,38 +53,42 @@ class Job(msgspec.Struct, frozen=True, tag=True, array_like=True):
     secrets: list[str]
     timeout_s: float
     letters: list[Letter]
-    troubled: list[str]
+    failing_visitors: list[str]
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """Nothing more of a job is to go out; what has gone out may be waited for a moment."""
+    """Order to post no further event of a job. Its posted events may still be answered for a moment."""
 
     number: int
 
 
-class Outcome(msgspec.Struct, frozen=True, array_like=True):
-    """What became of a job: verdicts by seq; the one that speaks for the whole receiver, and whether letters may be left."""
+class JobOutcome(msgspec.Struct, frozen=True, array_like=True):
+    """Outcome of a job: the attempts by the event's seq.
+
+    `receiver_failure` is the attempt that shows that the receiver as a whole has failed. `stopped` says that events of the job
+    may be left.
+    """
 
     number: int
-    verdicts: dict[int, Verdict]
-    worst: Verdict | None
+    attempts: dict[int, Attempt]
+    receiver_failure: Attempt | None
     stopped: bool
-    troubled: list[str]
+    failing_visitors: list[str]
 
 
 encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Job | Stop).decode
-decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
+decode_outcome = msgspec.msgpack.Decoder(JobOutcome).decode
 
 
 def write_frame(out: BinaryIO, frame: bytes) -> None:
-    """Writes a message to a pipe."""
+    """Write a message to a pipe."""
     out.write(_LENGTH.pack(len(frame)) + frame)
     out.flush()
 
 
 def read_frame(source: BinaryIO) -> bytes | None:
-    """The next message of a pipe; None at its end."""
+    """Return the next message of a pipe, or None at its end."""
     head = source.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None

@@ -1,4 +1,4 @@
-"""The posting process, as the owner of a store sees it: started with the first job, and anew where it has died."""
+"""Handle of the poster process in the store's owner: it starts the process with the first job, and again if it has died."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from concurrent.futures import Future
 
 import msgspec
 
-from falcon_events.webhooks.poster_messages import Job, Outcome, Stop, decode_outcome, encode, read_frame, write_frame
+from falcon_events.webhooks.poster_messages import Job, JobOutcome, Stop, decode_outcome, encode, read_frame, write_frame
 
 _BOOTSTRAP = """
 import json, sys
@@ -22,59 +22,62 @@ main(start)
 """
 
 
-class PostingProcess:
-    """A child of the owner's that ends with it, however that ends.
+class PosterProcess:
+    """Child process that posts events. It ends with its parent, even if that is killed.
 
     Args:
-        agent: what names us to receivers.
+        agent: the User-Agent sent to receivers.
     """
 
     def __init__(self, agent: str) -> None:
         self._agent = agent
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
-        self._jobs: dict[int, Future[Outcome | None]] = {}
+        self._jobs: dict[int, Future[JobOutcome | None]] = {}
         self._number = 0
         self._closed = False
 
-    def start(self, job: Job) -> tuple[int, Future[Outcome | None]]:
-        """Hands a job over; its number, and its outcome to come: None where the process has died over it.
+    def start(self, job: Job) -> tuple[int, Future[JobOutcome | None]]:
+        """Send a job to the process, starting the process if necessary.
+
+        Returns:
+            The number of the job, and a future of its outcome. None: the process ended before it sent one.
 
         Raises:
-            OSError: no process can be started.
+            OSError: the process cannot be started.
         """
-        future: Future[Outcome | None] = Future()
+        future: Future[JobOutcome | None] = Future()
         with self._lock:
             self._number += 1
             if self._closed:
                 future.set_result(None)
                 return self._number, future
             if self._child is None:
-                self._child = self._started()
+                self._child = self._launch()
             self._jobs[self._number] = future
             self._send(msgspec.structs.replace(job, number=self._number))
             return self._number, future
 
     def stop(self, number: int) -> None:
-        """Lets nothing more of a job go out; its outcome comes soon."""
+        """Stop a job: no further event of it is posted, and its outcome arrives soon."""
         with self._lock:
             if number in self._jobs:
                 self._send(Stop(number))
 
-    def give_up(self) -> None:
-        """Ends a process that does not do what it should; the next job starts another."""
+    def kill(self) -> None:
+        """Kill a process that does not answer. The next job starts another one."""
         if (child := self._child) is not None:
             child.kill()
 
     def close(self) -> None:
-        """Ends the process at once; does nothing the second time."""
-        self._closed = True  # without the lock, which whoever writes to a process that is stopped holds
+        """Kill the process. Later calls do nothing."""
+        self._closed = True  # without the lock, which a thread holds while it writes to a suspended process
         child = self._child
         if child is not None:
             child.kill()
             child.wait()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _launch(self) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(
             [sys.executable, "-c", _BOOTSTRAP],
             stdin=subprocess.PIPE,
@@ -83,15 +86,15 @@ class PostingProcess:
             cwd="/",
         )
         assert child.stdin is not None
-        with contextlib.suppress(OSError):  # it has ended, which the listener finds out
+        with contextlib.suppress(OSError):  # if the process has ended, _listen() notices
             child.stdin.write(json.dumps({"sys_path": sys.path, "agent": self._agent}).encode() + b"\n")
-        threading.Thread(target=self._listen, args=(child,), name="falcon-events-posting", daemon=True).start()
+        threading.Thread(target=self._listen, args=(child,), name="falcon-events-poster", daemon=True).start()
         return child
 
     def _send(self, order: Job | Stop) -> None:
         assert self._child is not None
         assert self._child.stdin is not None
-        with contextlib.suppress(OSError):  # it has died, which the listener finds out
+        with contextlib.suppress(OSError):  # if the process has ended, _listen() notices
             write_frame(self._child.stdin, encode(order))  # type: ignore[arg-type]
 
     def _listen(self, child: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The threads that post, each with connections of its own: within a round, one slow answer holds up nothing but its visitor."""
+"""Threads that post to one receiver, each with a connection of its own, so that a slow answer delays only its visitor."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from queue import SimpleQueue
 from falcon_events.webhooks.poster import Poster
 from falcon_events.webhooks.round import Round
 
-MOST = 8
-"""How many requests are on their way to one receiver at once."""
+MAX_THREADS = 8
+"""The largest number of simultaneous requests to one receiver."""
 
 
-class Senders:
-    """Threads for one receiver, started as they are needed.
+class PosterThreads:
+    """Threads that post to one receiver, started as they are needed.
 
     Args:
-        make: makes a thread's poster.
+        create_poster: creates the poster of a thread.
     """
 
-    def __init__(self, make: Callable[[], Poster]) -> None:
-        self._make = make
+    def __init__(self, create_poster: Callable[[], Poster]) -> None:
+        self._create_poster = create_poster
         self._rounds: SimpleQueue[Round | None] = SimpleQueue()
         self._posters: list[Poster] = []
 
-    def carry(self, letters: Round) -> None:
-        """Has a round delivered; it says itself when it is over. Raises what hinders a poster from being made."""
-        wanted = min(MOST, letters.chains)
+    def deliver(self, round_: Round) -> None:
+        """Start delivering a round, which sets its `over` event when it is done. Raises the error of a poster's constructor."""
+        wanted = min(MAX_THREADS, round_.chains)
         while len(self._posters) < wanted:
-            poster = self._make()
-            # Daemons: whoever ends waits for no receiver.
-            threading.Thread(target=self._run, args=(poster,), name="falcon-events-sender", daemon=True).start()
+            poster = self._create_poster()
+            # Daemon threads, so that the end of the process waits for no receiver.
+            threading.Thread(target=self._run, args=(poster,), name="falcon-events-poster", daemon=True).start()
             self._posters.append(poster)
         for _ in range(wanted):
-            self._rounds.put(letters)
+            self._rounds.put(round_)
 
     def close(self) -> None:
-        """Ends the threads, and the connections they may be waiting at."""
+        """End the threads, and close the connections that they may be reading from."""
         for poster in self._posters:
             self._rounds.put(None)
             poster.close()
         self._posters = []
 
     def _run(self, poster: Poster) -> None:
-        while (letters := self._rounds.get()) is not None:
-            letters.carry(poster)
+        while (round_ := self._rounds.get()) is not None:
+            round_.deliver(poster)

@@ -1,4 +1,4 @@
-"""One round of deliveries: which events go out side by side, which wait for each other, and when nothing more may go out."""
+"""Round of deliveries: which events are posted at the same time, which wait for each other, and when posting stops."""
 
 from __future__ import annotations
 
@@ -7,92 +7,97 @@ from collections import deque
 
 from falcon_events.model.webhooks import Letter
 from falcon_events.webhooks.poster import Poster
-from falcon_events.webhooks.poster_messages import Job, Outcome, Result, Verdict
+from falcon_events.webhooks.poster_messages import Attempt, AttemptResult, Job, JobOutcome
 
-TROUBLED = 3
-"""So many visitors whose events fail one after the other mean that the receiver itself is out of order."""
+MAX_FAILING_VISITORS = 3
+"""If the events of this many visitors fail without a success in between, the receiver itself has failed."""
 
 
 class Round:
-    """Letters on their way: those of one visitor one after the other, of several visitors side by side."""
+    """Round of deliveries: the events of one visitor are posted one after the other, those of several visitors in parallel.
+
+    Args:
+        job: the job to deliver.
+    """
 
     def __init__(self, job: Job) -> None:
         self._number = job.number
-        self._troubled = set(job.troubled)
+        self._failing_visitors = set(job.failing_visitors)
         self._lock = threading.Lock()
-        self._verdicts: dict[int, Verdict] = {}
-        self._out: dict[int, Letter] = {}
+        self._attempts: dict[int, Attempt] = {}
+        self._unanswered: dict[int, Letter] = {}
         chains: dict[str, list[Letter]] = {}
         for letter in job.letters:
             chains.setdefault(letter.visitor, []).append(letter)
         self._chains = deque(chains.values())
         self.chains = len(self._chains)
-        self._open = 0
-        self._worst: Verdict | None = None
-        self._cut = False
+        """The number of visitors."""
+        self._running = 0
+        self._receiver_failure: Attempt | None = None
+        self._stopped = False
         self.over = threading.Event()
-        """Set once nothing of it is on its way any more."""
+        """Set once no event of the round is being posted any more."""
 
     def stop(self) -> None:
-        """Lets nothing more go out."""
-        self._cut = True
+        """Post no further event."""
+        self._stopped = True
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing more goes out."""
-        return self._cut or self._worst is not None
+        """Whether no further event is posted."""
+        return self._stopped or self._receiver_failure is not None
 
-    def carry(self, poster: Poster) -> None:
-        """Delivers one visitor's letters after the other's, until none are left."""
+    def deliver(self, poster: Poster) -> None:
+        """Post the events of one visitor after another, until none are left. Several threads call this."""
         while True:
             with self._lock:
                 if self.over.is_set():
                     return
                 if self.stopped or not self._chains:
-                    if not self._open:
+                    if not self._running:
                         self.over.set()
                     return
                 chain = self._chains.popleft()
-                self._open += 1
+                self._running += 1
             for letter in chain:
                 if self.stopped:
                     break
-                self._out[letter.seq] = letter
-                if not self._note(letter, poster.post(letter)):
+                self._unanswered[letter.seq] = letter
+                if not self._record(letter, poster.post(letter)):
                     break
             with self._lock:
-                self._open -= 1
+                self._running -= 1
 
-    def end(self, verdict: Verdict | None) -> None:
-        """Ends it with what is known by now, and with this verdict on what is still on its way: None for none."""
+    def end(self, attempt: Attempt | None) -> None:
+        """End the round now. Unanswered events get this attempt; None: they get no attempt."""
         with self._lock:
-            if not self.over.is_set() and verdict is not None:
-                for letter in list(self._out.values()):
-                    self._take(letter, verdict)
-            self._cut = True
+            if not self.over.is_set() and attempt is not None:
+                for letter in list(self._unanswered.values()):
+                    self._add(letter, attempt)
+            self._stopped = True
             self.over.set()
 
-    def outcome(self) -> Outcome:
-        """What became of it, once it is over."""
+    def outcome(self) -> JobOutcome:
+        """Return the outcome, once the round is over."""
         with self._lock:
-            return Outcome(self._number, self._verdicts, self._worst, self.stopped, sorted(self._troubled))
+            visitors = sorted(self._failing_visitors)
+            return JobOutcome(self._number, self._attempts, self._receiver_failure, self.stopped, visitors)
 
-    def _note(self, letter: Letter, verdict: Verdict) -> bool:
-        """Takes a verdict in; whether the visitor's next event may follow."""
+    def _record(self, letter: Letter, attempt: Attempt) -> bool:
+        """Record an attempt, and return whether the visitor's next event may follow."""
         with self._lock:
             if self.over.is_set():
                 return False
-            self._take(letter, verdict)
-            return verdict.result is Result.DELIVERED
+            self._add(letter, attempt)
+            return attempt.result is AttemptResult.DELIVERED
 
-    def _take(self, letter: Letter, verdict: Verdict) -> None:
-        del self._out[letter.seq]
-        self._verdicts[letter.seq] = verdict
-        if verdict.result is Result.DELIVERED:
-            self._troubled.clear()
+    def _add(self, letter: Letter, attempt: Attempt) -> None:
+        del self._unanswered[letter.seq]
+        self._attempts[letter.seq] = attempt
+        if attempt.result is AttemptResult.DELIVERED:
+            self._failing_visitors.clear()
             return
-        self._troubled.add(letter.visitor)
-        if verdict.result is Result.GONE or (
-            self._worst is None and (verdict.result is not Result.REFUSED or len(self._troubled) >= TROUBLED)
-        ):
-            self._worst = verdict
+        self._failing_visitors.add(letter.visitor)
+        is_event_refused = attempt.result is AttemptResult.REFUSED and len(self._failing_visitors) < MAX_FAILING_VISITORS
+        if attempt.result is AttemptResult.GONE or (self._receiver_failure is None and not is_event_refused):
+            self._receiver_failure = attempt

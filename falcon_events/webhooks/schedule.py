@@ -1,4 +1,4 @@
-"""When to try again: one event by the schedule that Standard Webhooks recommends, a whole receiver by doubling pauses."""
+"""Retry schedule: the waits of an event as Standard Webhooks recommends, and doubling pauses for a receiver that fails."""
 
 from __future__ import annotations
 
@@ -9,42 +9,46 @@ from email.utils import parsedate_to_datetime
 
 STEPS = (1, 60, 360, 1440, 3600, 7200, 10_080, 14_400, 17_280)
 """The waits after the first, second, ... failed attempt, in units of the first: 5 s, 5 min, 30 min, 2, 5, 10, 14, 20 and 24 h."""
-ATTEMPTS = len(STEPS) + 1
-"""After so many failed attempts an event is given up."""
+MAX_ATTEMPTS = len(STEPS) + 1
+"""The number of failed attempts after which an event is given up."""
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 120.0
-"""Of a receiver that is out of order, in the same units: from 1 s to 10 min."""
+"""The pauses of a receiver that fails, in the same units: from 1 s to 10 min."""
 JITTER = 0.2
-"""By this part a wait may be longer, so that not all come at once."""
+"""The fraction by which a wait may be longer, so that retries do not come all at once."""
 MAX_RETRY_AFTER_S = 24 * 3600.0
 
 
 class Schedule:
-    """How long to wait.
+    """Waits between attempts.
 
     Args:
         backoff_s: the wait after an event's first failed attempt, in seconds.
-        chance: a random number from 0 to 1.
+        chance: returns a random number from 0 to 1.
     """
 
     def __init__(self, backoff_s: float, chance: Callable[[], float] = random.random) -> None:
         self._unit_s = backoff_s
         self._chance = chance
 
-    def after(self, attempts: int) -> float | None:
-        """The wait after so many failed attempts, in seconds; None where the event is given up."""
-        return None if attempts >= ATTEMPTS else self._varied(STEPS[attempts - 1] * self._unit_s)
+    def compute_wait_s(self, attempts: int) -> float | None:
+        """Return the wait after this many failed attempts of an event, in seconds. None: the event is given up."""
+        return None if attempts >= MAX_ATTEMPTS else self._add_jitter(STEPS[attempts - 1] * self._unit_s)
 
-    def pause(self, failures: int) -> float:
-        """How long a receiver is left alone that has been out of order so many times without a success in between, in seconds."""
-        return self._varied(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 20)) * self._unit_s)
+    def compute_pause_s(self, failures: int) -> float:
+        """Return how long a receiver gets no events after this many failures in a row, in seconds."""
+        return self._add_jitter(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 20)) * self._unit_s)
 
-    def _varied(self, wait_s: float) -> float:
+    def _add_jitter(self, wait_s: float) -> float:
         return wait_s * (1 + JITTER * self._chance())
 
 
-def retry_after_s(header: str | None, now: float) -> float | None:
-    """What a Retry-After header asks for, in seconds from now: of two forms, and at most MAX_RETRY_AFTER_S; None for none."""
+def parse_retry_after(header: str | None, now: float) -> float | None:
+    """Parse a Retry-After header, which is a number of seconds or a date.
+
+    Returns:
+        The seconds from now, at most MAX_RETRY_AFTER_S. None: there is no header, or it is invalid.
+    """
     if header is None:
         return None
     try:
@@ -58,6 +62,6 @@ def retry_after_s(header: str | None, now: float) -> float | None:
     return min(max(0.0, wait_s), MAX_RETRY_AFTER_S)
 
 
-def microseconds(moment: float) -> int:
-    """A time in seconds since 1970 as the store has it."""
+def to_microseconds(moment: float) -> int:
+    """Convert a time in seconds since 1970 to microseconds, as the store keeps it."""
     return int(moment * 1e6)

@@ -588,7 +588,7 @@ def test_copies_and_a_compacted_store_have_webhooks_and_deliveries(store: EventT
     ("arguments", "message"),
     [
         ({"url": "ftp://example.com/"}, "https:// or http://"),
-        ({"url": "https:///path"}, "names a host"),
+        ({"url": "https:///path"}, "name a host"),
         ({"url": "https://user:secret@example.com/"}, "credentials"),
         ({"url": "https://example.com:99999/"}, "url="),
         ({"url": "https://example.com/#part"}, "fragment"),
