@@ -18,7 +18,7 @@ from falcon_events.contract.body import write_body
 from falcon_events.contract.replies import Tracked
 from falcon_events.errors import EventsError, RequestRefused
 from falcon_events.hooks.after import AfterCommit, AfterHook
-from falcon_events.hooks.before import BeforeHook, hooks_of
+from falcon_events.hooks.before import BeforeHook, list_hooks
 from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.ingest.stream import store_many
 from falcon_events.link.link import Link
@@ -79,7 +79,7 @@ class EventTracking:
         self.store = store or Link(db, self.settings, create=create)
         self.directory = Directory(self.store, clock)
         self.plan = plan_of(plan, self.settings)
-        before = hooks_of("before_store", before_store)
+        before = list_hooks("before_store", before_store)
         self.pipeline = Pipeline(self.store, self.directory, access, self.settings, clock, before, self.plan)
         self.admin = StoreAdmin(self.store)
         """Statistics, exports, personal data, SQL, backups, checks and metrics (docs/python.md)."""
@@ -87,7 +87,7 @@ class EventTracking:
         """Webhooks and their deliveries (docs/webhooks.md)."""
         self._name_shortcuts()
         self._after_commit: AfterCommit | None = None
-        if after := hooks_of("after_commit", after_commit):
+        if after := list_hooks("after_commit", after_commit):
             self._after_commit = AfterCommit(after, self.settings, lambda: self.store.counts.told)
             self.store.on_outcomes = self._after_commit.take
         self.waiter = Waiter()

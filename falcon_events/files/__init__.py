@@ -1,1 +1,1 @@
-"""The files beside a store: paths, the lock file, the doctor."""
+"""Files of a store: their paths, the lock file, and the checks of `falcon-events doctor`."""

@@ -1,4 +1,4 @@
-"""The lock file beside a store: its name, its format, and the process, socket and secret that it names."""
+"""Lock file beside a store: its path, its format, and the process, socket and secret that it names."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from falcon_events.errors import StoreError, StoreLocked
 from falcon_events.files.paths import WRITABLE
 
 MAX_SOCKET_PATH = 100
-"""Linux allows 107 bytes, macOS 103."""
+"""The longest path of a socket. Linux allows 107 bytes, macOS 103."""
 
 
-class Place(NamedTuple):
-    """A running owner."""
+class OwnerAddress(NamedTuple):
+    """Owner process of a store: its pid, the path of its socket, and the secret that clients must know."""
 
     pid: int
     address: str
@@ -28,31 +28,31 @@ class Place(NamedTuple):
 
 
 def lock_path(db: Path) -> Path:
-    """The lock file of a store."""
+    """Return the path of a store's lock file."""
     return db.with_name(db.name + ".lock")
 
 
-def find(db: Path) -> Place | None:
-    """The owner that the lock file names, which may have gone; None where it names none.
+def find(db: Path) -> OwnerAddress | None:
+    """Read the owner that the lock file names; the process may have ended. None: it names no owner.
 
     Raises:
         StoreError: the lock file belongs to another user.
     """
     try:
         pid, address, secret = lock_path(db).read_text().splitlines()
-        return Place(int(pid), address, bytes.fromhex(secret))
+        return OwnerAddress(int(pid), address, bytes.fromhex(secret))
     except PermissionError:
         raise StoreError(
-            f"{lock_path(db)} cannot be read: permission denied for this user. Run as the user whose store it is."
+            f"{lock_path(db)} cannot be read: permission denied for this user. Run as the user who owns the store."
         ) from None
     except (OSError, ValueError):
         return None
 
 
 def holder(db: Path) -> int | None:
-    """The process that holds the lock or is about to, where the lock file names one."""
+    """Read the pid of the process that holds the lock, or held it last. None: the lock file names none."""
     try:
-        return _pid_of(lock_path(db).read_text())
+        return _parse_pid(lock_path(db).read_text())
     except OSError:
         return None
 
@@ -73,10 +73,10 @@ def is_held(db: Path) -> bool:
 
 
 def socket_path(db: Path) -> str:
-    """Where an owner listens: beside the store, or, where no socket can have that long a name, in a folder of the user's own.
+    """Return the path of the owner's socket: beside the store, or in the user's temporary folder if that path is too long.
 
     Raises:
-        StoreError: that folder is not this user's alone.
+        StoreError: the temporary folder belongs to another user or is open to other users.
     """
     beside = f"{db.resolve()}.sock"
     if len(os.fsencode(beside)) <= MAX_SOCKET_PATH:
@@ -85,21 +85,21 @@ def socket_path(db: Path) -> str:
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise StoreError(f"{folder} is not a folder of this user alone; remove it, or set TMPDIR to another folder.")
+        raise StoreError(f"{folder} is not a private folder of this user. Remove it, or set TMPDIR to another folder.")
     return str(folder / f"{hashlib.sha256(os.fsencode(beside)).hexdigest()[:32]}.sock")
 
 
 class FileLock:
-    """Holds `<database>.lock`, so that one tracker at a time uses a file; also within one process.
+    """Lock on `<database>.lock`, so that only one store at a time uses a file, even within one process.
 
     Args:
         path: the database's path.
-        wait_s: how long to wait for another holder to let go, in seconds.
-        descriptor: of the lock file, where the caller has opened it.
+        wait_s: how long to wait for another holder to release the lock, in seconds.
+        descriptor: the descriptor of the lock file, if the caller has opened it.
 
     Raises:
-        StoreLocked: it did not.
-        StoreError: the lock file cannot be made.
+        StoreLocked: the other holder did not release the lock in time.
+        StoreError: the lock file cannot be created.
     """
 
     def __init__(self, path: Path, wait_s: float, descriptor: int | None = None) -> None:
@@ -107,9 +107,9 @@ class FileLock:
         self._descriptor = self._open() if descriptor is None else descriptor
         deadline = time.monotonic() + wait_s
         try:
-            while not self._take():
+            while not self._try_lock():
                 if time.monotonic() >= deadline:
-                    raise StoreLocked(str(path), self._holder())
+                    raise StoreLocked(str(path), self._read_holder())
                 time.sleep(0.02)
         except BaseException:
             os.close(self._descriptor)
@@ -117,11 +117,11 @@ class FileLock:
         self._write(str(os.getpid()))
 
     def publish(self, address: str, secret: bytes) -> None:
-        """Writes down where this process listens, and what whoever connects has to know: only this user can read it."""
+        """Write the socket's path and the secret that clients must know into the lock file, which only this user can read."""
         self._write(f"{os.getpid()}\n{address}\n{secret.hex()}\n")
 
     def release(self) -> None:
-        """Lets go. The lock file stays: removing it would let two processes hold two files of one name."""
+        """Release the lock. The lock file stays: if it were removed, two processes could lock two files of the same name."""
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)
 
@@ -131,21 +131,21 @@ class FileLock:
         except OSError as error:
             raise StoreError(f"{lock_path(self._path)} cannot be opened: {error.strerror}. {WRITABLE}") from None
 
-    def _take(self) -> bool:
+    def _try_lock(self) -> bool:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         return False
 
-    def _holder(self) -> int | None:
-        return _pid_of(os.pread(self._descriptor, 20, 0).decode(errors="replace"))
+    def _read_holder(self) -> int | None:
+        return _parse_pid(os.pread(self._descriptor, 20, 0).decode(errors="replace"))
 
     def _write(self, text: str) -> None:
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text.encode(), 0)
 
 
-def _pid_of(text: str) -> int | None:
-    """The process that the lock file's first line names."""
+def _parse_pid(text: str) -> int | None:
+    """Return the pid in the lock file's first line."""
     first = text.split("\n")[0]
     return int(first) if first.isdigit() else None

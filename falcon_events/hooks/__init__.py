@@ -1,1 +1,1 @@
-"""Functions of the host application that see events: before they are stored, and after they were committed."""
+"""Hooks: functions of the host application that get events before they are stored and after they are committed."""

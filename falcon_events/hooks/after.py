@@ -1,4 +1,4 @@
-"""after_commit: hooks that are given what was committed, in batches, on a thread that no request waits for."""
+"""after_commit hooks: called with committed events, in batches, on a thread that no request waits for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from falcon_events.hooks.before import name_of
-from falcon_events.hooks.events import CommittedEvent, committed
+from falcon_events.hooks.before import get_hook_name
+from falcon_events.hooks.events import CommittedEvent, build_committed_event
 from falcon_events.model.events import NewEvent, Outcome, Receipt
 from falcon_events.model.reports import AFTER_COMMIT_FAILED, NOT_GIVEN
 from falcon_events.runtime.lifecycle import unforked
@@ -21,32 +21,33 @@ logger = logging.getLogger(__name__)
 AfterHook = Callable[[Sequence[CommittedEvent]], Awaitable[object] | object]
 
 LOG_EVERY_S = 60.0
-"""How often the log says that events are skipped, in seconds."""
+"""The interval between log lines about skipped events."""
 
 _Held = tuple[NewEvent, str, bool]
 """A stored event, its id, and whether an identify event was stored with it."""
 
 
 class AfterCommit:
-    """Gives committed events to hooks, in order of commit; each process gives those whose requests it took.
+    """Queue and thread that call hooks with committed events, in order of commit.
 
-    The queue holds as many events and bytes as may wait for a commit (`queue_events`, `queue_bytes`). Where the hooks are
-    slower than the events, those that come while it is full are not given, which is counted and logged.
+    Each process calls its hooks with the events of the requests that it received. The queue holds as many events and bytes as
+    may wait for a commit (`queue_events`, `queue_bytes`). While it is full, further events are skipped; skipped events are
+    counted and logged.
 
     Args:
-        hooks: each is called with every batch; plain or async.
-        settings: how much is held, how large a batch is, and how long closing waits (`commit_wait_s`).
-        told: gives the counter of failures, which a forked child has anew.
+        hooks: functions, plain or async; each is called with every batch.
+        settings: the limits of the queue and of a batch, and how long close() waits (`commit_wait_s`).
+        counters: returns the counters of this process; a forked child has new ones.
     """
 
-    def __init__(self, hooks: Iterable[AfterHook], settings: Settings, told: Callable[[], Counter[str]]) -> None:
+    def __init__(self, hooks: Iterable[AfterHook], settings: Settings, counters: Callable[[], Counter[str]]) -> None:
         self._hooks = list(hooks)
         self._settings = settings
-        self._told = told
+        self._counters = counters
         self.forked()
 
     def forked(self) -> None:
-        """Starts anew in a forked child: what waits belongs to the parent."""
+        """Reset the queue in a forked child: the queued events belong to the parent."""
         self._waiter = Waiter()
         self._changed = threading.Condition()
         self._held: deque[_Held] = deque()
@@ -57,13 +58,13 @@ class AfterCommit:
         self._log_at = 0.0
 
     def take(self, events: Sequence[NewEvent], outcomes: Sequence[Outcome]) -> None:
-        """Takes those events that were stored, and were not stored before; never blocks, never raises.
+        """Queue the events that were stored now, not before. Never blocks or raises.
 
         Args:
-            events: what was sent to the store's owner.
-            outcomes: what became of each.
+            events: the events that were sent to the store's owner.
+            outcomes: the outcome of each event.
         """
-        stored = [held for held in map(_stored, events, outcomes) if held is not None]
+        stored = [held for held in map(_hold, events, outcomes) if held is not None]
         if not stored:
             return
         with self._changed:
@@ -78,13 +79,13 @@ class AfterCommit:
             self._changed.notify_all()
 
     def drain(self) -> None:
-        """Waits until the hooks have been given everything, at most `commit_wait_s` seconds."""
+        """Wait until the hooks have been called with every queued event, at most `commit_wait_s` seconds."""
         with self._changed:
             if self._thread is not None and self._thread is not threading.current_thread():
                 self._changed.wait_for(lambda: not (self._held or self._working), self._settings.commit_wait_s)
 
     def close(self) -> None:
-        """The same, then ends the thread; what is left is not given, which is counted and logged. Does nothing twice."""
+        """Drain the queue and end the thread. Events that are left are skipped. Later calls do nothing."""
         with self._changed:
             if self._closed:
                 return
@@ -92,7 +93,7 @@ class AfterCommit:
             self._changed.notify_all()
             thread = self._thread
         if thread is None:
-            self._run()  # what came too late in the process's life to start a thread for
+            self._run()  # events that were committed while the interpreter was ending, when no thread could start
         else:
             self.drain()
         with self._changed:
@@ -106,7 +107,7 @@ class AfterCommit:
         try:
             with unforked:
                 thread.start()
-        except RuntimeError:  # the interpreter is ending: close() gives what there is
+        except RuntimeError:  # the interpreter is ending: close() calls the hooks
             return
         self._thread = thread
 
@@ -121,29 +122,30 @@ class AfterCommit:
                 self._working = True
                 batch = [self._held.popleft() for _ in range(min(len(self._held), self._settings.batch_events))]
                 self._held_bytes -= sum(len(event.properties) for event, _, _ in batch)
-            self._give(batch)
+            self._call_hooks(batch)
 
-    def _give(self, batch: list[_Held]) -> None:
+    def _call_hooks(self, batch: list[_Held]) -> None:
         events: list[CommittedEvent] = []
         for hook in self._hooks:
             try:
-                events = events or [committed(*held) for held in batch]
+                events = events or [build_committed_event(*held) for held in batch]
                 self._waiter.call(Call(hook, events))
-            except BaseException:  # nothing but hooks runs in this thread: the next batches shall come
-                self._told()[AFTER_COMMIT_FAILED] += 1
-                logger.exception("after_commit: %s failed with %d events, which are stored", name_of(hook), len(batch))
+            except BaseException:  # only hooks run in this thread, and it must go on with the next batch
+                self._counters()[AFTER_COMMIT_FAILED] += 1
+                logger.exception("after_commit: %s failed with %d events, which are stored", get_hook_name(hook), len(batch))
 
     def _skip(self, count: int) -> None:
-        """With the lock held."""
-        self._told()[NOT_GIVEN] += count
+        """Count skipped events, and log them at most every LOG_EVERY_S. The caller holds the lock."""
+        self._counters()[NOT_GIVEN] += count
         self._skipped += count
         if (now := time.monotonic()) >= self._log_at or self._closed:
             self._log_at = now + LOG_EVERY_S
-            logger.warning("after_commit is slower than the events: %d, which are stored, were not given to it", self._skipped)
+            logger.warning("after_commit is too slow: %d stored events were not passed to it", self._skipped)
             self._skipped = 0
 
 
-def _stored(event: NewEvent, outcome: Outcome) -> _Held | None:
+def _hold(event: NewEvent, outcome: Outcome) -> _Held | None:
+    """Return what the queue holds of an event, or None if it was not stored now."""
     if event.dropped or not isinstance(outcome, Receipt) or outcome.duplicate:
         return None
     return event, outcome.event_id, outcome.identify_event_sent

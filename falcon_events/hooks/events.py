@@ -1,4 +1,4 @@
-"""Events as hooks see them: one that is about to be stored, and one that was committed."""
+"""Events that hooks get: IncomingEvent before an event is stored, CommittedEvent after its commit."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 FIXED = ("list_id", "event_id", "received_at", "is_from_host", "user_agent", "address", "origin")
-"""The fields of an IncomingEvent that a hook only reads."""
+"""The fields of an IncomingEvent that a hook must not change."""
 
 
 class IncomingEvent(msgspec.Struct, kw_only=True):
-    """An event that keeps to the contract and is about to be stored; a `before_store` hook changes it in place.
+    """Valid event that is about to be stored. A `before_store` hook changes it in place.
 
     A hook may set `event`, `email`, `external_id`, `visitor`, `properties`, `identify_properties` and `occurred_at`, and change
-    the dicts; the other fields are to be read. `external_id` and `visitor` are None where the sender gave none. Times are
-    aware, in UTC.
+    the dicts. The other fields are read-only. `external_id` and `visitor` are None if the sender gave none. Times are aware, in
+    UTC.
     """
 
     list_id: int
@@ -33,29 +33,29 @@ class IncomingEvent(msgspec.Struct, kw_only=True):
     external_id: str | None
     visitor: str | None
     event_id: str | None
-    """The sender's own EventID."""
+    """The EventID that the sender gave."""
     identify_properties: dict[str, Any] | None
     occurred_at: datetime
     received_at: datetime
     is_from_host: bool
-    """Whether the host's own code tracks it, rather than a request."""
+    """Whether the host's own code tracked the event, rather than a request."""
     user_agent: str
     address: str
-    """The client's address as the server has it; empty for the host's own code. Not what is stored."""
+    """The client's address as the server sees it; empty for the host's own code. It is not the address that is stored."""
     origin: str | None
-    """The web page's that a browser sends for."""
+    """The web origin of the page that sent the event, if a browser did."""
 
     @property
     def is_test(self) -> bool:
-        """Whether it is only checked (`"isTest": true` among the properties)."""
+        """Whether the event is only checked (`"isTest": true` among its properties)."""
         return self.properties.get("isTest") is True
 
 
 class CommittedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that was committed and synced to disk; an `after_commit` hook reads it.
+    """Event that was committed and synced to disk. An `after_commit` hook reads it.
 
-    Where `identify_event_sent`, an identify event of the same properties and `emailAddress` was stored with it, which is not
-    given by itself. Times are aware, in UTC.
+    If `identify_event_sent` is true, an identify event with the same properties and `emailAddress` was stored with this event.
+    Hooks do not get that identify event separately. Times are aware, in UTC.
     """
 
     event_id: str
@@ -68,12 +68,12 @@ class CommittedEvent(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: datetime
     received_at: datetime
     properties: dict[str, Any]
-    """As they are stored: without those that the list's rules deny, for instance."""
+    """The properties as stored: for example without those that the list's rules deny."""
     identify_event_sent: bool
 
 
-def incoming(request: EventRequest, sender: Sender) -> IncomingEvent:
-    """A checked request, as a hook sees it."""
+def build_incoming_event(request: EventRequest, sender: Sender) -> IncomingEvent:
+    """Build the event that hooks get from a valid request."""
     return IncomingEvent(
         list_id=request.list_id,
         event=request.event,
@@ -83,8 +83,8 @@ def incoming(request: EventRequest, sender: Sender) -> IncomingEvent:
         visitor=request.visitor,
         event_id=request.event_id,
         identify_properties=request.traits,
-        occurred_at=moment(request.occurred_at),
-        received_at=moment(request.received_at),
+        occurred_at=to_datetime(request.occurred_at),
+        received_at=to_datetime(request.received_at),
         is_from_host=sender.trusted,
         user_agent=sender.user_agent,
         address=sender.address,
@@ -92,8 +92,8 @@ def incoming(request: EventRequest, sender: Sender) -> IncomingEvent:
     )
 
 
-def committed(event: NewEvent, event_id: str, identify_event_sent: bool) -> CommittedEvent:
-    """A stored event, as a hook sees it."""
+def build_committed_event(event: NewEvent, event_id: str, identify_event_sent: bool) -> CommittedEvent:
+    """Build the event that hooks get from a stored event."""
     return CommittedEvent(
         event_id=event_id,
         list_id=event.list_id,
@@ -102,18 +102,18 @@ def committed(event: NewEvent, event_id: str, identify_event_sent: bool) -> Comm
         visitor=event.visitor,
         external_id=event.external_id,
         email=event.email,
-        occurred_at=moment(event.occurred_at),
-        received_at=moment(event.received_at),
+        occurred_at=to_datetime(event.occurred_at),
+        received_at=to_datetime(event.received_at),
         properties=_decode(event.properties),
         identify_event_sent=identify_event_sent,
     )
 
 
-def moment(microseconds: int) -> datetime:
-    """A time in microseconds since 1970."""
+def to_datetime(microseconds: int) -> datetime:
+    """Convert microseconds since 1970 to an aware time in UTC."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def microseconds(at: datetime) -> int:
-    """The same the other way round; exact, where a float would not be."""
+def to_microseconds(at: datetime) -> int:
+    """Convert a time to microseconds since 1970, exactly, which a float would not be."""
     return (at - _EPOCH) // timedelta(microseconds=1)

@@ -1,1 +1,1 @@
-"""The process that holds the store file."""
+"""Owner process: the one process that opens the store's file, and its connections to all others."""

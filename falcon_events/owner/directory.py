@@ -1,4 +1,4 @@
-"""The owner's own copy of who may do what, from which every client that comes gets one."""
+"""Directory of credentials and lists in the owner process, from which each new client gets a snapshot."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from falcon_events.model.access import Changes, Snapshot
 
 
-class Book:
-    """Valid credentials and lists, kept up with the store's tables.
+class OwnerDirectory:
+    """Valid credentials, lists and list rules, kept equal to the store's tables.
 
     Args:
-        snapshot: what the tables hold.
+        snapshot: the content of the tables.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -21,7 +21,7 @@ class Book:
         self._rules = {rules.list_id: rules for rules in snapshot.rules}
 
     def apply(self, changes: Changes) -> None:
-        """Takes in what was committed."""
+        """Apply committed changes."""
         self._keys.update({key.key_hash: key for key in changes.keys})
         self._lists.update({owned[0]: owned for owned in changes.lists})
         self._rules.update({rules.list_id: rules for rules in changes.rules})
@@ -34,7 +34,7 @@ class Book:
             self._rules.pop(list_id, None)
 
     def snapshot(self) -> Snapshot:
-        """All of it, without sessions that have ended by themselves."""
+        """Return everything except expired sessions."""
         now = datetime.now(UTC)
         self._sessions = {key: session for key, session in self._sessions.items() if session[2] > now}
         return Snapshot(

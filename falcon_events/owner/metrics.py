@@ -1,4 +1,4 @@
-"""What the owner knows for a monitoring system: of the store, of its deliveries, and what each process has counted."""
+"""Metrics in the owner process: those of the store, of its deliveries, and the counts of each client process."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ from falcon_events.store.store import Store
 from falcon_events.webhooks.dispatcher import Dispatcher
 
 
-class Tally:
-    """What the processes that use the store have counted, those that have left included; not thread-safe by itself."""
+class ClientCounts:
+    """Counts of the processes that use the store, including those that have ended. Not thread-safe."""
 
     def __init__(self) -> None:
         self._counted: dict[str, Counted] = {}
 
     def note(self, client: str, counted: Counted) -> None:
-        """Notes what a process has counted since it started."""
+        """Note the counts of a process since it started."""
         self._counted[client] = counted
 
-    def left(self, client: str) -> None:
-        """Forgets a process that has left, if it has counted nothing."""
+    def forget_empty(self, client: str) -> None:
+        """Forget a process that has ended, if all its counts are zero."""
         if (counted := self._counted.get(client)) is not None and not (counted.refused or counted.told):
             del self._counted[client]
 
     def totals(self) -> tuple[Counter[int], Counter[str]]:
-        """The refused requests by code, and what else is counted by name."""
+        """Return the sums over all processes: refused requests by code, and other counts by name."""
         refused: Counter[int] = Counter()
-        told: Counter[str] = Counter()
+        others: Counter[str] = Counter()
         for counted in self._counted.values():
             refused.update(counted.refused)
-            told.update(counted.told)
-        return refused, told
+            others.update(counted.told)
+        return refused, others
 
 
-class Processes(NamedTuple):
-    """Those that use a store through its owner; `since` is when that started, in seconds since 1970."""
+class ProcessMetrics(NamedTuple):
+    """Metrics of the processes that use a store. `since` is when the owner started, in seconds since 1970."""
 
     refused: Counter[int]
-    told: Counter[str]
+    others: Counter[str]
     waiting: int
     clients: int
     owner_changes: int
     since: float
 
 
-def metrics_of(store: Store, dispatcher: Dispatcher | None, processes: Processes) -> Metrics:
-    """The metrics of a store."""
+def build_metrics(store: Store, dispatcher: Dispatcher | None, processes: ProcessMetrics) -> Metrics:
+    """Collect the metrics of a store."""
     measures, waiting, journaled = store.measures()
     path = store.path
     return Metrics(
         measures=measures,
         refused=dict(processes.refused),
-        told=dict(processes.told),
+        told=dict(processes.others),
         waiting=waiting + processes.waiting,
         journaled=journaled,
         clients=processes.clients,

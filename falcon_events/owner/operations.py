@@ -15,8 +15,8 @@ from falcon_events.model.access import Changes
 from falcon_events.model.operations import Operation, P, R
 from falcon_events.model.reports import Metrics, OwnerState, Selection
 from falcon_events.model.webhooks import Webhook
-from falcon_events.owner.rate_limits import Limits
-from falcon_events.owner.salts import Salts
+from falcon_events.owner.rate_limits import RateLimiter
+from falcon_events.owner.salts import DailySalts
 from falcon_events.store.queries import access_rows as rows
 from falcon_events.store.store import Store
 from falcon_events.webhooks.validation import check_installed, generate_secret
@@ -45,12 +45,12 @@ class Operations:
         self._store = store
         self._changed = changed
         self._handlers: dict[str, Callable[..., Future[Any]]] = {}
-        limits, salts, outbox = Limits(), Salts(), store.outbox
+        limits, salts, outbox = RateLimiter(), DailySalts(), store.outbox
         handle, read, change = self._handle, self._handle_read, self._handle_change
 
         handle(operations.PROPERTIES, store.properties)
         handle(operations.COUNT_REQUEST, lambda kind, who, per_minute: _done(limits.hit(kind, who, per_minute)))
-        handle(operations.SALT, lambda day: _done(salts.of(day)))
+        handle(operations.SALT, lambda day: _done(salts.get(day)))
         handle(operations.HEALTH, lambda: _done(store.health()))
 
         read(operations.ACCOUNTS, rows.accounts)

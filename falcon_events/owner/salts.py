@@ -1,4 +1,4 @@
-"""A random salt for each day, in the owner's memory only: what was hashed with it is nobody's to find out afterwards."""
+"""Random salts, one for each day, kept in the owner's memory only: once a salt is gone, its hashes cannot be reversed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import threading
 SALT_BYTES = 32
 
 
-class Salts:
-    """The salts of the days that processes ask for: today, and around midnight the day before."""
+class DailySalts:
+    """Salts of the days that processes ask for: today, and around midnight also the day before."""
 
     def __init__(self) -> None:
-        self._of: dict[int, bytes] = {}
+        self._salts: dict[int, bytes] = {}
         self._lock = threading.Lock()
 
-    def of(self, day: int) -> bytes:
-        """The salt of a day, counted in days since 1970; those of earlier days are forgotten."""
+    def get(self, day: int) -> bytes:
+        """Return the salt of a day, counted in days since 1970, and delete the salts from before the preceding day."""
         with self._lock:
-            salt = self._of.setdefault(day, secrets.token_bytes(SALT_BYTES))
-            self._of = {known: kept for known, kept in self._of.items() if known >= day - 1}
+            salt = self._salts.setdefault(day, secrets.token_bytes(SALT_BYTES))
+            self._salts = {known: kept for known, kept in self._salts.items() if known >= day - 1}
             return salt

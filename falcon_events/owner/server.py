@@ -34,10 +34,10 @@ from falcon_events.link.messages import (
 from falcon_events.model.access import Changes
 from falcon_events.model.events import NewEvent, Outcome
 from falcon_events.model.reports import Metrics, OwnerState
-from falcon_events.owner.directory import Book
-from falcon_events.owner.metrics import Processes, Tally, metrics_of
+from falcon_events.owner.directory import OwnerDirectory
+from falcon_events.owner.metrics import ClientCounts, ProcessMetrics, build_metrics
 from falcon_events.owner.operations import Operations
-from falcon_events.owner.session import Client, failure_of
+from falcon_events.owner.session import ClientSession, build_failure
 from falcon_events.store.queries import access_rows
 from falcon_events.store.store import Store
 from falcon_events.webhooks.dispatcher import Dispatcher
@@ -76,12 +76,12 @@ class Clients:
         self._operations = Operations(store, self._directory_changed, self)
         self._changing = threading.Lock()  # one change of the directory at a time
         self._changed = threading.Condition()
-        self._clients: set[Client] = set()
+        self._clients: set[ClientSession] = set()
         self._greeting = threading.Semaphore(STRANGERS)
         self._version = 1
-        self._book = Book(store.run(access_rows.load).result())
+        self._book = OwnerDirectory(store.run(access_rows.load).result())
         self._generation = 0
-        self._tally = Tally()
+        self._tally = ClientCounts()
         self._over = False
         self._had_one = False
         self._alone_since = time.monotonic()
@@ -167,13 +167,13 @@ class Clients:
             with self._changed:
                 if client is not None:
                     self._clients.discard(client)
-                    self._tally.left(client.id)
+                    self._tally.forget_empty(client.id)
                     self._alone_since = time.monotonic()
                 self._changed.notify_all()
             channel.end()
             channel.close()
 
-    def _greet(self, channel: Channel) -> Client | None:
+    def _greet(self, channel: Channel) -> ClientSession | None:
         channel.limit(GREETING_S, GREETING_S)
         ask_for_secret(channel, self._secret)
         hello = messages.decode_from_client(channel.recv_bytes(4096))
@@ -184,7 +184,7 @@ class Clients:
             channel.send_bytes(messages.encode(Failed(0, "StoreError", text)))
             return None
         channel.limit(0, SEND_S)
-        client = Client(channel, hello)
+        client = ClientSession(channel, hello)
         with self._changed:
             if self._over:
                 return None
@@ -196,7 +196,7 @@ class Clients:
             self._had_one = True
         return client
 
-    def _take(self, client: Client, message: messages.FromClient) -> None:
+    def _take(self, client: ClientSession, message: messages.FromClient) -> None:
         match message:
             case Batch(number, events):
                 self._commit(client, number, events)
@@ -219,7 +219,7 @@ class Clients:
             case Hello():
                 raise Refused("a second greeting")
 
-    def _commit(self, client: Client, number: int, events: list[NewEvent]) -> None:
+    def _commit(self, client: ClientSession, number: int, events: list[NewEvent]) -> None:
         try:
             future = self._store.submit(events)
         except StoreUnavailable as refused:
@@ -227,25 +227,25 @@ class Clients:
             return
 
         def answer(done: Future[list[Outcome]]) -> None:
-            client.send(Results(number, list(map(messages.pack_outcome, events, done.result()))))
+            client.send(Results(number, [messages.pack_outcome(*one) for one in zip(events, done.result(), strict=True)]))
 
         future.add_done_callback(answer)
 
-    def _ask(self, client: Client, ask: Ask) -> None:
-        client.questions.acquire()
+    def _ask(self, client: ClientSession, ask: Ask) -> None:
+        client.open_calls.acquire()
         try:
             future = self._operations.start(ask.name, ask.arguments)
         except EventsError as error:
-            client.questions.release()
-            client.send(failure_of(ask.number, error))
+            client.open_calls.release()
+            client.send(build_failure(ask.number, error))
             return
 
         def answer(done: Future[Any]) -> None:
-            client.questions.release()
+            client.open_calls.release()
             if done.cancelled():  # the store is closed
                 return
             error = done.exception()
-            client.send(Answer(ask.number, done.result()) if error is None else failure_of(ask.number, error))
+            client.send(Answer(ask.number, done.result()) if error is None else build_failure(ask.number, error))
 
         future.add_done_callback(answer)
 
@@ -261,8 +261,8 @@ class Clients:
             refused, told = self._tally.totals()
             waiting = sum(client.waiting for client in self._clients)
             clients, generation = len(self._clients), self._generation
-        counted = Processes(refused, told, waiting, clients, generation, self._since.timestamp())
-        return metrics_of(self._store, self._dispatcher, counted)
+        counted = ProcessMetrics(refused, told, waiting, clients, generation, self._since.timestamp())
+        return build_metrics(self._store, self._dispatcher, counted)
 
     def _directory_changed(self, changes: Changes) -> None:
         """Tells every client, and returns when all of them answer by the changed directory."""
@@ -283,5 +283,5 @@ class Clients:
                         )
                         client.channel.end()
 
-    def _knows(self, client: Client, version: int) -> bool:
+    def _knows(self, client: ClientSession, version: int) -> bool:
         return client.noted >= version or client not in self._clients

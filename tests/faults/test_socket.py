@@ -259,7 +259,7 @@ def test_a_folder_for_sockets_that_others_can_enter_is_refused(tmp_path: Path) -
     env = {**os.environ, "TMPDIR": str(temporary)}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "is not a folder of this user alone" in done.stderr
+    assert "is not a private folder of this user" in done.stderr
     wait_until(lambda: not held(folder / "events.duckdb"), "its process lives on")
 
 
