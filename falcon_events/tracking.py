@@ -24,7 +24,7 @@ from falcon_events.ingest.stream import store_many
 from falcon_events.link.link import Link
 from falcon_events.model.sender import HOST, Sender
 from falcon_events.plan import plan_of, typed
-from falcon_events.runtime.lifecycle import mind
+from falcon_events.runtime.lifecycle import register
 from falcon_events.runtime.steps import Steps, Waiter
 from falcon_events.settings import Settings
 
@@ -91,7 +91,7 @@ class EventTracking:
             self._after_commit = AfterCommit(after, self.settings, lambda: self.store.counts.told)
             self.store.on_outcomes = self._after_commit.take
         self.waiter = Waiter()
-        mind(self)
+        register(self)
 
     def _name_shortcuts(self) -> None:
         """Keep the short names of the parts' methods: `tracking.stats()` is `tracking.admin.stats()`."""
@@ -270,12 +270,12 @@ class EventTracking:
         """
         return store_many(self.pipeline, self.waiter, self.settings, bodies)
 
-    def forked(self) -> None:
+    def reset_after_fork(self) -> None:
         """Starts anew in a forked child: what waits belongs to the parent."""
-        self.pipeline.forked()
+        self.pipeline.reset_after_fork()
         self.waiter = Waiter()
         if self._after_commit is not None:
-            self._after_commit.forked()
+            self._after_commit.reset_after_fork()
 
     def __enter__(self) -> Self:
         return self.open()

@@ -35,7 +35,7 @@ class DirectoryStore(Protocol):
     def ask(self, operation: Operation[P, R], *arguments: P.args, **_: P.kwargs) -> Future[R]:
         """Ask for an operation."""
 
-    def on_directory(self, told: Callable[[Snapshot | Changes], object]) -> None:
+    def watch_directory(self, told: Callable[[Snapshot | Changes], object]) -> None:
         """Has `told` called with the directory, and with every change of it."""
 
 
@@ -60,7 +60,7 @@ class Directory:
         self._rules: dict[int, ListRules] = {}
         self._origins: frozenset[str] | None = frozenset()
         self._many_sessions = FEW_SESSIONS
-        store.on_directory(self._know)
+        store.watch_directory(self._know)
 
     def _know(self, news: Snapshot | Changes) -> None:
         """Answers by what the store's tables hold from now on."""

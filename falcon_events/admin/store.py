@@ -9,7 +9,7 @@ import msgspec
 from falcon_events.admin.metrics import exposition
 from falcon_events.link.link import Link
 from falcon_events.model import operations
-from falcon_events.model.persons import Erased, PersonalData, StoredEvent, person_of
+from falcon_events.model.persons import Erased, PersonalData, StoredEvent, build_visitor
 from falcon_events.model.reports import EVERYTHING, Check, ObservedProperty, OwnerState, Recount, Selection, Sizes, Stats, Table
 
 
@@ -70,7 +70,7 @@ class StoreAdmin:
             NotFound: nothing is stored.
             EventsError: not exactly one of the three is given.
         """
-        person = person_of(list_id, email, id, uuid)
+        person = build_visitor(list_id, email, id, uuid)
         data = self._store.ask(operations.PERSONAL_DATA, person).result()
         return msgspec.json.decode(data, type=PersonalData)
 
@@ -80,7 +80,7 @@ class StoreAdmin:
         The rows are gone at once, and their bytes from the file with the next compact(). Arguments and errors are those of
         personal_data().
         """
-        return self._store.ask(operations.ERASE, person_of(list_id, email, id, uuid)).result()
+        return self._store.ask(operations.ERASE, build_visitor(list_id, email, id, uuid)).result()
 
     def latest(self, list_id: int, *, after: int = 0, most: int = 20) -> list[tuple[int, StoredEvent]]:
         """The last events of a list, in order of arrival, each with its number of sequence in the store.

@@ -16,7 +16,7 @@ from falcon_events.client.queue import CLOSED, OnError, OutgoingQueue, logger, r
 from falcon_events.client.retries import Pause, adrive
 from falcon_events.client.thread_queue import FAILED_PAUSE_S, UNSENT
 from falcon_events.errors import ClientClosed, EventsError, QueueFull
-from falcon_events.runtime.lifecycle import keep, let_go, mind
+from falcon_events.runtime.lifecycle import keep_alive, register, release
 
 
 class AsyncQueue:
@@ -36,7 +36,7 @@ class AsyncQueue:
         self._on_error = on_error
         self._closed = self._over = False
         self._reset()
-        mind(self)
+        register(self)
 
     def _reset(self) -> None:
         """Set up what belongs to one process."""
@@ -48,10 +48,10 @@ class AsyncQueue:
         self._changed: asyncio.Event = asyncio.Event()
         self._flushing = self._flushes = 0
 
-    def forked(self) -> None:
+    def reset_after_fork(self) -> None:
         """Start with an empty queue in a child. The parent sends the events in its queue."""
-        self._connection.forked()
-        self._at_exit.forked()
+        self._connection.reset_after_fork()
+        self._at_exit.reset_after_fork()
         self._reset()
 
     async def add(self, event: Event, wait_s: float) -> None:
@@ -69,7 +69,7 @@ class AsyncQueue:
                     raise
             self._start()
             await self._wait_for_change(left_s)
-        keep(self)
+        keep_alive(self)
         self._start()
         self._notify()
 
@@ -103,7 +103,7 @@ class AsyncQueue:
 
     def _end(self) -> None:
         self._over = True
-        let_go(self)
+        release(self)
         report_lost(self._on_error, self._queue.take_all(), ClientClosed(UNSENT))
         self._at_exit.close()
 
@@ -180,7 +180,7 @@ class AsyncQueue:
         if error is not None:
             report_lost(self._on_error, settled, error)
         if not len(self._queue):
-            let_go(self)
+            release(self)
         self._notify()
 
     def _notify(self) -> None:

@@ -16,7 +16,7 @@ from falcon_events.client.options import check_key, check_url
 from falcon_events.client.replies import ServerReply
 from falcon_events.client.retries import Request
 from falcon_events.errors import NoAnswer
-from falcon_events.runtime.lifecycle import unforked
+from falcon_events.runtime.lifecycle import fork_lock
 
 NEVER_REACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
@@ -84,7 +84,7 @@ class Connection(_BaseConnection):
             return self._describe_failure(error)
         return ServerReply(response.status_code, dict(response.headers), response.content)
 
-    def forked(self) -> None:
+    def reset_after_fork(self) -> None:
         """Leave the parent's connections alone: closing one here might end it in the parent, too."""
         if self._http is not None:
             self._inherited.append(self._http)
@@ -102,7 +102,7 @@ class Connection(_BaseConnection):
                 self._http.close()
 
     def _start(self) -> httpx.Client:
-        with unforked, self._starting:  # a fork must not copy a half-done import or a held lock
+        with fork_lock, self._starting:  # a fork must not copy a half-done import or a held lock
             if self._http is None:
                 self._http = httpx.Client(headers=self._headers, timeout=self._timeout_s)
             return self._http
@@ -130,7 +130,7 @@ class AsyncConnection(_BaseConnection):
             return self._describe_failure(error)
         return ServerReply(response.status_code, dict(response.headers), response.content)
 
-    def forked(self) -> None:
+    def reset_after_fork(self) -> None:
         """Leave the parent's connections alone."""
         self._loop = None
 

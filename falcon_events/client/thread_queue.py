@@ -16,7 +16,7 @@ from falcon_events.client.queue import CLOSED, OnError, OutgoingQueue, logger, r
 from falcon_events.client.replies import ServerReply
 from falcon_events.client.retries import Request, drive
 from falcon_events.errors import ClientClosed, EventsError, NoAnswer, QueueFull
-from falcon_events.runtime.lifecycle import keep, let_go, mind
+from falcon_events.runtime.lifecycle import keep_alive, register, release
 
 UNSENT = "The client was closed before this event was known to be stored."
 FAILED_PAUSE_S = 1.0
@@ -38,7 +38,7 @@ class ThreadQueue:
         self._on_error = on_error
         self._closed = False
         self._reset()
-        mind(self)
+        register(self)
 
     def _reset(self) -> None:
         """Set up what belongs to one process."""
@@ -50,9 +50,9 @@ class ThreadQueue:
         self._reporting: set[int] = set()
         self._over = self._is_threadless = False
 
-    def forked(self) -> None:
+    def reset_after_fork(self) -> None:
         """Start with an empty queue in a child. The parent sends the events in its queue."""
-        self._connection.forked()
+        self._connection.reset_after_fork()
         self._reset()
 
     def add(self, event: Event, wait_s: float) -> None:
@@ -76,7 +76,7 @@ class ThreadQueue:
                     if (left_s := deadline - time.monotonic()) <= 0:
                         raise
                 self._changed.wait(left_s)
-            keep(self)
+            keep_alive(self)
             self._start()
             self._changed.notify_all()
 
@@ -119,7 +119,7 @@ class ThreadQueue:
         with self._changed:
             self._over = True
             left = self._queue.take_all()
-            let_go(self)
+            release(self)
             self._changed.notify_all()
         report_lost(self._on_error, left, ClientClosed(UNSENT))
         if self._thread is not None and not left and not is_sender:  # otherwise it may still wait for a reply
@@ -220,7 +220,7 @@ class ThreadQueue:
             with self._changed:  # flush() and close() return only after everything is reported
                 self._reporting -= numbers
                 if not len(self._queue):
-                    let_go(self)
+                    release(self)
                 self._changed.notify_all()
 
     def _requeue(self, queued: QueuedEvent) -> None:

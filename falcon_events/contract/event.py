@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from falcon_events.contract.body import PARAMETERS, Params
-from falcon_events.contract.lists import list_id_of
+from falcon_events.contract.lists import read_list_id
 from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.errors import EventsError, Failure, InvalidRequest
 from falcon_events.model.timestamps import format_timestamp, parse_timestamp
@@ -73,7 +73,7 @@ class EventRequest(msgspec.Struct, frozen=True, gc=False):
         return self.properties.get("isTest") is True
 
 
-class Doubt(Exception):
+class Declined(Exception):
     """The plain checks do not accept; what the schema says counts."""
 
 
@@ -114,7 +114,7 @@ class EventContract:
         if request is not None:
             return request
         params = {name: value for name, value in params.items() if name != _ABSENT}
-        offset = 0 if own_clock else clock_offset(params, received_at)
+        offset = 0 if own_clock else compute_clock_offset(params, received_at)
         if offset and type(params["Timestamp"]) is str and (moment := parse_timestamp(params["Timestamp"])) is not None:
             params["Timestamp"] = format_timestamp(moment + offset)
         failures = self.schema.failures(params)
@@ -124,7 +124,7 @@ class EventContract:
 
     def list_id(self, params: Params) -> int | None:
         """Return the id of the list that the parameters name, or None where they name none."""
-        return list_id_of(params.get("ListID"))
+        return read_list_id(params.get("ListID"))
 
     def accept(self, members: object, list_id: object, received_at: int, *, own_clock: bool) -> EventRequest | None:
         """Return the request that an event makes, or None where check() has to judge it.
@@ -145,33 +145,33 @@ class EventContract:
         members[_ABSENT] = None
         event, email, properties, owner, own_list, visitor, event_id, timestamp, traits, own = values_of(members)
         try:
-            number = list_id_of(own_list if names_list else list_id)
+            number = read_list_id(own_list if names_list else list_id)
             # Letters and digits are no white space, and are told from it in less time.
             if number is None or type(event) is not str or len(event) > MAX_EVENT:
                 return None
             if not (event.isalnum() or event.strip(WHITE_SPACE)):
                 return None
             if visitor is not None:
-                visitor = uuid_of(visitor)
+                visitor = read_uuid(visitor)
             if type(email) is not str or not _common_email(email):
-                email = email_of(email)
+                email = read_email(email)
             if email is None and (event == IDENTIFY or not (visitor or self._anonymous_events)):
                 return None
-            properties = self._object_of(properties) or {}
+            properties = self._read_object(properties) or {}
             if event == CONVERSION:
                 check_conversion(properties)
             occurred_at, moment = received_at, None
             if timestamp is not None:
-                offset = 0 if own_clock else clock_offset({"Timestamp": timestamp, "properties": properties}, received_at)
-                moment = moment_of(timestamp, received_at, offset)
+                offset = 0 if own_clock else compute_clock_offset({"Timestamp": timestamp, "properties": properties}, received_at)
+                moment = read_timestamp(timestamp, received_at, offset)
                 occurred_at = moment + offset
             if type(owner) is not str or not 0 < len(owner) <= MAX_ID:
-                owner = external_id_of(owner)
+                owner = read_external_id(owner)
             if event_id is not None:
-                event_id = uuid_of(event_id)
+                event_id = read_uuid(event_id)
             if traits is not None:
-                traits = self._object_of(traits)
-        except Doubt:
+                traits = self._read_object(traits)
+        except Declined:
             return None
         return EventRequest(
             number,
@@ -204,15 +204,15 @@ class EventContract:
             self._shapes[shape] = known
         return known
 
-    def _object_of(self, value: object) -> dict[str, Any] | None:
+    def _read_object(self, value: object) -> dict[str, Any] | None:
         if type(value) is dict:
             # Names come again and again: to know the short ones takes a third of the time of measuring them.
             if len(value) > MAX_NAMES or not (self._short.issuperset(value) or self._are_short(value)):
-                raise Doubt
+                raise Declined
             return value
         if value is None or value == []:
             return None
-        raise Doubt
+        raise Declined
 
     def _are_short(self, names: dict[str, Any]) -> bool:
         if max(map(len, names)) > MAX_NAME:
@@ -223,44 +223,44 @@ class EventContract:
         return True
 
 
-def email_of(value: object) -> str | None:
-    """An address without the white space around it, None for none; raises Doubt."""
+def read_email(value: object) -> str | None:
+    """An address without the white space around it, None for none; raises Declined."""
     if value is None:
         return None
     if type(value) is not str or not (match := _email(value)):
-        raise Doubt
+        raise Declined
     return match[1]
 
 
-def uuid_of(value: object) -> str | None:
-    """A UUID in lower case, None for none; raises Doubt."""
+def read_uuid(value: object) -> str | None:
+    """A UUID in lower case, None for none; raises Declined."""
     if value is None:
         return None
     if type(value) is not str or len(value) > 36 or not _uuid(value):
-        raise Doubt
+        raise Declined
     return value.lower()
 
 
-def external_id_of(value: object) -> str | None:
-    """An ID as text, None for none; raises Doubt."""
+def read_external_id(value: object) -> str | None:
+    """An ID as text, None for none; raises Declined."""
     if value is None or value == "":
         return None
     if type(value) is str and len(value) <= MAX_ID:
         return value
     if type(value) in (int, float) and _LEAST_ID < value < _MOST_ID and value == int(value):  # type: ignore[call-overload]
         return str(int(value))  # type: ignore[call-overload]
-    raise Doubt
+    raise Declined
 
 
-def moment_of(value: object, received_at: int, offset: int) -> int:
-    """A Timestamp in microseconds since 1970, which `offset` does not move too far ahead; raises Doubt."""
+def read_timestamp(value: object, received_at: int, offset: int) -> int:
+    """A Timestamp in microseconds since 1970, which `offset` does not move too far ahead; raises Declined."""
     moment = parse_timestamp(value) if type(value) is str else None
     if moment is None or moment + offset > received_at + MAX_AHEAD_S * 1_000_000:
-        raise Doubt
+        raise Declined
     return moment
 
 
-def clock_offset(params: Params, received_at: int) -> int:
+def compute_clock_offset(params: Params, received_at: int) -> int:
     """What a sender's Timestamp lacks to be right, in microseconds; 0 where its clock is about right, or nobody knows.
 
     `$sent_at` says what the sender's clock was when the request left, which is about when it came in.
@@ -276,10 +276,10 @@ def clock_offset(params: Params, received_at: int) -> int:
 
 
 def check_conversion(properties: dict[str, Any]) -> None:
-    """Raises Doubt where a conversion may lack one of its documented properties."""
+    """Raises Declined where a conversion may lack one of its documented properties."""
     for name in ("conversion-id", "conversion-name"):
         if properties.get(name) in (None, "", [], {}):
-            raise Doubt
+            raise Declined
     value = properties.get("conversion-value")
     if type(value) not in (int, float) and not (type(value) is str and _json_number(value)):
-        raise Doubt
+        raise Declined

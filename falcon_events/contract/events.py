@@ -8,16 +8,16 @@ from typing import Any, Protocol
 
 from falcon_events.contract.body import (
     MAX_DEPTH,
-    Mentioned,
+    OrderedMembers,
     Params,
-    brackets,
-    decoded,
-    is_deeper,
-    mentioned,
-    named,
-    named_in_order,
+    count_brackets,
+    decode_in_order,
+    decode_object,
+    exceeds_depth,
     read_body,
-    unreadable,
+    rename_in_order,
+    rename_members,
+    unreadable_body,
 )
 from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.errors import InvalidRequest
@@ -74,13 +74,13 @@ class EnvelopedEvents:
         """An event's parameters; raises InvalidRequest where it is not an object."""
         members = self.members[number]
         if type(members) is not dict:
-            raise unreadable()
-        event = named(members)
+            raise unreadable_body()
+        event = rename_members(members)
         if event is None:
-            self._order = self._order or _events_of(mentioned(self._body))
+            self._order = self._order or _events_of(decode_in_order(self._body))
             mentions = self._order[number]
-            assert isinstance(mentions, Mentioned)
-            event = named_in_order(members, mentions)
+            assert isinstance(mentions, OrderedMembers)
+            event = rename_in_order(members, mentions)
         if "ListID" in self._envelope:
             event.setdefault("ListID", self._envelope["ListID"])
         return event
@@ -121,12 +121,12 @@ class LooseEvents:
 
 def read_envelope(body: bytes) -> Params:
     """The parameters of a batch; raises InvalidRequest where the body is unreadable."""
-    members = decoded(body)
-    params = named(members)
+    members = decode_object(body)
+    params = rename_members(members)
     most = MAX_DEPTH + ENVELOPE_DEPTH
-    if brackets(body) > most + _aside(params) and is_deeper(members, most):
-        raise unreadable()
-    return named_in_order(members, mentioned(body)) if params is None else params
+    if count_brackets(body) > most + _aside(params) and exceeds_depth(members, most):
+        raise unreadable_body()
+    return rename_in_order(members, decode_in_order(body)) if params is None else params
 
 
 def _aside(params: Params | None) -> int:
@@ -145,13 +145,13 @@ def _aside(params: Params | None) -> int:
 
 def _members_of(body: bytes) -> dict[str, Any] | None:
     try:
-        members = decoded(body)
+        members = decode_object(body)
     except InvalidRequest:
         return None
-    return None if brackets(body) > MAX_DEPTH and is_deeper(members, MAX_DEPTH) else members
+    return None if count_brackets(body) > MAX_DEPTH and exceeds_depth(members, MAX_DEPTH) else members
 
 
-def _events_of(body: Mentioned) -> list[object]:
+def _events_of(body: OrderedMembers) -> list[object]:
     """The array that counts, of all that are mentioned as Events."""
     events: list[object] = [value for name, value in body if name.lower() == "events"][-1]
     return events

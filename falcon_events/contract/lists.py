@@ -12,7 +12,7 @@ MAX_LIST_ID = 2**63 - 1
 _digits = re.compile(load_schema("event.request")["properties"]["ListID"]["pattern"]).search
 
 
-def list_id_of(value: object) -> int | None:
+def read_list_id(value: object) -> int | None:
     """The id that a ListID parameter names: an integer above 0 or a string of its ASCII digits; None if it is neither.
 
     JSON has one kind of number, so 94.0 is the integer 94 (JSON Schema draft 2020-12, 6.1.1).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from falcon_events.contract.body import Params
-from falcon_events.contract.lists import list_id_of
+from falcon_events.contract.lists import read_list_id
 from falcon_events.contract.schemas import RequestSchema, listed_errors, load_schema
 from falcon_events.errors import InvalidRequest
 
@@ -18,7 +18,7 @@ def check_properties_request(params: Params) -> int:
     Raises:
         InvalidRequest: ListID is missing (code 1) or is none (code 2).
     """
-    list_id = list_id_of(params.get("ListID"))
+    list_id = read_list_id(params.get("ListID"))
     if list_id is None:
         raise InvalidRequest(422, _judge.failures(params))
     return list_id

@@ -12,7 +12,7 @@ from falcon_events.hooks.before import get_hook_name
 from falcon_events.hooks.events import CommittedEvent, build_committed_event
 from falcon_events.model.events import NewEvent, Outcome, Receipt
 from falcon_events.model.reports import AFTER_COMMIT_FAILED, NOT_GIVEN
-from falcon_events.runtime.lifecycle import unforked
+from falcon_events.runtime.lifecycle import fork_lock
 from falcon_events.runtime.steps import Call, Waiter
 from falcon_events.settings import Settings
 
@@ -44,9 +44,9 @@ class AfterCommit:
         self._hooks = list(hooks)
         self._settings = settings
         self._counters = counters
-        self.forked()
+        self.reset_after_fork()
 
-    def forked(self) -> None:
+    def reset_after_fork(self) -> None:
         """Reset the queue in a forked child: the queued events belong to the parent."""
         self._waiter = Waiter()
         self._changed = threading.Condition()
@@ -105,7 +105,7 @@ class AfterCommit:
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="falcon-events-after-commit", daemon=True)
         try:
-            with unforked:
+            with fork_lock:
                 thread.start()
         except RuntimeError:  # the interpreter is ending: close() calls the hooks
             return

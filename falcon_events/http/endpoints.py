@@ -10,7 +10,7 @@ import jsonschema  # noqa: F401  loaded when the server starts, not when the fir
 import msgspec
 
 from falcon_events.admin.metrics import CONTENT_TYPE
-from falcon_events.contract.body import unreadable
+from falcon_events.contract.body import unreadable_body
 from falcon_events.contract.replies import Reply, common_reply, errors_reply, refusal_reply
 from falcon_events.errors import EventsError, Failure, RequestRefused, StoreUnavailable
 from falcon_events.http.requests import IncomingRequest, inflate
@@ -157,7 +157,7 @@ def reply_to_http_error(status: int, title: str) -> Reply:
     if status in (404, 405):
         return common_reply(status)
     if status == 400:
-        return refusal_reply(unreadable())
+        return refusal_reply(unreadable_body())
     return errors_reply(status, [Failure(status, title)])
 
 

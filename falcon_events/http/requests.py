@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from falcon_events.contract.body import unreadable
+from falcon_events.contract.body import unreadable_body
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import InvalidRequest
 from falcon_events.http.proxies import Proxies
@@ -96,11 +96,11 @@ def inflate(incoming: IncomingRequest, max_body_bytes: int) -> IncomingRequest:
     try:
         body = inflater.decompress(incoming.body or b"", max_body_bytes + 1)
     except zlib.error:
-        raise unreadable() from None
+        raise unreadable_body() from None
     if len(body) > max_body_bytes:
         raise _make_refusal(413)
     if not inflater.eof or inflater.unused_data:
-        raise unreadable()
+        raise unreadable_body()
     return msgspec.structs.replace(incoming, body=body, encoding="")
 
 

@@ -115,7 +115,7 @@ class Authorization:
         self._store.open(wait_s)
         self._ready = True
 
-    def forked(self) -> None:
+    def reset_after_fork(self) -> None:
         """In a child, the first request opens the store anew."""
         self._ready = False
 

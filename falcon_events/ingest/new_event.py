@@ -10,7 +10,7 @@ from falcon_events.ingest.policies import apply_rules
 from falcon_events.link.link import Link
 from falcon_events.model.access import ListRules
 from falcon_events.model.events import NewEvent
-from falcon_events.model.ids import RandomUUIDs, derived_uuid
+from falcon_events.model.ids import RandomUUIDs, derive_uuid
 
 DROPPED_AS_BOT, DROPPED_BY_HOST = "bot", "host"
 """Why an event is only counted: no visitor sent it, or a hook of the host's says so."""
@@ -29,7 +29,7 @@ class EventBuilder:
         self._store = store
         self._uuids = RandomUUIDs()
 
-    def forked(self) -> None:
+    def reset_after_fork(self) -> None:
         """A child makes ids of its own."""
         self._uuids = RandomUUIDs()
 
@@ -84,7 +84,7 @@ class EventBuilder:
     def _visitor(self, request: EventRequest) -> str:
         namespace = self._store.uuid_namespace
         if request.external_id is not None:
-            return derived_uuid(namespace, request.list_id, "id", request.external_id)
+            return derive_uuid(namespace, request.list_id, "id", request.external_id)
         if request.email is not None:
-            return derived_uuid(namespace, request.list_id, "email", request.email.lower())
+            return derive_uuid(namespace, request.list_id, "email", request.email.lower())
         return next(self._uuids)

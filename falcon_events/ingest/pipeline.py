@@ -79,10 +79,10 @@ class Pipeline:
         """Return what this process counts by name; a forked child has a counter of its own."""
         return self._store.counts.told
 
-    def forked(self) -> None:
+    def reset_after_fork(self) -> None:
         """Starts anew in a forked child."""
-        self.authorization.forked()
-        self._builder.forked()
+        self.authorization.reset_after_fork()
+        self._builder.reset_after_fork()
 
     def event_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
         """The answer to POST /api/v1/event; never raises.

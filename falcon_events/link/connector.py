@@ -21,7 +21,7 @@ from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused, check_user, show_secret
 from falcon_events.link.launcher import start_owner
 from falcon_events.link.messages import PROTOCOL, Hello, Welcome
-from falcon_events.runtime.lifecycle import unforked
+from falcon_events.runtime.lifecycle import fork_lock
 from falcon_events.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -47,9 +47,9 @@ class Connector:
         self.create = create
         self._db = db
         self._settings = settings
-        self.forked()
+        self.reset_after_fork()
 
-    def forked(self) -> None:
+    def reset_after_fork(self) -> None:
         """A child is a client of its own."""
         self._client = uuid.uuid4().hex
         self._refused: str | None = None
@@ -97,7 +97,7 @@ class Connector:
         place = find(db)
         if place is None:
             return None
-        with unforked:  # a child's copy of a connection that nobody minds yet would keep it open
+        with fork_lock:  # a child's copy of a connection that nobody minds yet would keep it open
             connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             channel = Channel(connected)
             owners = self._owners + (self._owner not in (0, place.pid))

@@ -14,7 +14,7 @@ import msgspec
 
 from falcon_events.errors import StoreError, StoreLocked, build_error
 from falcon_events.files.lockfile import lock_path
-from falcon_events.runtime.lifecycle import unforked
+from falcon_events.runtime.lifecycle import fork_lock
 from falcon_events.settings import Settings
 
 # The new process is nobody's child, so that no server counts it among its workers or waits for it, and it has a session of
@@ -65,7 +65,7 @@ def start_owner(db: Path, settings: Settings, *, create: bool) -> bool:
         "create": create,
     }
     command = [_interpreter(), "-c", _BOOTSTRAP]
-    with unforked:  # a fork's copy of the pipe's end would keep this one from seeing that the owner has ended
+    with fork_lock:  # a fork's copy of the pipe's end would keep this one from seeing that the owner has ended
         try:
             process = subprocess.Popen(
                 command,

@@ -24,7 +24,7 @@ from falcon_events.model.access import Changes, Snapshot
 from falcon_events.model.events import CANNOT_NOW, REFUSED, NewEvent, Outcome
 from falcon_events.model.operations import HEALTH, Operation, P, R
 from falcon_events.model.reports import QUEUE_FULL, Health, HealthState
-from falcon_events.runtime.lifecycle import join, mind, unforked
+from falcon_events.runtime.lifecycle import fork_lock, join_thread, register
 from falcon_events.runtime.pending import Pending
 from falcon_events.settings import Settings
 
@@ -58,7 +58,7 @@ class Link:
         self.connections = 0
         """How many owners it has been connected to."""
         self._forget()
-        mind(self)
+        register(self)
 
     def _forget(self) -> None:
         """What belongs to one process."""
@@ -72,16 +72,16 @@ class Link:
         self._leaving = threading.Event()
         self.counts = Counts()
 
-    def forked(self) -> None:
+    def reset_after_fork(self) -> None:
         """Starts anew in a child: the parent's connection, threads and waiting events are the parent's."""
         channel = self._transmitter.channel
         self._forget()
-        self._connector.forked()
+        self._connector.reset_after_fork()
         self._started = False
         if channel is not None:
             channel.close()
 
-    def on_directory(self, told: Callable[[Snapshot | Changes], object]) -> None:
+    def watch_directory(self, told: Callable[[Snapshot | Changes], object]) -> None:
         """Has `told` called with all keys, sessions and lists, and with every change of them before anybody can act on it."""
         self._told = told
 
@@ -109,7 +109,7 @@ class Link:
             channel, welcome = self._connector.connect(wait_s, self._leaving)
             self._welcomed(channel, welcome)
             self._connector.create = False  # from here on a file that is missing has been taken away
-            with unforked:
+            with fork_lock:
                 self._thread = threading.Thread(target=self._run, args=(channel,), name="falcon-events-link", daemon=True)
                 self._thread.start()
             self._started = True
@@ -129,7 +129,7 @@ class Link:
         self._leaving.set()
         self._tell_counts()
         self._transmitter.send(messages.encode(Leave()))
-        join(thread, self.path)
+        join_thread(thread, self.path)
 
     def submit(self, events: Sequence[NewEvent]) -> Pending[Sequence[Outcome]]:
         """Queue events for one commit, all or none.

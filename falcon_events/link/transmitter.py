@@ -6,7 +6,7 @@ import threading
 from collections import deque
 
 from falcon_events.link.channel import Channel
-from falcon_events.runtime.lifecycle import unforked
+from falcon_events.runtime.lifecycle import fork_lock
 
 INLINE_BYTES = 1 << 16
 """What surely fits into the socket's buffer, so that an event loop may send it: the owner has read all that came before."""
@@ -37,7 +37,7 @@ class Transmitter:
             if len(frame) > INLINE_BYTES or self._large:
                 self._large.append(frame)
                 if self._thread is None:
-                    with unforked:
+                    with fork_lock:
                         self._thread = threading.Thread(target=self._run, name="falcon-events-sending", daemon=True)
                         self._thread.start()
                 self._changed.notify()

@@ -14,7 +14,7 @@ _VARIANT_BYTE = bytes(byte & 0x3F | 0x80 for byte in range(256))
 _GROUPS = struct.Struct("8s4s4s4s12s")
 
 
-def derived_uuid(namespace: bytes, list_id: int, kind: str, owner: str) -> str:
+def derive_uuid(namespace: bytes, list_id: int, kind: str, owner: str) -> str:
     """The UUIDv5 (RFC 9562, 5.5) of an owner within a list.
 
     Args:

@@ -18,7 +18,7 @@ class Visitor(msgspec.Struct, frozen=True):
     uuid: str | None = None
 
 
-def person_of(list_id: int, email: str | None, external_id: str | None, uuid: str | None) -> Visitor:
+def build_visitor(list_id: int, email: str | None, external_id: str | None, uuid: str | None) -> Visitor:
     """Who is meant; raises EventsError unless exactly one of the three is given."""
     if sum(given is not None for given in (email, external_id, uuid)) != 1:
         raise EventsError("One of email, id and uuid is needed to find a visitor.")

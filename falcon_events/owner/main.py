@@ -19,7 +19,7 @@ from falcon_events._version import __version__
 from falcon_events.errors import EventsError, StoreLocked
 from falcon_events.files.lockfile import FileLock, socket_path
 from falcon_events.files.paths import check_access, rename_logs
-from falcon_events.owner.server import Clients
+from falcon_events.owner.server import OwnerServer
 from falcon_events.settings import Settings
 from falcon_events.store.store import Store
 from falcon_events.webhooks.dispatcher import Dispatcher
@@ -74,7 +74,7 @@ class Owner:
         secret = os.urandom(SECRET_BYTES)
         with _listening(address) as listener:
             dispatcher = Dispatcher(store.outbox, self._settings, f"falcon-events/{__version__}")
-            clients = Clients(store, secret, address, dispatcher)
+            clients = OwnerServer(store, secret, address, dispatcher)
             handler = _Forwarding(clients)
             logging.getLogger("falcon_events").addHandler(handler)
             threading.Thread(target=clients.accept, args=(listener,), name="falcon-events-accept", daemon=True).start()
@@ -131,7 +131,7 @@ class _Starting(logging.Handler):
 class _Forwarding(logging.Handler):
     """Log lines go to a client's log: the owner has neither terminal nor file."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: OwnerServer) -> None:
         super().__init__()
         self._clients = clients
 

@@ -53,7 +53,7 @@ NOTE_S = 2.0
 """How long a client may take to note a changed directory before it is cut off: a revoked key must not count any more."""
 
 
-class Clients:
+class OwnerServer:
     """All connected processes.
 
     Args:
@@ -102,14 +102,14 @@ class Clients:
                 logger.warning("a connection of %s was refused", refused)
                 connected.close()
                 continue
-            self.take(connected)
+            self.serve(connected)
 
-    def take(self, connected: socket.socket) -> None:
+    def serve(self, connected: socket.socket) -> None:
         """Serves a connection in a thread of its own, unless too many strangers are greeting."""
         if not self._greeting.acquire(blocking=False):
             connected.close()
             return
-        threading.Thread(target=self._serve, args=(Channel(connected),), name="falcon-events-client", daemon=True).start()
+        threading.Thread(target=self._run_session, args=(Channel(connected),), name="falcon-events-client", daemon=True).start()
 
     def wait_until_alone(self, first_s: float, linger_s: float) -> None:
         """Returns when the last client has said that it leaves, or has been gone for `linger_s` seconds; nobody comes in then.
@@ -147,7 +147,7 @@ class Clients:
         if first is not None:
             first.send(Log(level, name, text))
 
-    def _serve(self, channel: Channel) -> None:
+    def _run_session(self, channel: Channel) -> None:
         client = None
         try:
             try:
@@ -156,7 +156,7 @@ class Clients:
                 self._greeting.release()
             if client is not None:
                 while True:
-                    self._take(client, messages.decode_from_client(channel.recv_bytes()))
+                    self._handle(client, messages.decode_from_client(channel.recv_bytes()))
         except (EOFError, OSError):
             pass
         except (Refused, msgspec.MsgspecError) as error:
@@ -196,7 +196,7 @@ class Clients:
             self._had_one = True
         return client
 
-    def _take(self, client: ClientSession, message: messages.FromClient) -> None:
+    def _handle(self, client: ClientSession, message: messages.FromClient) -> None:
         match message:
             case Batch(number, events):
                 self._commit(client, number, events)

@@ -1,1 +1,1 @@
-"""How the core waits, forks and ends."""
+"""Running the core: its steps, its pending results, and what a process does when it forks or exits."""

@@ -1,4 +1,4 @@
-"""The fork and the end of a process: a child starts anew what its parent had started, and nothing is left open at exit."""
+"""Fork and exit of a process: a forked child starts with fresh parts, and every part is closed at exit."""
 
 from __future__ import annotations
 
@@ -14,62 +14,62 @@ from typing import Any, Protocol
 logger = logging.getLogger("falcon_events")
 
 LEAVE_S = 15.0
-"""How long close() waits for the owner to let go, which may checkpoint first, or hang with its disk: with the default of
-commit_wait_s that is less than the 30 s after which process managers kill."""
+"""How long close() waits for the owner to release the file, in seconds. The owner may checkpoint first, or its disk may hang.
+With the default of commit_wait_s this is less than the 30 s after which process managers kill a process."""
 
 
 class Part(Protocol):
-    """Something with threads, locks or connections of its process."""
+    """An object with threads, locks or connections that work in one process only."""
 
-    def forked(self) -> None:
-        """Forgets them, in a child in which they do not work."""
+    def reset_after_fork(self) -> None:
+        """Drop the parent's threads, locks and connections, which do not work in a forked child."""
 
     def close(self) -> None:
-        """Ends them; does nothing the second time."""
+        """End threads and connections. A second call does nothing."""
 
 
-unforked = threading.RLock()
-"""Held while a fork would copy something that must not be copied; a fork waits for it."""
+fork_lock = threading.RLock()
+"""Held during work that a fork must not copy half-done. A fork waits for it."""
 
 _alive: weakref.WeakSet[Part] = weakref.WeakSet()
 _kept: dict[Part, Any] = {}
-"""Parts that live until their work is done; in a child of multiprocessing with what closes them at its end."""
+"""Parts that stay alive until their work is done. The value is the finalizer that closes a part in a multiprocessing child."""
 
 
-def mind(part: Part) -> None:
-    """Has `forked` called in every child that this process forks and `close` at its end, as long as the part lives."""
-    with unforked:
+def register(part: Part) -> None:
+    """Have `reset_after_fork` called in every child that this process forks, and `close` at exit, while the part is alive."""
+    with fork_lock:
         _alive.add(part)
 
 
-def keep(part: Part) -> None:
-    """Has a part live until let_go(), whoever else forgets it, and closed also where a process ends without atexit."""
+def keep_alive(part: Part) -> None:
+    """Hold a reference to a part until release(), and have it closed also in a process that ends without atexit."""
     if part not in _kept:
-        _kept[part] = _finalizer(part)
+        _kept[part] = _make_finalizer(part)
 
 
-def let_go(part: Part) -> None:
-    """Ends what keep() began: the part has nothing to do at the end."""
+def release(part: Part) -> None:
+    """Drop the reference that keep_alive() holds: the part has no work left to finish at exit."""
     finalizer = _kept.pop(part, None)
     if finalizer is not None:
         finalizer.cancel()
 
 
-def join(listening: threading.Thread, path: Path) -> None:
-    """Waits at a close() for the end of what listens to the store's owner, but not for ever.
+def join_thread(thread: threading.Thread, path: Path) -> None:
+    """Wait at most LEAVE_S seconds for the thread that reads from the owner to end.
 
     Args:
-        listening: the thread, a daemon.
-        path: the store.
+        thread: the thread, a daemon.
+        path: the store's file.
     """
-    listening.join(LEAVE_S)
-    if listening.is_alive():
-        logger.warning("The owner of %s has not let go of it in %.0f s, and is left to do so by itself.", path, LEAVE_S)
+    thread.join(LEAVE_S)
+    if thread.is_alive():
+        logger.warning("The owner of %s did not release the file within %.0f s; it finishes in the background.", path, LEAVE_S)
 
 
-def _finalizer(part: Part) -> Any:
-    """What closes a part at the end of a child of multiprocessing, which ends without atexit; None in other processes."""
-    process = sys.modules.get("multiprocessing.process")  # no such child is without it
+def _make_finalizer(part: Part) -> Any:
+    """Return what closes a part at the end of a multiprocessing child, which ends without atexit; None in other processes."""
+    process = sys.modules.get("multiprocessing.process")  # loaded in every such child
     if process is None or process.parent_process() is None:
         return None
     from multiprocessing import util
@@ -77,20 +77,20 @@ def _finalizer(part: Part) -> Any:
     return util.Finalize(None, part.close, exitpriority=100)
 
 
-def _in_child() -> None:
-    unforked.release()
+def _reset_child() -> None:
+    fork_lock.release()
     for part in list(_alive):
-        part.forked()
+        part.reset_after_fork()
     _kept.clear()
 
 
-def _at_exit() -> None:
+def _close_all() -> None:
     for part in list(_alive):
         try:
             part.close()
-        except Exception:  # the others are closed all the same
-            logger.exception("%s could not be closed", type(part).__name__)
+        except Exception:  # close the others all the same
+            logger.exception("%s could not be closed at exit", type(part).__name__)
 
 
-atexit.register(_at_exit)
-os.register_at_fork(before=unforked.acquire, after_in_parent=unforked.release, after_in_child=_in_child)
+atexit.register(_close_all)
+os.register_at_fork(before=fork_lock.acquire, after_in_parent=fork_lock.release, after_in_child=_reset_child)

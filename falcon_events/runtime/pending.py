@@ -1,4 +1,4 @@
-"""Results to come, for the threads and callbacks that wait for them."""
+"""Pending results: what a thread or a callback waits for until another thread sets the result."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ T = TypeVar("T")
 
 
 class Turnstile:
-    """Where threads wait for results that come together.
+    """A lock that releases waiting threads one after the other, once all of a group of results are set.
 
-    It opens once all have come. Whoever passes lets the next one through: woken all at once, the threads would stand in
-    each other's way at the interpreter's lock.
+    The name is that of the semaphore pattern: each thread that passes wakes the next one. If all woke at once, they would
+    compete for the interpreter's lock.
     """
 
     __slots__ = ("_lock", "left")
 
     def __init__(self) -> None:
         self.left = 0
-        """How many results are still to come; no more are added once the first of them has come."""
+        """How many results are not set yet. None is added after the first one is set."""
         self._lock = threading.Lock()
         self._lock.acquire()
 
-    def arrived(self) -> None:
-        """Counts a result; the last one opens the turnstile."""
+    def count_down(self) -> None:
+        """Count a result that was set. The last one opens the turnstile."""
         self.left -= 1
         if self.left == 0:
             self._lock.release()
 
     def wait(self, timeout: float | None) -> bool:
-        """Waits, at most `timeout` seconds, until the turnstile is open; whether it is."""
+        """Wait until the turnstile is open, at most `timeout` seconds; return whether it is open."""
         if timeout is None:
             with self._lock:
                 return True
@@ -41,10 +41,10 @@ class Turnstile:
 
 
 class Pending(Generic[T]):
-    """A result to come: what a Future does, in less time; nobody can cancel it under the thread that works on it.
+    """A result that is set later. It does what a Future does in less time, and cannot be canceled.
 
     Args:
-        turnstile: where threads wait for it.
+        turnstile: releases the threads that wait for the result.
     """
 
     __slots__ = ("_callbacks", "_done", "_error", "_turnstile", "_value")
@@ -59,53 +59,53 @@ class Pending(Generic[T]):
         turnstile.left += 1
 
     def set_result(self, value: T) -> None:
-        """Gives the result; it or set_exception() is called once."""
+        """Set the result. Either this or set_exception() is called, and only once."""
         self._value = value
         self._finish()
 
     def set_exception(self, error: Exception) -> None:
-        """Gives the error that there is instead of a result."""
+        """Set the error that is raised instead of returning a result."""
         self._error = error
         self._finish()
 
     def done(self) -> bool:
-        """Whether there is a result or an error."""
+        """Return whether a result or an error is set."""
         return self._done
 
     def result(self, timeout: float | None = None) -> T:
-        """The result, or its error raised, once there is one.
+        """Wait for the result and return it, or raise the error that was set instead.
 
         Args:
-            timeout: how long to wait, in seconds; None for ever.
+            timeout: how long to wait, in seconds; None: without limit.
 
         Raises:
-            TimeoutError: there is none yet.
+            TimeoutError: neither was set in time.
         """
         if (error := self.exception(timeout)) is not None:
             raise error
         return self._value
 
     def exception(self, timeout: float | None = None) -> Exception | None:
-        """The error, or None where there is a result; waits as result() does."""
+        """Wait as result() does; return the error, or None if there is a result."""
         if not self._done and not self._turnstile.wait(timeout):
             raise TimeoutError
         return self._error
 
     def add_done_callback(self, callback: Callable[[Pending[T]], object]) -> None:
-        """Calls back once there is a result or an error, in the thread that gives it, or in this one where it is there."""
+        """Call `callback` once a result or an error is set: in the thread that sets it, or here if it is set already."""
         self._callbacks.append(callback)
         if self._done:
-            self._call_back()
+            self._run_callbacks()
 
     def _finish(self) -> None:
         self._done = True
-        self._turnstile.arrived()
-        self._call_back()
+        self._turnstile.count_down()
+        self._run_callbacks()
 
-    def _call_back(self) -> None:
+    def _run_callbacks(self) -> None:
         while self._callbacks:
             try:
                 callback = self._callbacks.pop()
-            except IndexError:  # the other thread was first
+            except IndexError:  # another thread took the last one
                 return
             callback(self)

@@ -1,6 +1,22 @@
-"""Waiting, for threads and for coroutines: the only thing in which the two flavours of the core differ.
+"""Steps: how the core waits without doing I/O itself, so that threads and coroutines run the same code.
 
-The core is written as generators that yield what they wait for: a result that the store will give, or a Call that may block.
+A function of the core that has to wait is a generator, annotated as `Steps[T]`. It yields what it waits for: a Future or a
+Pending, whose result another thread sets, or a Call, a function that may block or may be async. Whoever runs the steps sends
+the result back into the generator, or throws the exception into it. The generator's return value is the function's result.
+
+    def event_types(link: Link, access: Access, list_id: int) -> Steps[list[str]]:
+        owns = yield Call(access.owns_list, "account", list_id)  # a Call: the function's result
+        if not owns:
+            return []
+        names = yield link.ask(PROPERTIES, list_id)  # a Future: its result; its exception is raised here
+        return list(names)
+
+    waiter = Waiter()
+    waiter.run(event_types(link, access, 3))  # in a thread, which blocks
+    await waiter.arun(event_types(link, access, 3))  # in a coroutine, whose event loop goes on
+
+Steps call other steps with `yield from`. `Waiter.run` and `Waiter.arun` are all that differs between the sync and the async
+flavor. `ingest/stream.py` also drives steps, to have several blocks of events under way in one thread.
 """
 
 from __future__ import annotations
@@ -22,11 +38,11 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DELIVERED_AT_ONCE = 8
-"""How many results one turn of an event loop takes: between them it reads what has come, which then joins the next batch."""
+"""How many results one turn of an event loop delivers. Between turns it reads requests, which then join the next batch."""
 
 
 class Call:
-    """A function of the host's, or one that may block: plain or async."""
+    """A call of a function that may block or belongs to the host application; plain or async."""
 
     __slots__ = ("arguments", "function")
 
@@ -40,7 +56,7 @@ Steps = Generator[Wait, Any, T]
 
 
 class Waiter:
-    """Runs the core's steps, in a thread or in a coroutine."""
+    """Run the core's steps, in a thread or in a coroutine."""
 
     def __init__(self) -> None:
         self._bridges: dict[int, _Bridge] = {}
@@ -49,7 +65,7 @@ class Waiter:
         self._starting = threading.Lock()
 
     def run(self, steps: Steps[T]) -> T:
-        """Runs the steps to their end in this thread, which waits."""
+        """Run the steps to their end in this thread, which blocks, and return their result."""
         try:
             wait = next(steps)
             while True:
@@ -64,7 +80,7 @@ class Waiter:
             return result
 
     async def arun(self, steps: Steps[T]) -> T:
-        """Runs the steps to their end in a coroutine; its event loop goes on meanwhile."""
+        """Run the steps to their end in a coroutine, without blocking its event loop, and return their result."""
         try:
             wait = next(steps)
             while True:
@@ -82,15 +98,15 @@ class Waiter:
             return result
 
     def close(self) -> None:
-        """Ends the event loop that runs a host's async methods for waiting threads, if one was needed."""
+        """Stop the event loop that runs the host's async functions for threads, if it was started."""
         with self._starting:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._loop = None
 
     def _bridge(self) -> _Bridge:
-        """The running loop's."""
-        # A thread runs one loop at a time; to ask which costs a system call (Python 3.11: getpid).
+        """Return the running loop's bridge."""
+        # Looked up by thread, which runs one loop at a time: get_running_loop() costs a system call (Python 3.11: getpid).
         bridge = self._bridges.get(threading.get_ident())
         if bridge is None or not bridge.loop.is_running():
             bridge = self._new_bridge(asyncio.get_running_loop())
@@ -98,28 +114,28 @@ class Waiter:
 
     def _new_bridge(self, loop: asyncio.AbstractEventLoop) -> _Bridge:
         with self._starting:
-            # A program that starts one loop after the other, in new threads, shall not collect them here.
+            # Drop closed loops: a program may start one loop after the other, each in a new thread.
             for thread in [thread for thread, known in self._bridges.items() if known.loop.is_closed()]:
                 del self._bridges[thread]
             bridge = self._bridges[threading.get_ident()] = _Bridge(loop)
             return bridge
 
     def call(self, call: Call) -> Any:
-        """What the function returns; of an async one, once it is done, in an event loop of its own.
+        """Call the function and return its result. An async function runs in a background event loop, and this thread waits.
 
         Raises:
-            RuntimeError: it is called in that event loop, and would wait for itself.
+            RuntimeError: this thread runs that event loop, which would wait for itself.
         """
         value = call.function(*call.arguments)
         if inspect.isawaitable(value):
             if threading.current_thread() is self._thread:
                 if inspect.iscoroutine(value):
                     value.close()
-                raise RuntimeError("an async function of the host's waits for itself; await atrack() in it, not track()")
-            return asyncio.run_coroutine_threadsafe(_awaited(value), self._background_loop()).result()
+                raise RuntimeError("An async hook or Access method would wait for itself: await atrack() in it, not track().")
+            return asyncio.run_coroutine_threadsafe(_await(value), self._start_background_loop()).result()
         return value
 
-    def _background_loop(self) -> asyncio.AbstractEventLoop:
+    def _start_background_loop(self) -> asyncio.AbstractEventLoop:
         with self._starting:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -129,7 +145,7 @@ class Waiter:
 
 
 class _Bridge:
-    """Brings results of futures that other threads finish into one event loop, waking it once for many."""
+    """Delivers results that other threads set into one event loop, and wakes the loop once for many of them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -148,20 +164,20 @@ class _Bridge:
             self._woken = True
             try:
                 self.loop.call_soon_threadsafe(self._deliver)
-            except RuntimeError:  # the loop is closed: nobody waits any more
+            except RuntimeError:  # the loop is closed: nothing waits in it any more
                 self._finished.clear()
 
     def _deliver(self) -> None:
         for _ in range(min(DELIVERED_AT_ONCE, len(self._finished))):
             waiter, future = self._finished.popleft()
-            if waiter.done():  # the request was cancelled; its event is stored or not all the same
+            if waiter.done():  # the request was canceled, which does not change whether its event is stored
                 continue
             error = future.exception()
             if error is None:
                 waiter.set_result(future.result())
             else:
                 waiter.set_exception(error)
-        self._woken = False  # before the look: whatever is appended from here on wakes the loop again
+        self._woken = False  # before the check below: what is appended from here on wakes the loop again
         if self._finished:
             self._woken = True
             self.loop.call_soon(self._deliver)
@@ -170,22 +186,22 @@ class _Bridge:
 async def _acall(call: Call) -> Any:
     if inspect.iscoroutinefunction(call.function):
         return await call.function(*call.arguments)
-    value = await asyncio.to_thread(_plainly, call)
+    value = await asyncio.to_thread(_call_in_thread, call)
     return await value if inspect.isawaitable(value) else value
 
 
-def _plainly(call: Call) -> Any:
+def _call_in_thread(call: Call) -> Any:
     try:
         return call.function(*call.arguments)
-    except StopIteration as error:  # no asyncio future takes one: its coroutine would wait for ever (Python 3.11)
-        raise RuntimeError("a host's function raised StopIteration") from error
+    except StopIteration as error:  # an asyncio future does not accept it, and its coroutine would wait forever (Python 3.11)
+        raise RuntimeError("A hook or Access method raised StopIteration; raise another exception.") from error
 
 
-async def _awaited(value: Any) -> Any:
+async def _await(value: Any) -> Any:
     try:
         return await value
-    except (SystemExit, KeyboardInterrupt) as error:  # which would end the event loop that others wait at
-        raise RuntimeError(f"a host's function raised {type(error).__name__}") from error
+    except (SystemExit, KeyboardInterrupt) as error:  # it would end the event loop that other threads wait for
+        raise RuntimeError(f"A hook or Access method raised {type(error).__name__}; raise another exception.") from error
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
@@ -194,10 +210,10 @@ def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
         try:
             loop.run_forever()
             break
-        except (SystemExit, KeyboardInterrupt):  # of a task that a host's function has left behind: others wait at this loop
-            logger.exception("a task of the host's wants to leave")
+        except (SystemExit, KeyboardInterrupt):  # other threads wait for this loop, so it runs on
+            logger.exception("A background task of a hook or Access method raised an exception that would end the process")
     left = asyncio.all_tasks(loop)
-    for task in left:  # whoever waits for one would wait for ever
+    for task in left:  # a thread that waits for one would wait forever
         task.cancel()
     loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
     loop.close()

@@ -13,7 +13,7 @@ from falcon_events.link.channel import Channel
 from falcon_events.link.connector import Connector, greet
 from falcon_events.link.link import Link
 from falcon_events.link.messages import Welcome
-from falcon_events.owner.server import Clients
+from falcon_events.owner.server import OwnerServer
 from falcon_events.settings import Settings
 from falcon_events.store.database.connect import MEMORY
 from falcon_events.store.memory import MemoryStore
@@ -33,7 +33,7 @@ class MemoryOwner:
         self.store = MemoryStore(settings, clock)
         self.store.open()
         self._secret = os.urandom(SECRET_BYTES)
-        self._clients = Clients(self.store, self._secret, MEMORY, stays=True)
+        self._clients = OwnerServer(self.store, self._secret, MEMORY, stays=True)
         self._pid = os.getpid()
 
     def connect(self, client: str) -> tuple[Channel, Welcome]:
@@ -45,7 +45,7 @@ class MemoryOwner:
         if os.getpid() != self._pid:
             raise StoreUnavailable("A store in memory cannot be used in a forked process; use it in the process that made it.")
         ours, theirs = socket.socketpair()
-        self._clients.take(theirs)
+        self._clients.serve(theirs)
         channel = Channel(ours)
         welcome = greet(channel, self._secret, client, 0)
         assert isinstance(welcome, Welcome)

@@ -152,7 +152,7 @@ def test_an_owner_that_hangs_does_not_hold_a_close_up(
         tracked = tracking.track(94, "kept", email="a@example.com", api_key=credentials.full)
         with stopped(owner_of(db)):
             tracking.close()
-            assert f"The owner of {db} has not let go of it" in caplog.text
+            assert f"The owner of {db} did not release the file" in caplog.text
         assert kept.sql("select event_id::text from events where event = 'kept'").rows == [[tracked.event_id]]
         wait_until(lambda: kept.owner().clients == [os.getpid()], "the owner does not let the closed one go")
     assert not is_held(db)

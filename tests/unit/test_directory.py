@@ -34,7 +34,7 @@ class Told:
         """Nobody asks."""
         raise NotImplementedError
 
-    def on_directory(self, told: Callable[[Snapshot | Changes], object]) -> None:
+    def watch_directory(self, told: Callable[[Snapshot | Changes], object]) -> None:
         """Remembers whom to tell."""
         self.tell = told
 

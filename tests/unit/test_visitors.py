@@ -6,7 +6,7 @@ import uuid
 
 from hypothesis import given, strategies as st
 
-from falcon_events.model.ids import RANDOM_BLOCK, RandomUUIDs, derived_uuid
+from falcon_events.model.ids import RANDOM_BLOCK, RandomUUIDs, derive_uuid
 
 
 @given(
@@ -14,7 +14,7 @@ from falcon_events.model.ids import RANDOM_BLOCK, RandomUUIDs, derived_uuid
 )
 def test_a_derived_uuid_is_the_standard_librarys(namespace: bytes, list_id: int, kind: str, owner: str) -> None:
     """UUIDv5 of list, kind and owner under the store's secret."""
-    assert derived_uuid(namespace, list_id, kind, owner) == str(
+    assert derive_uuid(namespace, list_id, kind, owner) == str(
         uuid.uuid5(uuid.UUID(bytes=namespace), f"{list_id}:{kind}:{owner}")
     )
 

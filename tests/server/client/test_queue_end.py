@@ -64,11 +64,11 @@ else:
 """
 BROKEN = """
 from falcon_events.client import Client
-from falcon_events.runtime.lifecycle import mind
+from falcon_events.runtime.lifecycle import register
 
 
 class Broken:
-    def forked(self): ...
+    def reset_after_fork(self): ...
 
     def close(self):
         raise RuntimeError("broken")
@@ -76,7 +76,7 @@ class Broken:
 
 parts = [Broken(), Client("http://127.0.0.1:1", "key", exit_s=0.1), Broken()]
 for part in parts:
-    mind(part) if isinstance(part, Broken) else part.enqueue(94, "x", email="a@example.com")
+    register(part) if isinstance(part, Broken) else part.enqueue(94, "x", email="a@example.com")
 """
 
 
