@@ -1,1 +1,1 @@
-"""The HTTP contract, free of web framework and database: bytes in, a request or its coded errors out."""
+"""The contract of the HTTP API, without web framework or database: from bytes to a request, or to failures with their codes."""

@@ -1,4 +1,4 @@
-"""A request's body: JSON bytes read into parameters under their documented names, and written from the arguments of a call."""
+"""The body of a request: read parameters from JSON bytes, and write the arguments of a Python call as JSON bytes."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ ARGUMENTS = {
     "api_key": "APIKey",
     "session_id": "SessionID",
 }
-"""What Python's calls name the parameters of an event."""
+"""The API's name of each argument of the Python calls that track an event."""
 _encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def unreadable_body() -> InvalidRequest:
-    """What a body that is not a readable JSON object is refused with."""
+    """Return the refusal of a body that cannot be read as a JSON object (code 100000)."""
     status, failure = common_error(100000)
     return InvalidRequest(status, [failure])
 
 
 def read_body(body: bytes, max_depth: int = MAX_DEPTH) -> Params:
-    """The parameters of a JSON body, under the names that the schemas give them; unknown ones are left out.
+    """Read the parameters of a JSON body, named as in the schemas. Unknown parameters are left out.
 
-    Names match without regard to case; of two spellings of one name, the last in the body counts.
-    Within a value, the last of two members of one name counts (RFC 8259, section 4).
+    Names match without regard to case. If a name occurs in two spellings, the last one in the body counts.
+    If a name occurs twice within a value, the last one counts (RFC 8259, section 4).
 
     Args:
         body: the request's body.
-        max_depth: how deep it may be nested.
+        max_depth: how many levels of arrays and objects it may have.
 
     Raises:
-        InvalidRequest: the body is not a JSON object in UTF-8, is nested too deep, or has a
-            fraction beyond the range of an IEEE double or half a surrogate pair (status 400).
+        InvalidRequest: the body is not a JSON object in UTF-8, is nested too deep, has a number with a fraction
+            or exponent beyond the range of an IEEE double, or has half a surrogate pair (status 400).
     """
     members = decode_object(body)
     # A body with few brackets cannot be deep; counting them is cheaper than walking every body.
@@ -69,7 +69,11 @@ def read_body(body: bytes, max_depth: int = MAX_DEPTH) -> Params:
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
-    """The members of a JSON body, however deep it is nested; raises InvalidRequest where it is unreadable otherwise."""
+    """Decode the JSON object in a body without checking its depth.
+
+    Raises:
+        InvalidRequest: the body is not a JSON object in UTF-8 (status 400).
+    """
     try:
         members = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -80,8 +84,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
 
 
 def rename_members(members: dict[str, Any]) -> Params | None:
-    """The members under the names that the schemas give them; None where two of them are spellings of one name."""
-    if members.keys() <= _KNOWN:  # most senders write what the documentation writes
+    """Rename an object's members as in the schemas and drop unknown ones. Return None if a name occurs in two spellings."""
+    if members.keys() <= _KNOWN:  # most senders spell the names as the documentation does
         return members
     params: Params = {}
     for name, value in members.items():
@@ -94,29 +98,29 @@ def rename_members(members: dict[str, Any]) -> Params | None:
 
 
 class OrderedMembers(list[tuple[str, Any]]):
-    """An object's names and values as the body has them, where a dict has lost their order."""
+    """An object's names and values in the order of the body, repeated names included. A dict loses both."""
 
 
 def decode_in_order(body: bytes) -> OrderedMembers:
-    """What a readable body's object mentions, one after the other."""
+    """Decode the object in a body that decode_object() accepts, and keep the order of all names."""
     read: OrderedMembers = json.loads(body, object_pairs_hook=OrderedMembers)
     return read
 
 
 def rename_in_order(members: dict[str, Any], order: OrderedMembers) -> Params:
-    """As rename_members(): of two spellings of one name, the one that was mentioned last counts."""
+    """Rename members as rename_members() does. If a name occurs in two spellings, the last one in the body counts."""
     last = {PARAMETERS[name.lower()]: name for name, _ in order if name.lower() in PARAMETERS}
     return {known: members[name] for known, name in last.items()}
 
 
 def count_brackets(body: bytes) -> int:
-    """How many arrays and objects a body has at most; those within its texts are counted too."""
-    # bytes.replace() leaps from one to the next, where bytes.count() looks at every byte: a fifth of the time (Python 3.11).
+    """Count the opening brackets in a body: at least as many as it has arrays and objects. Those in strings count too."""
+    # bytes.replace() skips to the next match; bytes.count() looks at every byte and takes five times as long (Python 3.11).
     return 2 * len(body) - len(body.replace(b"[", b"")) - len(body.replace(b"{", b""))
 
 
 def exceeds_depth(value: dict[str, Any] | list[Any], levels: int) -> bool:
-    """Whether arrays and objects are nested in more levels than so many, the outermost one included."""
+    """Return whether arrays and objects are nested in more than `levels` levels, the outermost one included."""
     if levels == 0:
         return True
     for inner in value.values() if type(value) is dict else value:
@@ -126,10 +130,10 @@ def exceeds_depth(value: dict[str, Any] | list[Any], levels: int) -> bool:
 
 
 def write_body(arguments: Mapping[str, Any]) -> bytes:
-    """The body of an event from the arguments of a call; those that are None, or missing, are not in it.
+    """Write the body of an event from the arguments of a call. Arguments that are None or missing are left out.
 
     Raises:
-        InvalidRequest: one of them is nothing that JSON can hold.
+        InvalidRequest: JSON cannot hold an argument.
     """
     given = {name: arguments[argument] for argument, name in ARGUMENTS.items() if arguments.get(argument) is not None}
     try:

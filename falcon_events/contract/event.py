@@ -1,4 +1,4 @@
-"""POST /api/v1/event: parameters into a checked EventRequest, or the documented failures."""
+"""POST /api/v1/event: check parameters and return an EventRequest, or the documented failures."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from falcon_events.errors import EventsError, Failure, InvalidRequest
 from falcon_events.model.timestamps import format_timestamp, parse_timestamp
 
 WHITE_SPACE = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
-"""What counts as white space: ECMAScript's, as in the schemas' patterns."""
+"""White space as ECMAScript defines it, and with it the schemas' patterns."""
 CLOCK_TOLERANCE_US = 5_000_000
-"""A sender's clock may be so far from the host's, and a request so long under way, before its Timestamp is corrected."""
+"""How far `$sent_at` may be from the time of arrival before the event's Timestamp is corrected, in microseconds."""
 IDENTIFY, CONVERSION = "identify", "conversion"
 
 _SCHEMA = load_schema("event.request")
@@ -37,20 +37,21 @@ MAX_NAME = _RULES["properties"]["anyOf"][0]["propertyNames"]["maxLength"]
 MAX_AHEAD_S = _RULES["Timestamp"]["x-max-ahead-s"]
 _READ = ("event", "email", "properties", "id", "ListID", "UUID", "EventID", "Timestamp", "IdentifyProperties", "OwnTraffic")
 _ABSENT = ""
-"""Where a value of None is put for the parameters that an event lacks; no parameter is called so."""
+"""The key of the value None, which is read for parameters that an event lacks. No parameter has this name."""
 _SHAPES, _SHAPE_NAMES, _SHAPE_NAME = 1_024, 32, 64
+"""Limits on the memory for shapes: how many are kept, how many names one has, and how long a name is."""
 _SHORT_NAMES = 4_096
-"""How much memory senders can fill here: so many shapes of so many names of such a length, and so many names of properties."""
+"""How many property names are kept."""
 
-# A part of what the schema's pattern takes, found in half the time: no blanks around it, no rare characters, and never so
-# long that its length would have to be looked at.
+# Matches most of the addresses that the schema's pattern matches, in half the time: no white space around them, no rare
+# characters, and short enough that the length needs no check.
 _common_email = re.compile(r"[A-Za-z0-9._+-]{1,64}@(?:[A-Za-z0-9]{1,48}\.){1,3}[A-Za-z]{2,10}").fullmatch
 
 _Values = Callable[[Params], tuple[Any, ...]]
 
 
 class EventRequest(msgspec.Struct, frozen=True, gc=False):
-    """A request to track one event that keeps to the documented rules; times are microseconds since 1970, UTC."""
+    """A valid request to track one event. Times are microseconds since 1970, UTC."""
 
     list_id: int
     event: str
@@ -63,30 +64,30 @@ class EventRequest(msgspec.Struct, frozen=True, gc=False):
     event_id: str | None = None
     traits: dict[str, Any] | None = None
     client_timestamp: int | None = None
-    """The sender's own Timestamp, of which `occurred_at` is made."""
+    """The sender's Timestamp, uncorrected; `occurred_at` is the corrected time."""
     is_own_traffic: bool = False
-    """Whether it bears the mark of the list owner's own traffic."""
+    """Whether it is marked as the list owner's own traffic (`OwnTraffic`)."""
 
     @property
     def is_test(self) -> bool:
-        """Whether all checks run and nothing is stored (`"isTest": true` among the properties)."""
+        """Whether the event is checked but not stored (`"isTest": true` among the properties)."""
         return self.properties.get("isTest") is True
 
 
 class Declined(Exception):
-    """The plain checks do not accept; what the schema says counts."""
+    """The fast check does not accept the event, so the schema decides."""
 
 
 class EventContract:
     """The rules of POST /api/v1/event.
 
-    One fast check accepts what keeps to the rules; the schema judges and words everything that it declines. So the common
-    case costs about 3 µs instead of some 100 µs, and the schema stays the only place where a rule has a code and a message.
-    A property test holds the two together.
+    A fast check accepts valid events. The schema checks the events that it declines, and words their failures. So a valid
+    event costs about 3 µs instead of about 100 µs, and codes and messages are in the schema only. A property test makes
+    sure that both agree.
 
     Args:
-        anonymous_events: whether events other than identify may come without an email address and a UUID.
-        clock: the current time in seconds since 1970.
+        anonymous_events: whether events other than identify may lack both an email address and a UUID.
+        clock: returns the current time in seconds since 1970.
     """
 
     def __init__(self, *, anonymous_events: bool = False, clock: Callable[[], float] = time.time) -> None:
@@ -97,14 +98,17 @@ class EventContract:
         lifted = frozenset({"anonymous_events"}) if anonymous_events else frozenset[str]()
         self.schema = RequestSchema(_SCHEMA, lifted, clock)
         self.unknown_list = Failure(_RULES["ListID"]["x-error"]["code"], _RULES["ListID"]["x-error"]["message"])
-        """The failure of a list that is unknown or belongs to another account."""
+        """The failure reported for a list that is unknown or belongs to another account."""
 
     def check(self, params: Params, *, own_clock: bool = False) -> EventRequest:
-        """Return the request that these parameters make.
+        """Check the parameters of an event.
 
         Args:
-            params: the request's parameters, under the names that the schemas give them.
-            own_clock: whether the sender's clock is the host's own, which `$sent_at` cannot correct.
+            params: the request's parameters, named as in the schemas.
+            own_clock: whether the sender uses the host's clock; then `$sent_at` corrects nothing.
+
+        Returns:
+            The valid request.
 
         Raises:
             InvalidRequest: with every failure, ascending by code (status 422).
@@ -119,21 +123,24 @@ class EventContract:
             params["Timestamp"] = format_timestamp(moment + offset)
         failures = self.schema.failures(params)
         if not failures:
-            raise EventsError("the schema accepts what the fast check declines")
+            raise EventsError("Internal error: the schema accepts an event that the fast check declines. Please report it.")
         raise InvalidRequest(422, failures)
 
     def list_id(self, params: Params) -> int | None:
-        """Return the id of the list that the parameters name, or None where they name none."""
+        """Return the list ID in the parameters, or None if there is no valid one."""
         return read_list_id(params.get("ListID"))
 
     def accept(self, members: object, list_id: object, received_at: int, *, own_clock: bool) -> EventRequest | None:
-        """Return the request that an event makes, or None where check() has to judge it.
+        """Accept an event by the fast check.
 
         Args:
-            members: the event as it was decoded, its names in any case; one more member, without meaning, is added to it.
-            list_id: the ListID of events that have none.
-            received_at: the present, in microseconds since 1970.
-            own_clock: whether the sender's clock is the host's own.
+            members: the event as decoded from JSON, with names in any case. A meaningless member is added to it.
+            list_id: the ListID to use if the event has none.
+            received_at: the current time, in microseconds since 1970.
+            own_clock: whether the sender uses the host's clock.
+
+        Returns:
+            The valid request, or None if check() has to decide.
         """
         if type(members) is not dict:
             return None
@@ -146,7 +153,7 @@ class EventContract:
         event, email, properties, owner, own_list, visitor, event_id, timestamp, traits, own = values_of(members)
         try:
             number = read_list_id(own_list if names_list else list_id)
-            # Letters and digits are no white space, and are told from it in less time.
+            # isalnum() is faster than strip() and true for most event types.
             if number is None or type(event) is not str or len(event) > MAX_EVENT:
                 return None
             if not (event.isalnum() or event.strip(WHITE_SPACE)):
@@ -189,7 +196,7 @@ class EventContract:
         )
 
     def _shape(self, shape: tuple[str, ...]) -> tuple[_Values, bool] | None:
-        """Return how to read an event of these names, and whether it has a ListID; None where two names mean one parameter."""
+        """Return how to read an event with these names, and whether it has a ListID; None if a name occurs in two spellings."""
         spelled: dict[str, str] = {}
         for name in shape:
             parameter = PARAMETERS.get(name) or PARAMETERS.get(name.lower())
@@ -206,7 +213,7 @@ class EventContract:
 
     def _read_object(self, value: object) -> dict[str, Any] | None:
         if type(value) is dict:
-            # Names come again and again: to know the short ones takes a third of the time of measuring them.
+            # Names recur: looking them up among known short names takes a third of the time that measuring them takes.
             if len(value) > MAX_NAMES or not (self._short.issuperset(value) or self._are_short(value)):
                 raise Declined
             return value
@@ -224,7 +231,7 @@ class EventContract:
 
 
 def read_email(value: object) -> str | None:
-    """An address without the white space around it, None for none; raises Declined."""
+    """Return an email address without surrounding white space, or None if the value is None; raise Declined if it is invalid."""
     if value is None:
         return None
     if type(value) is not str or not (match := _email(value)):
@@ -233,7 +240,7 @@ def read_email(value: object) -> str | None:
 
 
 def read_uuid(value: object) -> str | None:
-    """A UUID in lower case, None for none; raises Declined."""
+    """Return a UUID in lower case, or None if the value is None; raise Declined if it is invalid."""
     if value is None:
         return None
     if type(value) is not str or len(value) > 36 or not _uuid(value):
@@ -242,7 +249,7 @@ def read_uuid(value: object) -> str | None:
 
 
 def read_external_id(value: object) -> str | None:
-    """An ID as text, None for none; raises Declined."""
+    """Return an ID as text, or None if the value is None or empty; raise Declined if it is invalid."""
     if value is None or value == "":
         return None
     if type(value) is str and len(value) <= MAX_ID:
@@ -253,7 +260,11 @@ def read_external_id(value: object) -> str | None:
 
 
 def read_timestamp(value: object, received_at: int, offset: int) -> int:
-    """A Timestamp in microseconds since 1970, which `offset` does not move too far ahead; raises Declined."""
+    """Return a Timestamp in microseconds since 1970, without `offset`.
+
+    Raises:
+        Declined: it is invalid, or lies too far in the future after `offset` is added.
+    """
     moment = parse_timestamp(value) if type(value) is str else None
     if moment is None or moment + offset > received_at + MAX_AHEAD_S * 1_000_000:
         raise Declined
@@ -261,9 +272,10 @@ def read_timestamp(value: object, received_at: int, offset: int) -> int:
 
 
 def compute_clock_offset(params: Params, received_at: int) -> int:
-    """What a sender's Timestamp lacks to be right, in microseconds; 0 where its clock is about right, or nobody knows.
+    """Return the correction to add to an event's Timestamp, in microseconds.
 
-    `$sent_at` says what the sender's clock was when the request left, which is about when it came in.
+    The property `$sent_at` is the sender's clock when it sent the request, which is about when the request arrived. The
+    correction is 0 without a Timestamp or a valid `$sent_at`, or if the sender's clock is about right.
     """
     properties = params.get("properties")
     if params.get("Timestamp") is None or type(properties) is not dict:
@@ -276,7 +288,7 @@ def compute_clock_offset(params: Params, received_at: int) -> int:
 
 
 def check_conversion(properties: dict[str, Any]) -> None:
-    """Raises Declined where a conversion may lack one of its documented properties."""
+    """Raise Declined if a documented property of a conversion may be missing or invalid."""
     for name in ("conversion-id", "conversion-name"):
         if properties.get(name) in (None, "", [], {}):
             raise Declined

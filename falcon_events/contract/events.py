@@ -1,4 +1,4 @@
-"""Many events at once: the body of POST /api/v1/events, and bodies of POST /api/v1/event that are stored together."""
+"""Events to store together: those in one body of POST /api/v1/events, or several bodies of POST /api/v1/event."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.errors import InvalidRequest
 
 ENVELOPE_DEPTH = 2
-"""An event stands in an array in an object: it may be as deep as one that is sent alone."""
+"""Levels around an event in a batch: an array in an object. An event may be as deep in a batch as alone."""
 
 _schema = RequestSchema(load_schema("events.request"))
 _MOST = load_schema("events.request")["properties"]["Events"]["maxItems"]
@@ -34,26 +34,26 @@ class Events(Protocol):
 
     @property
     def members(self) -> Sequence[object]:
-        """Each event as it was decoded; what is no object is no event."""
+        """Each event as decoded from JSON. A value that is not an object is not an event."""
 
     @property
     def list_id(self) -> object:
-        """The ListID of those that name none."""
+        """The ListID of events that have none."""
 
     @property
     def sizes(self) -> Iterable[int]:
         """About how many bytes each event takes."""
 
     def params(self, number: int) -> Params:
-        """An event's parameters, under the names that the schemas give them; raises InvalidRequest where it is unreadable."""
+        """Return an event's parameters, named as in the schemas; raise InvalidRequest if it cannot be read."""
 
 
 class EnvelopedEvents:
-    """The events of a batch.
+    """The events in one body of POST /api/v1/events.
 
     Args:
-        params: of the envelope; its ListID counts for events without one.
-        body: which they were read from.
+        params: the body's parameters. Its ListID applies to events that have none.
+        body: the request's body.
 
     Raises:
         InvalidRequest: there is no array of 1 to 1,000 events (status 422).
@@ -71,23 +71,23 @@ class EnvelopedEvents:
         self._order: list[object] = []
 
     def params(self, number: int) -> Params:
-        """An event's parameters; raises InvalidRequest where it is not an object."""
+        """Return an event's parameters; raise InvalidRequest if it is not an object."""
         members = self.members[number]
         if type(members) is not dict:
             raise unreadable_body()
         event = rename_members(members)
         if event is None:
-            self._order = self._order or _events_of(decode_in_order(self._body))
-            mentions = self._order[number]
-            assert isinstance(mentions, OrderedMembers)
-            event = rename_in_order(members, mentions)
+            self._order = self._order or _find_events(decode_in_order(self._body))
+            ordered = self._order[number]
+            assert isinstance(ordered, OrderedMembers)
+            event = rename_in_order(members, ordered)
         if "ListID" in self._envelope:
             event.setdefault("ListID", self._envelope["ListID"])
         return event
 
 
 class SingleEvent:
-    """The event of a request that has one; its parameters are the request's.
+    """The event in one body of POST /api/v1/event.
 
     Raises:
         InvalidRequest: the body cannot be read (status 400).
@@ -105,35 +105,35 @@ class SingleEvent:
 
 
 class LooseEvents:
-    """Events in a body each; credentials in them are not looked at."""
+    """Events in one body each. Credentials in the bodies are ignored."""
 
     list_id = None
 
     def __init__(self, bodies: Sequence[bytes]) -> None:
-        self.members = [_members_of(body) for body in bodies]
+        self.members = [_decode_if_readable(body) for body in bodies]
         self.sizes = list(map(len, bodies))
         self._bodies = bodies
 
     def params(self, number: int) -> Params:
-        """An event's parameters; raises InvalidRequest where the body is unreadable."""
+        """Return an event's parameters; raise InvalidRequest if its body cannot be read."""
         return read_body(self._bodies[number])
 
 
 def read_envelope(body: bytes) -> Params:
-    """The parameters of a batch; raises InvalidRequest where the body is unreadable."""
+    """Read the parameters of a body of POST /api/v1/events; raise InvalidRequest if it cannot be read."""
     members = decode_object(body)
     params = rename_members(members)
     most = MAX_DEPTH + ENVELOPE_DEPTH
-    if count_brackets(body) > most + _aside(params) and exceeds_depth(members, most):
+    if count_brackets(body) > most + _count_siblings(params) and exceeds_depth(members, most):
         raise unreadable_body()
     return rename_in_order(members, decode_in_order(body)) if params is None else params
 
 
-def _aside(params: Params | None) -> int:
-    """How many of a body's arrays and objects surely stand beside its deepest ones, rather than around them.
+def _count_siblings(params: Params | None) -> int:
+    """Count arrays and objects that add nothing to a body's depth, because they are beside its deepest value.
 
-    Of the array of events, the events and their properties, that is all but one of each kind: a batch has thousands of
-    brackets, and need not be walked through for that.
+    These are all but one of the events and all but one of their `properties`. Without this count, the many brackets of a
+    batch would cause each batch to be walked through.
     """
     events = None if params is None else params.get("Events")
     if type(events) is not list:
@@ -143,7 +143,7 @@ def _aside(params: Params | None) -> int:
     return max(len(objects) - 1, 0) + max(properties - 1, 0)
 
 
-def _members_of(body: bytes) -> dict[str, Any] | None:
+def _decode_if_readable(body: bytes) -> dict[str, Any] | None:
     try:
         members = decode_object(body)
     except InvalidRequest:
@@ -151,7 +151,7 @@ def _members_of(body: bytes) -> dict[str, Any] | None:
     return None if count_brackets(body) > MAX_DEPTH and exceeds_depth(members, MAX_DEPTH) else members
 
 
-def _events_of(body: OrderedMembers) -> list[object]:
-    """The array that counts, of all that are mentioned as Events."""
+def _find_events(body: OrderedMembers) -> list[object]:
+    """Return the array of events: the last one, if `Events` occurs more than once."""
     events: list[object] = [value for name, value in body if name.lower() == "events"][-1]
     return events

@@ -19,26 +19,26 @@ _COMPONENTS = {
 _RETRY_AFTER = {"description": "How long to wait before the next try, in seconds.", "schema": {"type": "integer", "minimum": 0}}
 _HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"description": "The scheme to authenticate with.", "schema": {"const": "Bearer"}}},
-    405: {"Allow": {"description": "The methods that there are, separated by commas.", "schema": {"type": "string"}}},
+    405: {"Allow": {"description": "The allowed methods, separated by commas.", "schema": {"type": "string"}}},
     429: {"Retry-After": _RETRY_AFTER},
     503: {"Retry-After": _RETRY_AFTER},
 }
 _EVENT_HEADERS = {
     "X-Event-ID": {"description": "The stored event's own id.", "schema": {"type": "string", "format": "uuid"}},
     "X-Event-Duplicate": {
-        "description": "Given where the EventID was known: nothing was stored, this is the first answer again.",
+        "description": "Present if the EventID was known: nothing was stored, and the body repeats the first reply.",
         "schema": {"const": "true"},
     },
 }
-_NO_PATH = 404  # what the document describes is there
+_NO_PATH = 404  # cannot happen for the paths in the document
 
 
 def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str] = ("/",)) -> dict[str, Any]:
-    """The API as an OpenAPI 3.1 document: every endpoint, every status with its codes, and the schemas as components.
+    """Build the OpenAPI 3.1 document: every endpoint, every status with its codes, and the schemas as components.
 
     Args:
         title: the document's title.
-        servers: the base URLs that the API is served at; relative ones count from the document's own.
+        servers: the base URLs of the API. Relative ones are relative to the document's URL.
     """
     return {
         "openapi": "3.1.0",
@@ -49,39 +49,39 @@ def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str
                 "post": {
                     "operationId": "trackEvent",
                     "summary": "Track an event",
-                    "security": _security(body=True),
-                    "requestBody": _body("event.request"),
-                    "responses": _responses("event.request", "event.response", _EVENT_HEADERS),
+                    "security": _build_security(body=True),
+                    "requestBody": _build_request_body("event.request"),
+                    "responses": _build_responses("event.request", "event.response", _EVENT_HEADERS),
                 }
             },
             "/api/v1/events": {
                 "post": {
                     "operationId": "trackEvents",
                     "summary": "Track up to 1,000 events",
-                    "security": _security(body=True),
-                    "requestBody": _body("events.request"),
-                    "responses": _responses("events.request", "events.response"),
+                    "security": _build_security(body=True),
+                    "requestBody": _build_request_body("events.request"),
+                    "responses": _build_responses("events.request", "events.response"),
                 }
             },
             "/api/v1/website_events.properties": {
                 "post": {
                     "operationId": "retrieveEventProperties",
                     "summary": "Retrieve event properties of a list",
-                    "security": _security(body=True),
-                    "requestBody": _body("properties.request"),
-                    "responses": _responses("properties.request", "properties.response"),
+                    "security": _build_security(body=True),
+                    "requestBody": _build_request_body("properties.request"),
+                    "responses": _build_responses("properties.request", "properties.response"),
                 },
                 "get": {
                     "operationId": "retrieveEventPropertiesByQuery",
                     "summary": "Retrieve event properties of a list, without a body",
-                    "security": _security(body=False),
-                    "parameters": [_list_parameter()],
-                    "responses": _responses("properties.request", "properties.response"),
+                    "security": _build_security(body=False),
+                    "parameters": [_build_list_parameter()],
+                    "responses": _build_responses("properties.request", "properties.response"),
                 },
             },
         },
         "components": {
-            "schemas": {component: _component(name, component) for name, component in _COMPONENTS.items()},
+            "schemas": {component: _build_component(name, component) for name, component in _COMPONENTS.items()},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, as `Authorization: Bearer KEY`."}
             },
@@ -89,62 +89,62 @@ def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str
     }
 
 
-def _component(name: str, component: str) -> Schema:
-    """A schema with its references led to where it stands in the document, which an `$id` of its own would prevent."""
+def _build_component(name: str, component: str) -> Schema:
+    """Return a schema as a component: its references are relative to the document, and it has no `$id` that would prevent that."""
     schema = load_schema(name)
     del schema["$id"], schema["$schema"]
-    for part in _parts(schema):
+    for part in _walk_objects(schema):
         if "$ref" in part:
             part["$ref"] = part["$ref"].replace("#", f"#/components/schemas/{component}", 1)
     return schema
 
 
-def _parts(value: object) -> Iterator[dict[str, Any]]:
-    """Every object within a schema, itself included."""
+def _walk_objects(value: object) -> Iterator[dict[str, Any]]:
+    """Yield every object in a schema, the schema itself included."""
     if isinstance(value, dict):
         yield value
         for inner in value.values():
-            yield from _parts(inner)
+            yield from _walk_objects(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _parts(inner)
+            yield from _walk_objects(inner)
 
 
-def _reference(name: str) -> dict[str, Any]:
+def _build_content(name: str) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{_COMPONENTS[name]}"}}}
 
 
-def _security(*, body: bool) -> list[dict[str, Any]]:
-    """A bearer key, or nothing in the headers where the body can have APIKey or SessionID."""
+def _build_security(*, body: bool) -> list[dict[str, Any]]:
+    """Require a bearer key; with a body, which may contain APIKey or SessionID, make it optional."""
     return [{"bearer": []}, {}] if body else [{"bearer": []}]
 
 
-def _body(name: str) -> dict[str, Any]:
-    description = "Read as JSON whatever the Content-Type says; parameter names match without regard to case."
-    return {"required": True, "description": description, "content": _reference(name)}
+def _build_request_body(name: str) -> dict[str, Any]:
+    description = "Read as JSON regardless of the Content-Type. Parameter names match without regard to case."
+    return {"required": True, "description": description, "content": _build_content(name)}
 
 
-def _list_parameter() -> dict[str, Any]:
+def _build_list_parameter() -> dict[str, Any]:
     schema = {"type": "string", "pattern": load_schema("event.request")["properties"]["ListID"]["pattern"], "examples": ["3"]}
-    return {"name": "ListID", "in": "query", "required": True, "description": "The list, as digits.", "schema": schema}
+    return {"name": "ListID", "in": "query", "required": True, "description": "The list ID, in digits.", "schema": schema}
 
 
-def _responses(request: str, answer: str, headers: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The answers of an operation by status: the one of success, and each failure with its codes."""
-    responses: dict[str, Any] = {"200": {"description": load_schema(answer)["description"], "content": _reference(answer)}}
+def _build_responses(request: str, answer: str, headers: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Build the responses of an operation by status: success, and failures with their codes."""
+    responses: dict[str, Any] = {"200": {"description": load_schema(answer)["description"], "content": _build_content(answer)}}
     if headers:
         responses["200"]["headers"] = headers
-    for status, codes in sorted(_codes(request).items()):
+    for status, codes in sorted(_collect_codes(request).items()):
         lines = [f"- `{code}` {message}" for code, message in sorted(codes)]
-        response = {"description": "\n".join(["Codes:", "", *lines]), "content": _reference("errors")}
+        response = {"description": "\n".join(["Codes:", "", *lines]), "content": _build_content("errors")}
         responses[str(status)] = {**response, "headers": _HEADERS[status]} if status in _HEADERS else response
     return responses
 
 
-def _codes(request: str) -> dict[int, set[tuple[int, str]]]:
-    """Codes and messages of the failures that a request can have, by status."""
+def _collect_codes(request: str) -> dict[int, set[tuple[int, str]]]:
+    """Collect the codes and messages of a request's possible failures, by status."""
     found: dict[int, set[tuple[int, str]]] = {}
-    for part in (*_parts(load_schema(request)), *_parts(load_schema("errors"))):
+    for part in (*_walk_objects(load_schema(request)), *_walk_objects(load_schema("errors"))):
         for error in (*part.get("x-errors", ()), *([part["x-error"]] if "x-error" in part else ())):
             if error["status"] != _NO_PATH:
                 found.setdefault(error["status"], set()).add((error["code"], error["message"]))

@@ -1,4 +1,4 @@
-"""POST /api/v1/website_events.properties: parameters into a list's id, or the documented failures."""
+"""POST /api/v1/website_events.properties: check parameters and return a list ID, or the documented failures."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from falcon_events.contract.schemas import RequestSchema, listed_errors, load_sc
 from falcon_events.errors import InvalidRequest
 
 _SCHEMA = load_schema("properties.request")
-_judge = RequestSchema(_SCHEMA)
+_schema = RequestSchema(_SCHEMA)
 _NOT_FOUND = listed_errors(_SCHEMA)[3]
 
 
 def check_properties_request(params: Params) -> int:
-    """The id of the list that is asked for.
+    """Return the ID of the requested list.
 
     Raises:
-        InvalidRequest: ListID is missing (code 1) or is none (code 2).
+        InvalidRequest: `ListID` is missing (code 1) or not a valid list ID (code 2).
     """
     list_id = read_list_id(params.get("ListID"))
     if list_id is None:
-        raise InvalidRequest(422, _judge.failures(params))
+        raise InvalidRequest(422, _schema.failures(params))
     return list_id
 
 
 def list_not_found() -> InvalidRequest:
-    """What a list that is unknown or another account's is answered with (code 3)."""
+    """Return the refusal for a list that is unknown or belongs to another account (code 3)."""
     status, failure = _NOT_FOUND
     return InvalidRequest(status, [failure])

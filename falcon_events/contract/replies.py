@@ -1,4 +1,4 @@
-"""Answers: what leaves, as status, headers and bytes; the same on WSGI and ASGI."""
+"""Replies of the API as status, headers and body, the same on WSGI and ASGI."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An HTTP answer: its status, its body, and headers beside `Content-Type`."""
+    """An HTTP response: its status, its body, and headers other than `Content-Type`."""
 
     status: int
     body: bytes
@@ -25,10 +25,10 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Tracked(msgspec.Struct, frozen=True, gc=False):
-    """The answer to a tracked event.
+    """The result of tracking an event.
 
-    The documented members, then the stored event's own id, whether it is a repeat, whether it was only counted, and who wanted
-    that: `bot`, as no visitor sent it, or `host`, a hook of the application.
+    After the documented members come the stored event's ID, whether the event is a repeat, whether it was only counted, and
+    why: `bot` if no visitor sent it, `host` if a hook of the application dropped it.
     """
 
     uuid: str
@@ -40,26 +40,26 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     dropped_by: str | None = None
 
 
-class _EventAnswer(msgspec.Struct, gc=False):
+class _EventReply(msgspec.Struct, gc=False):
     status: str
     uuid: str
     external_id: str
     identify_event_sent: bool
 
 
-def _result(result: Tracked | RequestRefused) -> _EventAnswer | dict[str, Any]:
+def _encode_result(result: Tracked | RequestRefused) -> _EventReply | dict[str, Any]:
     if isinstance(result, RequestRefused):
-        return _errors(result.failures)
-    return _EventAnswer("success", result.uuid, result.external_id, result.identify_event_sent)
+        return _list_errors(result.failures)
+    return _EventReply("success", result.uuid, result.external_id, result.identify_event_sent)
 
 
-def _errors(failures: Iterable[Failure]) -> dict[str, Any]:
+def _list_errors(failures: Iterable[Failure]) -> dict[str, Any]:
     return {"Errors": [{"Code": failure.code, "Message": failure.message} for failure in failures]}
 
 
 def event_reply(tracked: Tracked) -> Reply:
-    """200 for a tracked event, with the stored event's id in X-Event-ID."""
-    body = _encode(_EventAnswer("success", tracked.uuid, tracked.external_id, tracked.identify_event_sent))
+    """Build the 200 reply to a tracked event, with the stored event's ID in `X-Event-ID`."""
+    body = _encode(_EventReply("success", tracked.uuid, tracked.external_id, tracked.identify_event_sent))
     headers: tuple[tuple[str, str], ...] = (("X-Event-ID", tracked.event_id),)
     if tracked.duplicate:
         headers += (("X-Event-Duplicate", "true"),)
@@ -69,24 +69,24 @@ def event_reply(tracked: Tracked) -> Reply:
 
 
 def events_reply(results: Sequence[Tracked | RequestRefused]) -> Reply:
-    """200 for a batch: for each event the answer that it would have got alone."""
+    """Build the 200 reply to a batch, with the body that each event would have received alone."""
     dropped = {result.dropped_by for result in results if isinstance(result, Tracked) and result.dropped_by}
     headers = ((DROPPED, ", ".join(sorted(dropped))),) if dropped else ()
-    return Reply(200, _encode({"Results": [_result(result) for result in results]}), headers)
+    return Reply(200, _encode({"Results": [_encode_result(result) for result in results]}), headers)
 
 
 def properties_reply(list_id: int, properties: Mapping[str, Sequence[str]]) -> Reply:
-    """200 with the property names of a list, by event type."""
+    """Build the 200 reply with the property names of a list, by event type."""
     return Reply(200, _encode({"ListID": str(list_id), "Properties": properties}))
 
 
 def errors_reply(status: int, failures: Iterable[Failure], headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    """A failure in the one shape that failures have."""
-    return Reply(status, _encode(_errors(failures)), headers)
+    """Build a reply with failures, in the form that all failures have."""
+    return Reply(status, _encode(_list_errors(failures)), headers)
 
 
 def refusal_reply(refused: RequestRefused) -> Reply:
-    """The answer that a refused request gets."""
+    """Build the reply to a refused request."""
     headers: tuple[tuple[str, str], ...] = ()
     if isinstance(refused, (StoreUnavailable, RateLimited)):
         headers = (("Retry-After", str(refused.retry_after_s)),)
@@ -96,6 +96,6 @@ def refusal_reply(refused: RequestRefused) -> Reply:
 
 
 def common_reply(code: int, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    """The answer for one of the codes that belong to no rule of one request, such as 404 or 413."""
+    """Build the reply for a code that belongs to no single rule of a request, such as 404 or 413."""
     status, failure = common_error(code)
     return errors_reply(status, [failure], headers)

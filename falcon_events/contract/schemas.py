@@ -1,4 +1,4 @@
-"""The JSON Schemas, and the failures that they word: each rule carries its documented code and message."""
+"""The JSON Schemas. Each of their rules has its documented code and message; a validator turns violations into failures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Schema = dict[str, Any]
 
 
 def load_schema(name: str) -> Schema:
-    """One of the package's schemas by its NAME; from the installed package, or from the checkout beside it.
+    """Load one of the package's schemas (NAMES) from the installed package, or from the checkout that contains it.
 
     Raises:
         FileNotFoundError: there is no such schema, or the installation lacks its files.
@@ -39,12 +39,12 @@ def load_schema(name: str) -> Schema:
 
 
 def common_error(code: int) -> tuple[int, Failure]:
-    """HTTP status and failure of one of the codes that belong to no rule of one request."""
+    """Return the HTTP status and the failure for a code that belongs to no single rule of a request."""
     return _COMMON[code]
 
 
 def listed_errors(schema: Mapping[str, Any]) -> dict[int, tuple[int, Failure]]:
-    """The failures of a schema's `x-errors`, by code, each with its HTTP status."""
+    """Return the failures in a schema's `x-errors` by code, each with its HTTP status."""
     return {e["code"]: (e["status"], Failure(e["code"], e["message"])) for e in schema.get("x-errors", ())}
 
 
@@ -52,12 +52,12 @@ _COMMON = listed_errors(load_schema("errors"))
 
 
 class RequestSchema:
-    """A request's schema as a judge: which documented failures do these parameters have?
+    """A request's schema, which finds the documented failures of parameters.
 
     Args:
-        schema: the schema, as load_schema gives it.
-        lifted: names of settings whose rules (`x-unless-setting`) do not apply.
-        clock: the current time in seconds since 1970.
+        schema: the schema, from load_schema().
+        lifted: names of settings that turn rules off (`x-unless-setting`).
+        clock: returns the current time in seconds since 1970.
     """
 
     def __init__(self, schema: Schema, lifted: frozenset[str] = frozenset(), clock: Callable[[], float] = time.time) -> None:
@@ -67,7 +67,7 @@ class RequestSchema:
 
     @cached_property
     def _validator(self) -> Any:
-        # A quarter of a command's start, which nothing but a refusal needs; servers load it with their doors.
+        # Imported late: it takes a quarter of a command's start-up time, and only refusals need it. Servers load it at start-up.
         from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 
         formats = FormatChecker(formats=())
@@ -76,29 +76,29 @@ class RequestSchema:
         def max_ahead(_: Any, limit_s: float, value: object, __: Any) -> Iterator[ValidationError]:
             moment = parse_timestamp(value) if isinstance(value, str) else None
             if moment is not None and moment > (self._clock() + limit_s) * 1e6:
-                yield ValidationError(f"{value!r} lies more than {limit_s} s ahead")
+                yield ValidationError(f"{value!r} is more than {limit_s} s in the future")
 
-        judge = validators.extend(  # type: ignore[no-untyped-call]
+        validator = validators.extend(  # type: ignore[no-untyped-call]
             Draft202012Validator, {"x-max-ahead-s": max_ahead}
         )
-        return judge(self._schema, format_checker=formats)
+        return validator(self._schema, format_checker=formats)
 
     def failures(self, params: object, status: int = 422) -> list[Failure]:
-        """The failures of this status that the rules find in the parameters, ascending by code."""
+        """Return the failures of the parameters that have this HTTP status, ascending by code."""
         found = {
             Failure(rule["code"], rule["message"])
-            for rule in map(self._rule_of, self._validator.iter_errors(params))
+            for rule in map(self._find_rule, self._validator.iter_errors(params))
             if rule["status"] == status
         }
         return sorted(found)
 
-    def _rule_of(self, error: ValidationError) -> Mapping[str, Any]:
-        """The innermost `x-error` on the way from the schema's root to the failing keyword."""
+    def _find_rule(self, error: ValidationError) -> Mapping[str, Any]:
+        """Return the innermost `x-error` on the path from the schema's root to the violated keyword."""
         place: Any = self._schema
         rule: Mapping[str, Any] = place["x-error"]
         for step in error.absolute_schema_path:
             if isinstance(place, dict):
-                if "$ref" in place:  # the path leads on through the referenced schema, which bears no code
+                if "$ref" in place:  # the rest of the path is in the referenced schema, which has no codes
                     break
                 rule = place.get("x-error", rule)
             place = place[step]
