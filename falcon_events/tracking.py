@@ -88,7 +88,7 @@ class EventTracking:
         self._name_shortcuts()
         self._after_commit: AfterCommit | None = None
         if after := list_hooks("after_commit", after_commit):
-            self._after_commit = AfterCommit(after, self.settings, lambda: self.store.counts.told)
+            self._after_commit = AfterCommit(after, self.settings, lambda: self.store.counts.named_counts)
             self.store.on_outcomes = self._after_commit.take
         self.waiter = Waiter()
         register(self)

@@ -49,12 +49,12 @@ def exposition(metrics: Metrics) -> bytes:
             yield refused
             failed = CounterMetricFamily("falcon_events_hook_failures", "Exceptions in hooks of the host.", labels=["hook"])
             for hook in (BEFORE_STORE_FAILED, AFTER_COMMIT_FAILED):
-                failed.add_metric([hook], metrics.told.get(hook, 0))
+                failed.add_metric([hook], metrics.named_counts.get(hook, 0))
             yield failed
             skipped = "Committed events that after_commit was not given, as it is slower than they are."
-            yield counter("hook_skipped", skipped, metrics.told.get(NOT_GIVEN, 0))
+            yield counter("hook_skipped", skipped, metrics.named_counts.get(NOT_GIVEN, 0))
             off_plan = "Events that did not keep to the tracking plan, refused or stored."
-            yield counter("plan_violations", off_plan, metrics.told.get(OFF_PLAN, 0))
+            yield counter("plan_violations", off_plan, metrics.named_counts.get(OFF_PLAN, 0))
             yield histogram("batch_events", "Events in one commit.", measures.batches)
             yield histogram("commit_seconds", "How long a commit took.", measures.commits)
             yield histogram("apply_seconds", "How long writing the journal into the tables took.", measures.applications)

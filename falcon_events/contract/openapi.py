@@ -90,7 +90,7 @@ def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str
 
 
 def _build_component(name: str, component: str) -> Schema:
-    """Return a schema as a component: its references are relative to the document, and it has no `$id` that would prevent that."""
+    """Return a schema as a component: without `$id`, so that its references can point into the document."""
     schema = load_schema(name)
     del schema["$id"], schema["$schema"]
     for part in _walk_objects(schema):

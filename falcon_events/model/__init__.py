@@ -1,1 +1,1 @@
-"""Types that travel between the parts; no I/O."""
+"""Types that the other folders exchange: events, outcomes, access rights, persons, reports, webhooks. No I/O."""

@@ -1,4 +1,4 @@
-"""Who may do what, and what becomes of a list's events: records of accounts, lists, keys, sessions and rules."""
+"""Access rights and list rules: records of accounts, lists, keys, sessions, and how a list's events are changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class EventList(msgspec.Struct, frozen=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """An API key without the key itself, which nobody can read again."""
+    """An API key's record. The key itself is not in it: only its hash is stored."""
 
     key_id: str
     account: str
@@ -34,18 +34,18 @@ class Key(msgspec.Struct, frozen=True):
     created_at: datetime
     revoked_at: datetime | None
     origins: list[str] | None = None
-    """The web origins that it may be used from; None for any."""
+    """The web origins that may use it; None: any."""
     list_ids: list[int] | None = None
-    """The lists that it may be used for; None for any of the account."""
+    """The lists that it gives access to; None: all of the account."""
 
     @property
     def works_anywhere(self) -> bool:
-        """Whether it is in force, and bound to no origin."""
+        """Whether it is not revoked and not limited to web origins."""
         return self.revoked_at is None and self.origins is None
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """What a key allows, by the key's hash."""
+    """The rights of a key, identified by its hash."""
 
     key_hash: bytes
     account: str
@@ -55,10 +55,10 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class ListRules(msgspec.Struct, frozen=True):
-    """What becomes of a list's events before they are stored.
+    """How a list's events are changed before they are stored.
 
-    `bots` is for events that no visitor sent: `tag` stores them with the property `$bot`, `drop` counts them only, `keep`
-    stores them as they are. The values of `redacted` properties are replaced; `denied` ones are left out.
+    `bots` applies to events that no visitor sent: `tag` stores them with the property `$bot`, `drop` only counts them, `keep`
+    stores them unchanged. The values of `redacted` properties are replaced. `denied` properties are removed.
     """
 
     list_id: int
@@ -68,20 +68,20 @@ class ListRules(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """All that answering "who is this, and is the list theirs" takes."""
+    """Everything needed to identify a credential and to check who owns a list."""
 
     keys: list[Grant]
     """Every key that is not revoked."""
     sessions: list[tuple[bytes, str, datetime]]
-    """Hash, account id and expiry of every session that is not revoked."""
+    """Hash, account ID and expiry of every session that is not revoked."""
     lists: list[tuple[int, str]]
-    """Id and account id of every list."""
+    """ID and account ID of every list."""
     rules: list[ListRules]
-    """Of every list that has its own."""
+    """The rules of every list that has its own."""
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What has become of a Snapshot: what has come to it, and the hashes and ids of what has gone."""
+    """The changes since a Snapshot: new and changed records, and the hashes and IDs of removed ones."""
 
     keys: list[Grant] = []
     sessions: list[tuple[bytes, str, datetime]] = []

@@ -1,4 +1,4 @@
-"""Events on their way into the store, and what becomes of them."""
+"""Events to store, and their outcomes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ REFUSED = "The database refuses this event; the log has the details."
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """An event to store. Times are microseconds since 1970, UTC; uuids are lower-case text.
+    """An event to store. Times are microseconds since 1970, UTC; UUIDs are lower-case text.
 
-    `event_id` is the sender's own id, under which the event may come again; without one, `own_id` is the event's id, or it
-    gets one when it is stored. `properties` and `traits` are JSON objects, encoded once, by whoever took the request: no
-    number, of whatever size, is read and written again on its way. `size` is about how many bytes the event takes while it
-    waits. `again` says that it was sent before and its outcome is unknown: it is looked for among the stored ones first.
-    `client_timestamp` is the sender's own Timestamp, where `occurred_at` may be corrected. An event that is only counted has in
-    `dropped` who wanted it so: `bot` or `host`.
+    `event_id` is the ID that the sender chose and may send again. Without it, the event's ID is `own_id`, or one that it gets
+    when it is stored. `properties` and `traits` are JSON objects. The process that took the request encodes them once, and
+    they are not decoded again, so that numbers of any size keep all digits. `size` is about how many bytes the event takes
+    while it waits. `again` is set if the event was sent before and its outcome is unknown: then it is looked up among the
+    stored events first. `client_timestamp` is the sender's Timestamp, which `occurred_at` may correct. `dropped` is set if the
+    event is only counted: `bot` or `host` says why.
     """
 
     event_id: str | None
@@ -42,12 +42,12 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     @property
     def id(self) -> str | None:
-        """The id under which it will be stored, where that is known already."""
+        """The ID of the event once it is stored, or None if it has none yet."""
         return self.event_id or self.own_id
 
 
 class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What was committed for one event: its answer, or the first one's where it is a repeat."""
+    """What was committed for an event. For a repeat, these are the values of the first one."""
 
     event_id: str
     visitor: str
@@ -57,4 +57,4 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 Outcome = Receipt | EventsError
-"""What became of an event: the receipt of its commit, or the error that kept it from being stored."""
+"""The outcome of an event in the store: the receipt of its commit, or the error that prevented it."""

@@ -1,4 +1,4 @@
-"""UUIDs: visitors', derived under a secret, so that one owner has one on every node without a look-up; and random ones."""
+"""UUIDs: a visitor's, derived from a secret and the visitor's ID or address, so that no lookup is needed; and random ones."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _GROUPS = struct.Struct("8s4s4s4s12s")
 
 
 def derive_uuid(namespace: bytes, list_id: int, kind: str, owner: str) -> str:
-    """The UUIDv5 (RFC 9562, 5.5) of an owner within a list.
+    """Derive the UUIDv5 (RFC 9562, 5.5) of an owner within a list.
 
     Args:
-        namespace: the store's 16 secret bytes; without them nobody can compute the uuid from an address.
+        namespace: the store's 16 secret bytes, without which the UUID cannot be computed from an address.
         list_id: the list.
         kind: what `owner` is: "id" or "email".
-        owner: the external id, or the address, lower-cased.
+        owner: the external ID, or the address in lower case.
     """
     name = f"{list_id}:{kind}:{owner}".encode()
     digits = hashlib.sha1(namespace + name, usedforsecurity=False).hexdigest()
-    # The version is the 13th digit; the variant (10 in binary) the first two bits of the 17th (RFC 9562, 4.1 and 4.2).
+    # The version is the 13th digit; the variant (binary 10) is the first two bits of the 17th (RFC 9562, 4.1 and 4.2).
     return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:32]}"
 
 
 class RandomUUIDs(Iterator[str]):
-    """UUIDv4s (RFC 9562, 5.4) without end, for any number of threads; many from one system call.
+    """An endless iterator of UUIDv4s (RFC 9562, 5.4) for any number of threads. One system call gives many of them.
 
-    A child must not go on with its parent's: it makes one of its own.
+    A forked child needs a new one: it would repeat the UUIDs of its parent's.
     """
 
     def __init__(self) -> None:
@@ -43,11 +43,11 @@ class RandomUUIDs(Iterator[str]):
             try:
                 return self._block.pop()
             except IndexError:
-                self._block = _random_block()
+                self._block = _generate_block()
 
 
-def _random_block() -> list[str]:
-    """Version and variant are set, and the dashes, for all at once: one after the other they would take three times as long."""
+def _generate_block() -> list[str]:
+    """Generate RANDOM_BLOCK UUIDs. Setting version and variant for all at once takes a third of the time."""
     block = bytearray(os.urandom(16 * RANDOM_BLOCK))
     block[6::16] = block[6::16].translate(_VERSION_4_BYTE)
     block[8::16] = block[8::16].translate(_VARIANT_BYTE)

@@ -1,7 +1,7 @@
-"""Operations: what the processes that use a store ask of its owner. Both ends of the link read this one registry.
+"""Operations that the owner of a store carries out for other processes. Both ends of the link use this registry.
 
-Each operation has a name, typed arguments and a typed result. A `Read` changes nothing. A `Write` changes the store; it is
-repeatable where doing it twice is the same as doing it once.
+Each operation has a name, typed arguments and a typed result. A `Read` changes nothing. A `Write` changes the store. It is
+repeatable if doing it twice has the same effect as doing it once.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ R = TypeVar("R")
 
 
 class Operation(Generic[P, R]):
-    """One operation. Its arguments and its result are the type's own: `Read[[int], Recount]("recount")`.
+    """One operation. The type parameters are its arguments and its result: `Read[[int], Recount]("recount")`.
 
     Args:
-        name: what it is called on the link.
-        repeatable: whether another owner may be asked where the first one dies before it answers.
-        urgent: whether the caller waits at most `commit_wait_s` seconds, as it does for an event.
+        name: its name on the link.
+        repeatable: whether it may be sent to a second owner if the first one dies before it answers.
+        urgent: whether the caller waits at most `commit_wait_s` seconds, as for an event.
     """
 
     __orig_class__: Any  # set by typing when a parametrized class is called
@@ -58,7 +58,7 @@ class Operation(Generic[P, R]):
 
 
 class Read(Operation[P, R]):
-    """An operation that changes nothing, and may be asked again of another owner."""
+    """An operation that changes nothing, so that it may be sent to a second owner."""
 
     def __init__(self, name: str, *, urgent: bool = False) -> None:
         super().__init__(name, repeatable=True, urgent=urgent)
@@ -71,12 +71,13 @@ class Write(Operation[P, R]):
         super().__init__(name, repeatable=repeatable, urgent=False)
 
 
-# What requests need.
+# Needed by requests.
 PROPERTIES = Read[[int], dict[str, list[str]]]("properties", urgent=True)
 COUNT_REQUEST = Read[[str, str, int], int]("count_request", urgent=True)
-"""Kind, who, and requests a minute; seconds until the next one is allowed, 0 for now. It counts in memory only."""
+"""Arguments: kind of limit, key or address, requests per minute. Result: seconds until the next request is allowed, 0 if it is
+allowed now. The owner counts in memory only."""
 SALT = Read[[int], bytes]("salt", urgent=True)
-"""The salt for hashes of client addresses on a day, counted from 1970."""
+"""Argument: a day, counted from 1970. Result: the salt for hashes of client addresses on that day."""
 HEALTH = Read[[], Health]("health")
 
 # Accounts, lists, keys and sessions.
@@ -101,11 +102,11 @@ OBSERVED_PROPERTIES = Read[[int | None], list[ObservedProperty]]("observed_prope
 RECOUNT = Read[[int], Recount]("recount")
 STATS = Read[[], Stats]("stats")
 EXPORT = Read[[Selection, str, str], int]("export")
-"""Which events, the target file, and `parquet` or `ndjson`; the number of events written."""
+"""Arguments: the events, the target file, `parquet` or `ndjson`. Result: the number of events written."""
 PERSONAL_DATA = Read[[Visitor], bytes]("personal_data")
-"""A PersonalData in JSON: its properties may have numbers that nothing else can hold."""
+"""Result: a PersonalData as JSON, because MessagePack cannot hold all numbers in properties."""
 LATEST = Read[[int, int, int], bytes]("latest")
-"""List, after which seq, and how many; an array of [seq, StoredEvent] in JSON."""
+"""Arguments: list, `seq` after which to start, how many. Result: an array of [seq, StoredEvent] as JSON."""
 ERASE = Write[[Visitor], Erased]("erase", repeatable=True)
 SQL = Read[[str], Table]("sql")
 BACKUP = Read[[str], int]("backup")
@@ -116,7 +117,7 @@ OWNER = Read[[], OwnerState]("owner")
 
 # Webhooks.
 SET_WEBHOOK = Write[[str, str | None, list[int] | None, list[str] | None, bool], Webhook]("set_webhook", repeatable=True)
-"""URL, secret, lists, event types, and whether stored events are delivered as well."""
+"""Arguments: URL, secret, lists, event types, whether events stored before are delivered too. Result: the webhook."""
 REMOVE_WEBHOOK = Write[[str], int]("remove_webhook", repeatable=False)
 WEBHOOKS = Read[[], list[WebhookState]]("webhooks")
 DELIVERIES = Read[[str | None, str | None, int], list[Delivery]]("deliveries")
@@ -125,4 +126,4 @@ RETRY_DELIVERIES = Write[[str | None, str | None], int]("retry_deliveries", repe
 OPERATIONS: dict[str, Operation[..., Any]] = {
     operation.name: operation for operation in list(globals().values()) if isinstance(operation, Operation)
 }
-"""Every operation, by its name."""
+"""Every operation by name."""

@@ -1,4 +1,4 @@
-"""What is known of one person: records of who it is, what there is, and what was removed."""
+"""Personal data: records of who a visitor is, what is stored about one, and what was erased."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from falcon_events.errors import EventsError
 
 
 class Visitor(msgspec.Struct, frozen=True):
-    """A person within a list, by one of what is known: an email address, the sender's ID, or the visitor's uuid."""
+    """A person within a list, identified by an email address, the sender's ID, or the visitor's UUID."""
 
     list_id: int
     email: str | None = None
@@ -19,14 +19,14 @@ class Visitor(msgspec.Struct, frozen=True):
 
 
 def build_visitor(list_id: int, email: str | None, external_id: str | None, uuid: str | None) -> Visitor:
-    """Who is meant; raises EventsError unless exactly one of the three is given."""
+    """Build a Visitor from one identifier; raise EventsError unless exactly one of the three is given."""
     if sum(given is not None for given in (email, external_id, uuid)) != 1:
         raise EventsError("One of email, id and uuid is needed to find a visitor.")
     return Visitor(list_id, email and email.strip(), external_id, uuid)
 
 
 class Erased(msgspec.Struct, frozen=True):
-    """What was removed of a person: the visitors' uuids, their addresses, and how many rows."""
+    """What was erased about a person: the visitors' UUIDs, their addresses, and how many rows."""
 
     visitors: list[str]
     emails: list[str]
@@ -36,7 +36,7 @@ class Erased(msgspec.Struct, frozen=True):
 
 
 class Binding(msgspec.Struct, frozen=True):
-    """A visitor's email address and traits; the time is RFC 3339 text."""
+    """A visitor's email address and traits. The time is RFC 3339 text."""
 
     visitor: str
     email: str
@@ -45,7 +45,7 @@ class Binding(msgspec.Struct, frozen=True):
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
-    """An event as it is stored; times are RFC 3339 text."""
+    """A stored event. Times are RFC 3339 text."""
 
     event_id: str
     event: str
@@ -60,7 +60,7 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
 
 class PersonalData(msgspec.Struct, frozen=True):
-    """All that a store has of a person within a list."""
+    """Everything that is stored about a person within a list."""
 
     list_id: int
     visitors: list[str]

@@ -1,4 +1,4 @@
-"""Reports of a store: counts, checks, metrics, and which events a report is about."""
+"""Reports about a store: counts, checks and metrics, and the selection of events that a report covers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import msgspec
 BEFORE_STORE_FAILED, AFTER_COMMIT_FAILED = "before_store", "after_commit"
 NOT_GIVEN = "not given to after_commit"
 OFF_PLAN = "off plan"
-"""What a process counts by name and tells the store's owner."""
+"""Names of what a process counts and reports to the owner."""
 
 
 class TypeCount(msgspec.Struct, frozen=True):
-    """How many events of one type a list has; times are RFC 3339 text."""
+    """How many events of one type a list has. Times are RFC 3339 text."""
 
     list_id: int
     event: str
@@ -25,7 +25,7 @@ class TypeCount(msgspec.Struct, frozen=True):
 
 
 class DroppedCount(msgspec.Struct, frozen=True):
-    """How many events of a list were dropped because no visitor sent them; times are RFC 3339 text."""
+    """How many events of a list were only counted, not stored. Times are RFC 3339 text."""
 
     list_id: int
     events: int
@@ -34,7 +34,7 @@ class DroppedCount(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """What a store holds: sizes in bytes, times as RFC 3339 text."""
+    """The contents of a store. Sizes are in bytes, times are RFC 3339 text."""
 
     events: int
     by_type: list[TypeCount]
@@ -61,14 +61,14 @@ class ObservedProperty(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Recount(msgspec.Struct, frozen=True):
-    """A list's catalogue counted afresh, and whether the kept one differs from it."""
+    """A list's properties, recounted from its events, and whether the stored catalogue differs from them."""
 
     properties: dict[str, list[str]]
     differs: bool
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which events: of one list or all, and when they happened (microseconds since 1970; `until` is excluded)."""
+    """A selection of events: one list or all, and when they happened (microseconds since 1970; `until` is excluded)."""
 
     list_id: int | None = None
     since: int | None = None
@@ -79,14 +79,14 @@ EVERYTHING = Selection()
 
 
 class Table(msgspec.Struct, frozen=True):
-    """What a query gives: JSON's types only; times and uuids are text."""
+    """The result of a query, in JSON types only: times and UUIDs are text."""
 
     columns: list[str]
     rows: list[list[Any]]
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that was looked at, whether it is as it should be, and what was found."""
+    """One check: what was checked, whether it is in order, and what was found."""
 
     name: str
     ok: bool
@@ -94,23 +94,23 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Sizes(msgspec.Struct, frozen=True):
-    """The size of the file before and after, in bytes."""
+    """The size of the database file before and after compacting, in bytes."""
 
     before: int
     after: int
 
 
 class HealthState(enum.Enum):
-    """Whether the store takes events."""
+    """Whether the store accepts events."""
 
     OK = "ok"
     FULL = "full"
-    """The queue is full for the moment; the store itself is in order."""
+    """The queue is full at the moment; the store itself is in order."""
     FAILED = "failed"
 
 
 class Health(msgspec.Struct, frozen=True):
-    """The state of a store and, where it takes no events, a sentence for people that says why."""
+    """The state of a store, with the reason as a sentence if it accepts no events."""
 
     state: HealthState
     reason: str | None = None
@@ -127,11 +127,11 @@ class OwnerState(msgspec.Struct, frozen=True):
     since: datetime
     socket: str
     clients: list[int]
-    """The processes that use the store through it."""
+    """The process IDs of the processes that use the store through it."""
 
 
 class Distribution(msgspec.Struct, frozen=True):
-    """How many values came up to each bound, and past the last one; and their sum."""
+    """How many values are in each bucket (up to a bound, or above the last one), and their sum."""
 
     bounds: list[float]
     counts: list[int]
@@ -139,7 +139,7 @@ class Distribution(msgspec.Struct, frozen=True):
 
 
 class Measures(msgspec.Struct, frozen=True):
-    """The writer's work since the store was opened; times in seconds."""
+    """Measurements of the writer since the store was opened. Times are in seconds."""
 
     stored: int
     duplicates: int
@@ -148,27 +148,27 @@ class Measures(msgspec.Struct, frozen=True):
     batches: Distribution
     commits: Distribution
     applications: Distribution
-    """Of journal entries into the tables."""
+    """How long it took to write journal entries into the tables."""
     folds: Distribution
 
 
 class Metrics(msgspec.Struct, frozen=True):
-    """What all processes that use a store have to tell a monitoring system; sizes in bytes."""
+    """Metrics of all processes that use a store. Sizes are in bytes."""
 
     measures: Measures
     refused: dict[int, int]
-    """Requests that were refused, by documented code, in all processes."""
-    told: dict[str, int]
-    """What else the processes have counted, by name (metrics.py has the names)."""
+    """Refused requests of all processes, by documented code."""
+    named_counts: dict[str, int]
+    """What else the processes have counted, by the names at the top of this module."""
     waiting: int
     journaled: int
-    """Events that are committed to the journal and not in the tables yet."""
+    """Events that are committed to the journal but not in the tables yet."""
     clients: int
     owner_changes: int
     owner_started_at: float
     file_bytes: int
     log_bytes: int
     deliveries: dict[str, int]
-    """Attempts to deliver an event, by how they ended: `delivered`, to be `retried`, `failed` for good."""
+    """Attempts to deliver an event, by result: `delivered`, `retried` (will be tried again) or `failed` (given up)."""
     deliveries_waiting: int
     healthy: bool

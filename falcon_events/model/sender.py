@@ -1,4 +1,4 @@
-"""Who sends a request, as far as its headers and its connection tell."""
+"""The sender of a request, as its headers and its connection describe it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import msgspec
 
 
 class Sender(msgspec.Struct, frozen=True, gc=False):
-    """Who sends a request.
+    """The sender of a request.
 
-    `bearer` is the key of the header `Authorization: Bearer`, `origin` the web page's that a browser sends for, `purpose` what
-    a browser says of a request that is made ahead of a visit. A `trusted` one is the host's own code, which may do without a
-    credential, and whose clock is right.
+    `bearer` is the key in the header `Authorization: Bearer`. `origin` is the origin of the web page that made the request.
+    `purpose` is what a browser's headers say about a page loaded in advance, such as `prefetch`. `trusted` is set for the host
+    application's own code, which needs no credential and whose clock is right.
     """
 
     bearer: str | None = None

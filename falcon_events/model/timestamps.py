@@ -1,4 +1,4 @@
-"""RFC 3339 date-times, read into microseconds since 1970."""
+"""RFC 3339 date-times: parse and format them as microseconds since 1970."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def parse_timestamp(text: str) -> int | None:
-    """Microseconds since 1970 in UTC of an RFC 3339 date-time (section 5.6), or None where it is none.
+    """Parse an RFC 3339 date-time (section 5.6) into microseconds since 1970, UTC. Return None if the text is not one.
 
-    Digits of a second beyond the sixth are cut off; a leap second (:60) counts as the second after it.
+    Digits of a second beyond the sixth are cut off. A leap second (:60) counts as the second after it.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -24,18 +24,18 @@ def parse_timestamp(text: str) -> int | None:
     date, minutes, second, fraction, offset = match.groups()
     leap = second == "60"
     try:
-        if offset == "Z" and not leap:  # what browsers and exports write: Python takes it as it is, in half the time
+        if offset == "Z" and not leap:  # the form that browsers and exports write: fromisoformat() alone takes half the time
             since = datetime.fromisoformat(text) - _EPOCH
             return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
         moment = datetime.fromisoformat(
             f"{date}T{minutes}{'59' if leap else second}.{(fraction or '0')[:6]:0<6}{'+00:00' if offset in 'Zz' else offset}"
         )
-        # astimezone raises where the offset leads out of the years 1 to 9999, which no calendar of Python has.
+        # astimezone() raises if the time in UTC is outside the years 1 to 9999, which is all that datetime supports.
         return (moment.astimezone(UTC) + timedelta(seconds=leap) - _EPOCH) // _MICROSECOND
     except (ValueError, OverflowError):
         return None
 
 
 def format_timestamp(microseconds: int) -> str:
-    """Microseconds since 1970 as an RFC 3339 date-time in UTC."""
+    """Format microseconds since 1970 as an RFC 3339 date-time in UTC."""
     return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds")

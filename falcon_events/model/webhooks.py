@@ -1,4 +1,4 @@
-"""Webhooks and deliveries: what those outside the store are told of them, and what a courier takes and brings back."""
+"""Webhooks and deliveries: reports about them, and what the store and the process that delivers exchange."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ WAITING = "waiting"
 BLOCKED = "blocked"
 FAILED = "failed"
 STATES = (WAITING, BLOCKED, FAILED)
-"""Of a delivery: to be tried again; behind an earlier one of the same visitor; given up."""
+"""States of a delivery: to be tried again; waiting behind an earlier one of the same visitor; given up."""
 
 
 class Webhook(msgspec.Struct, frozen=True):
-    """Where committed events are posted to, and the secret by which the receiver knows that they are ours.
+    """A URL that committed events are posted to, and the secret that signs them.
 
-    `list_ids` and `events` are the lists and event types that are delivered, or None for all; `made` says that it is new.
+    `list_ids` and `events` are the lists and event types that are delivered; None: all. `made` is set if the webhook is new.
     """
 
     webhook_id: str
@@ -28,14 +28,14 @@ class Webhook(msgspec.Struct, frozen=True):
     made: bool = False
 
     def __repr__(self) -> str:
-        return f"Webhook({self.url!r})"  # a secret has no business in a log
+        return f"Webhook({self.url!r})"  # keeps the secret out of logs
 
 
 class WebhookState(msgspec.Struct, frozen=True):
-    """A webhook and how it does; its secret is not told.
+    """The state of a webhook, without its secret.
 
-    `state` is `active`, `paused` (tried again at `resume_at`) or `disabled` (its receiver has said that it is gone). `unread`
-    is how many events of the store come after the last one that was looked at.
+    `state` is `active`, `paused` (tried again at `resume_at`) or `disabled` (its receiver answered that it is gone). `unread`
+    is how many events of the store come after the last one that was read for delivery.
     """
 
     webhook_id: str
@@ -52,7 +52,7 @@ class WebhookState(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """An event that could not be delivered yet, or waits behind such a one of the same visitor."""
+    """An event that could not be delivered yet, or that waits behind one of the same visitor that could not."""
 
     event_id: str
     url: str
@@ -67,10 +67,10 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A webhook as a courier needs it; times are microseconds since 1970.
+    """A webhook with what is needed to deliver to it. Times are microseconds since 1970.
 
-    `secrets` are the present one and, for a while after a change, the one before. `failures` counts how often the whole
-    receiver was out of order without a success in between.
+    `secrets` are the current secret and, for a while after a change, the previous one. `failures` counts how often in a row
+    the receiver as a whole failed.
     """
 
     webhook_id: str
@@ -85,7 +85,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Letter(msgspec.Struct, frozen=True, gc=False):
-    """An event to deliver: its body is the same with every attempt. `kept` says that it has a row in deliveries."""
+    """An event to deliver. Its body is the same in every attempt. `kept` is set if it has a row in the table `deliveries`."""
 
     seq: int
     event_id: str
@@ -95,14 +95,15 @@ class Letter(msgspec.Struct, frozen=True, gc=False):
     attempts: int = 0
     kept: bool = False
     blocked: bool = False
-    """Whether an earlier one of the same visitor waits."""
+    """Whether an earlier event of the same visitor waits."""
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What there is to deliver now.
+    """What to deliver to a webhook now.
 
-    `due` are letters whose time has come, `fresh` events from `next_seq` on, up to `until` with what the webhook's filters leave
-    out; `next_due` is when the next delivery is to be tried again, and `more` whether further events follow upon `until`.
+    `due` are deliveries to try again now. `fresh` are new events from the target's `next_seq` to `until`, without those that
+    the webhook's filters exclude. `next_due` is when the next delivery is to be tried again. `more` is set if there are
+    events after `until`.
     """
 
     target: Target
@@ -112,11 +113,11 @@ class Work(msgspec.Struct, frozen=True):
     next_due: int | None
     more: bool
     waiting: int
-    """How many of its deliveries wait, due or not."""
+    """How many deliveries of the webhook wait, due or not."""
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A row of deliveries to be written."""
+    """A row to write to the table `deliveries`."""
 
     seq: int
     event_id: str
@@ -130,17 +131,17 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """What became of letters, to be recorded in one transaction.
+    """The outcome of a round of deliveries to one webhook, to be recorded in one transaction.
 
     Args:
-        webhook_id: whose.
-        next_seq: everything before it is delivered, or has a row.
-        gone: the seqs of rows that are not needed any more.
-        kept: rows to write.
-        failures: as Target has it.
-        resume_at: until when nothing is tried, in microseconds since 1970.
-        disabled: whether the receiver has said that it is gone.
-        last_error: of the receiver as a whole.
+        webhook_id: the webhook.
+        next_seq: every event before it is delivered, or has a row.
+        gone: the `seq` of each row to delete.
+        kept: the rows to write.
+        failures: how often in a row the receiver as a whole failed, as in Target.
+        resume_at: when deliveries resume, in microseconds since 1970.
+        disabled: whether the receiver answered that it is gone.
+        last_error: the last error of the receiver as a whole.
     """
 
     webhook_id: str

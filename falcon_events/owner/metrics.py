@@ -24,24 +24,24 @@ class ClientCounts:
 
     def forget_empty(self, client: str) -> None:
         """Forget a process that has ended, if all its counts are zero."""
-        if (counted := self._counted.get(client)) is not None and not (counted.refused or counted.told):
+        if (counted := self._counted.get(client)) is not None and not (counted.refused or counted.named_counts):
             del self._counted[client]
 
     def totals(self) -> tuple[Counter[int], Counter[str]]:
         """Return the sums over all processes: refused requests by code, and other counts by name."""
         refused: Counter[int] = Counter()
-        others: Counter[str] = Counter()
+        named_counts: Counter[str] = Counter()
         for counted in self._counted.values():
             refused.update(counted.refused)
-            others.update(counted.told)
-        return refused, others
+            named_counts.update(counted.named_counts)
+        return refused, named_counts
 
 
 class ProcessMetrics(NamedTuple):
     """Metrics of the processes that use a store. `since` is when the owner started, in seconds since 1970."""
 
     refused: Counter[int]
-    others: Counter[str]
+    named_counts: Counter[str]
     waiting: int
     clients: int
     owner_changes: int
@@ -55,7 +55,7 @@ def build_metrics(store: Store, dispatcher: Dispatcher | None, processes: Proces
     return Metrics(
         measures=measures,
         refused=dict(processes.refused),
-        told=dict(processes.others),
+        named_counts=dict(processes.named_counts),
         waiting=waiting + processes.waiting,
         journaled=journaled,
         clients=processes.clients,
