@@ -1,1 +1,1 @@
-"""The way of an event: from a request to a new event and its outcome."""
+"""Ingesting events: from a request to a new event and its outcome."""

@@ -1,4 +1,4 @@
-"""Who may do what with which list: by the store's own directory or the host's, and by the rate limits."""
+"""Authorization of requests: by the store's own directory or the host application's, and by rate limits."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ logger = logging.getLogger(__name__)
 WRONG_SCOPE, WRONG_ORIGIN = 99999, 99997
 
 TRUSTED = Principal("")
-"""Host code that calls without a credential: it may do everything; an event then belongs to the list's owner."""
+"""Code of the host application that calls without a credential. It may do everything; events belong to the list's owner."""
 
 
 class Authorization:
-    """Lets requests in.
+    """Authenticates the senders of requests and checks what they may do.
 
     Args:
-        store: counts for the rate limits, and knows the directory once it is open.
+        store: the link to the store, whose owner counts for the rate limits and sends the directory.
         directory: the store's own accounts and lists.
-        access: the host application's, in place of the directory's; None for the directory.
+        access: the host application's accounts and lists, which replace the directory's; None: the directory.
         settings: the rate limits.
     """
 
@@ -45,8 +45,8 @@ class Authorization:
         self._ready = False
 
     def authorize_tracking(self, params: Params, sender: Sender) -> Steps[Principal]:
-        """Who tracks; raises NotAuthenticated, NotAllowed, RateLimited or StoreUnavailable."""
-        principal = yield from self._enter(params, sender)
+        """Return who tracks; raise NotAuthenticated, NotAllowed, RateLimited or StoreUnavailable."""
+        principal = yield from self._authenticate(params, sender)
         if not principal.scope.may_track:
             raise _not_allowed(WRONG_SCOPE)
         if principal.origins is not None and not admits(principal.origins, sender.origin or ""):
@@ -54,22 +54,22 @@ class Authorization:
         return principal
 
     def authorize_reading(self, params: Params, sender: Sender) -> Steps[Principal]:
-        """Who asks; raises NotAuthenticated, NotAllowed, RateLimited or StoreUnavailable."""
-        principal = yield from self._enter(params, sender)
+        """Return who reads; raise NotAuthenticated, NotAllowed, RateLimited or StoreUnavailable."""
+        principal = yield from self._authenticate(params, sender)
         if not principal.scope.may_read:
             raise _not_allowed(WRONG_SCOPE)
         return principal
 
     def allows_origin(self, origin: str) -> Steps[bool]:
-        """Whether pages of this origin may read answers to tracked events."""
+        """Return whether pages of this origin may read replies to tracked events."""
         if self._access is None:
-            yield from self._opened()
+            yield from self._ensure_open()
             return self._directory.allows_origin(origin)
         allows = getattr(self._access, "allows_origin", None)
         return bool(allows is not None and (yield Call(allows, origin)))
 
     def find_account(self, principal: Principal, list_id: int) -> Steps[str | None]:
-        """The account under which the principal uses the list, or None where it may not."""
+        """Return the account under which the principal uses the list, or None if it may not use it."""
         if list_id > MAX_LIST_ID or (principal.list_ids is not None and list_id not in principal.list_ids):
             return None
         if principal is TRUSTED and self._access is None:
@@ -82,32 +82,32 @@ class Authorization:
         return principal.account if owns else None
 
     def list_may_exist(self, list_id: int) -> bool:
-        """Whether the directory has the list; nobody knows, where the host application has lists of its own."""
+        """Return whether the directory has the list. With lists of the host application, any list may exist."""
         return self._access is not None or self._directory.find_owner(list_id) is not None
 
     def count_request(self, kind: str, who: str, per_minute: int) -> Steps[None]:
-        """Counts a request against a rate limit.
+        """Count a request against a rate limit.
 
         Args:
             kind: what is limited: `key` or `address`.
-            who: which one.
-            per_minute: the limit; 0 for none.
+            who: the hash of the key, or the address.
+            per_minute: the limit; 0: no limit.
 
         Raises:
-            RateLimited: it was one too many.
+            RateLimited: the request exceeds the limit.
         """
         if not per_minute:
             return
-        yield from self._opened()
+        yield from self._ensure_open()
         retry_after_s = yield self._store.ask(COUNT_REQUEST, kind, who, per_minute)
         if retry_after_s:
             raise RateLimited(common_error(429)[1], retry_after_s)
 
     def open_store(self, wait_s: float | None = None) -> None:
-        """Opens the store, as the first request would.
+        """Open the store, as the first request would.
 
         Args:
-            wait_s: how long to wait for a process that is opening or closing the file, in seconds; None for ever.
+            wait_s: how long to wait for a process that is opening or closing the file, in seconds; None: without limit.
 
         Raises:
             StoreError: the store's file cannot be opened.
@@ -116,17 +116,17 @@ class Authorization:
         self._ready = True
 
     def reset_after_fork(self) -> None:
-        """In a child, the first request opens the store anew."""
+        """Have the first request in a forked child open the store again."""
         self._ready = False
 
-    def _enter(self, params: Params, sender: Sender) -> Steps[Principal]:
+    def _authenticate(self, params: Params, sender: Sender) -> Steps[Principal]:
         if not self._ready:
-            yield from self._opened()
+            yield from self._ensure_open()
         if sender.trusted:
             return TRUSTED
-        credential = _credential(params, sender.bearer)
+        credential = _read_credential(params, sender.bearer)
         if credential is None:
-            _unauthenticated()
+            _raise_not_authenticated()
         if self._access is None:
             principal = self._directory.identify(credential)
         else:
@@ -134,36 +134,36 @@ class Authorization:
             if isinstance(principal, str):
                 principal = Principal(principal)
         if principal is None:
-            _unauthenticated()
+            _raise_not_authenticated()
         if limit := self._settings.rate_limit_per_key:
             yield from self.count_request("key", hashlib.sha256(credential.secret.encode()).hexdigest(), limit)
         return principal
 
-    def _opened(self) -> Steps[None]:
+    def _ensure_open(self) -> Steps[None]:
         if not self._ready:
-            yield Call(self._prepare)
+            yield Call(self._open_for_request)
 
-    def _prepare(self) -> None:
+    def _open_for_request(self) -> None:
         try:
             self.open_store(self._settings.commit_wait_s)
         except StoreError as error:
-            logger.error("the store cannot be opened: %s", error)
+            logger.error("The event store cannot be opened: %s", error)
             raise StoreUnavailable("The event store cannot be opened; the log has the details.") from error
 
 
-def _credential(params: Params, bearer: str | None) -> Credential | None:
-    """What the request shows: APIKey, else SessionID, else the bearer key. An empty string is no credential."""
+def _read_credential(params: Params, bearer: str | None) -> Credential | None:
+    """Return the request's credential: APIKey, else SessionID, else the bearer key. An empty string is not a credential."""
     for name, kind in (("APIKey", "api_key"), ("SessionID", "session")):
         secret = params.get(name)
         if secret is None or secret == "":
             continue
         if not isinstance(secret, str):
-            _unauthenticated()
+            _raise_not_authenticated()
         return Credential(kind, secret)  # type: ignore[arg-type]
     return Credential("api_key", bearer) if bearer else None
 
 
-def _unauthenticated() -> NoReturn:
+def _raise_not_authenticated() -> NoReturn:
     status, failure = common_error(99998)
     raise NotAuthenticated(status, [failure])
 

@@ -1,4 +1,4 @@
-"""Batches: check events, store the valid ones in one commit, and return what became of each; one event is a batch of one."""
+"""Batches: check events, store the valid ones in one commit, and return each result. One event is a batch of one."""
 
 from __future__ import annotations
 
@@ -26,36 +26,36 @@ from falcon_events.model.sender import HOST, Sender
 from falcon_events.runtime.steps import Steps
 
 TrackResult = Tracked | RequestRefused
-"""What the sender of an event is told: that it was stored, or why not."""
+"""The result for the sender of an event: it was stored, or the reason why not."""
 
 NO_RULES = ListRules(0)
 
 
 class _List(msgspec.Struct, frozen=True):
-    """What the sender of a batch may do with a list, and what is added to its events there."""
+    """A list as the sender of a batch may use it, and what is added to the sender's events for it."""
 
     account: str | None = None
-    """None where the list is unknown or belongs to another account."""
+    """The account that the events belong to. None: the list is unknown or belongs to another account."""
     rules: ListRules = NO_RULES
     bot: str | None = None
     address: str | None = None
     refused: RequestRefused | None = None
     is_plain: bool = False
-    """Whether events for it are stored as they came: no bot, no address, no policies of the host."""
+    """Whether the sender is not a bot, no address is stored and the host has no policies. Such events skip _check()."""
 
 
 class BatchTracker:
-    """Check events and store the valid ones together.
+    """Checks events and stores the valid ones together.
 
     Args:
         store: the link to the store.
-        authorization: who may do what.
-        directory: the lists' rules.
-        addresses: what is kept of a client's address; None for nothing.
+        authorization: decides who may track for which list.
+        directory: has the lists' rules.
+        addresses: reduces client addresses to what is stored; None: no address is stored.
         contract: the rules of one event.
         builder: builds the events to store.
-        clock: the current time in seconds since 1970.
-        policies: the host's hooks and plan; None where there are none.
+        clock: returns the current time in seconds since 1970.
+        policies: the host's hooks and plan; None: it has neither.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class BatchTracker:
         self._policies = policies
 
     def track_envelope(self, body: bytes, sender: Sender) -> Steps[list[TrackResult]]:
-        """Track the events of the body of POST /api/v1/events; return what became of each, in order.
+        """Track the events in a body of POST /api/v1/events; return the result of each, in order.
 
         Raises:
             RequestRefused: the batch as a whole is refused; nothing was stored.
@@ -89,7 +89,7 @@ class BatchTracker:
         return (yield from self._track(EnvelopedEvents(params, body), principal, sender))
 
     def track_event(self, body: bytes, sender: Sender) -> Steps[TrackResult]:
-        """Track the event of the body of POST /api/v1/event; return what became of it.
+        """Track the event in a body of POST /api/v1/event; return its result.
 
         Raises:
             RequestRefused: the body cannot be read, or the sender may not track.
@@ -100,7 +100,7 @@ class BatchTracker:
         return result
 
     def track_bodies(self, bodies: Sequence[bytes]) -> Steps[list[TrackResult]]:
-        """Track events of the host's own code, in a body each; return what became of each, in order."""
+        """Track events of the host application's own code, one per body; return the result of each, in order."""
         principal = yield from self._authorization.authorize_tracking({}, HOST)
         return (yield from self._track(LooseEvents(bodies), principal, HOST))
 
@@ -118,7 +118,7 @@ class BatchTracker:
                 except RequestRefused as refused:
                     results.append(refused)
                     continue
-            else:  # most events of a batch, without any step in between
+            else:  # fast path for most events of a batch: no steps
                 event = self._build(request, known.account, size, known.rules, None, None)
             if isinstance(event, NewEvent):
                 new_events.append(event)
@@ -140,7 +140,7 @@ class BatchTracker:
         principal: Principal,
         sender: Sender,
     ) -> Steps[Tracked | NewEvent]:
-        """Slow path for events that the fast check declined, whose list is new to this batch, or that policies may change.
+        """Check one event: the slow path for events that the fast check declined, whose list is new, or that policies may change.
 
         Raises:
             RequestRefused: with every failure of the event.
@@ -189,14 +189,14 @@ class BatchTracker:
             outcomes: Sequence[Outcome] = yield pending
         except RequestRefused as refused:
             return [refused] * len(events)
-        return [_result_of(event, outcome) for event, outcome in zip(events, outcomes, strict=True)]
+        return [_build_result(event, outcome) for event, outcome in zip(events, outcomes, strict=True)]
 
 
 _NO_LIST = _List()
 
 
-def _result_of(event: NewEvent, outcome: Outcome) -> TrackResult:
-    """Return what the sender of a stored or refused event is told."""
+def _build_result(event: NewEvent, outcome: Outcome) -> TrackResult:
+    """Build the result for the sender from an event's outcome in the store."""
     if isinstance(outcome, Receipt):
         return Tracked(
             outcome.visitor,

@@ -1,4 +1,4 @@
-"""What is kept of a client's address: nothing, its network, a hash that changes daily, or all of it."""
+"""Client addresses, reduced to what is stored: nothing, the network, a hash that changes daily, or the full address."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from falcon_events.runtime.steps import Steps
 
 DAY_S = 86_400
 KEPT_BITS = {4: 24, 6: 48}
-"""How much of an address of each version `truncated` keeps: its network, not its machine."""
+"""How many bits of an address `truncated` keeps, by IP version: the network, not the machine."""
 HASH_BYTES = 16
 
 
 class ClientAddresses:
-    """Makes of a client's address what may be stored.
+    """Reduces client addresses to what may be stored.
 
     Args:
-        store: whose owner has the salt of `hashed`, in its memory only.
+        store: the link to the store, whose owner has the salt for `hashed`, in memory only.
         kind: the setting `client_address`.
-        clock: the current time in seconds since 1970.
+        clock: returns the current time in seconds since 1970.
     """
 
     def __init__(self, store: Link, kind: str, clock: Callable[[], float] = time.time) -> None:
@@ -34,18 +34,18 @@ class ClientAddresses:
         self._salt = (0, 0, b"")
 
     def reduce(self, address: str) -> Steps[str | None]:
-        """What is stored of an address; None for nothing, and where it is none."""
+        """Return what to store of an address; None: nothing, because there is no valid address or none is to be stored."""
         if self._kind == "none" or not address:
             return None
         if self._kind == "full":
             return address
         if self._kind == "truncated":
-            return _network_of(address)
-        salt = yield from self._salt_of_today()
+            return _truncate(address)
+        salt = yield from self._get_salt()
         return hmac.digest(salt, address.encode(), hashlib.sha256)[:HASH_BYTES].hex()
 
-    def _salt_of_today(self) -> Steps[bytes]:
-        """A salt that every process has, and nobody any more when the day in UTC is over, or the owner ends."""
+    def _get_salt(self) -> Steps[bytes]:
+        """Return today's salt. All processes share it until the day in UTC is over or the owner ends; then it is forgotten."""
         day, connection = int(self._clock()) // DAY_S, self._store.connections
         if self._salt[:2] != (day, connection):
             salt = yield self._store.ask(SALT, day)
@@ -53,7 +53,7 @@ class ClientAddresses:
         return self._salt[2]
 
 
-def _network_of(address: str) -> str | None:
+def _truncate(address: str) -> str | None:
     try:
         known = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

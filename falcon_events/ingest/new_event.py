@@ -1,4 +1,4 @@
-"""What a checked request makes: the event to store, with everything decided that needs no database."""
+"""Building the event to store from a checked request. Everything that needs no database is decided here."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from falcon_events.model.events import NewEvent
 from falcon_events.model.ids import RandomUUIDs, derive_uuid
 
 DROPPED_AS_BOT, DROPPED_BY_HOST = "bot", "host"
-"""Why an event is only counted: no visitor sent it, or a hook of the host's says so."""
+"""Why an event is only counted: no visitor sent it, or a hook of the host application dropped it."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class EventBuilder:
-    """Makes events of requests.
+    """Builds events to store from requests.
 
     Args:
-        store: has the secret under which visitors' uuids are derived.
+        store: the link to the store, which has the secret that visitors' UUIDs are derived from.
     """
 
     def __init__(self, store: Link) -> None:
@@ -30,7 +30,7 @@ class EventBuilder:
         self._uuids = RandomUUIDs()
 
     def reset_after_fork(self) -> None:
-        """A child makes ids of its own."""
+        """Start a new sequence of UUIDs in a forked child."""
         self._uuids = RandomUUIDs()
 
     def build(
@@ -43,19 +43,19 @@ class EventBuilder:
         address: str | None,
         dropped: str | None = None,
     ) -> Tracked | NewEvent:
-        """The event to store, or the answer to a request that is only checked.
+        """Build the event to store, or the result of a request that is only checked (`isTest`).
 
         Args:
-            request: what was asked for.
-            account: under which account.
+            request: the checked request.
+            account: the account that the event belongs to.
             size: about how many bytes the event takes.
-            rules: the list's.
-            bot: why it is no visitor's, or None where it seems to be one's.
-            address: what is kept of the client's address.
-            dropped: who wants the event only counted, or None.
+            rules: the list's rules.
+            bot: why no visitor sent it; None: a visitor seems to have sent it.
+            address: what to store of the client's address.
+            dropped: why the event is only counted; None: it is stored, unless the list's rules drop it.
         """
         external_id = request.external_id or next(self._uuids)
-        visitor = request.visitor or self._visitor(request)
+        visitor = request.visitor or self._derive_visitor(request)
         own_id = None if request.event_id else next(self._uuids)
         if request.is_test:
             return Tracked(
@@ -81,7 +81,7 @@ class EventBuilder:
             dropped=dropped or (DROPPED_AS_BOT if bot is not None and rules.bots == "drop" else None),
         )
 
-    def _visitor(self, request: EventRequest) -> str:
+    def _derive_visitor(self, request: EventRequest) -> str:
         namespace = self._store.uuid_namespace
         if request.external_id is not None:
             return derive_uuid(namespace, request.list_id, "id", request.external_id)

@@ -1,4 +1,4 @@
-"""The one way of every request: read, authenticate, check, store, answer. No HTTP server, no database."""
+"""The pipeline that every request takes: read, authenticate, check, store, reply. No HTTP server, no database."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ logger = logging.getLogger(__name__)
 
 
 class Pipeline:
-    """Answers requests.
+    """Handles requests and builds the replies.
 
     Args:
-        store: where events go and properties come from.
+        store: the link to the store.
         directory: the store's own accounts and lists.
-        access: the host application's, in place of the directory's; None for the directory.
-        settings: which rules are lifted, and how large a body may be.
-        clock: the current time in seconds since 1970.
+        access: the host application's accounts and lists, which replace the directory's; None: the directory.
+        settings: which rules do not apply, what is stored of client addresses, and the rate limits.
+        clock: returns the current time in seconds since 1970.
         before_store: the host's hooks.
         plan: the host's tracking plan.
     """
@@ -71,25 +71,25 @@ class Pipeline:
         addresses = ClientAddresses(store, settings.client_address, clock) if settings.client_address != "none" else None
         policies = None
         if before_store or plan is not None:
-            hooks = BeforeStore(before_store, contract, self._counter) if before_store else None
-            policies = Policies(hooks, plan, self._counter)
+            hooks = BeforeStore(before_store, contract, self._get_counter) if before_store else None
+            policies = Policies(hooks, plan, self._get_counter)
         self._batches = BatchTracker(store, self.authorization, directory, addresses, contract, self._builder, clock, policies)
 
-    def _counter(self) -> Counter[str]:
-        """Return what this process counts by name; a forked child has a counter of its own."""
-        return self._store.counts.told
+    def _get_counter(self) -> Counter[str]:
+        """Return this process's counter of what is counted by name. A forked child has its own."""
+        return self._store.counts.named_counts
 
     def reset_after_fork(self) -> None:
-        """Starts anew in a forked child."""
+        """Reset what a forked child must not share with its parent."""
         self.authorization.reset_after_fork()
         self._builder.reset_after_fork()
 
     def event_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
-        """The answer to POST /api/v1/event; never raises.
+        """Handle POST /api/v1/event; never raise.
 
         Args:
             body: the request's body.
-            sender: who sends it.
+            sender: the sender of the request.
         """
         try:
             return event_reply((yield from self.track(body, sender)))
@@ -97,36 +97,36 @@ class Pipeline:
             return self.refusal(refused)
         except Exception:
             self._store.counts.refused[100005] += 1
-            return _unforeseen()
+            return _log_exception()
 
     def events_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
-        """The answer to POST /api/v1/events; never raises."""
+        """Handle POST /api/v1/events; never raise."""
         try:
             results = yield from self._batches.track_envelope(body, sender)
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:
             self._store.counts.refused[100005] += 1
-            return _unforeseen()
+            return _log_exception()
         for result in results:
             if isinstance(result, RequestRefused):
                 self._store.counts.refused.update(result.codes)
         return events_reply(results)
 
     def properties_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
-        """The answer to POST /api/v1/website_events.properties; never raises."""
+        """Handle POST /api/v1/website_events.properties; never raise."""
         return (yield from self._properties_reply(lambda: read_body(body), sender))
 
     def properties_query_reply(self, list_id: str | None, sender: Sender) -> Steps[Reply]:
-        """The answer to GET /api/v1/website_events.properties?ListID=...; never raises."""
+        """Handle GET /api/v1/website_events.properties?ListID=...; never raise."""
         return (yield from self._properties_reply(lambda: {} if list_id is None else {"ListID": list_id}, sender))
 
     def track(self, body: bytes, sender: Sender) -> Steps[Tracked]:
-        """Checks and stores the event of a request's body.
+        """Check and store the event in a request's body.
 
         Args:
             body: the request's body.
-            sender: who sends it.
+            sender: the sender of the request.
 
         Raises:
             RequestRefused: with the documented codes; nothing was stored.
@@ -137,11 +137,11 @@ class Pipeline:
         return result
 
     def track_bodies(self, bodies: Sequence[bytes]) -> Steps[list[TrackResult]]:
-        """Check and store events of the host's own code, in a body each; return what became of each, in order."""
+        """Check and store events of the host application's own code, one per body; return the result of each, in order."""
         return self._batches.track_bodies(bodies)
 
     def properties(self, params: Params, sender: Sender) -> Steps[tuple[int, dict[str, list[str]]]]:
-        """A list's id and its property names by event type.
+        """Return a list's ID and its property names by event type.
 
         Raises:
             RequestRefused: with the documented codes.
@@ -154,7 +154,7 @@ class Pipeline:
         return list_id, names
 
     def refusal(self, refused: RequestRefused) -> Reply:
-        """The answer to a refused request, which is counted."""
+        """Count a refused request and build the reply to it."""
         self._store.counts.refused.update(refused.codes)
         return refusal_reply(refused)
 
@@ -165,9 +165,9 @@ class Pipeline:
             return self.refusal(refused)
         except Exception:
             self._store.counts.refused[100005] += 1
-            return _unforeseen()
+            return _log_exception()
 
 
-def _unforeseen() -> Reply:
-    logger.exception("a request failed")
+def _log_exception() -> Reply:
+    logger.exception("A request failed with an unexpected exception")
     return common_reply(100005)

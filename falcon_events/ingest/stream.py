@@ -1,4 +1,4 @@
-"""Storing many events: the next ones are read and checked while the earlier ones are committed."""
+"""Storing many events: reads and checks the next ones while earlier ones are committed."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from falcon_events.runtime.steps import Call, Steps, Wait, Waiter
 from falcon_events.settings import Settings
 
 BLOCK_BYTES = 1 << 18
-"""About how much is checked and sent together."""
+"""About how many bytes of bodies are checked and sent together."""
 
 Track = Callable[[Sequence[bytes]], Steps[list[TrackResult]]]
 
 
 def store_many(pipeline: Pipeline, waiter: Waiter, settings: Settings, bodies: Iterable[bytes]) -> Iterator[TrackResult]:
-    """The answer to each body, in order, once its event is committed, or why it was refused.
+    """Store many events; yield the result of each body, in order, once its event is committed or refused.
 
     Args:
-        pipeline: checks and stores.
-        waiter: waits.
-        settings: how much may be under way.
-        bodies: request bodies in JSON; credentials in them are not looked at.
+        pipeline: checks and stores the events.
+        waiter: runs calls that may block.
+        settings: the limits on what may be under way.
+        bodies: request bodies in JSON. Credentials in them are ignored.
     """
     if isinstance(bodies, Sequence):
-        blocks: Iterable[Sequence[bytes]] = _blocks(bodies, settings.batch_events)
-    else:  # each is stored before the next one is asked for, which may be late
+        blocks: Iterable[Sequence[bytes]] = _split_into_blocks(bodies, settings.batch_events)
+    else:  # store each body before taking the next one, which may come much later
         blocks = ([body] for body in bodies)
     for results in store_blocks(pipeline.track_bodies, waiter, settings, blocks):
         yield from results
@@ -40,23 +40,23 @@ def store_many(pipeline: Pipeline, waiter: Waiter, settings: Settings, bodies: I
 def store_blocks(
     track: Track, waiter: Waiter, settings: Settings, blocks: Iterable[Sequence[bytes]]
 ) -> Iterator[Sequence[TrackResult]]:
-    """The same with blocks of bodies: the answers to each block, in order.
+    """Store blocks of bodies; yield the results of each block, in order.
 
     Args:
         track: checks and stores a block.
-        waiter: waits.
-        settings: how much may be under way.
-        blocks: each of at most `batch_events` bodies and about BLOCK_BYTES; none is empty.
+        waiter: runs calls that may block.
+        settings: the limits on what may be under way.
+        blocks: blocks of at most `batch_events` bodies and about BLOCK_BYTES each; none is empty.
     """
-    waiting: deque[_Sent] = deque()
+    waiting: deque[_SentBlock] = deque()
     held = held_bytes = 0
     for block in blocks:
-        sent = _Sent(track, waiter, block)
-        while isinstance(sent.outcome, StoreUnavailable) and waiting:  # the queue is full of what went before
+        sent = _SentBlock(track, waiter, block)
+        while isinstance(sent.outcome, StoreUnavailable) and waiting:  # earlier blocks fill the queue
             held -= waiting[0].count
             held_bytes -= waiting[0].size
             yield waiting.popleft().result()
-            sent = _Sent(track, waiter, block)
+            sent = _SentBlock(track, waiter, block)
         waiting.append(sent)
         held += sent.count
         held_bytes += sent.size
@@ -68,8 +68,8 @@ def store_blocks(
         yield waiting.popleft().result()
 
 
-class _Sent:
-    """A block on its way: its steps, stopped at its commit, or its outcome."""
+class _SentBlock:
+    """A block under way: its steps, which wait for the commit, or its outcome."""
 
     def __init__(self, track: Track, waiter: Waiter, block: Sequence[bytes]) -> None:
         self.count = len(block)
@@ -81,7 +81,7 @@ class _Sent:
         self._advance(self._steps.send, None)
 
     def result(self) -> list[TrackResult]:
-        """The answers, once the events are committed, or why they were refused."""
+        """Wait until the events are committed or refused; return their results."""
         while self.outcome is None:
             assert self._pending is not None
             try:
@@ -104,7 +104,7 @@ class _Sent:
             self.outcome = refused
 
 
-def _blocks(bodies: Sequence[bytes], most: int) -> Iterator[list[bytes]]:
+def _split_into_blocks(bodies: Sequence[bytes], most: int) -> Iterator[list[bytes]]:
     block: list[bytes] = []
     size = 0
     for body in bodies:

@@ -480,7 +480,7 @@ def test_reported_events_are_stored_and_counted(db: Path, tmp_path: Path, caplog
         assert tracking.stats().events == 6
     records = [record for record in caplog.records if record.name == "falcon_events.ingest.policies"]
     assert [(record.levelno, record.getMessage()) for record in records] == [
-        (logging.WARNING, "1 events do not keep to the plan and are stored; the last one is 'checkout': total (type)")
+        (logging.WARNING, "1 events violate the tracking plan and are stored; the last one is 'checkout': total (type)")
     ]
 
 
