@@ -35,8 +35,8 @@ class DirectoryStore(Protocol):
     def ask(self, operation: Operation[P, R], *arguments: P.args, **_: P.kwargs) -> Future[R]:
         """Ask for an operation."""
 
-    def watch_directory(self, told: Callable[[Snapshot | Changes], object]) -> None:
-        """Has `told` called with the directory, and with every change of it."""
+    def watch_directory(self, listener: Callable[[Snapshot | Changes], object]) -> None:
+        """Have `listener` called with the directory, and with each change of it."""
 
 
 class Directory:

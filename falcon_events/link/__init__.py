@@ -1,1 +1,1 @@
-"""The link: from any number of processes to the one that owns the store's file."""
+"""The link between a process that tracks events and the owner process, which holds the store's file."""

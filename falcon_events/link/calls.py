@@ -14,23 +14,23 @@ from falcon_events.link import messages
 from falcon_events.link.messages import Answer, Ask, Failed
 from falcon_events.model.operations import Operation
 
-UNKNOWN = "The event store's owner has died; it is not known whether this was done."
+UNKNOWN = "The event store's owner has died; it is not known whether the operation was carried out."
 
 
 class PendingCall:
-    """One operation that is under way, and how to read its result."""
+    """A call of an operation that the owner has not answered yet."""
 
     def __init__(self, number: int, operation: Operation[..., Any], arguments: Sequence[object]) -> None:
         self.number = number
         self.operation = operation
         self.frame = messages.encode(Ask(number, operation.name, list(arguments)))
-        """The message that asks for it."""
+        """The encoded message that asks for the operation."""
         self.since = time.monotonic()
         self.future: Future[Any] = Future()
         self.future.set_running_or_notify_cancel()
 
     def settle(self, answer: Answer | Failed) -> None:
-        """Give the result, or the error, to those who wait for it."""
+        """Set the result or the error that the owner sent."""
         if isinstance(answer, Failed):
             self.future.set_exception(build_error(answer.kind, answer.text))
             return
@@ -43,39 +43,39 @@ class PendingCall:
 
 
 class PendingCalls:
-    """The operations that are under way; not thread-safe by itself."""
+    """The calls without an answer. Not thread-safe: callers hold a lock."""
 
     def __init__(self) -> None:
         self._open: dict[int, PendingCall] = {}
         self._number = 0
 
     def add(self, operation: Operation[..., Any], arguments: Sequence[object]) -> PendingCall:
-        """Add an operation, with a number of its own; arguments that cannot be encoded raise, and nothing is added."""
+        """Add a call with a number of its own. Raise, and add nothing, if the arguments cannot be encoded."""
         self._number += 1
         call = PendingCall(self._number, operation, arguments)
         self._open[self._number] = call
         return call
 
     def take(self, number: int) -> PendingCall | None:
-        """Take the call of this number, which is answered now."""
+        """Remove and return the call of this number; None if there is none."""
         return self._open.pop(number, None)
 
     def take_unrepeatable(self) -> list[PendingCall]:
-        """Take the calls that must not be sent to a second owner."""
+        """Remove and return the calls that must not be sent to a second owner."""
         return self._take([call for call in self._open.values() if not call.operation.repeatable])
 
     def take_late(self, wait_s: float, *, connected: bool) -> list[PendingCall]:
-        """Take the calls that have waited for more than `wait_s` seconds; while an owner is connected, only the urgent ones."""
+        """Remove and return calls that have waited for over `wait_s` seconds; only urgent ones while an owner is connected."""
         before = time.monotonic() - wait_s
         late = [call for call in self._open.values() if call.since < before]
         return self._take([call for call in late if call.operation.urgent or not connected])
 
     def take_all(self) -> list[PendingCall]:
-        """Take all calls."""
+        """Remove and return all calls."""
         return self._take(list(self._open.values()))
 
     def frames(self) -> list[bytes]:
-        """Return the messages to send to another owner."""
+        """Return the messages to send again to another owner."""
         return [call.frame for call in self._open.values()]
 
     def __len__(self) -> int:
@@ -88,6 +88,6 @@ class PendingCalls:
 
 
 def give_up(calls: list[PendingCall], reason: str) -> None:
-    """Give those who wait StoreUnavailable: there will be no answer."""
+    """Set StoreUnavailable as the error of calls that will not be answered."""
     for call in calls:
         call.future.set_exception(StoreUnavailable(reason))

@@ -1,4 +1,4 @@
-"""A Unix socket that carries frames: their length in four bytes, then as many; and who may be at its other end."""
+"""A Unix socket that carries frames (a length of four bytes, then as many bytes), and the checks of the peer."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from multiprocessing.connection import answer_challenge, deliver_challenge
 
 MAX_FRAME_BYTES = 1 << 30
 MAX_GREETING_BYTES = 4096
-"""A peer that has not shown the secret yet is not listened to for longer."""
+"""The largest frame that is read from a peer before it has proved that it knows the secret."""
 READ_BYTES = 1 << 18
 _LENGTH = struct.Struct("!I")
 
 
 class Refused(Exception):
-    """The peer is not who it must be, or does not say what it must."""
+    """The peer is not trusted, or violates the protocol."""
 
 
 class Channel:
-    """One end of the socket. It may be read in one thread while others send.
+    """One end of the socket. One thread may read while others send.
 
     Args:
         connected: the socket.
@@ -34,24 +34,24 @@ class Channel:
         self._buffer = bytearray()
 
     def limit(self, read_s: float, send_s: float) -> None:
-        """Sets how long a read and a send may wait, in seconds; 0 for ever."""
+        """Set the timeouts of reading and sending, in seconds; 0: none."""
         for option, seconds in ((socket.SO_RCVTIMEO, read_s), (socket.SO_SNDTIMEO, send_s)):
             self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6)))
 
     def send_bytes(self, frame: bytes) -> None:
-        """Sends a frame.
+        """Send a frame.
 
         Raises:
-            OSError: the peer is gone, or has not read for too long: the channel is of no more use.
+            OSError: the peer is gone, or has not read for too long. The channel cannot be used any more.
         """
         with self._sending:
             self._socket.sendall(_LENGTH.pack(len(frame)) + frame)
 
     def recv_bytes(self, most: int = MAX_FRAME_BYTES) -> bytes:
-        """The next frame.
+        """Receive the next frame.
 
         Raises:
-            BlockingIOError: none has come for as long as a read may wait.
+            BlockingIOError: none arrived within the timeout.
             EOFError: the peer is gone.
             Refused: the frame is larger than `most` bytes.
         """
@@ -59,7 +59,7 @@ class Channel:
             if len(self._buffer) >= _LENGTH.size:
                 (length,) = _LENGTH.unpack_from(self._buffer)
                 if length > most:
-                    raise Refused(f"a frame of {length} bytes")
+                    raise Refused(f"a frame of {length} bytes, of which at most {most} are allowed")
                 if len(self._buffer) >= (end := _LENGTH.size + length):
                     frame = bytes(memoryview(self._buffer)[_LENGTH.size : end])
                     del self._buffer[:end]
@@ -73,17 +73,17 @@ class Channel:
             self._buffer += read
 
     def end(self) -> None:
-        """Ends the connection for both sides, and whatever read waits on it."""
+        """End the connection for both sides. A thread that reads from it gets EOFError."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Lets go of the socket; the connection ends when no process holds it any more."""
+        """Close the socket in this process. The connection ends once no process has it open."""
         self._socket.close()
 
 
 def show_secret(channel: Channel, secret: bytes) -> None:
-    """Proves to the other end that this process knows the secret, and has it prove the same; raises Refused."""
+    """Prove to the peer that this process knows the secret, and have the peer prove the same; raise Refused if it cannot."""
     try:
         answer_challenge(_Greeting(channel), secret)  # type: ignore[arg-type]
         deliver_challenge(_Greeting(channel), secret)  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def show_secret(channel: Channel, secret: bytes) -> None:
 
 
 def ask_for_secret(channel: Channel, secret: bytes) -> None:
-    """The other side of show_secret(); raises Refused."""
+    """Have the peer prove that it knows the secret, and prove the same: the other side of show_secret(). May raise Refused."""
     try:
         deliver_challenge(_Greeting(channel), secret)  # type: ignore[arg-type]
         answer_challenge(_Greeting(channel), secret)  # type: ignore[arg-type]
@@ -101,11 +101,11 @@ def ask_for_secret(channel: Channel, secret: bytes) -> None:
 
 
 def check_user(connected: socket.socket, *trusted: int) -> None:
-    """Raises Refused where the peer is another user of the machine, where the system tells (Linux).
+    """Raise Refused if the peer's process belongs to another user. Only Linux reports the user.
 
     Args:
-        connected: leads to the peer.
-        trusted: users besides this process's own and root.
+        connected: the socket connected to the peer.
+        trusted: IDs of users that are trusted, in addition to this process's own user and root.
     """
     if not hasattr(socket, "SO_PEERCRED"):
         return
@@ -115,7 +115,7 @@ def check_user(connected: socket.socket, *trusted: int) -> None:
 
 
 class _Greeting:
-    """The channel as the standard library's challenges want it; whoever greets has little to say."""
+    """The channel with the interface that the standard library's challenges need, and a limit on what is read."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel

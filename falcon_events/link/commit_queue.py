@@ -1,4 +1,4 @@
-"""Events that wait for their commit: in line, or sent and not yet answered."""
+"""Events that wait for their commit: queued, or sent to the owner and not answered yet."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from falcon_events.runtime.pending import Pending, Turnstile
 from falcon_events.settings import Settings
 
 IN_FLIGHT = 1
-"""Batches of one process under way at once. With two, they are half as large, which costs more than the owner's waiting."""
+"""How many batches one process has under way. With two, each is half as large, which costs more than the owner's idle time."""
 CLOSED = "The event store is closed."
 LOST = "The event store's owner did not answer in time. Try again later."
 
 
 class WaitingEvents(Pending[Sequence[Outcome]]):
-    """Events that wait for one commit together, and for what becomes of each.
+    """Events that wait together for one commit. The result is the outcome of each.
 
     Args:
-        events: one or more.
-        turnstile: where threads wait.
+        events: one or more events.
+        turnstile: releases the threads that wait.
     """
 
     __slots__ = ("events", "since", "size")
@@ -38,10 +38,10 @@ class WaitingEvents(Pending[Sequence[Outcome]]):
 
 
 class CommitQueue:
-    """A bounded queue in front of the owner; not thread-safe by itself.
+    """A bounded queue of events for the owner. Not thread-safe: callers hold a lock.
 
     Args:
-        settings: the limits of queue and batches, and how long an event waits.
+        settings: the limits of the queue and of batches, and how long an event waits.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -54,29 +54,29 @@ class CommitQueue:
         self._ids = RandomUUIDs()
 
     def add(self, events: Sequence[NewEvent]) -> WaitingEvents:
-        """Queue events that are committed together, all or none; raise StoreUnavailable where the queue is full."""
+        """Queue events that are committed together, all or none; raise StoreUnavailable if the queue is full."""
         if self.is_full():
             raise StoreUnavailable(FULL)
-        # Threads that wait for one event each share a turnstile: those of one batch wake together.
-        turnstile = self._turnstile_of_next() if len(events) == 1 else Turnstile()
+        # Threads that wait for one event each share a turnstile, so that those of one batch wake together.
+        turnstile = self._share_turnstile() if len(events) == 1 else Turnstile()
         waiting = WaitingEvents([self._with_id(event) for event in events], turnstile)
         self._held += len(waiting.events)
         self._held_bytes += waiting.size
         self._queue.append(waiting)
         return waiting
 
-    def _turnstile_of_next(self) -> Turnstile:
+    def _share_turnstile(self) -> Turnstile:
         if self._turnstile.left == self._settings.batch_events:
-            self._turnstile = Turnstile()  # the next batch's
+            self._turnstile = Turnstile()  # for the next batch
         return self._turnstile
 
     def _with_id(self, event: NewEvent) -> NewEvent:
-        if event.own_id is None and event.event_id is None:  # what a second owner will look for where the first has died
+        if event.own_id is None and event.event_id is None:  # a second owner looks this ID up if the first one dies
             event = msgspec.structs.replace(event, own_id=next(self._ids))
         return event
 
     def next_batch(self) -> tuple[int, list[NewEvent]] | None:
-        """The number and events of the batch to send now; None where nothing waits, or enough is under way."""
+        """Return the number and events of the batch to send now; None if nothing waits, or enough is under way."""
         if not self._queue or len(self._in_flight) >= IN_FLIGHT:
             return None
         batch: list[WaitingEvents] = []
@@ -84,46 +84,46 @@ class CommitQueue:
         while self._queue and (not batch or len(events) + len(self._queue[0].events) <= self._settings.batch_events):
             batch.append(self._queue.popleft())
             events += batch[-1].events
-        self._turnstile = Turnstile()  # what waits now is answered together
+        self._turnstile = Turnstile()  # the old one belongs to the batch
         self._number += 1
         self._in_flight[self._number] = batch
         return self._number, events
 
     def sent_before(self) -> list[tuple[int, list[NewEvent]]]:
-        """The batches that were sent and not answered, to be sent to another owner: it looks for their events first."""
+        """Return the batches that were sent but not answered, marked so that another owner looks up their events first."""
         return [
             (number, [msgspec.structs.replace(event, again=True) for waiting in batch for event in waiting.events])
             for number, batch in self._in_flight.items()
         ]
 
     def take(self, number: int) -> list[WaitingEvents]:
-        """Take the events of a batch whose outcomes have come: it is no longer under way."""
+        """Remove and return the events of a batch whose outcomes have arrived."""
         batch = self._in_flight.pop(number, [])
-        self._let_go(batch)
+        self._uncount(batch)
         return batch
 
     def expire(self, reason: str) -> None:
-        """Gives up what has waited for longer than commit_wait_s; what was sent may have been stored all the same."""
+        """Fail events that have waited longer than commit_wait_s. Those that were sent may be stored all the same."""
         before = time.monotonic() - self._settings.commit_wait_s
         late = [waiting for waiting in self._queue if waiting.since < before]
         if late:
-            self._turnstile = Turnstile()  # the old one has results from here on
+            self._turnstile = Turnstile()  # the old one gets results below, so it must not grow any more
             self._queue = deque(waiting for waiting in self._queue if waiting.since >= before)
-            self._let_go(late)
+            self._uncount(late)
         sent = [waiting for batch in self._in_flight.values() for waiting in batch if waiting.since < before]
         for waiting in [*late, *sent]:
             if not waiting.done():
                 waiting.set_exception(StoreUnavailable(reason))
 
     def drop_expired(self) -> None:
-        """Forgets the batches in which nobody waits any more, where the owner that had them is gone."""
+        """Forget batches sent to an owner that is gone if all their events have failed already."""
         for number, batch in list(self._in_flight.items()):
             if all(waiting.done() for waiting in batch):
                 del self._in_flight[number]
-                self._let_go(batch)
+                self._uncount(batch)
 
     def fail(self, reason: str) -> None:
-        """Gives up everything."""
+        """Fail all events."""
         everything = [*(waiting for batch in self._in_flight.values() for waiting in batch), *self._queue]
         self._in_flight.clear()
         self._queue.clear()
@@ -137,20 +137,20 @@ class CommitQueue:
         return self._held
 
     def is_full(self) -> bool:
-        """Whether the next event would be refused."""
+        """Return whether the next event would be refused."""
         return self._held >= self._settings.queue_events or self._held_bytes >= self._settings.queue_bytes
 
-    def _let_go(self, waitings: Iterable[WaitingEvents]) -> None:
+    def _uncount(self, waitings: Iterable[WaitingEvents]) -> None:
         for waiting in waitings:
             self._held -= len(waiting.events)
             self._held_bytes -= waiting.size
 
 
 def settle(batch: Iterable[WaitingEvents], outcomes: Sequence[Outcome]) -> None:
-    """Give the outcomes of a batch to those who wait for its events."""
+    """Set the outcomes of a batch as the results of its events."""
     start = 0
     for waiting in batch:
         end = start + len(waiting.events)
-        if not waiting.done() and end <= len(outcomes):  # else it was given up
+        if not waiting.done() and end <= len(outcomes):  # done: it has failed already
             waiting.set_result(outcomes[start:end])
         start = end

@@ -1,4 +1,4 @@
-"""Finding a store's owner, or starting one where there is none."""
+"""Finding a store's owner process, or starting one if there is none."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ logger = logging.getLogger(__name__)
 GREETING_S = 10.0
 """How long an owner may take to answer a greeting, in seconds."""
 PAUSE_S = 0.01
-SAY_AFTER_S = 2.0
+LOG_AFTER_S = 2.0
 SHUT_OUT_S = 15.0
-"""How long an owner that ends every connection without a word may be one that is about to end, in seconds."""
+"""How long an owner may close every connection before that is an error, in seconds. An owner that is ending does so, too."""
 
 
 class Connector:
@@ -39,8 +39,8 @@ class Connector:
 
     Args:
         db: the store's file.
-        settings: for an owner that has to be started.
-        create: whether a missing file is made.
+        settings: the settings for an owner that has to be started.
+        create: whether a missing file is created.
     """
 
     def __init__(self, db: Path, settings: Settings, *, create: bool) -> None:
@@ -50,28 +50,29 @@ class Connector:
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """A child is a client of its own."""
+        """Become a new client in a forked child."""
         self._client = uuid.uuid4().hex
         self._refused: str | None = None
-        """Who holds the store and is not to be talked to; empty where that one does not talk to us."""
+        """The untrusted process that holds the store; empty if the owner closed the connection; None if neither."""
         self._owner = self._owners = 0
 
     def connect(self, wait_s: float | None, leaving: threading.Event) -> tuple[Channel, Welcome]:
-        """A connection to the store's owner, whoever that is by then.
+        """Connect to the store's owner; start one if there is none.
 
         Args:
-            wait_s: how long to wait for a process that is opening or closing the file, in seconds; None for ever.
-            leaving: ends the wait.
+            wait_s: how long to wait for a process that is opening or closing the file, in seconds; None: without limit.
+            leaving: ends the wait when it is set.
 
         Raises:
             StoreError: the file cannot be opened.
-            StoreUnavailable: the wait was too long.
+            StoreUnavailable: the other process was not ready in time.
+            StoreClosed: `leaving` was set.
         """
         began = let_in = time.monotonic()
         db = self._db.absolute()
-        said = False
+        logged = False
         while not leaving.is_set():
-            if (channel := self._reach(db)) is not None:
+            if (channel := self._try_connect(db)) is not None:
                 return channel
             if not is_held(db):
                 check_access(db, create=self.create)
@@ -81,30 +82,30 @@ class Connector:
             waited = now - began
             let_in = now if self._refused is None else let_in
             if self._refused or now - let_in > SHUT_OUT_S:
-                by = self._refused or f"process {holder(db)}, which does not let this one in"
-                raise StoreError(f"{db} is in use by {by}. Run as the user whose store it is.")
+                by = self._refused or f"process {holder(db)}, which refuses this process"
+                raise StoreError(f"{db} is in use by {by}. Run as the user that owns the store.")
             if wait_s is not None and waited >= wait_s:
                 raise StoreUnavailable("The event store is being opened by another process. Try again later.")
-            if waited > SAY_AFTER_S and not said:
-                said = True
-                logger.warning("waiting for process %s, which is opening or closing %s", holder(db), db)
+            if waited > LOG_AFTER_S and not logged:
+                logged = True
+                logger.warning("Waiting for process %s, which is opening or closing %s", holder(db), db)
             leaving.wait(PAUSE_S)
         raise StoreClosed
 
-    def _reach(self, db: Path) -> tuple[Channel, Welcome] | None:
-        """A connection to the owner that the lock file names, if it listens."""
+    def _try_connect(self, db: Path) -> tuple[Channel, Welcome] | None:
+        """Connect to the owner that the lock file names; return None if it does not accept the connection."""
         self._refused = None
         place = find(db)
         if place is None:
             return None
-        with fork_lock:  # a child's copy of a connection that nobody minds yet would keep it open
+        with fork_lock:  # a child forked now would keep its copy of the connection open
             connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             channel = Channel(connected)
             owners = self._owners + (self._owner not in (0, place.pid))
             try:
                 connected.connect(place.address)
-                check_user(connected, *_owner_of_file(db))
-                self._refused = ""  # unless there is a welcome
+                check_user(connected, *_find_file_owner(db))
+                self._refused = ""  # until the welcome arrives
                 welcome = greet(channel, place.secret, self._client, owners)
             except (OSError, EOFError, Refused, msgspec.MsgspecError) as error:
                 if isinstance(error, Refused) and self._refused is None:
@@ -116,24 +117,25 @@ class Connector:
             self._owners = welcome.generation
             return channel, welcome
         channel.close()
-        raise StoreError(getattr(welcome, "text", f"{db} is owned by a process that does not answer as it should."))
+        wrong = f"The process that holds {db} sent an unexpected reply. Restart all processes on one release of falcon-events."
+        raise StoreError(getattr(welcome, "text", wrong))
 
 
-def _owner_of_file(db: Path) -> tuple[int, ...]:
-    """The user whose store it is, for root, who may do all that this user may; nobody's where there is no file."""
+def _find_file_owner(db: Path) -> tuple[int, ...]:
+    """Return the user ID of the file's owner if this process runs as root, which may trust that user; otherwise nothing."""
     with contextlib.suppress(FileNotFoundError):
         return (db.stat().st_uid,) if os.geteuid() == 0 else ()
     return ()
 
 
 def greet(channel: Channel, secret: bytes, client: str, owners: int) -> messages.FromOwner:
-    """What an owner says to a greeting.
+    """Greet an owner and return its reply.
 
     Args:
-        channel: leads to it.
-        secret: what it has to be shown.
-        client: the name of whoever connects.
-        owners: how many owners that one has known before.
+        channel: the channel to the owner.
+        secret: the secret from the lock file.
+        client: this client's ID.
+        owners: how many owners this client was connected to before.
     """
     channel.limit(GREETING_S, GREETING_S)
     show_secret(channel, secret)

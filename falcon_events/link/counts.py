@@ -1,4 +1,4 @@
-"""What one process counts for the store's metrics, and tells the owner of the store."""
+"""Counts of one process for the store's metrics, which it reports to the owner."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from falcon_events.link.messages import Counted
 
 
 class Counts:
-    """What one process counts."""
+    """Counts of one process."""
 
     def __init__(self) -> None:
         self.refused: Counter[int] = Counter()
-        """How many requests were refused with which code."""
-        self.told: Counter[str] = Counter()
-        """What else is counted, by name (metrics.py)."""
-        self._said: Counted | None = None
+        """How many requests were refused, by code."""
+        self.named_counts: Counter[str] = Counter()
+        """What else is counted, by the names in model/reports.py."""
+        self._sent: Counted | None = None
 
-    def news(self, waiting: int) -> Counted | None:
-        """What the owner is to be told, with how many events wait here; None where it knows."""
-        counted = Counted(dict(self.refused), dict(self.told), waiting)
-        if counted == self._said:
+    def take_update(self, waiting: int) -> Counted | None:
+        """Return the counts to send to the owner, with how many events wait here; None if they have not changed."""
+        counted = Counted(dict(self.refused), dict(self.named_counts), waiting)
+        if counted == self._sent:
             return None
-        self._said = counted
+        self._sent = counted
         return counted
 
-    def say_again(self) -> None:
-        """Another owner knows nothing yet."""
-        self._said = None
+    def mark_unsent(self) -> None:
+        """Have the counts sent again: a new owner has not received them."""
+        self._sent = None

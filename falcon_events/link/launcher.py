@@ -1,4 +1,4 @@
-"""Starting an owner: a small process of its own, which outlives whoever started it and ends with its last client."""
+"""Starting an owner: a separate process, which outlives the process that started it and ends after its last client."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from falcon_events.files.lockfile import lock_path
 from falcon_events.runtime.lifecycle import fork_lock
 from falcon_events.settings import Settings
 
-# The new process is nobody's child, so that no server counts it among its workers or waits for it, and it has a session of
-# its own: what ends a server's process group, or Ctrl-C in a terminal, leaves it what it has to finish. The lock comes
-# first: of many that are started at once, all but one end before they have loaded anything.
+# The owner is detached by a fork, so that no server counts it as a worker or waits for it. It has its own session, so that
+# Ctrl-C or a signal to a server's process group does not interrupt its work. It takes the lock before it loads anything: if
+# many owners are started at once, all but one end at once.
 _BOOTSTRAP = """
 import fcntl, json, os, sys, time
 if os.fork():
@@ -47,12 +47,15 @@ main(start, lock)
 
 
 def start_owner(db: Path, settings: Settings, *, create: bool) -> bool:
-    """Starts an owner and waits until it listens; False where another process was faster.
+    """Start an owner and wait until it listens.
 
     Args:
         db: the store's file.
-        settings: of the store, from whoever needs it first.
-        create: whether a missing file is made.
+        settings: the settings of the store.
+        create: whether a missing file is created.
+
+    Returns:
+        Whether it is the owner; False if another process was faster.
 
     Raises:
         StoreError: the owner cannot open the file; the message says why.
@@ -64,8 +67,8 @@ def start_owner(db: Path, settings: Settings, *, create: bool) -> bool:
         "settings": msgspec.to_builtins(settings),
         "create": create,
     }
-    command = [_interpreter(), "-c", _BOOTSTRAP]
-    with fork_lock:  # a fork's copy of the pipe's end would keep this one from seeing that the owner has ended
+    command = [_find_interpreter(), "-c", _BOOTSTRAP]
+    with fork_lock:  # a child forked now would keep the pipe open, so that the end of the owner would not be noticed
         try:
             process = subprocess.Popen(
                 command,
@@ -76,48 +79,48 @@ def start_owner(db: Path, settings: Settings, *, create: bool) -> bool:
                 text=True,
             )
         except OSError as error:
-            raise StoreError(f"{db} cannot be opened: no process can be started for it ({error.strerror}).") from error
+            raise StoreError(f"{db} cannot be opened: its owner process cannot be started ({error.strerror}).") from error
     assert process.stdin is not None
     assert process.stdout is not None
-    with process.stdout as told:
+    with process.stdout as output:
         try:
-            with process.stdin as given:
-                given.write(json.dumps(start) + "\n")
+            with process.stdin as stdin:
+                stdin.write(json.dumps(start) + "\n")
         except BrokenPipeError:
-            pass  # it has ended, and `told` says so
+            pass  # it has ended: its output has the reason
         try:
-            return _told(told, db)
+            return _read_start_report(output, db)
         finally:
             process.wait()
 
 
-def _told(lines: IO[str], db: Path) -> bool:
-    """What the owner says of its start."""
+def _read_start_report(lines: IO[str], db: Path) -> bool:
+    """Read the owner's report of its start; return whether it is the owner."""
     for line in lines:
-        said: dict[str, Any] = json.loads(line)
-        if "log" in said:
-            level, name, text = said["log"]
+        report: dict[str, Any] = json.loads(line)
+        if "log" in report:
+            level, name, text = report["log"]
             logging.getLogger(name).log(level, "%s", text)
-        elif said.get("held"):
+        elif report.get("held"):
             return False
-        elif said.get("ready"):
+        elif report.get("ready"):
             return True
-        elif said.get("failed") == "StoreLocked":
-            raise StoreLocked(str(db), said["pid"])
+        elif report.get("failed") == "StoreLocked":
+            raise StoreLocked(str(db), report["pid"])
         else:
-            raise build_error(said["failed"], said["text"])
-    raise StoreError(f"{db} cannot be opened: the process that was to open it has died.")
+            raise build_error(report["failed"], report["text"])
+    raise StoreError(f"{db} cannot be opened: its owner process died while it started.")
 
 
-def _interpreter() -> str:
-    """Python's command: a server that embeds Python is itself what `sys.executable` names."""
+def _find_interpreter() -> str:
+    """Find Python's executable. In a server that embeds Python, `sys.executable` names the server."""
     names = ("python3", "python", f"python{sys.version_info.major}.{sys.version_info.minor}")
     running = Path(sys.executable or "")
-    # The single-file executable knows `-c`, too (packaging/entry.py).
+    # The single-file executable accepts `-c`, too (packaging/entry.py).
     if running.name.startswith(("python", "pypy")) or getattr(sys, "frozen", False):
         return str(running)
     for folder in (Path(sys.prefix) / "bin", Path(sys.base_prefix) / "bin"):
         for name in names:
             if os.access(folder / name, os.X_OK):
                 return str(folder / name)
-    raise StoreError("The store's process cannot be started: no Python interpreter is to be found.")
+    raise StoreError(f"The store's owner process cannot be started: no Python interpreter in {sys.prefix}/bin.")

@@ -1,4 +1,4 @@
-"""A tracker's end of the link: sends events and questions to the store's owner, and finds another when that one dies."""
+"""A tracker's end of the link: sends events and calls to the store's owner, and connects to another one if it dies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from falcon_events.link.channel import Channel, Refused
 from falcon_events.link.commit_queue import CLOSED, LOST, CommitQueue, settle
 from falcon_events.link.connector import Connector
 from falcon_events.link.counts import Counts
-from falcon_events.link.messages import Answer, Batch, Failed, Leave, Log, News, Noted, Results, Welcome
+from falcon_events.link.messages import PROTOCOL, Answer, Batch, Failed, Leave, Log, News, Noted, Results, Welcome
 from falcon_events.link.transmitter import Transmitter
 from falcon_events.model.access import Changes, Snapshot
 from falcon_events.model.events import CANNOT_NOW, REFUSED, NewEvent, Outcome
@@ -34,15 +34,15 @@ TICK_S = RETRY_S = 0.5
 
 
 class Link:
-    """A store that some process on this machine owns.
+    """The connection of this process to a store, whose file an owner process on this machine holds.
 
-    Constructing it touches nothing; an owner is found or started with open(), or with the first use. It may be used in
-    any number of threads and, after a fork, in the child too.
+    The constructor does nothing with the file. open() or the first use connects to the owner, or starts one. Any number of
+    threads may use a link. After a fork, the child may use it too.
 
     Args:
         path: the database file.
-        settings: how much may wait for how long; those of whoever starts the owner are the store's.
-        create: whether a missing file is made.
+        settings: the limits on what may wait, and for how long. If this process starts the owner, they are also the owner's.
+        create: whether a missing file is created.
     """
 
     def __init__(self, path: str | Path, settings: Settings, *, create: bool = True) -> None:
@@ -50,18 +50,18 @@ class Link:
         self._settings = settings
         self._connector = Connector(self.path, settings, create=create)
         self._started = self._closed = False
-        self._told: Callable[[Snapshot | Changes], object] = lambda news: None
+        self._on_directory: Callable[[Snapshot | Changes], object] = lambda directory: None
         self.on_outcomes: Callable[[Sequence[NewEvent], Sequence[Outcome]], None] | None = None
-        """Called with events and their outcomes, after those who wait for them, in a thread that it must not block."""
+        """Called with events and their outcomes after the waiting callers got them, in a thread that it must not block."""
         self.uuid_namespace = b""
-        """The 16 secret bytes under which visitors' uuids are derived; known once the store is open."""
+        """The 16 secret bytes that visitors' UUIDs are derived from; empty until the store is open."""
         self.connections = 0
-        """How many owners it has been connected to."""
-        self._forget()
+        """How many connections to owners this link has had."""
+        self._reset()
         register(self)
 
-    def _forget(self) -> None:
-        """What belongs to one process."""
+    def _reset(self) -> None:
+        """Set up what belongs to one process."""
         self._opening = threading.Lock()
         self._lock = threading.Lock()
         self._queue = CommitQueue(self._settings)
@@ -73,28 +73,28 @@ class Link:
         self.counts = Counts()
 
     def reset_after_fork(self) -> None:
-        """Starts anew in a child: the parent's connection, threads and waiting events are the parent's."""
+        """Start without connection, threads and waiting events in a forked child: they are the parent's."""
         channel = self._transmitter.channel
-        self._forget()
+        self._reset()
         self._connector.reset_after_fork()
         self._started = False
         if channel is not None:
             channel.close()
 
-    def watch_directory(self, told: Callable[[Snapshot | Changes], object]) -> None:
-        """Has `told` called with all keys, sessions and lists, and with every change of them before anybody can act on it."""
-        self._told = told
+    def watch_directory(self, listener: Callable[[Snapshot | Changes], object]) -> None:
+        """Have `listener` called with all keys, sessions and lists, and with each change before its operation returns."""
+        self._on_directory = listener
 
     @property
     def is_open(self) -> bool:
-        """Whether it is in use."""
+        """Whether the store is open in this process: since open() or the first use, until close()."""
         return self._started and not self._closed
 
     def open(self, wait_s: float | None = None) -> None:
-        """Finds or starts the store's owner; does nothing where that is done.
+        """Connect to the store's owner, or start one. A second call does nothing.
 
         Args:
-            wait_s: how long to wait for another process that is opening or closing the file, in seconds; None for ever.
+            wait_s: how long to wait for another process that is opening or closing the file, in seconds; None: without limit.
 
         Raises:
             StoreClosed: close() was called.
@@ -107,15 +107,15 @@ class Link:
             if self._started:
                 return
             channel, welcome = self._connector.connect(wait_s, self._leaving)
-            self._welcomed(channel, welcome)
-            self._connector.create = False  # from here on a file that is missing has been taken away
+            self._start_connection(channel, welcome)
+            self._connector.create = False  # if the file is missing later, it was removed and must not be created again
             with fork_lock:
                 self._thread = threading.Thread(target=self._run, args=(channel,), name="falcon-events-link", daemon=True)
                 self._thread.start()
             self._started = True
 
     def close(self) -> None:
-        """Lets go of the store once everything that waits is answered; does nothing the second time."""
+        """Disconnect from the store once everything that waits is answered. A second call does nothing."""
         with self._opening:
             if self._closed:
                 return
@@ -127,7 +127,7 @@ class Link:
         while self._busy() and thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.005)
         self._leaving.set()
-        self._tell_counts()
+        self._send_counts()
         self._transmitter.send(messages.encode(Leave()))
         join_thread(thread, self.path)
 
@@ -135,7 +135,7 @@ class Link:
         """Queue events for one commit, all or none.
 
         Returns:
-            What becomes of each, in order, once the commit is synced to disk.
+            The outcome of each, in order, once the commit is synced to disk.
 
         Raises:
             StoreUnavailable: the store cannot take the events now; nothing was kept.
@@ -146,20 +146,20 @@ class Link:
             if self._closed:
                 raise StoreClosed
             if self._failure is not None:
-                raise StoreUnavailable(CANNOT_NOW)  # the reason is for the host, in its log and in health()
+                raise StoreUnavailable(CANNOT_NOW)  # the reason is not for senders; the log and health() have it
             waiting = self._queue.add(events)
-            self._pump()
+            self._send_batches()
             return waiting
 
     def ask(self, operation: Operation[P, R], *arguments: P.args, **_: P.kwargs) -> Future[R]:
-        """Ask the owner for an operation.
+        """Call an operation of the owner.
 
         Args:
-            operation: which one (model/operations.py has them all).
-            arguments: the operation's, by position.
+            operation: one of those in model/operations.py.
+            arguments: the operation's arguments, by position.
 
         Raises:
-            StoreUnavailable, StoreError: there is no store to ask.
+            StoreUnavailable, StoreError: the store cannot be reached.
         """
         if not self._started:
             self.open(self._settings.commit_wait_s)
@@ -173,34 +173,34 @@ class Link:
         return call.future
 
     def health(self) -> Health:
-        """Return whether the store takes events and, where it does not, why."""
+        """Return whether the store accepts events and, if it does not, why."""
         try:
             health = self.ask(HEALTH).result(self._settings.commit_wait_s)
         except (StoreUnavailable, StoreError, TimeoutError) as error:
-            words = error.failures[0].message if isinstance(error, StoreUnavailable) else str(error)
-            return Health(HealthState.FAILED, self._failure or words or LOST)
+            text = error.failures[0].message if isinstance(error, StoreUnavailable) else str(error)
+            return Health(HealthState.FAILED, self._failure or text or LOST)
         return QUEUE_FULL if health.state is HealthState.OK and self._queue.is_full() else health
 
     def _busy(self) -> bool:
         return bool(len(self._queue) or self._calls)
 
-    def _pump(self) -> None:
-        """Sends what may be sent now; with the lock held."""
+    def _send_batches(self) -> None:
+        """Send the batches that may be sent now. The caller holds the lock."""
         while self._transmitter.channel is not None and (batch := self._queue.next_batch()) is not None:
             try:
                 frame = messages.encode(Batch(*batch))
-            except Exception:  # what no text can hold, from a caller that did not go through the contract
-                logger.exception("%d events cannot be sent", len(batch[1]))
+            except Exception:  # such as half a surrogate pair, from a caller that bypassed the contract
+                logger.exception("%d events cannot be encoded for the owner and are refused", len(batch[1]))
                 settle(self._queue.take(batch[0]), [EventsError(REFUSED)] * len(batch[1]))
             else:
                 self._transmitter.send(frame)
 
-    def _welcomed(self, channel: Channel, welcome: Welcome) -> None:
-        """A connection is there: what was sent to an earlier owner, and what has come since, goes to this one."""
+    def _start_connection(self, channel: Channel, welcome: Welcome) -> None:
+        """Use a new connection: send again what an earlier owner did not answer, then what was queued since."""
         channel.limit(TICK_S, max(self._settings.commit_wait_s, 1.0))
-        self._told(welcome.directory)
+        self._on_directory(welcome.directory)
         channel.send_bytes(messages.encode(Noted(welcome.version)))
-        self.counts.say_again()
+        self.counts.mark_unsent()
         with self._lock:
             self.uuid_namespace = welcome.uuid_namespace
             self._failure = None
@@ -211,7 +211,7 @@ class Link:
                 self._transmitter.send(messages.encode(Batch(number, events)))
             for frame in self._calls.frames():
                 self._transmitter.send(frame)
-            self._pump()
+            self._send_batches()
 
     def _run(self, channel: Channel | None) -> None:
         while channel is not None:
@@ -221,16 +221,16 @@ class Link:
                 lost = self._calls.take_unrepeatable()
             give_up(lost, UNKNOWN)
             channel.close()
-            channel = None if self._leaving.is_set() else self._another()
+            channel = None if self._leaving.is_set() else self._reconnect()
         self._transmitter.close()
         self._give_up(CLOSED)
 
-    def _another(self) -> Channel | None:
-        """A connection to whichever process owns the store next; None once this tracker closes."""
+    def _reconnect(self) -> Channel | None:
+        """Connect to the next owner and return the channel; return None once this tracker closes."""
         while not self._leaving.is_set():
             try:
                 channel, welcome = self._connector.connect(RETRY_S, self._leaving)
-                self._welcomed(channel, welcome)
+                self._start_connection(channel, welcome)
                 return channel
             except StoreUnavailable:
                 self._expire()
@@ -244,29 +244,29 @@ class Link:
         return None
 
     def _read(self, channel: Channel) -> None:
-        """Takes what the owner sends, until the connection ends."""
+        """Handle the owner's messages until the connection ends."""
         next_tick = 0.0
         while True:
             try:
-                self._take(channel, messages.decode_from_owner(channel.recv_bytes()))
+                self._handle(channel, messages.decode_from_owner(channel.recv_bytes()))
             except BlockingIOError:
                 pass
             except (EOFError, OSError):
                 return
             except (Refused, msgspec.MsgspecError) as error:
-                logger.error("the store's owner says what nobody understands: %s", error)
+                logger.error("Unreadable message from the owner process (protocol %d expected): %s", PROTOCOL, error)
                 return
             if (now := time.monotonic()) >= next_tick:
                 next_tick = now + TICK_S
                 self._expire()
-                self._tell_counts()
+                self._send_counts()
 
-    def _take(self, channel: Channel, message: messages.FromOwner) -> None:
+    def _handle(self, channel: Channel, message: messages.FromOwner) -> None:
         match message:
             case Results(number, packed):
                 with self._lock:
                     batch = self._queue.take(number)
-                    self._pump()  # before the results are given: the owner shall not wait
+                    self._send_batches()  # before the results are set, so that the owner has work meanwhile
                 events = [event for waiting in batch for event in waiting.events]
                 outcomes = messages.unpack_outcomes(events, packed)
                 settle(batch, outcomes)
@@ -278,7 +278,7 @@ class Link:
                 if call is not None:
                     call.settle(message)
             case News(version, changes):
-                self._told(changes)
+                self._on_directory(changes)
                 channel.send_bytes(messages.encode(Noted(version)))
             case Log(level, name, text):
                 logging.getLogger(name).log(level, "%s", text)
@@ -289,8 +289,8 @@ class Link:
             calls = self._calls.take_all()
         give_up(calls, reason)
 
-    def _tell_counts(self) -> None:
-        if (counted := self.counts.news(len(self._queue))) is not None:
+    def _send_counts(self) -> None:
+        if (counted := self.counts.take_update(len(self._queue))) is not None:
             self._transmitter.send(messages.encode(counted))
 
     def _expire(self) -> None:

@@ -1,4 +1,4 @@
-"""What travels between a tracker and its store's owner: frames of MessagePack."""
+"""Messages between a tracker and the owner of its store: MessagePack in frames."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from falcon_events.model.access import Changes, Snapshot
 from falcon_events.model.events import REFUSED, NewEvent, Outcome, Receipt
 
 PROTOCOL = 5
-"""Raised with every change to these messages: processes of two releases refuse each other instead of guessing."""
+"""The version of these messages, increased with every change, so that processes of two releases refuse each other."""
 
 
 PackedOutcome = bool | str | Receipt | None
-"""An Outcome in a few bytes; pack_outcome() and unpack_outcomes() alone know what each of these means."""
+"""The compact form of an Outcome. Only pack_outcome() and unpack_outcomes() know what each value means."""
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """A client's first words."""
+    """The first message of a client."""
 
     protocol: int
     release: str
     pid: int
     client: str
-    """An id of the tracker's own, by which its counts are known when it comes back."""
+    """An ID that the tracker chose, so that its counts are recognized when it connects again."""
     generation: int
-    """How many owners it has had before."""
+    """How many owners the client was connected to before."""
 
 
 class Batch(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """Events to commit; answered by Results of the same number."""
+    """Events to commit. The reply is Results with the same number."""
 
     number: int
     events: list[NewEvent]
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """A named operation; answered by an Answer or a Failed of the same number."""
+    """A call of an operation. The reply is an Answer or a Failed with the same number."""
 
     number: int
     name: str
@@ -48,25 +48,25 @@ class Ask(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Noted(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The client answers from this version of the directory."""
+    """The client uses this version of the directory from now on."""
 
     version: int
 
 
 class Counted(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """What the client has refused so far by code, what else it has counted by name, and how many events wait there."""
+    """The client's counts: refused requests by code, other counts by name, and how many events wait in it."""
 
     refused: dict[int, int]
-    told: dict[str, int]
+    named_counts: dict[str, int]
     waiting: int
 
 
 class Leave(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The client is about to go; the connection's end says that the owner has done what was left to do."""
+    """The client is leaving. The owner ends the connection once it has finished the client's work."""
 
 
 class Welcome(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The owner's first words."""
+    """The owner's reply to Hello."""
 
     pid: int
     uuid_namespace: bytes
@@ -77,21 +77,21 @@ class Welcome(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Results(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The outcomes of a batch, in the order of its events; see pack_outcome()."""
+    """The outcomes of a batch, in the order of its events (see pack_outcome())."""
 
     number: int
     outcomes: list[PackedOutcome]
 
 
 class Answer(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """What an operation returns."""
+    """The result of an operation."""
 
     number: int
     value: Any
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """What an operation raises: the name of one of this package's errors, and its text."""
+    """The error of an operation: the name of a class in errors.py, and its text."""
 
     number: int
     kind: str
@@ -99,14 +99,14 @@ class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class News(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The directory has changed; answered by Noted."""
+    """Changes of the directory. The reply is Noted with the same version."""
 
     version: int
     changes: Changes
 
 
 class Log(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """A line for the client's log: the owner has none of its own."""
+    """A line for the client's log, because the owner has no log of its own."""
 
     level: int
     logger: str
@@ -118,10 +118,10 @@ FromOwner = Welcome | Results | Answer | Failed | News | Log
 
 
 def pack_outcome(event: NewEvent, outcome: Outcome) -> PackedOutcome:
-    """Return the compact form of what became of an event.
+    """Return the compact form of an event's outcome.
 
-    Stored: whether an identify event was stored with it, or the receipt where that names another id than the event's own.
-    Not stored: the reason why a later try may succeed, or None where the database refuses the event.
+    Stored: whether an identify event was stored with it, or the receipt if the event is a repeat or its ID is another one.
+    Not stored: the message if a later try may succeed, or None if the database refuses the event.
     """
     if isinstance(outcome, Receipt):
         return outcome if outcome.duplicate or outcome.event_id != event.id else outcome.identify_event_sent
@@ -129,7 +129,7 @@ def pack_outcome(event: NewEvent, outcome: Outcome) -> PackedOutcome:
 
 
 def unpack_outcomes(events: Iterable[NewEvent], packed: Iterable[PackedOutcome]) -> list[Outcome]:
-    """Return what became of each event; the reverse of pack_outcome()."""
+    """Return the outcome of each event from its compact form: the reverse of pack_outcome()."""
     return [
         Receipt(event.id or "", event.visitor, event.external_id, outcome)
         if outcome is True or outcome is False
@@ -142,16 +142,16 @@ def unpack_outcomes(events: Iterable[NewEvent], packed: Iterable[PackedOutcome])
     ]
 
 
-_EPOCH: datetime = msgspec.msgpack.decode(b"\xd6\xff" + bytes(4))  # of Python's own class, also where time is frozen by now
+_EPOCH: datetime = msgspec.msgpack.decode(b"\xd6\xff" + bytes(4))  # a real datetime, even if freezegun has replaced the class
 
 
-def _plain(value: object) -> datetime:
-    """A time of a class of its own, as freezegun puts in place of `datetime`, as one that MessagePack can hold."""
+def _to_datetime(value: object) -> datetime:
+    """Convert an object of a subclass of datetime, such as freezegun's, to a real datetime, which msgspec can encode."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return _EPOCH + (value - _EPOCH)
     raise TypeError(f"Objects of type {type(value).__name__} cannot be sent to the event store's owner.")
 
 
-encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+encode = msgspec.msgpack.Encoder(enc_hook=_to_datetime).encode
 decode_from_client = msgspec.msgpack.Decoder(FromClient).decode
 decode_from_owner = msgspec.msgpack.Decoder(FromOwner).decode

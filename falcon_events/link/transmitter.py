@@ -1,4 +1,4 @@
-"""Sending frames without keeping whoever sends: small ones at once, large ones in a thread."""
+"""Sending frames without blocking the caller: small ones at once, large ones in a thread."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from falcon_events.link.channel import Channel
 from falcon_events.runtime.lifecycle import fork_lock
 
 INLINE_BYTES = 1 << 16
-"""What surely fits into the socket's buffer, so that an event loop may send it: the owner has read all that came before."""
+"""The largest frame sent by the caller. It fits into the socket's buffer, so that an event loop may send it without blocking."""
 
 
 class Transmitter:
-    """Sends to the owner that is connected at present; what was on its way when a connection ends is forgotten."""
+    """Sends frames to the connected owner. Frames that are not sent when the connection ends are discarded."""
 
     def __init__(self) -> None:
         self.channel: Channel | None = None
@@ -23,13 +23,13 @@ class Transmitter:
         self._closed = False
 
     def connect(self, channel: Channel | None) -> None:
-        """Sends over this connection from now on; None while there is none."""
+        """Send over this connection from now on; None: there is no connection."""
         with self._changed:
             self.channel = channel
             self._large.clear()
 
     def send(self, frame: bytes) -> None:
-        """Sends a frame, or loses it where the connection breaks: the reader of the channel notices."""
+        """Send a frame, or discard it if the connection has ended; the thread that reads from it handles that."""
         with self._changed:
             channel = self.channel
             if channel is None:
@@ -45,7 +45,7 @@ class Transmitter:
         _send(channel, frame)
 
     def close(self) -> None:
-        """Ends the thread, if there is one."""
+        """End the thread, if it was started."""
         with self._changed:
             self._closed = True
             self._large.clear()
@@ -69,4 +69,4 @@ def _send(channel: Channel, frame: bytes) -> None:
     try:
         channel.send_bytes(frame)
     except OSError:
-        channel.end()  # the reading thread sees it, and sends everything again elsewhere
+        channel.end()  # the thread that reads notices, reconnects and sends everything again

@@ -258,10 +258,10 @@ class OwnerServer:
     def metrics(self) -> Metrics:
         """What a monitoring system wants to know."""
         with self._changed:
-            refused, told = self._tally.totals()
+            refused, named_counts = self._tally.totals()
             waiting = sum(client.waiting for client in self._clients)
             clients, generation = len(self._clients), self._generation
-        counted = ProcessMetrics(refused, told, waiting, clients, generation, self._since.timestamp())
+        counted = ProcessMetrics(refused, named_counts, waiting, clients, generation, self._since.timestamp())
         return build_metrics(self._store, self._dispatcher, counted)
 
     def _directory_changed(self, changes: Changes) -> None:

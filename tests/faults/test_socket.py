@@ -139,7 +139,7 @@ def test_who_is_never_let_in_is_told(db: Path) -> None:
 
         refusing = threading.Thread(target=refuse)
         refusing.start()
-        with pytest.raises(StoreError, match=f"process {os.getpid()}, which does not let this one in"):
+        with pytest.raises(StoreError, match=f"process {os.getpid()}, which refuses this process"):
             EventTracking(db).open()
         listener.shutdown(socket.SHUT_RDWR)
         refusing.join()

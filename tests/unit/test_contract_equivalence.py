@@ -412,7 +412,7 @@ class Memory(Link):
         self.uuid_namespace = bytes(16)
         self._kept: list[NewEvent] = []
         grant = Grant(hashlib.sha256(b"key").digest(), "acme", "full")
-        self._told(Snapshot([grant], [], [(94, "acme")], [ListRules(94, denied=["a"], redacted=["b"])]))
+        self._on_directory(Snapshot([grant], [], [(94, "acme")], [ListRules(94, denied=["a"], redacted=["b"])]))
 
     def close(self) -> None:
         """Has nothing to let go of."""

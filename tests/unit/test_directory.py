@@ -34,9 +34,9 @@ class Told:
         """Nobody asks."""
         raise NotImplementedError
 
-    def watch_directory(self, told: Callable[[Snapshot | Changes], object]) -> None:
-        """Remembers whom to tell."""
-        self.tell = told
+    def watch_directory(self, listener: Callable[[Snapshot | Changes], object]) -> None:
+        """Remember the listener."""
+        self.tell = listener
 
 
 @pytest.fixture
