@@ -1,4 +1,4 @@
-"""EventTracking: puts the parts together; the Python API; open and close."""
+"""EventTracking: the Python API, which connects the package's parts and opens and closes the store."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ DEFAULT_DB = "events.duckdb"
 class EventTracking:
     """An event store with the documented API, to mount into a web application or to call directly.
 
-    Constructing it touches nothing: the store is opened with the first use. Any number of processes may use one file: one
-    process of its own holds it for all of them. A tracker may be made, and even used, before a server forks. Used as a
-    context manager it is closed at the end.
+    The constructor does not touch the file: the first use opens the store. Any number of processes may use one file, because a
+    separate owner process holds it for all of them. A tracker may be created, and even used, before a server forks. It is a
+    context manager, which closes the store at the end.
 
     Args:
-        db: the path of the database file; it is made where there is none.
-        access: the host application's own accounts, keys, sessions and lists; None for those of the store.
-        create: whether a missing file is made.
-        store: another way to the store than the usual one.
-        clock: the current time in seconds since 1970.
-        before_store: one function or several, plain or async, each called with every IncomingEvent before it is stored: it
-            changes the event in place, or raises EventRefused or EventDropped (docs/hooks.md).
-        after_commit: one function or several, plain or async, each called with batches of CommittedEvents, on a thread that
+        db: the path of the database file. A missing file is created.
+        access: the host application's own accounts, keys, sessions and lists; None: those of the store.
+        create: whether a missing file is created.
+        store: a link that replaces the usual one, for tests and measurements.
+        clock: returns the current time in seconds since 1970.
+        before_store: one function or several, plain or async. Each is called with every IncomingEvent before it is stored, and
+            may change the event in place, or raise EventRefused or EventDropped (docs/hooks.md).
+        after_commit: one function or several, plain or async. Each is called with batches of CommittedEvents, in a thread that
             no request waits for (docs/hooks.md).
-        plan: the tracking plan that events are held to, or the path of its folder; None for that of the setting
-            `plan_folder` (docs/tracking-plan.md).
-        settings: every field of Settings can be given by name; what is not given comes from FALCON_EVENTS_*
-            variables of the environment, and else is the default.
+        plan: the tracking plan for events, or the path of its folder; None: that of the setting `plan_folder`
+            (docs/tracking-plan.md).
+        settings: any field of Settings, by name. Other settings come from FALCON_EVENTS_* environment variables, or have their
+            defaults.
 
     Raises:
-        SettingError: a setting is unknown or has a value that it cannot have.
-        PlanError: the plan's folder has no plan; the message says what is wrong.
-        TypeError: a hook cannot be called.
+        SettingError: a setting is unknown or has an invalid value.
+        PlanError: the plan's folder has no valid plan; the message says what is wrong.
+        TypeError: a hook is not callable.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class EventTracking:
         register(self)
 
     def _name_shortcuts(self) -> None:
-        """Keep the short names of the parts' methods: `tracking.stats()` is `tracking.admin.stats()`."""
+        """Set the short names of methods: `tracking.stats()` is `tracking.admin.stats()`."""
         admin, webhooks = self.admin, self.webhooks
         self.recount, self.stats, self.check, self.metrics, self.owner = (
             admin.recount,
@@ -115,7 +115,7 @@ class EventTracking:
         self.retry_deliveries, self.stop_delivering = webhooks.retry, webhooks.remove
 
     def open(self) -> Self:
-        """Opens the store now instead of on first use; does nothing where that is done.
+        """Open the store now instead of on first use. A second call does nothing.
 
         Raises:
             StoreError: the file cannot be opened; the message says why.
@@ -125,12 +125,12 @@ class EventTracking:
         return self
 
     def close(self) -> None:
-        """Commits what was accepted, checkpoints and lets go of the file; does nothing the second time.
+        """Commit the accepted events, checkpoint and release the file. A second call does nothing.
 
-        An owner of the file that hangs is waited for at most `commit_wait_s` and 15 seconds more.
+        If the owner of the file hangs, this waits at most `commit_wait_s` plus 15 seconds.
 
-        `after_commit` is given what it was not given yet, for at most `commit_wait_s` seconds before the file is let go, so
-        that it may still track, and as many after.
+        `after_commit` receives the events that it has not received yet: for at most `commit_wait_s` seconds before the file is
+        released, so that it can still track events, and for as long after.
         """
         if self._after_commit is not None:
             self._after_commit.drain()
@@ -140,7 +140,7 @@ class EventTracking:
         self.waiter.close()
 
     def health(self) -> str | None:
-        """Why the store takes no events at present, or None while it does."""
+        """Return why the store accepts no events at present, or None if it accepts them."""
         return self.store.health().reason
 
     def track(
@@ -158,25 +158,25 @@ class EventTracking:
         api_key: str | None = None,
         session_id: str | None = None,
     ) -> Tracked:
-        """Stores an event, as POST /api/v1/event does; returns once it is committed and synced to disk.
+        """Store an event as POST /api/v1/event does. Return once it is committed and synced to disk.
 
         Args:
             list_id: the list (`ListID`).
-            event: the event type (`Event`), at most 200 characters; or an object of a class that `@event` declares, which
-                has the properties too.
-            email: the visitor's address (`Email`); required, except for a visitor known by `uuid`.
-            id: the owner's id in the sender's system (`ID`), at most 255 characters.
-            properties: what JSON can hold, at most 1,000 names (`Properties`).
-            uuid: the visitor's uuid, as an earlier answer gave it (`UUID`).
-            timestamp: when it happened (`Timestamp`): RFC 3339 with an offset; None for now.
+            event: the event type (`Event`), at most 200 characters; or an object of a class declared with `@event`, which
+                contains the properties, too.
+            email: the visitor's address (`Email`). Required, except for a visitor known by `uuid`.
+            id: the visitor's ID in the sender's system (`ID`), at most 255 characters.
+            properties: properties that JSON can hold, at most 1,000 names (`Properties`).
+            uuid: the visitor's UUID, from an earlier result (`UUID`).
+            timestamp: when it happened (`Timestamp`): RFC 3339 with an offset; None: now.
             event_id: the sender's own UUID for this event (`EventID`), so that a repeat is stored once.
             identify_properties: traits of the visitor (`IdentifyProperties`).
-            api_key: a key to check; with neither key nor session, the caller is trusted.
+            api_key: a key to check. With neither key nor session, the caller is trusted.
             session_id: a session to check.
 
         Raises:
-            InvalidRequest: a parameter is not as documented, or the event does not keep to the plan.
-            EventRefused: a `before_store` hook refuses it.
+            InvalidRequest: a parameter is not as documented, or the event violates the plan.
+            EventRefused: a `before_store` hook refuses the event.
             NotAuthenticated: the key or session is unknown, revoked or expired.
             NotAllowed: the key's scope does not allow tracking.
             StoreUnavailable: the store cannot take the event now; nothing of it was kept.
@@ -198,21 +198,21 @@ class EventTracking:
         api_key: str | None = None,
         session_id: str | None = None,
     ) -> Tracked:
-        """The same as track(), for coroutines: the event loop goes on while the commit is under way."""
+        """Track an event as track() does, for coroutines. The event loop goes on while the commit is under way."""
         return await self.waiter.arun(self._track(locals()))
 
     def properties(
         self, list_id: int | str, *, api_key: str | None = None, session_id: str | None = None
     ) -> dict[str, list[str]]:
-        """The names of the properties ever seen on a list, by event type, both in ascending code-point order.
+        """Return the names of all properties seen on a list, by event type; types and names in code-point order.
 
         Args:
             list_id: the list (`ListID`).
-            api_key: a key to check; with neither key nor session, the caller is trusted.
+            api_key: a key to check. With neither key nor session, the caller is trusted.
             session_id: a session to check.
 
         Raises:
-            InvalidRequest: the list is not to be found.
+            InvalidRequest: `list_id` is not valid, or there is no such list.
             NotAuthenticated, NotAllowed, StoreUnavailable: as with track().
         """
         return self.waiter.run(self._properties(list_id, api_key, session_id))
@@ -220,7 +220,7 @@ class EventTracking:
     async def aproperties(
         self, list_id: int | str, *, api_key: str | None = None, session_id: str | None = None
     ) -> dict[str, list[str]]:
-        """The same as properties(), for coroutines."""
+        """Return property names as properties() does, for coroutines."""
         return await self.waiter.arun(self._properties(list_id, api_key, session_id))
 
     def snippet(
@@ -233,45 +233,45 @@ class EventTracking:
         nonce: str = "",
         **options: str,
     ) -> str:
-        """The lines of HTML that embed the tracker in a page (docs/tracker.md).
+        """Return the lines of HTML that embed the tracker script in a page (docs/tracker.md).
 
         Args:
             list_id: the list that the page's events belong to.
-            key: a key of scope `ingest`; None for the page key of the list and the origins, which the first call makes.
-            url: where this tracker is mounted, with its prefix; on the page's own host the prefix alone, or nothing.
-            origins: the web origins that the page key may be used from; None for anywhere.
+            key: a key of scope `ingest`; None: the page key for this list and these origins, which the first call creates.
+            url: where this tracker is mounted, with its prefix. If the page is on the same host: the prefix, or nothing.
+            origins: the web origins that may use the page key; None: any.
             nonce: the page's Content-Security-Policy nonce, if it has one.
-            options: the page's options: `storage`, `dnt`, `hash`, ...
+            options: the script's options: `storage`, `dnt`, `hash`, ...
 
         Raises:
-            NotFound: a key is to be made, and the store has no such list.
-            EventsError: an argument has no use in a page.
+            NotFound: a page key is needed, and the store has no such list.
+            EventsError: an argument is not valid in a page.
         """
         path = self.settings.tracker_path
         if not path:
-            raise EventsError("The setting tracker_path is empty: the script is served nowhere.")
+            raise EventsError("The setting tracker_path is empty, so the script is not served. Set it to a path.")
         make = partial(render_snippet, list_id, url=url, path=path, nonce=nonce, options=options)
         if key is not None:
             if origins is not None:
-                raise EventsError("origins are for the page key; a key that is given has its own.")
+                raise EventsError("origins: only the page key takes origins; a given key has its own. Leave out key or origins.")
             return make(key)
-        make("")  # before a key is made for nothing
+        make("")  # checks the arguments before a key is created
         return make(self.directory.page_key(list_id, origins=origins))
 
     def track_many(self, bodies: Iterable[bytes]) -> Iterator[Tracked | RequestRefused]:
-        """Stores many events, each given as the body of a request; commits run while further bodies are read.
+        """Store many events, each given as a request body. Commits run while further bodies are read.
 
         Args:
-            bodies: request bodies in JSON; credentials in them are not looked at. Those in a list are checked many at a time,
-                which takes a quarter of the time; of others, each is stored before the next one is asked for.
+            bodies: request bodies in JSON. Credentials in them are ignored. The bodies in a list are checked many at a time,
+                which takes a quarter of the time. From an iterator, each is stored before the next one is taken.
 
         Yields:
-            For each body, in order, its answer once it is committed, or why it was refused.
+            The result of each body, in order: Tracked once it is committed, or the RequestRefused that says why it was not.
         """
         return store_many(self.pipeline, self.waiter, self.settings, bodies)
 
     def reset_after_fork(self) -> None:
-        """Starts anew in a forked child: what waits belongs to the parent."""
+        """Reset what a forked child must not share with its parent. Events that wait belong to the parent."""
         self.pipeline.reset_after_fork()
         self.waiter = Waiter()
         if self._after_commit is not None:

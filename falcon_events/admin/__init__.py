@@ -1,1 +1,1 @@
-"""Administration of a store: its data, its webhooks, its metrics."""
+"""Administration of a store: its data, its webhooks and its metrics."""

@@ -1,4 +1,4 @@
-"""Metrics in Prometheus' text format, for all processes that use a store; docs/metrics.md describes each."""
+"""Metrics of all processes that use a store, in Prometheus' text format. docs/metrics.md describes each."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from falcon_events.model.reports import AFTER_COMMIT_FAILED, BEFORE_STORE_FAILED
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def exposition(metrics: Metrics) -> bytes:
-    """The metrics as a monitoring system reads them.
+def render_metrics(metrics: Metrics) -> bytes:
+    """Render metrics in Prometheus' text format.
 
     Raises:
         EventsError: prometheus_client is not installed.
@@ -38,40 +38,46 @@ def exposition(metrics: Metrics) -> bytes:
         def collect(self) -> Iterator[Metric]:
             measures = metrics.measures
             yield counter("stored", "Events that were committed.", measures.stored)
-            yield counter("duplicates", "Events whose EventID was stored before.", measures.duplicates)
+            yield counter("duplicates", "Repeated events, whose EventID was already stored.", measures.duplicates)
             yield counter(
-                "dropped", "Events that were only counted: no visitor sent them, or a hook dropped them.", measures.dropped
+                "dropped",
+                "Events that were counted but not stored: no visitor sent them, or a hook dropped them.",
+                measures.dropped,
             )
-            yield counter("failed", "Events that were accepted and could not be committed.", measures.failed)
+            yield counter("failed", "Events that were accepted but could not be committed.", measures.failed)
             refused = CounterMetricFamily("falcon_events_refused", "Failures in answers, by documented code.", labels=["code"])
             for code, count in sorted(metrics.refused.items()):
                 refused.add_metric([str(code)], count)
             yield refused
-            failed = CounterMetricFamily("falcon_events_hook_failures", "Exceptions in hooks of the host.", labels=["hook"])
+            failed = CounterMetricFamily(
+                "falcon_events_hook_failures", "Exceptions in hooks of the host application.", labels=["hook"]
+            )
             for hook in (BEFORE_STORE_FAILED, AFTER_COMMIT_FAILED):
                 failed.add_metric([hook], metrics.named_counts.get(hook, 0))
             yield failed
-            skipped = "Committed events that after_commit was not given, as it is slower than they are."
+            skipped = "Committed events that were not passed to after_commit because the hook is too slow."
             yield counter("hook_skipped", skipped, metrics.named_counts.get(NOT_GIVEN, 0))
-            off_plan = "Events that did not keep to the tracking plan, refused or stored."
+            off_plan = "Events that violated the tracking plan, whether refused or stored."
             yield counter("plan_violations", off_plan, metrics.named_counts.get(OFF_PLAN, 0))
             yield histogram("batch_events", "Events in one commit.", measures.batches)
-            yield histogram("commit_seconds", "How long a commit took.", measures.commits)
-            yield histogram("apply_seconds", "How long writing the journal into the tables took.", measures.applications)
-            yield histogram("fold_seconds", "How long a fold into the catalogue took.", measures.folds)
-            yield gauge("waiting_events", "Events that wait for their commit, in all processes.", metrics.waiting)
-            yield gauge("journaled_events", "Events in the journal that the tables do not have yet.", metrics.journaled)
+            yield histogram("commit_seconds", "Duration of a commit.", measures.commits)
+            yield histogram("apply_seconds", "Time taken to write the journal into the tables.", measures.applications)
+            yield histogram("fold_seconds", "Time taken to fold events into the catalogue.", measures.folds)
+            yield gauge("waiting_events", "Events waiting for their commit, in all processes.", metrics.waiting)
+            yield gauge("journaled_events", "Events committed to the journal but not yet in the tables.", metrics.journaled)
             yield gauge("clients", "Processes that use the store.", metrics.clients)
-            yield counter("owner_changes", "How often another process had to take the file over.", metrics.owner_changes)
-            yield gauge("owner_start_time_seconds", "When the owner of the file started.", metrics.owner_started_at)
-            deliveries = CounterMetricFamily("falcon_events_deliveries", "Attempts to deliver an event.", labels=["result"])
+            yield counter("owner_changes", "How often another process had to take over the file.", metrics.owner_changes)
+            yield gauge("owner_start_time_seconds", "Start time of the owner of the file.", metrics.owner_started_at)
+            deliveries = CounterMetricFamily(
+                "falcon_events_deliveries", "Attempts to deliver an event to a webhook.", labels=["result"]
+            )
             for result, count in metrics.deliveries.items():
                 deliveries.add_metric([result], count)
             yield deliveries
-            yield gauge("deliveries_waiting", "Events that are not delivered yet.", metrics.deliveries_waiting)
+            yield gauge("deliveries_waiting", "Events not yet delivered to a webhook.", metrics.deliveries_waiting)
             yield gauge("file_bytes", "Size of the database file.", metrics.file_bytes)
-            yield gauge("log_bytes", "Size of the journal and of the write-ahead log.", metrics.log_bytes)
-            yield gauge("healthy", "1 while events are taken, else 0.", float(metrics.healthy))
+            yield gauge("log_bytes", "Size of the journal and of the database's write-ahead log.", metrics.log_bytes)
+            yield gauge("healthy", "1 while the store accepts events, else 0.", float(metrics.healthy))
 
     registry = CollectorRegistry()
     registry.register(Collector())

@@ -1,4 +1,4 @@
-"""Webhooks and deliveries, as an application that embeds a tracker manages them."""
+"""Management of webhooks and deliveries by the application that embeds a tracker."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Since = Literal["now", "start"]
 
 
 class Webhooks:
-    """The webhooks of a store; `tracking.webhooks` is one.
+    """The webhooks of a store, as `tracking.webhooks`.
 
-    The calls wait for the store's answer; from a coroutine, make them in a thread.
+    The calls wait for the result. From a coroutine, make them in a thread.
 
     Args:
         store: the link to the store.
-        list_may_exist: tells whether there may be a list of an id.
+        list_may_exist: returns whether a list with this ID may exist.
     """
 
     def __init__(self, store: Link, list_may_exist: Callable[[int], bool]) -> None:
@@ -38,25 +38,25 @@ class Webhooks:
         events: Iterable[str] | None = None,
         since: Since = "now",
     ) -> Webhook:
-        """Has committed events posted to a URL, signed by the Standard Webhooks scheme (docs/webhooks.md), from now on.
+        """Post committed events to a URL from now on, signed by the Standard Webhooks scheme (docs/webhooks.md).
 
-        It is kept in the store, so that it needs to be said once; saying it at every start of an application changes nothing.
-        Said with other arguments, it changes the webhook of this URL. Needs the extra `deliver`.
+        The store keeps the webhook, so one call is enough. Calling this at every start of an application changes nothing. With
+        other arguments, it changes the webhook of this URL. This needs the extra `deliver`.
 
         Args:
-            url: where to; https or http, without credentials.
-            secret: `whsec_` and the base64 of 24 to 64 bytes; None for the one that the webhook has, and for a new webhook a
-                random one. The one that it replaces signs beside it for 24 hours.
-            lists: the ids of the lists whose events are delivered; None for all.
-            events: the event types that are delivered; None for all.
-            since: for a new webhook, `now`, or `start` to have the events delivered that are stored already.
+            url: the URL to post to: https or http, without credentials.
+            secret: `whsec_` and the base64 of 24 to 64 bytes. None: the webhook's current secret; for a new webhook, a random
+                one. A replaced secret signs beside the new one for 24 hours.
+            lists: the IDs of the lists whose events are delivered; None: all.
+            events: the event types that are delivered; None: all.
+            since: for a new webhook: `now`, or `start` to deliver also the events that are stored already.
 
         Returns:
             The webhook, with its secret.
 
         Raises:
-            NotFound: there is no such list; not where lists are the host application's own.
-            EventsError: an argument is not as described, or the extra is missing.
+            NotFound: there is no such list. Not raised if the host application has its own lists.
+            EventsError: an argument is not as described, or the extra is not installed.
         """
         if since not in get_args(Since):
             raise EventsError(f"since={since!r}: 'now' or 'start' is needed.")
@@ -69,16 +69,17 @@ class Webhooks:
         return self._store.ask(operations.SET_WEBHOOK, *arguments).result()
 
     def states(self) -> list[WebhookState]:
-        """Every webhook and how it does; without the secrets."""
+        """Return every webhook and its state, without the secrets."""
         return self._store.ask(operations.WEBHOOKS).result()
 
     def deliveries(self, *, url: str | None = None, state: str | None = None, most: int = 1000) -> list[Delivery]:
-        """The events that could not be delivered yet, or wait behind such a one; by webhook, in order of arrival.
+        """Return events that could not be delivered yet, or wait behind one that could not; by webhook, in order of arrival.
 
         Args:
-            url: one webhook's only.
-            state: only those that are `waiting` to be tried again, `blocked` by an earlier one of their visitor, or `failed`.
-            most: how many at the most.
+            url: return only this webhook's.
+            state: return only those in this state: `waiting` to be tried again, `blocked` by an earlier one of their visitor,
+                or `failed`.
+            most: how many to return at most.
 
         Raises:
             NotFound: there is no webhook of this URL.
@@ -90,14 +91,15 @@ class Webhooks:
         return self._store.ask(operations.DELIVERIES, url, state, validation.check_most(most)).result()
 
     def retry(self, event_id: str | None = None, *, url: str | None = None) -> int:
-        """Has deliveries tried again now, as if for the first time; their webhooks too, where these are paused or disabled.
+        """Try deliveries again now, as if for the first time. Their webhooks are resumed if they are paused or disabled.
 
         Args:
-            event_id: one event's, with the earlier ones of its visitor that it waits for; None for all that wait or have failed.
-            url: one webhook's only.
+            event_id: retry only this event, and the earlier ones of its visitor that it waits for. None: all that wait or
+                have failed.
+            url: retry only this webhook's.
 
         Returns:
-            How many deliveries.
+            How many deliveries are tried again.
 
         Raises:
             NotFound: there is no webhook of this URL, or no such delivery.
@@ -112,7 +114,7 @@ class Webhooks:
         return self._store.ask(operations.RETRY_DELIVERIES, event_id, url).result()
 
     def remove(self, url: str) -> int:
-        """Removes a webhook with the deliveries that wait or have failed, and gives how many these were.
+        """Remove a webhook and its waiting and failed deliveries; return how many deliveries were removed.
 
         Raises:
             NotFound: there is no webhook of this URL.
