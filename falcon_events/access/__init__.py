@@ -1,1 +1,1 @@
-"""Who may do what: accounts, API keys, sessions and lists, or the host application's own."""
+"""Access control: accounts, API keys, sessions and lists, or the host application's replacements for them."""

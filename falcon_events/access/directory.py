@@ -1,4 +1,4 @@
-"""The store's own accounts, lists, API keys and sessions; only hashes of keys and session ids are kept."""
+"""Directory: the accounts, lists, API keys and sessions of a store, which keeps only hashes of keys and session ids."""
 
 from __future__ import annotations
 
@@ -13,74 +13,75 @@ from functools import partial
 from itertools import count
 from typing import Protocol
 
-from falcon_events.access.keys import NewKey, hash_of, page_key, random_key
-from falcon_events.access.origins import admits, checked_origin, joint_origins
+from falcon_events.access.keys import NewKey, derive_page_key, generate_key, hash_secret
+from falcon_events.access.origins import matches_origin, merge_origins, normalize_origin
 from falcon_events.access.protocol import Credential, Principal, Scope
-from falcon_events.access.validation import checked_name, checked_rules
+from falcon_events.access.validation import build_rules, check_name
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
 from falcon_events.model import operations
 from falcon_events.model.access import Account, Changes, EventList, Grant, Key, ListRules, Snapshot
 from falcon_events.model.operations import Operation, P, R
 
-FEW_SESSIONS = 1000
+MIN_SESSIONS_PURGED = 1000
+"""The smallest number of sessions at which expired ones are removed from memory."""
 MAX_LIST_ID = 2**63 - 1
 
 
 class DirectoryStore(Protocol):
-    """Where accounts, lists, keys and sessions are kept."""
+    """Store that keeps accounts, lists, keys and sessions."""
 
     uuid_namespace: bytes
-    """The store's secret bytes, once it is open."""
+    """The store's secret bytes. Empty until the store is open."""
 
     def ask(self, operation: Operation[P, R], *arguments: P.args, **_: P.kwargs) -> Future[R]:
         """Ask for an operation."""
 
     def watch_directory(self, listener: Callable[[Snapshot | Changes], object]) -> None:
-        """Have `listener` called with the directory, and with each change of it."""
+        """Set the function to call with the directory, and with every change of it."""
 
 
 class Directory:
-    """Accounts and what belongs to them, kept in the store and answered from memory.
+    """Accounts, lists, API keys and sessions of a store, with a copy in memory that answers the checks of each request.
 
-    The methods that change something wait for the store's commit; from a coroutine, call them in a thread.
+    Methods that change something wait for the store's commit. Call them in a thread if the caller is a coroutine.
 
     Args:
-        store: where they are kept.
-        clock: the current time in seconds since 1970.
+        store: the store.
+        clock: returns the current time in seconds since 1970.
     """
 
     def __init__(self, store: DirectoryStore, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
         self._keys: dict[bytes, Principal] = {}
-        self._shown: dict[str, Principal] = {}
-        """Keys that have been shown since the last change, and need not be hashed again."""
+        self._known_keys: dict[str, Principal] = {}
+        """Keys that have been used since the last change. They need not be hashed again."""
         self._sessions: dict[bytes, tuple[Principal, float]] = {}
         self._lists: dict[int, str] = {}
         self._rules: dict[int, ListRules] = {}
         self._origins: frozenset[str] | None = frozenset()
-        self._many_sessions = FEW_SESSIONS
-        store.watch_directory(self._know)
+        self._sessions_limit = MIN_SESSIONS_PURGED
+        store.watch_directory(self._update)
 
-    def _know(self, news: Snapshot | Changes) -> None:
-        """Answers by what the store's tables hold from now on."""
-        self._take(news)
-        self._shown = {}  # another one, and last: whoever has looked a key up before this keeps it in the old one
+    def _update(self, news: Snapshot | Changes) -> None:
+        """Update the copy in memory."""
+        self._apply(news)
+        self._known_keys = {}  # a new dict, set last: a concurrent identify() may still write an outdated key to the old one
 
-    def _take(self, news: Snapshot | Changes) -> None:
-        keys = {grant.key_hash: _principal(grant) for grant in news.keys}
+    def _apply(self, news: Snapshot | Changes) -> None:
+        keys = {grant.key_hash: _build_principal(grant) for grant in news.keys}
         rules = {rules.list_id: rules for rules in news.rules}
         sessions = {key: (Principal(account), at.timestamp()) for key, account, at in news.sessions}
         if isinstance(news, Snapshot):
             self._keys, self._sessions, self._lists, self._rules = keys, sessions, dict(news.lists), rules
-            self._origins = joint_origins(keys.values())
+            self._origins = merge_origins(keys.values())
             return
         self._keys.update(keys)
         self._sessions.update(sessions)
-        if len(self._sessions) > self._many_sessions:  # time to forget those that have ended
+        if len(self._sessions) > self._sessions_limit:  # remove expired ones
             now = self._clock()
             self._sessions = {key: known for key, known in self._sessions.items() if known[1] > now}
-            self._many_sessions = 2 * len(self._sessions) + FEW_SESSIONS
+            self._sessions_limit = 2 * len(self._sessions) + MIN_SESSIONS_PURGED
         self._lists.update(news.lists)
         self._rules.update(rules)
         for gone in news.gone_keys:
@@ -91,18 +92,18 @@ class Directory:
             self._lists.pop(list_id, None)
             self._rules.pop(list_id, None)
         if news.keys or news.gone_keys:
-            self._origins = joint_origins(self._keys.values())
+            self._origins = merge_origins(self._keys.values())
 
     def identify(self, credential: Credential) -> Principal | None:
-        """The account that a key or a session belongs to, or None where it is unknown, revoked or expired."""
+        """Return the account that a key or session belongs to, or None if it is unknown, revoked or expired."""
         if credential.kind == "api_key":
-            shown = self._shown
-            if (known := shown.get(credential.secret)) is None and (
-                known := self._keys.get(hash_of(credential.secret))
+            known_keys = self._known_keys
+            if (known := known_keys.get(credential.secret)) is None and (
+                known := self._keys.get(hash_secret(credential.secret))
             ) is not None:
-                shown[credential.secret] = known
+                known_keys[credential.secret] = known
             return known
-        principal, expires = self._sessions.get(hash_of(credential.secret), (None, 0.0))
+        principal, expires = self._sessions.get(hash_secret(credential.secret), (None, 0.0))
         return principal if expires > self._clock() else None
 
     def owns_list(self, account: str, list_id: int) -> bool:
@@ -110,91 +111,114 @@ class Directory:
         return self._lists.get(list_id) == account
 
     def owner_of(self, list_id: int) -> str | None:
-        """The id of the account that owns the list, or None where there is no such list."""
+        """Return the id of the account that owns the list, or None if there is no such list."""
         return self._lists.get(list_id)
 
     def find_owner(self, list_id: int) -> str | None:
-        """As owner_of(), of a store that need not be open yet."""
+        """Return the same as owner_of(), opening the store if necessary."""
         if self.owner_of(list_id) is None:
-            self.lists()  # opens the store, which then tells of its lists
+            self.lists()  # opens the store, which then updates this directory
         return self.owner_of(list_id)
 
     def rules_of(self, list_id: int) -> ListRules:
-        """What becomes of the list's events before they are stored."""
+        """Return the rules that are applied to the list's events before they are stored."""
         return self._rules.get(list_id) or ListRules(list_id)
 
     def allows_origin(self, origin: str) -> bool:
-        """Whether some key for web pages may be used from this origin."""
-        return self._origins is None or admits(self._origins, origin)
+        """Whether any key for web pages may be used from this origin."""
+        return self._origins is None or matches_origin(self._origins, origin)
 
     def create_account(self, name: str) -> Account:
-        """Makes an account; raises AlreadyExists where the name is taken."""
-        account = Account(str(uuid.uuid4()), checked_name(name), self._now())
+        """Create an account.
+
+        Args:
+            name: the name of the account.
+
+        Raises:
+            AlreadyExists: the name is taken.
+            EventsError: the name is empty or too long.
+        """
+        account = Account(str(uuid.uuid4()), check_name(name), self._now())
         self._ask(operations.ADD_ACCOUNT, account)
         return account
 
     def accounts(self) -> list[Account]:
-        """Every account, by name."""
+        """Return every account, ordered by name."""
         return self._ask(operations.ACCOUNTS)
 
     def create_list(self, account: str, name: str, list_id: int | None = None) -> EventList:
-        """Makes a list of the account of this name, under an id or the next free one.
+        """Create a list.
+
+        Args:
+            account: the name of the account that owns the list.
+            name: the name of the list.
+            list_id: the id of the list. None: the next free one.
 
         Raises:
             NotFound: there is no such account.
             AlreadyExists: the id is taken.
+            EventsError: the id or the name is invalid.
         """
         if list_id is not None and not 0 < list_id <= MAX_LIST_ID:
-            raise EventsError(f"list id {list_id}: a whole number from 1 to {MAX_LIST_ID} is needed.")
+            raise EventsError(f"list id {list_id} must be a whole number from 1 to {MAX_LIST_ID}.")
         owner = self._ask(operations.ACCOUNT_ID, account)
         now = self._now()
-        made = self._ask(operations.ADD_LIST, list_id, owner, checked_name(name), now)
-        return EventList(made, account, name, now)
+        new_id = self._ask(operations.ADD_LIST, list_id, owner, check_name(name), now)
+        return EventList(new_id, account, name, now)
 
     def ensure_list(self, list_id: int, name: str, account: str = "default") -> EventList:
-        """The list of this id, made with its account where missing; raises AlreadyExists where it is another account's."""
+        """Return a list. If it does not exist, create it, and its account if necessary.
+
+        Args:
+            list_id: the id of the list.
+            name: the name of a new list.
+            account: the name of the account that owns the list.
+
+        Raises:
+            AlreadyExists: the list belongs to another account.
+        """
         if not any(found.list_id == list_id for found in self.lists()):
-            for make in (partial(self.create_account, account), partial(self.create_list, account, name, list_id)):
+            for create in (partial(self.create_account, account), partial(self.create_list, account, name, list_id)):
                 with suppress(AlreadyExists):  # another process was first
-                    make()
+                    create()
         found = next(found for found in self.lists() if found.list_id == list_id)
         if found.account != account:
-            raise AlreadyExists(f"list {list_id}: it belongs to account {found.account!r}, not to {account!r}.")
+            raise AlreadyExists(f"List {list_id} belongs to account {found.account!r}, not to {account!r}.")
         return found
 
     def lists(self) -> list[EventList]:
-        """Every list, by id."""
+        """Return every list, ordered by id."""
         return self._ask(operations.LISTS)
 
     def rename_list(self, list_id: int, name: str) -> None:
-        """Gives a list another name; raises NotFound."""
-        self._ask(operations.RENAME_LIST, list_id, checked_name(name))
+        """Rename a list. Raises NotFound if there is no such list."""
+        self._ask(operations.RENAME_LIST, list_id, check_name(name))
 
     def delete_list(self, list_id: int) -> None:
-        """Deletes a list with all its events, bindings and catalogue; raises NotFound."""
+        """Delete a list with all its events, bindings and catalogue. Raises NotFound if there is no such list."""
         self._ask(operations.DELETE_LIST, list_id)
 
     def set_rules(
         self, list_id: int, *, bots: str = "tag", denied: Iterable[str] = (), redacted: Iterable[str] = ()
     ) -> ListRules:
-        """Says what becomes of a list's events before they are stored; replaces what was said before.
+        """Set the rules that are applied to a list's events before they are stored. They replace the earlier ones.
 
         Args:
             list_id: the list.
-            bots: for events that no visitor sent: `drop` counts them only, `tag` stores them with the property `$bot`, `keep`
-                stores them as they are.
-            denied: names of properties that are left out.
+            bots: what happens to events of bots: `drop` only counts them, `tag` stores them with the property `$bot`, `keep`
+                stores them unchanged.
+            denied: names of properties that are removed.
             redacted: names of properties whose values are replaced by `[redacted]`.
 
         Raises:
-            EventsError: a value is not one of these, or a name is `emailAddress`, which identify events have.
+            EventsError: `bots` is not one of these, or a name is empty, too long or `emailAddress`, which identify events have.
         """
-        rules = checked_rules(list_id, bots, denied, redacted)
+        rules = build_rules(list_id, bots, denied, redacted)
         self._ask(operations.SET_RULES, rules)
         return rules
 
     def rules(self) -> list[ListRules]:
-        """The rules of every list that has its own."""
+        """Return the rules of every list that has rules of its own."""
         return self._ask(operations.RULES)
 
     def create_key(
@@ -205,23 +229,23 @@ class Directory:
         origins: Iterable[str] | None = None,
         list_ids: Iterable[int] | None = None,
     ) -> NewKey:
-        """Makes an API key.
+        """Create an API key.
 
         Args:
-            account: the name of the account it belongs to.
-            scope: what it allows.
+            account: the name of the account that the key belongs to.
+            scope: what the key allows.
             origins: the web origins that an `ingest` key may be used from, such as `https://www.example.com` or
-                `https://*.example.com`; None for anywhere.
-            list_ids: the lists that an `ingest` key may be used for; None for all of the account.
+                `https://*.example.com`. None: any origin.
+            list_ids: the lists that an `ingest` key may be used for. None: all lists of the account.
 
         Raises:
             NotFound: there is no such account, or it has no such list.
-            EventsError: an origin is none, or a key of another scope is to be bound.
+            EventsError: the scope or an origin is invalid, or a key of another scope is given origins or lists.
         """
         if scope not in list(Scope):
-            raise EventsError(f"scope {scope!r}: one of {', '.join(Scope)} is needed.")
+            raise EventsError(f"scope {scope!r} must be one of {', '.join(Scope)}.")
         scope = Scope(scope)
-        bound_origins = None if origins is None else sorted({checked_origin(origin) for origin in origins})
+        bound_origins = None if origins is None else sorted({normalize_origin(origin) for origin in origins})
         bound_lists = None if list_ids is None else sorted(set(list_ids))
         if scope is not Scope.INGEST and (bound_origins or bound_lists):
             raise EventsError(f"scope {scope}: only a key of scope ingest can be bound to origins and lists.")
@@ -229,68 +253,86 @@ class Directory:
         for list_id in bound_lists or ():
             if not self.owns_list(owner, list_id):
                 raise NotFound(f"list {list_id}: account {account!r} has no such list.")
-        made = random_key(scope)
-        grant = Grant(hash_of(made.key), owner, str(scope), bound_origins or None, bound_lists or None)
-        self._ask(operations.ADD_KEY, made.key_id, grant, self._now())
-        return made
+        created = generate_key(scope)
+        grant = Grant(hash_secret(created.key), owner, str(scope), bound_origins or None, bound_lists or None)
+        self._ask(operations.ADD_KEY, created.key_id, grant, self._now())
+        return created
 
     def page_key(self, list_id: int, *, origins: Iterable[str] | None = None) -> str:
-        """The key for a list's web pages: made by the first call, the same for every process, another once it is revoked.
+        """Return the key for a list's web pages.
+
+        The first call creates the key, and every process gets the same one. Once it is revoked, the next call creates another.
 
         Args:
-            list_id: the list that it is bound to.
-            origins: the web origins that it may be used from; None for anywhere.
+            list_id: the list that the key is bound to.
+            origins: the web origins that the key may be used from. None: any origin.
 
         Raises:
             NotFound: there is no such list.
-            EventsError: an origin is none.
+            EventsError: an origin is invalid.
         """
-        bound = None if origins is None else sorted({checked_origin(origin) for origin in origins}) or None
+        bound = None if origins is None else sorted({normalize_origin(origin) for origin in origins}) or None
         if (owner := self.find_owner(list_id)) is None:
             raise NotFound(f"There is no list {list_id}.")
         for turn in count():
-            made = page_key(self._store.uuid_namespace, owner, list_id, bound, turn)
-            if self.identify(Credential("api_key", made.key)) is not None:
+            derived = derive_page_key(self._store.uuid_namespace, owner, list_id, bound, turn)
+            if self.identify(Credential("api_key", derived.key)) is not None:
                 break
+            grant = Grant(hash_secret(derived.key), owner, Scope.INGEST, bound, [list_id])
             with suppress(AlreadyExists):
-                grant = Grant(hash_of(made.key), owner, Scope.INGEST, bound, [list_id])
-                self._ask(operations.ADD_KEY, made.key_id, grant, self._now())
+                self._ask(operations.ADD_KEY, derived.key_id, grant, self._now())
                 break
-            if not any(key.key_id == made.key_id and key.revoked_at for key in self.keys()):  # another process was first
+            if not any(key.key_id == derived.key_id and key.revoked_at for key in self.keys()):  # another process was first
                 break
-        return made.key
+        return derived.key
 
     def keys(self) -> list[Key]:
-        """Every key, revoked ones too, without the keys themselves."""
+        """Return every key, including revoked ones, without the secrets."""
         return self._ask(operations.KEYS)
 
     def revoke_key(self, key: str) -> None:
-        """Revokes a key, given by its id or as the key itself, at once; raises NotFound."""
-        self._ask(operations.REVOKE_KEY, key, hash_of(key), self._now())
+        """Revoke a key at once.
+
+        Args:
+            key: the id of the key, or the key itself.
+
+        Raises:
+            NotFound: there is no such key.
+        """
+        self._ask(operations.REVOKE_KEY, key, hash_secret(key), self._now())
 
     def create_session(self, account: str, ttl_s: int) -> str:
-        """Makes a session that ends after so many seconds and gives its id; raises NotFound."""
+        """Create a session and return its id.
+
+        Args:
+            account: the name of the account that the session belongs to.
+            ttl_s: how long the session lasts, in seconds.
+
+        Raises:
+            NotFound: there is no such account.
+            EventsError: `ttl_s` is less than 1.
+        """
         if ttl_s < 1:
-            raise EventsError(f"ttl_s={ttl_s}: at least 1 second is needed.")
+            raise EventsError(f"ttl_s={ttl_s} must be at least 1 second.")
         owner = self._ask(operations.ACCOUNT_ID, account)
         session_id = f"fs_{secrets.token_urlsafe(32)}"
         now = self._now()
         expires = now + timedelta(seconds=ttl_s)
-        self._ask(operations.ADD_SESSION, hash_of(session_id), owner, now, expires)
+        self._ask(operations.ADD_SESSION, hash_secret(session_id), owner, now, expires)
         return session_id
 
     def revoke_session(self, session_id: str) -> None:
-        """Ends a session at once; raises NotFound."""
-        self._ask(operations.REVOKE_SESSION, hash_of(session_id), self._now())
+        """Revoke a session at once. Raises NotFound if there is no such session."""
+        self._ask(operations.REVOKE_SESSION, hash_secret(session_id), self._now())
 
     def _ask(self, operation: Operation[P, R], *arguments: P.args, **named: P.kwargs) -> R:
-        """Return the result; of a change, once every process that uses the store answers by it."""
+        """Return the result of an operation; of a change, once all processes that use the store answer by it."""
         return self._store.ask(operation, *arguments, **named).result()
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
 
-def _principal(grant: Grant) -> Principal:
+def _build_principal(grant: Grant) -> Principal:
     origins = None if grant.origins is None else tuple(grant.origins)
     return Principal(grant.account, Scope(grant.scope), origins, None if grant.list_ids is None else frozenset(grant.list_ids))

@@ -1,4 +1,4 @@
-"""The two questions that access answers; a host application may answer them itself."""
+"""Access protocol: who sends a request, and whether an account owns a list. A host application may implement it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Scope(StrEnum):
-    """What a credential allows."""
+    """Scope of a credential: what it allows."""
 
     FULL = "full"
     INGEST = "ingest"
@@ -18,30 +18,30 @@ class Scope(StrEnum):
 
     @property
     def may_track(self) -> bool:
-        """Whether events may be sent with it."""
+        """Whether the credential may send events."""
         return self is not Scope.READ
 
     @property
     def may_read(self) -> bool:
-        """Whether properties may be asked for with it."""
+        """Whether the credential may query properties."""
         return self is not Scope.INGEST
 
 
 class Credential(msgspec.Struct, frozen=True):
-    """What a request shows: an API key (in the body or as a bearer token) or a session id."""
+    """Credential of a request: an API key (in the body or as a bearer token) or a session id."""
 
     kind: Literal["api_key", "session"]
     secret: str
 
-    def __repr__(self) -> str:  # no log and no traceback may hold a secret
+    def __repr__(self) -> str:  # keeps the secret out of logs and tracebacks
         return f"Credential({self.kind!r}, ...)"
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who a credential belongs to: an account, and what the credential allows.
+    """Account that a credential belongs to, and what the credential allows.
 
-    `origins` are the web origins that it may be used from, exact or such as `https://*.example.com`, and `list_ids` the lists
-    that it may be used for; None for any.
+    `origins` are the web origins that it may be used from, exact or patterns such as `https://*.example.com`. `list_ids` are
+    the lists that it may be used for. None: no restriction.
     """
 
     account: str
@@ -51,14 +51,14 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 class Access(Protocol):
-    """What a host application supplies to replace accounts, keys, sessions and lists with its own.
+    """Interface of a host application that replaces accounts, keys, sessions and lists with its own.
 
-    The methods may be plain or `async`; under ASGI plain ones run in a thread, so they may block. A third one,
-    `allows_origin(origin)`, may say whether pages of another origin may read answers (CORS); without it none may.
+    The methods may be plain or `async`. Under ASGI, plain ones run in a thread, so they may block. An optional third method,
+    `allows_origin(origin)`, returns whether pages of another origin may read answers (CORS); without it none may.
     """
 
     def identify(self, credential: Credential) -> Principal | str | Awaitable[Principal | str | None] | None:
-        """The account that the credential belongs to (as a str: with full scope), or None."""
+        """Return the account that the credential belongs to, or None. A str means that account with full scope."""
 
     def owns_list(self, account: str, list_id: int) -> bool | Awaitable[bool]:
         """Whether the list exists and belongs to the account."""

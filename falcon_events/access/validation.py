@@ -1,4 +1,4 @@
-"""What names of accounts and lists, and rules of lists, may be."""
+"""Validation of the names of accounts and lists, and of the rules of lists."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from falcon_events.errors import EventsError
 from falcon_events.model.access import ListRules
 
 MAX_NAME = 200
-MAX_RULED_NAMES = 1000
+MAX_RULE_NAMES = 1000
 EMAIL_PROPERTY = "emailAddress"
 
 
-def checked_name(name: str) -> str:
-    """The name; raises EventsError where it is none."""
+def check_name(name: str) -> str:
+    """Check the name of an account or list and return it. Raises EventsError."""
     if not name.strip() or len(name) > MAX_NAME:
-        raise EventsError(f"name {name[:20]!r}: text of 1 to {MAX_NAME} characters is needed.")
+        raise EventsError(f"name {name[:20]!r} must be text of 1 to {MAX_NAME} characters.")
     return name
 
 
-def checked_rules(list_id: int, bots: str, denied: Iterable[str], redacted: Iterable[str]) -> ListRules:
-    """A list's rules; raises EventsError where one is none."""
+def build_rules(list_id: int, bots: str, denied: Iterable[str], redacted: Iterable[str]) -> ListRules:
+    """Build the rules of a list. Raises EventsError if they are invalid."""
     rules = ListRules(list_id, bots, sorted(set(denied)), sorted(set(redacted)))  # type: ignore[arg-type]
     if bots not in ("drop", "tag", "keep"):
-        raise EventsError(f"bots={bots!r}: drop, tag or keep is needed.")
+        raise EventsError(f"bots={bots!r} must be drop, tag or keep.")
     names = [*rules.denied, *rules.redacted]
-    if len(names) > MAX_RULED_NAMES or any(not name or len(name) > MAX_NAME or name == EMAIL_PROPERTY for name in names):
+    if len(names) > MAX_RULE_NAMES or any(not name or len(name) > MAX_NAME or name == EMAIL_PROPERTY for name in names):
         raise EventsError(
-            f"A property's name has 1 to {MAX_NAME} characters and is not {EMAIL_PROPERTY}, which identify events have; "
-            f"at most {MAX_RULED_NAMES} can be denied or redacted."
+            f"denied and redacted must be names of properties, of 1 to {MAX_NAME} characters each and at most {MAX_RULE_NAMES} "
+            f"together. {EMAIL_PROPERTY} is not allowed, because identify events need it."
         )
     return rules

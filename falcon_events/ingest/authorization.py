@@ -7,7 +7,7 @@ import logging
 from typing import NoReturn
 
 from falcon_events.access.directory import Directory
-from falcon_events.access.origins import admits
+from falcon_events.access.origins import matches_origin
 from falcon_events.access.protocol import Access, Credential, Principal
 from falcon_events.contract.body import Params
 from falcon_events.contract.lists import MAX_LIST_ID
@@ -49,7 +49,7 @@ class Authorization:
         principal = yield from self._authenticate(params, sender)
         if not principal.scope.may_track:
             raise _not_allowed(WRONG_SCOPE)
-        if principal.origins is not None and not admits(principal.origins, sender.origin or ""):
+        if principal.origins is not None and not matches_origin(principal.origins, sender.origin or ""):
             raise _not_allowed(WRONG_ORIGIN)
         return principal
 
