@@ -1,4 +1,4 @@
-"""python -m falcon_events: the falcon-events command."""
+"""Run the falcon-events command: `python -m falcon_events`."""
 
 from falcon_events.cli import main
 
