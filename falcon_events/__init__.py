@@ -1,6 +1,6 @@
 """Event tracking for Python web applications: two documented HTTP endpoints and the store behind them.
 
-The public names stand in `_public.py`.
+The public names are listed in `_public.py`.
 """
 
 from __future__ import annotations

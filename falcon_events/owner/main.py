@@ -1,4 +1,4 @@
-"""The owner: the one process that holds a store's file, and commits and reads for all others until the last has gone."""
+"""The owner: the process that holds a store's file, and commits and reads for all others until the last one has left."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from falcon_events.store.store import Store
 from falcon_events.webhooks.dispatcher import Dispatcher
 
 LOCK_WAIT_S = 0.2
-"""Whoever looks whether the lock is held holds it for a moment."""
+"""How long to wait for the lock, in seconds: a process that checks whether the lock is held holds it for a moment."""
 FIRST_CLIENT_S = 10.0
+"""How long the owner waits for its first client, in seconds."""
 LINGER_S = 0.5
-"""How long the owner waits for a successor when its last client has gone without a word, in seconds."""
+"""How long the owner waits for a new client when its last one has gone without a Leave message, in seconds."""
 SECRET_BYTES = 32
 BACKLOG = 512
 
@@ -39,10 +40,10 @@ class Owner:
     """Holds one store's file.
 
     Args:
-        db: the file.
-        settings: the store's.
-        create: whether a missing file is made.
-        lock: the descriptor of the lock file, where it is held already.
+        db: the store's file.
+        settings: the settings of the store.
+        create: whether a missing file is created.
+        lock: the descriptor of the lock file, if this process holds the lock already.
     """
 
     def __init__(self, db: Path, settings: Settings, *, create: bool, lock: int | None) -> None:
@@ -51,54 +52,56 @@ class Owner:
         self._create = create
         self._lock = lock
 
-    def run(self, ready: _Report) -> None:
-        """Opens the store, serves it until its last client has gone, and closes it.
+    def run(self, report: _Report) -> None:
+        """Open the store, serve it until its last client has left, and close it.
+
+        If another owner holds the lock, report that and return.
 
         Raises:
             StoreError: the file cannot be opened.
-            StoreLocked: another owner has it.
+            StoreLocked: a process that is not an owner has the database open.
         """
         check_access(self._db, create=self._create)
         try:
             lock = FileLock(self._db, LOCK_WAIT_S, self._lock)
         except StoreLocked:
-            ready.say(held=True)
+            report.send(held=True)
             return
         try:
             address = socket_path(self._db)
-            store = Store(self._db, self._settings, create=self._create, lock=lock, replaced=self._replaced)
+            store = Store(self._db, self._settings, create=self._create, lock=lock, replaced=self._exit_for_new_file)
             store.open()
         except BaseException:
             lock.release()
             raise
         secret = os.urandom(SECRET_BYTES)
-        with _listening(address) as listener:
+        with _listen(address) as listener:
             dispatcher = Dispatcher(store.outbox, self._settings, f"falcon-events/{__version__}")
-            clients = OwnerServer(store, secret, address, dispatcher)
-            handler = _Forwarding(clients)
+            server = OwnerServer(store, secret, address, dispatcher)
+            handler = _ForwardingHandler(server)
             logging.getLogger("falcon_events").addHandler(handler)
-            threading.Thread(target=clients.accept, args=(listener,), name="falcon-events-accept", daemon=True).start()
+            threading.Thread(target=server.accept, args=(listener,), name="falcon-events-accept", daemon=True).start()
             lock.publish(address, secret)
-            ready.say(ready=True)
-            ready.close()
-            clients.wait_until_alone(FIRST_CLIENT_S, LINGER_S)
+            report.send(ready=True)
+            report.close()
+            server.wait_until_alone(FIRST_CLIENT_S, LINGER_S)
         dispatcher.close()
         store.close()
         if store.failed:
-            os._exit(1)  # the database's own end would write to a file that is gone, or fail once more
+            os._exit(1)  # a normal exit would let the database write to a file that is gone, or fail again
         Path(address).unlink(missing_ok=True)
         lock.release()
-        clients.end()
+        server.end()
 
-    def _replaced(self) -> None:
-        """Makes room for an owner of the file that stands there now; the log belongs to the one that has gone."""
-        for aside in rename_logs(self._db):
-            logger.critical("a log of the file that was replaced is kept as %s", aside)
+    def _exit_for_new_file(self) -> None:
+        """Exit because the file was replaced, so that an owner of the new file can start. Rename the old file's logs."""
+        for renamed in rename_logs(self._db):
+            logger.critical("%s was replaced by another file; a log of the old file is kept as %s", self._db, renamed)
         os._exit(1)
 
 
 class _Report:
-    """Tells the process that has started the owner how that goes, in lines of JSON."""
+    """Reports the owner's start to the process that started it, in lines of JSON."""
 
     def __init__(self) -> None:
         self._out: Any = os.fdopen(os.dup(1), "w")
@@ -107,9 +110,9 @@ class _Report:
             os.dup2(null, descriptor)
         os.close(null)
 
-    def say(self, **words: object) -> None:
-        with contextlib.suppress(OSError, ValueError):  # nobody listens any more
-            self._out.write(json.dumps(words) + "\n")
+    def send(self, **fields: object) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the other process reads no more
+            self._out.write(json.dumps(fields) + "\n")
             self._out.flush()
 
     def close(self) -> None:
@@ -117,73 +120,73 @@ class _Report:
             self._out.close()
 
 
-class _Starting(logging.Handler):
-    """Log lines of the time before there are clients."""
+class _ReportHandler(logging.Handler):
+    """Sends log lines to the process that started the owner, until there are clients."""
 
     def __init__(self, report: _Report) -> None:
         super().__init__()
         self._report = report
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._report.say(log=[record.levelno, record.name, self.format(record)])
+        self._report.send(log=[record.levelno, record.name, self.format(record)])
 
 
-class _Forwarding(logging.Handler):
-    """Log lines go to a client's log: the owner has neither terminal nor file."""
+class _ForwardingHandler(logging.Handler):
+    """Sends log lines to a client's log, because the owner has neither a terminal nor a log file."""
 
-    def __init__(self, clients: OwnerServer) -> None:
+    def __init__(self, server: OwnerServer) -> None:
         super().__init__()
-        self._clients = clients
+        self._server = server
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._clients.log(record.levelno, record.name, self.format(record))
+        self._server.log(record.levelno, record.name, self.format(record))
 
 
-def _listening(address: str) -> socket.socket:
-    Path(address).unlink(missing_ok=True)  # a dead owner's: the lock says that there is no other
+def _listen(address: str) -> socket.socket:
+    Path(address).unlink(missing_ok=True)  # left by a dead owner: this process holds the lock, so there is no other
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)
-    Path(address).chmod(0o600)  # not needed on Linux, where the umask counts
+    Path(address).chmod(0o600)  # not needed on Linux, where the umask applies to sockets
     listener.listen(BACKLOG)
     return listener
 
 
 def main(start: dict[str, Any], lock: int | None) -> None:
-    """Runs an owner in this process.
+    """Run an owner in this process.
 
     Args:
-        start: what start_owner() gives.
-        lock: the descriptor of the lock file, which this process holds; None where it could not be opened.
+        start: the object that start_owner() sends.
+        lock: the descriptor of the lock file, if this process holds the lock; None if the file could not be opened.
     """
     os.umask(0o077)
     for sign in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(sign, signal.SIG_IGN)  # it ends with its last client; until then that client needs it
+        signal.signal(sign, signal.SIG_IGN)  # clients need the owner, which ends after the last of them
     threading.excepthook = _die
-    sys.setswitchinterval(0.0005)  # nothing here computes for long, and every thread has somebody waiting
+    sys.setswitchinterval(0.0005)  # switch often: threads compute briefly, and each has a client waiting
     report = _Report()
     root = logging.getLogger("falcon_events")
     root.setLevel(logging.INFO)
     root.propagate = False
-    starting = _Starting(report)
-    root.addHandler(starting)
+    handler = _ReportHandler(report)
+    root.addHandler(handler)
     gc.freeze()
     try:
         settings = Settings(**start["settings"])
-        Owner(Path(start["db"]), settings, create=start["create"], lock=lock).run(_Started(report, root, starting))  # type: ignore[arg-type]
+        Owner(Path(start["db"]), settings, create=start["create"], lock=lock).run(_StartReport(report, root, handler))  # type: ignore[arg-type]
     except StoreLocked as error:
-        report.say(failed="StoreLocked", pid=error.pid)
+        report.send(failed="StoreLocked", pid=error.pid)
     except EventsError as error:
-        report.say(failed=type(error).__name__, text=str(error))
+        report.send(failed=type(error).__name__, text=str(error))
     except Exception as error:
-        report.say(failed="StoreError", text=f"{start['db']} cannot be opened: {type(error).__name__}: {error}")
+        report.send(failed="StoreError", text=f"{start['db']} cannot be opened: {type(error).__name__}: {error}")
         raise
 
 
-class _Started:
-    """The report, whose log handler ends with it."""
+class _StartReport:
+    """The report with its log handler, which is removed when the report is closed."""
 
     def __init__(self, report: _Report, root: logging.Logger, handler: logging.Handler) -> None:
-        self.say = report.say
+        self.send = report.send
         self._report = report
         self._root = root
         self._handler = handler
@@ -194,7 +197,7 @@ class _Started:
 
 
 def _die(failed: threading.ExceptHookArgs) -> None:
-    """A thread that others wait for has failed: another owner is better than half of this one."""
+    """End the owner because one of its threads failed: a new owner is better than one without this thread."""
     text = "".join(traceback.format_exception(failed.exc_type, failed.exc_value, failed.exc_traceback))
-    logger.critical("the store's owner has failed, and another one takes over: %s", text)
+    logger.critical("The owner process of the store has failed, and a new one takes over: %s", text)
     os._exit(70)  # EX_SOFTWARE

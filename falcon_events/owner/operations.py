@@ -1,4 +1,4 @@
-"""The owner's side of the operations: what each of them does to the open store."""
+"""The owner's side of the operations: the function of the open store that carries out each of them."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ class StoreUsers(Protocol):
 
 
 class Operations:
-    """Do what is asked of an open store.
+    """Carries out operations on an open store.
 
     Args:
         store: the open store.
-        changed: tells every client of a changed directory, and returns when all of them know.
+        send_changes: sends changes of the directory to every client, and returns when all clients use them.
         users: the processes that use the store.
     """
 
-    def __init__(self, store: Store, changed: Callable[[Changes], None], users: StoreUsers) -> None:
+    def __init__(self, store: Store, send_changes: Callable[[Changes], None], users: StoreUsers) -> None:
         self._store = store
-        self._changed = changed
+        self._send_changes = send_changes
         self._handlers: dict[str, Callable[..., Future[Any]]] = {}
         limits, salts, outbox = RateLimiter(), DailySalts(), store.outbox
         handle, read, change = self._handle, self._handle_read, self._handle_change
 
         handle(operations.PROPERTIES, store.properties)
-        handle(operations.COUNT_REQUEST, lambda kind, who, per_minute: _done(limits.hit(kind, who, per_minute)))
-        handle(operations.SALT, lambda day: _done(salts.get(day)))
-        handle(operations.HEALTH, lambda: _done(store.health()))
+        handle(operations.COUNT_REQUEST, lambda kind, who, per_minute: _wrap_result(limits.hit(kind, who, per_minute)))
+        handle(operations.SALT, lambda day: _wrap_result(salts.get(day)))
+        handle(operations.HEALTH, lambda: _wrap_result(store.health()))
 
         read(operations.ACCOUNTS, rows.accounts)
         read(operations.ACCOUNT_ID, rows.account_id)
@@ -79,8 +79,8 @@ class Operations:
         handle(operations.BACKUP, lambda target: store.backup(Path(target)))
         handle(operations.COMPACT, store.compact)
         handle(operations.CHECK, store.check)
-        handle(operations.METRICS, lambda: _done(users.metrics()))
-        handle(operations.OWNER, lambda: _done(users.state()))
+        handle(operations.METRICS, lambda: _wrap_result(users.metrics()))
+        handle(operations.OWNER, lambda: _wrap_result(users.state()))
 
         handle(operations.SET_WEBHOOK, self._set_webhook)
         handle(operations.REMOVE_WEBHOOK, outbox.remove)
@@ -92,8 +92,8 @@ class Operations:
         """Start an operation.
 
         Args:
-            name: the operation's.
-            arguments: as they came from the link.
+            name: the name of the operation.
+            arguments: the arguments as received from the link.
 
         Raises:
             EventsError: there is no such operation, or these are not its arguments.
@@ -107,7 +107,7 @@ class Operations:
         self._handlers[operation.name] = handler
 
     def _handle_read(self, operation: Operation[P, R], read: Callable[Concatenate[Any, P], R]) -> None:
-        """Read rows of the access tables."""
+        """Handle an operation by reading rows of the access tables."""
 
         def handler(*given: P.args, **named: P.kwargs) -> Future[R]:
             return self._store.run(lambda connection: read(connection, *given, **named))
@@ -118,18 +118,18 @@ class Operations:
         self,
         operation: Operation[P, R],
         write: Callable[Concatenate[Any, P], R],
-        changes_of: Callable[[tuple[Any, ...], R], Changes | None],
+        list_changes: Callable[[tuple[Any, ...], R], Changes | None],
     ) -> None:
-        """Change rows of the access tables; `changes_of` says what every client has to know of it."""
+        """Handle an operation by changing rows of the access tables. Each client receives what `list_changes` returns."""
 
         def handler(*given: P.args, **named: P.kwargs) -> Future[R]:
-            def write_and_tell() -> R:
+            def write_and_notify() -> R:
                 result: R = self._store.run(lambda connection: write(connection, *given, **named)).result()
-                if (changes := changes_of(given, result)) is not None:
-                    self._changed(changes)
+                if (changes := list_changes(given, result)) is not None:
+                    self._send_changes(changes)
                 return result
 
-            return self._store.run_in_thread(write_and_tell)
+            return self._store.run_in_thread(write_and_notify)
 
         self._handle(operation, handler)
 
@@ -145,20 +145,20 @@ class Operations:
     def _delete_list(self, list_id: int) -> Future[None]:
         def delete() -> None:
             self._store.delete_list(list_id).result()
-            self._changed(Changes(gone_lists=[list_id]))
-            self._store.purge_list(list_id).result()  # what came in before every client knew
+            self._send_changes(Changes(gone_lists=[list_id]))
+            self._store.purge_list(list_id).result()  # events that arrived before all clients knew
 
         return self._store.run_in_thread(delete)
 
 
-def _done(value: R) -> Future[R]:
+def _wrap_result(value: R) -> Future[R]:
     future: Future[R] = Future()
     future.set_result(value)
     return future
 
 
 def _convert(operation: Operation[..., Any], arguments: list[Any]) -> list[Any]:
-    """Return the arguments in the types that the operation has."""
+    """Convert the arguments to the types of the operation."""
     kinds = operation.arguments
     if len(arguments) != len(kinds):
         text = f"Operation {operation.name!r} takes {len(kinds)} arguments, not {len(arguments)}."
@@ -166,4 +166,4 @@ def _convert(operation: Operation[..., Any], arguments: list[Any]) -> list[Any]:
     try:
         return [msgspec.convert(argument, kind) for argument, kind in zip(arguments, kinds, strict=True)]
     except msgspec.ValidationError as error:
-        raise EventsError(f"Operation {operation.name!r} got a wrong argument: {error}.") from error
+        raise EventsError(f"Operation {operation.name!r} got an invalid argument: {error}.") from error

@@ -1,4 +1,4 @@
-"""The owner's clients: who they are, what they send, and what they are told."""
+"""The owner's server: accepts clients on the socket and handles their messages."""
 
 from __future__ import annotations
 
@@ -45,23 +45,24 @@ from falcon_events.webhooks.dispatcher import Dispatcher
 logger = logging.getLogger(__name__)
 
 GREETING_S = 5.0
-STRANGERS = 64
-"""How many may be greeting at once; more are turned away, so that they cost no threads."""
+"""How long a client may take for each message of its greeting, in seconds."""
+MAX_GREETING = 64
+"""How many clients may be greeting at once. More are disconnected, so that they cost no threads."""
 SEND_S = 2.0
-"""How long a client may leave its answers unread before it is cut off: the writer cannot wait for it."""
+"""How long a client may leave replies unread before it is disconnected, in seconds: the writer cannot wait for it."""
 NOTE_S = 2.0
-"""How long a client may take to note a changed directory before it is cut off: a revoked key must not count any more."""
+"""How long a client may take to note a changed directory before it is disconnected, in seconds: revoked keys must stop working."""
 
 
 class OwnerServer:
-    """All connected processes.
+    """Serves all processes that use the store.
 
     Args:
         store: the open store.
-        secret: what whoever connects has to know.
-        address: where they connect.
-        dispatcher: delivers the store's events to webhooks; None where nothing is delivered.
-        stays: whether the store outlives them: then who leaves need not wait for anybody.
+        secret: the secret that a client must know.
+        address: the address of the socket.
+        dispatcher: delivers the store's events to webhooks; None: nothing is delivered.
+        stays: whether the store stays open without clients. Then a client that leaves does not have to wait for the others.
     """
 
     def __init__(
@@ -73,50 +74,50 @@ class OwnerServer:
         self._stays = stays
         self._since = datetime.now(UTC)
         self._secret = secret
-        self._operations = Operations(store, self._directory_changed, self)
-        self._changing = threading.Lock()  # one change of the directory at a time
+        self._operations = Operations(store, self._send_changes, self)
+        self._changing = threading.Lock()  # held during a change of the directory
         self._changed = threading.Condition()
         self._clients: set[ClientSession] = set()
-        self._greeting = threading.Semaphore(STRANGERS)
+        self._greeting = threading.Semaphore(MAX_GREETING)
         self._version = 1
-        self._book = OwnerDirectory(store.run(access_rows.load).result())
+        self._directory = OwnerDirectory(store.run(access_rows.load).result())
         self._generation = 0
-        self._tally = ClientCounts()
+        self._counts = ClientCounts()
         self._over = False
         self._had_one = False
         self._alone_since = time.monotonic()
 
     def accept(self, listener: socket.socket) -> None:
-        """Takes connections until the listener is closed."""
+        """Accept connections until the listener is closed."""
         while True:
             try:
                 connected, _ = listener.accept()
             except OSError:
                 if self._over:
                     return
-                time.sleep(0.05)  # no descriptors left, for a moment
+                time.sleep(0.05)  # such as no free file descriptor at the moment
                 continue
             try:
                 check_user(connected)
             except Refused as refused:
-                logger.warning("a connection of %s was refused", refused)
+                logger.warning("A connection to the store's owner was refused: it is from %s", refused)
                 connected.close()
                 continue
             self.serve(connected)
 
     def serve(self, connected: socket.socket) -> None:
-        """Serves a connection in a thread of its own, unless too many strangers are greeting."""
+        """Serve a connection in its own thread; close it if too many clients are greeting."""
         if not self._greeting.acquire(blocking=False):
             connected.close()
             return
         threading.Thread(target=self._run_session, args=(Channel(connected),), name="falcon-events-client", daemon=True).start()
 
     def wait_until_alone(self, first_s: float, linger_s: float) -> None:
-        """Returns when the last client has said that it leaves, or has been gone for `linger_s` seconds; nobody comes in then.
+        """Wait until all clients have sent Leave, or none has been connected for a while; then accept no more clients.
 
         Args:
-            first_s: how long the first client may let this wait, in seconds.
-            linger_s: how long to wait for a client's successor, in seconds.
+            first_s: how long to wait for the first client, in seconds.
+            linger_s: how long to wait for another client after the last one is gone, in seconds.
         """
         with self._changed:
             while True:
@@ -129,19 +130,19 @@ class OwnerServer:
                     self._changed.wait(left)
                 else:
                     for client in self._clients:
-                        if client.leaving:  # others stay
+                        if client.leaving:  # no need to wait: other clients keep the owner running
                             client.channel.end()
                     self._changed.wait()
             self._over = True
 
     def end(self) -> None:
-        """Ends the connections of those that wait for it."""
+        """End all connections. Clients that are leaving wait for this."""
         with self._changed:
             for client in self._clients:
                 client.channel.end()
 
     def log(self, level: int, name: str, text: str) -> None:
-        """Puts a line into one client's log."""
+        """Send a line to the log of the client with the lowest process ID."""
         with self._changed:
             first = min(self._clients, key=lambda client: client.pid, default=None)
         if first is not None:
@@ -160,14 +161,14 @@ class OwnerServer:
         except (EOFError, OSError):
             pass
         except (Refused, msgspec.MsgspecError) as error:
-            logger.warning("a connection was ended: %s", error)
-        except Exception:  # whatever a client may have sent is no reason to leave the others alone
-            logger.exception("a connection was ended")
+            logger.warning("A connection to the store's owner was closed because of an invalid message: %s", error)
+        except Exception:  # no message of one client may end the service for the others
+            logger.exception("A connection to the store's owner was closed because of an unexpected error")
         finally:
             with self._changed:
                 if client is not None:
                     self._clients.discard(client)
-                    self._tally.forget_empty(client.id)
+                    self._counts.forget_empty(client.id)
                     self._alone_since = time.monotonic()
                 self._changed.notify_all()
             channel.end()
@@ -178,7 +179,7 @@ class OwnerServer:
         ask_for_secret(channel, self._secret)
         hello = messages.decode_from_client(channel.recv_bytes(4096))
         if not isinstance(hello, Hello):
-            raise Refused("no greeting")
+            raise Refused("the first message is not a Hello")
         if hello.protocol != PROTOCOL:
             text = f"The store is held by a process of another release of falcon-events than {hello.release}; restart that one."
             channel.send_bytes(messages.encode(Failed(0, "StoreError", text)))
@@ -189,7 +190,7 @@ class OwnerServer:
             if self._over:
                 return None
             self._generation = max(self._generation, hello.generation)
-            directory_now = (self._version, self._book.snapshot())
+            directory_now = (self._version, self._directory.snapshot())
             client.send(Welcome(os.getpid(), self._store.uuid_namespace, *directory_now, self._generation))
             client.noted = self._version
             self._clients.add(client)
@@ -209,7 +210,7 @@ class OwnerServer:
             case Counted():
                 client.waiting = message.waiting
                 with self._changed:
-                    self._tally.note(client.id, message)
+                    self._counts.note(client.id, message)
             case Leave():
                 with self._changed:
                     client.leaving = True
@@ -217,7 +218,7 @@ class OwnerServer:
                         client.channel.end()
                     self._changed.notify_all()
             case Hello():
-                raise Refused("a second greeting")
+                raise Refused("a second Hello")
 
     def _commit(self, client: ClientSession, number: int, events: list[NewEvent]) -> None:
         try:
@@ -242,7 +243,7 @@ class OwnerServer:
 
         def answer(done: Future[Any]) -> None:
             client.open_calls.release()
-            if done.cancelled():  # the store is closed
+            if done.cancelled():  # the store was closed
                 return
             error = done.exception()
             client.send(Answer(ask.number, done.result()) if error is None else build_failure(ask.number, error))
@@ -250,38 +251,40 @@ class OwnerServer:
         future.add_done_callback(answer)
 
     def state(self) -> OwnerState:
-        """Which process holds the store, and for whom."""
+        """Return which process holds the store, and which use it."""
         with self._changed:
             pids = sorted(client.pid for client in self._clients)
         return OwnerState(os.getpid(), self._since, self._address, pids)
 
     def metrics(self) -> Metrics:
-        """What a monitoring system wants to know."""
+        """Return the metrics of the store and of all clients."""
         with self._changed:
-            refused, named_counts = self._tally.totals()
+            refused, named_counts = self._counts.totals()
             waiting = sum(client.waiting for client in self._clients)
             clients, generation = len(self._clients), self._generation
         counted = ProcessMetrics(refused, named_counts, waiting, clients, generation, self._since.timestamp())
         return build_metrics(self._store, self._dispatcher, counted)
 
-    def _directory_changed(self, changes: Changes) -> None:
-        """Tells every client, and returns when all of them answer by the changed directory."""
+    def _send_changes(self, changes: Changes) -> None:
+        """Send changes of the directory to every client; return when all clients use them, or are disconnected."""
         with self._changing:
             with self._changed:
                 self._version += 1
-                self._book.apply(changes)
-                asked = list(self._clients)
+                self._directory.apply(changes)
+                clients = list(self._clients)
                 version = self._version
-            for client in asked:
+            for client in clients:
                 client.send(News(version, changes))
             with self._changed:
-                self._changed.wait_for(lambda: all(self._knows(client, version) for client in asked), NOTE_S)
-                for client in asked:
-                    if not self._knows(client, version):
+                self._changed.wait_for(lambda: all(self._has_noted(client, version) for client in clients), NOTE_S)
+                for client in clients:
+                    if not self._has_noted(client, version):
                         logger.warning(
-                            "process %d did not note a changed key or list in time; its connection is ended", client.pid
+                            "Process %d did not confirm a changed key or list within %.0f s and is disconnected",
+                            client.pid,
+                            NOTE_S,
                         )
                         client.channel.end()
 
-    def _knows(self, client: ClientSession, version: int) -> bool:
+    def _has_noted(self, client: ClientSession, version: int) -> bool:
         return client.noted >= version or client not in self._clients
