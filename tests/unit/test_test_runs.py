@@ -55,26 +55,25 @@ def run(folder: Path, code: str, *options: str, **env: str) -> subprocess.Comple
     )
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "two processes"])
-def test_what_needs_a_missing_program_is_skipped_with_a_line(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_what_needs_a_missing_program_is_skipped_with_a_line(tmp_path: Path) -> None:
     """Which says what is missing, and how to get it."""
-    done = run(tmp_path, NEEDING, *options)
+    done = run(tmp_path, NEEDING)
     assert done.returncode == 0, done.stdout
     assert "2 skipped" in done.stdout
     assert "needs unicorn: apt-get install unicorn" in done.stdout
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "two processes"])
-def test_no_skip_is_accepted_where_the_environment_says_so(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_no_skip_is_accepted_where_the_environment_says_so(tmp_path: Path) -> None:
     """Neither by the mark nor by a call."""
-    done = run(tmp_path, NEEDING, *options, **{needs.REQUIRE_ALL: "1"})
+    done = run(tmp_path, NEEDING, "-n", "2", **{needs.REQUIRE_ALL: "1"})
     assert done.returncode == 1, done.stdout
     assert "skipped" not in done.stdout.splitlines()[-1]
     assert "needs unicorn: apt-get install unicorn" in done.stdout
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "two processes"])
-@pytest.mark.parametrize("is_bare", [False, True], ids=["inherited environment", "empty environment"])
+@pytest.mark.parametrize(
+    ("options", "is_bare"), [(("-n", "2"), False), ((), True)], ids=["inherited environment", "empty environment"]
+)
 def test_a_process_that_is_left_behind_fails_the_run(tmp_path: Path, options: tuple[str, ...], is_bare: bool) -> None:
     """It is named with its command, and killed."""
     done = run(tmp_path, LEAVING % is_bare, *options, "-W", "ignore")
