@@ -25,7 +25,6 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = Path(sys.executable).parent
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 TYPESCRIPT = "typescript@5.9.3"
-OTHER_PYTHONS = ("3.14", "3.13", "3.12")
 PRIVATE_MOUNT = ("unshare", "--mount", "--propagation", "private")
 PRIVATE_CONTAINER = (*PRIVATE_MOUNT, "--net", "--pid", "--fork")
 LIBC = Path("/lib/x86_64-linux-gnu/libc.so.6")
@@ -103,19 +102,6 @@ def is_outside_tmp() -> bool:
     return not any(path.is_relative_to(folder) for path in (ROOT, Path(sys.executable)) for folder in ("/tmp", "/var/tmp"))
 
 
-def other_python() -> Path | None:
-    """The newest Python of OTHER_PYTHONS in PATH or under pyenv, other than the one that runs the tests."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
-    for version in OTHER_PYTHONS:
-        if sys.version_info[:2] == tuple(map(int, version.split("."))):
-            return None
-        in_pyenv = sorted(pyenv.glob(f"{version}.*/bin/python{version}"), key=lambda path: path.parents[1].name.zfill(12))
-        for candidate in (*in_pyenv[::-1], find(f"python{version}")):
-            if candidate is not None and works(str(candidate), "-c", "import venv, ensurepip")():
-                return Path(candidate)
-    return None
-
-
 NEEDS = {
     "root": Need("run the tests as root", is_root),
     "mounts": Need(
@@ -148,7 +134,6 @@ NEEDS = {
     "useradd": Need("apt-get install passwd", programs("useradd", "groupadd")),
     "uwsgi": Need("apt-get install gcc python3-dev, then .venv/bin/pip install uwsgi", lambda: (SCRIPTS / "uwsgi").exists()),
     "npm": Need("allow npm to reach a registry", has_npm),
-    "another-python": Need(f"install Python {OTHER_PYTHONS[1]}, such as with pyenv", lambda: other_python() is not None),
     "full-device": Need("run the tests where /dev/full exists", Path("/dev/full").exists),
     "outside-tmp": Need("clone the repository to a folder outside /tmp and /var/tmp", is_outside_tmp),
 }
