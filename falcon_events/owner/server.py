@@ -51,7 +51,7 @@ MAX_GREETING = 64
 SEND_S = 2.0
 """How long a client may leave replies unread before it is disconnected, in seconds: the writer cannot wait for it."""
 NOTE_S = 2.0
-"""How long a client may take to note a changed directory before it is disconnected, in seconds: revoked keys must stop working."""
+"""How long a client may take to note a changed directory before it is disconnected, in seconds: a revoked key must stop."""
 
 
 class OwnerServer:

@@ -18,7 +18,9 @@ import pytest
 import falcon_events
 from falcon_events import EventTracking
 from falcon_events.cli.main import cli
-from tests.harness import command, make_store
+from tests import harness, shortcuts
+from tests.harness import command
+from tests.shortcuts import make_store
 
 pytestmark = pytest.mark.database
 
@@ -27,15 +29,16 @@ DOCUMENTATION = Path(__file__).parents[2] / "docs" / "cli.md"
 
 def run(*arguments: str, db: Path, code: int = 0) -> str:
     """Runs a command on a store; what it printed."""
-    done = command(*arguments, "--db", str(db))
+    done = shortcuts.command(*arguments, "--db", str(db))
     assert done.returncode == code, done.stderr.decode()
     assert b"Traceback" not in done.stderr
     return done.stdout.decode()
 
 
-def refusal(*arguments: str, env: dict[str, str] | None = None, stdin: bytes | None = None) -> str:
+def refusal(*arguments: str, env: dict[str, str] | None = None, stdin: bytes = b"") -> str:
     """Runs a command that must fail; its one line on standard error."""
-    done = command(*arguments, env=env, stdin=stdin)
+    is_server = arguments[0] == "serve"  # where it is not refused, this process would serve
+    done = (harness if is_server else shortcuts).command(*arguments, env=env, stdin=stdin)
     assert done.returncode == 2, (done.stdout, done.stderr)
     text = done.stderr.decode()
     assert text.count("\n") == 1, text
@@ -174,11 +177,12 @@ def test_a_wrong_argument_is_refused_in_one_line_that_names_it(arguments: tuple[
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that no test changes."""
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A store in use that no test changes."""
     db = tmp_path_factory.mktemp("stored") / "events.duckdb"
     make_store(db)
-    return db
+    with EventTracking(db):
+        yield db
 
 
 def test_bytes_that_are_no_text_are_refused_as_a_name(db: Path) -> None:

@@ -8,6 +8,7 @@ import logging
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -18,7 +19,9 @@ from jsonschema import Draft202012Validator
 
 from falcon_events import EventTracking, InvalidRequest, Plan, PlanError, SettingError, Tracked, event
 from falcon_events.plan.fast_path import plain_acceptor
-from tests.harness import EVENT, EVENTS, Credentials, command, fill_store, make_store, serving
+from tests import shortcuts
+from tests.harness import EVENT, EVENTS, Credentials, command, fill_store, serving
+from tests.shortcuts import make_store
 
 
 @event("checkout")
@@ -486,21 +489,23 @@ def test_reported_events_are_stored_and_counted(db: Path, tmp_path: Path, caplog
 
 def drift(db: Path, source: str, *options: str, **env: str) -> tuple[int, list[tuple[str, str | None, str]]]:
     """The exit code and the findings of plan check."""
-    done = command("plan", "check", "--db", str(db), "--plan", source, "--json", *options, env=env)
+    done = shortcuts.command("plan", "check", "--db", str(db), "--plan", source, "--json", *options, env=env)
     assert done.returncode in (0, 1), done.stderr
     return done.returncode, [(one["event"], one["property"], one["kind"]) for one in json.loads(done.stdout)]
 
 
-@pytest.fixture
-def lived(db: Path) -> tuple[Path, Credentials]:
-    """A store in which events were tracked without a plan, some of them folded into the catalogue."""
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Credentials]]:
+    """An open store in which events were tracked without a plan, some of them folded into the catalogue; nobody changes it."""
+    db = tmp_path_factory.mktemp("lived") / "events.duckdb"
     with EventTracking(db, fold_events=3) as tracking:
         credentials = fill_store(tracking)
         for total in (1, 2.5, 3, 4):
             tracking.track(94, "checkout", email="a@example.com", properties={"total": total, "coupon": "x", "$os": "Linux"})
         tracking.track(94, "checkout", email="a@example.com", properties={"total": "5", "gift": True})
         tracking.track(95, "signup", email="a@example.com", properties={"plan": None})
-    return db, credentials
+    with EventTracking(db):
+        yield db, credentials
 
 
 @pytest.mark.database
@@ -593,7 +598,7 @@ def test_plan_check_reads_what_roots_refer_to(lived: tuple[Path, Credentials], t
     folder = folder_of(tmp_path / "plan", checkout={**root, "$defs": PARTS})
     code, found = drift(db, str(folder), "--list", "94", "--allow-unseen")
     assert (code, found) == (1, [("checkout", "coupon", "missing property"), ("checkout", "total", "changed type")])
-    assert command("plan", "types", "--typescript", "--plan", str(folder)).returncode == 0
+    assert shortcuts.command("plan", "types", "--typescript", "--plan", str(folder)).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import sys
 import threading
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from falcon_events import (
 )
 from falcon_events.model.sender import Sender
 from tests.harness import Credentials, HeldOwner, fill_store, plain, wait_until
+from tests.shortcuts import make_store
 
 pytestmark = pytest.mark.database
 
@@ -54,6 +55,16 @@ def track(request: pytest.FixtureRequest, tracking: EventTracking) -> Track:
     if request.param == "track":
         return tracking.track
     return lambda *args, **kwargs: asyncio.run(tracking.atrack(*args, **kwargs))
+
+
+@pytest.fixture(scope="module")
+def unused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventTracking]:
+    """A tracker with fill_store's contents for calls that are refused."""
+    db = tmp_path_factory.mktemp("unused") / "events.duckdb"
+    make_store(db)
+    with EventTracking(db) as tracking:
+        yield tracking
+        assert tracking.stats().events == 0
 
 
 @pytest.fixture(params=["properties", "aproperties"])
@@ -95,6 +106,7 @@ def test_a_repeated_event_id_gives_the_first_answer_again(track: Track, credenti
     assert msgspec.structs.replace(second, duplicate=False) == first
 
 
+@pytest.mark.parametrize("kind", ["track", "atrack"])
 @pytest.mark.parametrize(
     ("arguments", "status", "codes"),
     [
@@ -120,10 +132,11 @@ def test_a_repeated_event_id_gives_the_first_answer_again(track: Track, credenti
     ],
 )
 def test_tracking_refuses_what_http_refuses(
-    track: Track, credentials: Credentials, arguments: dict[str, Any], status: int, codes: tuple[int, ...]
+    unused: EventTracking, kind: str, arguments: dict[str, Any], status: int, codes: tuple[int, ...]
 ) -> None:
     """The exception carries the status and the codes of the same refusal over HTTP."""
     call = {"list_id": 94, "event": "test", "email": EMAIL, **arguments}
+    track = unused.track if kind == "track" else lambda **arguments: asyncio.run(unused.atrack(**arguments))
     with pytest.raises(RequestRefused) as refused:
         track(**call)
     error = refused.value
@@ -188,8 +201,8 @@ def test_many_bodies_are_answered_in_order(tracking: EventTracking, credentials:
 
 def test_track_many_waits_where_the_queue_is_full(db: Path) -> None:
     """A queue smaller than the input refuses nothing: what went before is waited for."""
+    make_store(db)
     with EventTracking(db, queue_events=5, batch_events=3) as tracking:
-        fill_store(tracking)
         bodies = [msgspec.json.encode({"ListID": 94, "event": "test", "email": EMAIL, "id": i}) for i in range(200)]
         assert all(isinstance(answer, Tracked) for answer in tracking.track_many(bodies))
 
@@ -264,8 +277,7 @@ def test_a_cancelled_call_leaves_its_event_stored_and_the_writer_alive(tracking:
 def test_a_first_call_cancelled_at_any_moment_harms_nothing(db: Path, turns: int) -> None:
     """Cancelled while the file is being opened, too: its event is stored once or not at all, and the next call works."""
     event_id = str(uuid.uuid4())
-    with EventTracking(db) as tracking:
-        fill_store(tracking)
+    make_store(db)
 
     async def main() -> None:
         tracking = EventTracking(db)

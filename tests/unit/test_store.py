@@ -28,7 +28,8 @@ from falcon_events.store.database.migrations import MIGRATIONS, SCHEMA_VERSION
 from falcon_events.store.engine.entry import Entry
 from falcon_events.store.engine.filter import LOADED_AT_ONCE
 from falcon_events.store.store import Store
-from tests.harness import Credentials, make_store, wait_until
+from tests.harness import Credentials, wait_until
+from tests.shortcuts import make_store
 
 pytestmark = pytest.mark.database
 
