@@ -14,8 +14,9 @@ import pytest
 from falcon_events import EventTracking
 from falcon_events.files.paths import journals_of
 from tests.faults.common import Clients, assert_whole
-from tests.harness import fill_store, is_held, make_store, owner_of, plain, serving, wait_until
+from tests.harness import fill_store, is_held, owner_of, plain, serving, wait_until
 from tests.needs import require
+from tests.shortcuts import make_store
 
 pytestmark = pytest.mark.database
 
@@ -77,7 +78,7 @@ def test_a_full_disk_refuses_and_resumes(flavour: str, disk: Disk) -> None:
     db = disk.folder / "events.duckdb"
     credentials = make_store(db)
     with serving(db, flavour) as served, Clients(served.url, credentials) as clients:
-        for _ in range(3):
+        for _ in range(2):
             clients.wait_for(50)
             before = clients.refused[503]
             disk.fill()
@@ -102,7 +103,7 @@ def test_a_disk_that_is_full_at_a_checkpoint_refuses_and_resumes(flavour: str, d
     credentials = make_store(db)
     env = {"FALCON_EVENTS_CHECKPOINT_WAL_MB": "1"}
     with serving(db, flavour, env=env) as served, Clients(served.url, credentials) as clients:
-        for _ in range(3):
+        for _ in range(2):
             clients.wait_for(100)
             before = clients.refused[503]
             log = db.with_name("events.duckdb.wal")
@@ -140,7 +141,7 @@ def test_a_failed_sync_is_followed_by_a_new_journal(flavour: str, db: Path) -> N
     """Only the journal's syncs fail: 503, and nothing is acknowledged before its files have been made anew; nothing is lost."""
     credentials = make_store(db)
     with serving(db, flavour) as served, Clients(served.url, credentials) as clients:
-        for _ in range(3):
+        for _ in range(2):
             clients.wait_for(30)
             files = [path.open("rb") for path in journals_of(db)]  # held, so that no new file gets one's number
             before = clients.refused[503]
@@ -164,7 +165,7 @@ def test_a_journal_that_is_deleted_is_made_anew(flavour: str, db: Path) -> None:
     """What was in it is in memory still, and goes into the database; the next events wait for the new one."""
     credentials = make_store(db)
     with serving(db, flavour) as served, Clients(served.url, credentials) as clients:
-        for _ in range(3):
+        for _ in range(2):
             clients.wait_for(30)
             for path in journals_of(db):
                 path.unlink()

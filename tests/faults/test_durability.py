@@ -14,11 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.harness import Client, Credentials, Served, make_store, plain, serving, wait_until
+from tests.harness import FLAVOURS, Client, Credentials, Served, plain, serving, wait_until
+from tests.shortcuts import make_store
 
 pytestmark = pytest.mark.database
-
-KILLS = 6
+KILLS = 3
 CLIENTS = 8
 
 
@@ -79,6 +79,7 @@ def stored(db: Path) -> Counter[str]:
         return Counter(str(event_id) for (event_id,) in connection.execute("select event_id from events").fetchall())
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_nothing_acknowledged_is_lost_and_nothing_is_doubled_by_kills(flavour: str, db: Path) -> None:
     """Killed with -9 under load again and again, the file has every acknowledged event once; a retry stores the rest once."""
     credentials = make_store(db)

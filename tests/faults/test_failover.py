@@ -14,12 +14,13 @@ from falcon_events import EventTracking, StoreUnavailable
 from falcon_events.model import operations
 from falcon_events.runtime import lifecycle
 from tests.faults.common import Clients, assert_whole, kill_owner, stopped
-from tests.harness import fill_store, is_held, make_store, owner_of, serving, wait_until
+from tests.harness import FLAVOURS, fill_store, is_held, owner_of, serving, wait_until
+from tests.shortcuts import make_store
 
 pytestmark = pytest.mark.database
 
 ROOT = Path(__file__).parents[2]
-KILLS = 6
+KILLS = 3
 DIES = """
 import os, signal, sys
 from pathlib import Path
@@ -40,6 +41,7 @@ Journal.append = append_and_die
 """
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_killing_the_owner_again_and_again_loses_and_doubles_nothing(flavour: str, db: Path) -> None:
     """Kill -9 of the owner under load: the requests in flight wait for the next one and succeed."""
     credentials = make_store(db)
@@ -99,7 +101,7 @@ def test_a_stopped_owner_delays_and_loses_nothing(flavour: str, db: Path) -> Non
     """As with a disk that hangs for a moment: latency, and no loss."""
     credentials = make_store(db)
     with serving(db, flavour) as served, Clients(served.url, credentials) as clients:
-        for _ in range(3):
+        for _ in range(2):
             clients.wait_for(30)
             with stopped(owner_of(db)):
                 before = len(clients.acknowledged)
@@ -113,11 +115,11 @@ def test_a_stopped_owner_delays_and_loses_nothing(flavour: str, db: Path) -> Non
     assert_whole(db, clients.acknowledged)
 
 
-def test_killing_workers_loses_nothing(db: Path) -> None:
+def test_killing_workers_loses_nothing(flavour: str, db: Path) -> None:
     """A worker that is killed is replaced; what it had sent is stored or not, and the owner stays."""
     credentials = make_store(db)
-    with serving(db, "asgi", "--workers", "3") as served, Clients(served.url, credentials) as clients:
-        for _ in range(3):
+    with serving(db, flavour, "--workers", "3") as served, Clients(served.url, credentials) as clients:
+        for _ in range(2):
             clients.wait_for(60)
             with EventTracking(db) as tracking:
                 state = tracking.owner()

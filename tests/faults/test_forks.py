@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events import EventTracking
-from tests.harness import make_store
+from tests.shortcuts import make_store
 
 ROOT = Path(__file__).parents[2]
 FORKING = """

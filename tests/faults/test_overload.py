@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +18,19 @@ import pytest
 
 from falcon_events import EventTracking, RateLimited, SettingError, StoreUnavailable
 from tests.faults.common import stopped
-from tests.harness import EVENT, Client, fill_store, make_store, owner_of, serving, wait_for_a_minutes_rest, wait_until
+from tests.harness import (
+    EVENT,
+    FLAVOURS,
+    Client,
+    Credentials,
+    Served,
+    fill_store,
+    owner_of,
+    serving,
+    wait_for_a_minutes_rest,
+    wait_until,
+)
+from tests.shortcuts import make_store
 
 IDLE = 2000
 
@@ -33,6 +46,16 @@ def resident_mb(pid: int) -> float:
     return total
 
 
+@pytest.fixture(scope="module", params=FLAVOURS)
+def besieged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Credentials]]:
+    """A server of each flavour that tests may trouble, as long as it has its peace again afterwards."""
+    db = tmp_path_factory.mktemp("besieged") / "events.duckdb"
+    credentials = make_store(db)
+    with serving(db, request.param) as served:
+        yield served, credentials
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_full_queue_is_refused_at_once(flavour: str, db: Path) -> None:
     """While the owner stands still: as many requests wait as the queue takes, the others get 503 with Retry-After."""
     credentials = make_store(db)
@@ -63,6 +86,7 @@ def test_a_full_queue_is_not_ready_and_yet_healthy(db: Path) -> None:
             assert all(one.result(60).event_id for one in waiting)
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_large_bodies_side_by_side_stay_within_bounds(flavour: str, db: Path) -> None:
     """Bodies at the limit from many clients: each is answered, and memory does not grow with their number."""
     credentials = make_store(db)
@@ -92,20 +116,20 @@ def test_large_bodies_side_by_side_stay_within_bounds(flavour: str, db: Path) ->
         assert served.client.track(**credentials.event()).status_code == 200
 
 
-def test_thousands_of_idle_connections_keep_nobody_out(flavour: str, db: Path) -> None:
+def test_thousands_of_idle_connections_keep_nobody_out(besieged: tuple[Served, Credentials]) -> None:
     """Clients that connect and say nothing: events are taken as before."""
-    credentials = make_store(db)
-    with serving(db, flavour) as served, contextlib.ExitStack() as idle:
+    served, credentials = besieged
+    with contextlib.ExitStack() as idle:
         for _ in range(IDLE):
             connected = socket.create_connection(("127.0.0.1", served.port), 30)
             idle.callback(connected.close)
         assert served.client.track(**credentials.event()).status_code == 200
 
 
-def test_slow_senders_keep_nobody_out(flavour: str, db: Path) -> None:
+def test_slow_senders_keep_nobody_out(besieged: tuple[Served, Credentials]) -> None:
     """Hundreds of requests that arrive a byte at a time: others are answered meanwhile."""
-    credentials = make_store(db)
-    with serving(db, flavour) as served, contextlib.ExitStack() as slow:
+    served, credentials = besieged
+    with contextlib.ExitStack() as slow:
         senders = []
         for number in range(200):
             connected = socket.create_connection(("127.0.0.1", served.port), 30)
@@ -120,26 +144,25 @@ def test_slow_senders_keep_nobody_out(flavour: str, db: Path) -> None:
             assert served.client.track(**credentials.event()).status_code == 200
 
 
-def test_floods_of_headers_are_refused_in_bounded_memory(flavour: str, db: Path) -> None:
+def test_floods_of_headers_are_refused_in_bounded_memory(besieged: tuple[Served, Credentials]) -> None:
     """Megabytes of header lines, many at once: the connection is ended, memory stays, others are answered."""
-    credentials = make_store(db)
-    with serving(db, flavour) as served:
-        before = resident_mb(served.process.pid)
+    served, credentials = besieged
+    before = resident_mb(served.process.pid)
 
-        def flood() -> None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", served.port), 10) as connected:
-                connected.sendall(f"POST {EVENT} HTTP/1.1\r\nHost: x\r\n".encode())
-                for number in range(4000):
-                    connected.sendall(f"X-Flood-{number}: {'x' * 4000}\r\n".encode())
+    def flood() -> None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", served.port), 10) as connected:
+            connected.sendall(f"POST {EVENT} HTTP/1.1\r\nHost: x\r\n".encode())
+            for number in range(4000):
+                connected.sendall(f"X-Flood-{number}: {'x' * 4000}\r\n".encode())
 
-        floods = [threading.Thread(target=flood) for _ in range(16)]
-        for thread in floods:
-            thread.start()
-        for _ in range(10):
-            assert served.client.track(**credentials.event()).status_code == 200
-        for thread in floods:
-            thread.join()
-        assert resident_mb(served.process.pid) < before + 150
+    floods = [threading.Thread(target=flood) for _ in range(16)]
+    for thread in floods:
+        thread.start()
+    for _ in range(10):
+        assert served.client.track(**credentials.event()).status_code == 200
+    for thread in floods:
+        thread.join()
+    assert resident_mb(served.process.pid) < before + 150
 
 
 def test_a_key_is_limited_in_all_workers_together(flavour: str, db: Path) -> None:

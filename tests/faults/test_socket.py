@@ -15,7 +15,7 @@ import pytest
 
 from falcon_events import EventTracking, StoreError
 from falcon_events.files.lockfile import FileLock, find, is_held as held
-from falcon_events.link import messages
+from falcon_events.link import connector, messages
 from falcon_events.link.channel import Channel, Refused, show_secret
 from tests.harness import Credentials, fill_store, wait_until
 from tests.needs import require
@@ -122,8 +122,9 @@ def test_root_may_use_the_store_of_another_users_server(db: Path) -> None:
     assert {path.stat().st_uid for path in db.parent.iterdir()} == {NOBODY}
 
 
-def test_who_is_never_let_in_is_told(db: Path) -> None:
+def test_who_is_never_let_in_is_told(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that holds the store and ends every connection is not waited for without end."""
+    monkeypatch.setattr(connector, "SHUT_OUT_S", 0.5)
     lock = FileLock(db, 0)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{db}.sock")

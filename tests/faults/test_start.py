@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,7 +14,8 @@ import pytest
 
 from falcon_events import EventTracking, StoreError, StoreLocked
 from falcon_events.files.paths import log_of, logs_of
-from tests.harness import command, is_held, make_store, owner_of, plain, serving, wait_until
+from tests.harness import command, is_held, owner_of, plain, serving, wait_until
+from tests.shortcuts import make_store
 
 pytestmark = pytest.mark.database
 
@@ -39,8 +41,8 @@ with tracking.store._lock:  # no new owner comes for this process
 """
 
 
-def crashed(db: Path, events: int = EVENTS, size: int = 100_000) -> None:
-    """A store whose owner and only user died together; its log has these events, of twice this many bytes each.
+def crash(db: Path, events: int, size: int) -> None:
+    """Make a store whose owner and only user die together; its log has these events, of twice this many bytes each.
 
     An owner that was idle for a moment has taken the log into the file: then it is all done once more.
     """
@@ -52,22 +54,37 @@ def crashed(db: Path, events: int = EVENTS, size: int = 100_000) -> None:
         wait_until(lambda: not is_held(db), "the owner lives on")
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a crashed store with a large log."""
+    folder = tmp_path_factory.mktemp("large")
+    crash(folder / "events.duckdb", EVENTS, 100_000)
+    return folder
+
+
+@pytest.fixture
+def crashed(large: Path, db: Path) -> Path:
+    """A copy of the store of `large`, with its log."""
+    for path in large.iterdir():
+        if path.is_file():
+            shutil.copy(path, db.with_name(path.name))
+    return db
+
+
 def contents(db: Path) -> dict[str, bytes]:
     """The store's file and its log."""
     return {path.name: path.read_bytes() for path in db.parent.iterdir() if path.name in (db.name, db.name + ".wal")}
 
 
-def test_a_large_log_is_taken_in_and_told(db: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_large_log_is_taken_in_and_told(crashed: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The opening says how large the log is; everything is there."""
-    crashed(db)
-    with caplog.at_level(logging.INFO, "falcon_events"), EventTracking(db) as tracking:
+    with caplog.at_level(logging.INFO, "falcon_events"), EventTracking(crashed) as tracking:
         assert tracking.sql("select count(*) from events where event = 'load'").rows == [[EVENTS]]
     assert any("replaying its log of" in record.getMessage() for record in caplog.records)
 
 
-def test_a_damaged_log_stops_the_start_and_nothing_is_deleted(db: Path) -> None:
+def test_a_damaged_log_stops_the_start_and_nothing_is_deleted(crashed: Path, db: Path) -> None:
     """One line that names the log and both ways out; setting it aside, the store opens with what the file holds."""
-    crashed(db)
     log = db.with_name(db.name + ".wal")
     middle = bytearray(log.read_bytes())
     middle[len(middle) // 2 : len(middle) // 2 + 4096] = os.urandom(4096)
@@ -144,7 +161,7 @@ def test_a_file_that_another_program_holds_is_told(db: Path) -> None:
 
 def test_a_dead_owners_socket_and_lock_are_no_obstacle(db: Path) -> None:
     """What a killed owner left is taken over by the next one."""
-    crashed(db, 1, 10)
+    crash(db, 1, 10)
     assert db.with_name(db.name + ".sock").exists()
     assert db.with_name(db.name + ".lock").exists()
     with EventTracking(db) as tracking:

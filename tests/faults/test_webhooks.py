@@ -12,8 +12,9 @@ import pytest
 
 from falcon_events import EventTracking
 from tests.faults.common import Clients, kill_owner
-from tests.harness import Credentials, free_port, make_store, owner_of, serving, wait_until
+from tests.harness import Credentials, free_port, owner_of, serving, wait_until
 from tests.receiver import Post, Receiver, receiving
+from tests.shortcuts import make_store
 
 pytestmark = pytest.mark.database
 

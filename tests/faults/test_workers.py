@@ -17,19 +17,9 @@ import pytest
 from falcon_events import EventTracking
 from tests.apps.common import PREFIX
 from tests.faults.common import Clients, assert_whole, kill_owner
-from tests.harness import (
-    EVENT,
-    GRANIAN_ENDS,
-    PROPERTIES,
-    Credentials,
-    Served,
-    free_port,
-    make_store,
-    running,
-    serving,
-    wait_until,
-)
+from tests.harness import EVENT, GRANIAN_ENDS, PROPERTIES, Credentials, Served, free_port, running, serving, wait_until
 from tests.needs import require
+from tests.shortcuts import make_store
 
 ROOT = Path(__file__).parents[2]
 WORKERS = "3"
