@@ -7,12 +7,14 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from falcon_events import EventTracking
-from tests.harness import Credentials, command, is_held, make_store, owner_of, plain, serving
+from tests.harness import Credentials, is_held, owner_of, plain, serving
+from tests.shortcuts import command, make_store
 
 pytestmark = pytest.mark.database
 
@@ -25,6 +27,17 @@ def filled(db: Path) -> Credentials:
         for number in range(3):
             tracking.track(94, "test", email=f"{number}@example.com", properties={"n": number})
     return credentials
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventTracking]:
+    """An open store with three events, for commands that change nothing."""
+    db = tmp_path_factory.mktemp("kept") / "events.duckdb"
+    make_store(db)
+    with EventTracking(db) as tracking:
+        for number in range(3):
+            tracking.track(94, "test", email=f"{number}@example.com", properties={"n": number})
+        yield tracking
 
 
 def done(*arguments: str, code: int = 0) -> str:
@@ -44,8 +57,9 @@ def error(*arguments: str) -> str:
     return line
 
 
-def test_sql_prints_a_table_csv_or_json(db: Path, filled: Credentials) -> None:
+def test_sql_prints_a_table_csv_or_json(kept: EventTracking) -> None:
     """The same rows in three forms; nested values and nulls are what each form has for them."""
+    db = kept.store.path
     columns = "event, count(*) as events, list_sort(list(email)) as emails, null as nothing"
     query = f"select {columns} from events group by all order by all"
     emails = [f"{number}@example.com" for number in range(3)]
@@ -78,11 +92,11 @@ def test_sql_prints_a_table_csv_or_json(db: Path, filled: Credentials) -> None:
         "select nextval('x')",
     ],
 )
-def test_sql_only_looks(db: Path, filled: Credentials, query: str) -> None:
+def test_sql_only_looks(kept: EventTracking, query: str) -> None:
     """Whatever would change something, or is no SQL, is one line on standard error, and changes nothing."""
-    error("sql", query, "--db", str(db))
-    with plain(db) as connection:
-        assert connection.execute("select count(*), (select count(*) from lists) from events").fetchone() == (6, 3)
+    error("sql", query, "--db", str(kept.store.path))
+    assert kept.sql("select count(*), (select count(*) from lists) from events").rows == [[6, 3]]
+    assert not kept.sql("select 1 from duckdb_tables() where table_name = 'mine'").rows
     assert not Path("stolen.csv").exists()
 
 
@@ -138,10 +152,10 @@ def test_owner_names_the_process_or_says_that_there_is_none(db: Path, filled: Cr
         assert f"process  {state['pid']}" in done("owner", "--db", str(db))
 
 
-def test_every_command_works_while_a_server_runs(flavour: str, db: Path, filled: Credentials, tmp_path: Path) -> None:
+def test_every_command_works_while_a_server_runs(db: Path, filled: Credentials, tmp_path: Path) -> None:
     """What they make counts in the server at once; what they show is what it holds."""
     at = ("--db", str(db))
-    with serving(db, flavour) as served:
+    with serving(db) as served:
         done("accounts", "create", "carol", *at)
         done("lists", "create", "--account", "carol", "--name", "News", "--id", "7", *at)
         key = json.loads(done("keys", "create", "--account", "carol", "--json", *at))

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from falcon_events import EventTracking
-from tests.harness import Credentials, command, make_store, plain, serving
+from tests.harness import Credentials, command, plain, serving
+from tests.shortcuts import make_store
 
 CRAWLER = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 SHOP = "https://shop.example.com"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from falcon_events import EventTracking
-from tests.harness import command, make_store, wait_until
+from tests import harness
+from tests.harness import wait_until
 from tests.receiver import receiving
+from tests.shortcuts import command, make_store
 
 pytestmark = pytest.mark.database
 
@@ -24,31 +27,41 @@ importlib.util.find_spec = lambda name, *more: None if name == "standardwebhooks
 """
 
 
+@pytest.fixture(scope="module")
+def unused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The path of a store in use, which has no webhook."""
+    db = tmp_path_factory.mktemp("unused") / "events.duckdb"
+    make_store(db)
+    with EventTracking(db):
+        yield db
+
+
 def test_a_webhook_is_added_listed_and_removed(db: Path, tmp_path: Path) -> None:
     """The secret is printed once, where it was made, and never again."""
     make_store(db)
     given = tmp_path / "secret"
     given.write_text(SECRET + "\n")
     at = ("--db", str(db))
-    made = command("webhooks", "add", "http://127.0.0.1:9/a", "--list", "94", "--event", "signup", *at)
-    assert made.returncode == 0, made.stderr
-    secret = made.stdout.decode().strip()
-    assert secret.startswith("whsec_")
-    again = command("webhooks", "add", "http://127.0.0.1:9/a", *at)
-    assert again.stdout.decode() == "webhook http://127.0.0.1:9/a changed\n"
-    for source, stdin in ((str(given), None), ("-", SECRET.encode())):
-        added = command("webhooks", "add", "http://127.0.0.1:9/b", "--secret-file", source, "--json", *at, stdin=stdin)
-        assert added.returncode == 0, added.stderr
-        assert json.loads(added.stdout)["url"] == "http://127.0.0.1:9/b"
-        assert SECRET.encode() not in added.stdout + added.stderr
-    for form in ((), ("--json",)):
-        listed = command("webhooks", "list", *form, *at)
-        assert b"http://127.0.0.1:9/a" in listed.stdout
-        assert b"http://127.0.0.1:9/b" in listed.stdout
-        assert b"whsec_" not in listed.stdout + listed.stderr
-        assert secret.removeprefix("whsec_").encode() not in listed.stdout
-    assert command("webhooks", "remove", "http://127.0.0.1:9/a", "--yes", *at).returncode == 0
-    assert [row["url"] for row in json.loads(command("webhooks", "list", "--json", *at).stdout)] == ["http://127.0.0.1:9/b"]
+    with EventTracking(db):  # one owner for all commands
+        made = command("webhooks", "add", "http://127.0.0.1:9/a", "--list", "94", "--event", "signup", *at)
+        assert made.returncode == 0, made.stderr
+        secret = made.stdout.decode().strip()
+        assert secret.startswith("whsec_")
+        again = command("webhooks", "add", "http://127.0.0.1:9/a", *at)
+        assert again.stdout.decode() == "webhook http://127.0.0.1:9/a changed\n"
+        for source, stdin in ((str(given), b""), ("-", SECRET.encode())):
+            added = command("webhooks", "add", "http://127.0.0.1:9/b", "--secret-file", source, "--json", *at, stdin=stdin)
+            assert added.returncode == 0, added.stderr
+            assert json.loads(added.stdout)["url"] == "http://127.0.0.1:9/b"
+            assert SECRET.encode() not in added.stdout + added.stderr
+        for form in ((), ("--json",)):
+            listed = command("webhooks", "list", *form, *at)
+            assert b"http://127.0.0.1:9/a" in listed.stdout
+            assert b"http://127.0.0.1:9/b" in listed.stdout
+            assert b"whsec_" not in listed.stdout + listed.stderr
+            assert secret.removeprefix("whsec_").encode() not in listed.stdout
+        assert command("webhooks", "remove", "http://127.0.0.1:9/a", "--yes", *at).returncode == 0
+        assert [row["url"] for row in json.loads(command("webhooks", "list", "--json", *at).stdout)] == ["http://127.0.0.1:9/b"]
 
 
 def test_deliveries_are_listed_and_retried(db: Path) -> None:
@@ -92,10 +105,9 @@ def test_deliveries_are_listed_and_retried(db: Path) -> None:
         (("deliveries", "retry", "6d0c6f3e-63cf-4d0b-8a0e-1f0e6f5d7a11"), "No delivery of event"),
     ],
 )
-def test_an_error_is_one_line_and_exit_code_2(db: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_an_error_is_one_line_and_exit_code_2(unused: Path, arguments: tuple[str, ...], words: str) -> None:
     """It names what is wrong."""
-    make_store(db)
-    done = command(*arguments, "--db", str(db), stdin=b"not a secret")
+    done = command(*arguments, "--db", str(unused), stdin=b"not a secret")
     assert done.returncode == 2
     assert words in done.stderr.decode()
     assert len(done.stderr.decode().splitlines()) == 1
@@ -107,7 +119,7 @@ def test_without_the_extra_an_error_names_it(db: Path, tmp_path: Path) -> None:
     make_store(db)
     (tmp_path / "sitecustomize.py").write_text(BARE)
     env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    done = command("webhooks", "add", "https://example.com/", "--db", str(db), env=env)
+    done = harness.command("webhooks", "add", "https://example.com/", "--db", str(db), env=env)
     assert done.returncode == 2
     assert "pip install 'falcon-events[deliver]'" in done.stderr.decode()
-    assert json.loads(command("webhooks", "list", "--json", "--db", str(db)).stdout) == []
+    assert json.loads(harness.command("webhooks", "list", "--json", "--db", str(db)).stdout) == []

@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from tests.harness import make_store, serving
+from tests.harness import serving
+from tests.shortcuts import make_store
 
 pytestmark = pytest.mark.database
 

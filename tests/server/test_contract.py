@@ -16,7 +16,7 @@ from falcon_events import EventTracking, InvalidRequest
 from falcon_events.contract.event import EventContract
 from falcon_events.model.timestamps import format_timestamp
 from tests.conftest import Api
-from tests.harness import EVENT, PROPERTIES, Credentials, fill_store, make_store, plain
+from tests.harness import EVENT, PROPERTIES, Credentials, fill_store, plain
 
 VISITOR = "13f8e79a-f063-4b80-10e4-b65a699a2f56"
 MISSING = "takes a parameter out"
@@ -474,7 +474,8 @@ def test_derived_uuids_outlive_the_process_and_no_other_store_has_them(tmp_path:
             return tracking.track(94, "test", email="a@example.com", id="o-1").uuid
 
     for name in ("one", "other"):
-        make_store(tmp_path / name)
+        with EventTracking(tmp_path / name) as tracking:
+            fill_store(tracking)
     assert visitor(tmp_path / "one") == visitor(tmp_path / "one") != visitor(tmp_path / "other")
 
 

@@ -26,7 +26,8 @@ from falcon_events import (
     StoreUnavailable,
     Tracked,
 )
-from tests.harness import EVENT, EVENTS, Credentials, Served, fill_store, free_port, make_store, owner_of, running, wait_until
+from tests.harness import EVENT, EVENTS, Credentials, Served, free_port, owner_of, running, wait_until
+from tests.shortcuts import make_store
 
 ROOT = Path(__file__).parents[2]
 SERVERS = {
@@ -170,8 +171,8 @@ def test_after_commit_is_given_what_was_stored_once(host: Host) -> None:
 
 def open_with(db: Path, **arguments: Any) -> tuple[EventTracking, Credentials]:
     """An open tracker of a new store."""
-    tracking = EventTracking(db, **arguments).open()
-    return tracking, fill_store(tracking)
+    made = make_store(db)
+    return EventTracking(db, **arguments).open(), made
 
 
 def test_a_hook_is_plain_or_async_for_threads_and_for_coroutines(db: Path) -> None:
@@ -283,6 +284,26 @@ def test_a_hook_sees_and_sets_what_an_event_is(db: Path) -> None:
 VISITOR = "13f8e79a-f063-4b80-90e4-b65a699a2f56"
 
 
+class Assignment:
+    """A before_store hook that sets a field of each event."""
+
+    field: str
+    value: object
+
+    def __call__(self, event: IncomingEvent) -> None:
+        """Sets it."""
+        setattr(event, self.field, self.value)
+
+
+@pytest.fixture(scope="module")
+def assigning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EventTracking, Assignment]]:
+    """A tracker that stores nothing, since its hook makes each event one that cannot be stored."""
+    assignment = Assignment()
+    tracking, _ = open_with(tmp_path_factory.mktemp("assigning") / "events.duckdb", before_store=assignment)
+    with tracking:
+        yield tracking, assignment
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -306,16 +327,16 @@ VISITOR = "13f8e79a-f063-4b80-90e4-b65a699a2f56"
 )
 @pytest.mark.database
 def test_a_hook_cannot_make_an_event_that_the_store_refuses(
-    db: Path, caplog: pytest.LogCaptureFixture, field: str, value: object
+    assigning: tuple[EventTracking, Assignment], caplog: pytest.LogCaptureFixture, field: str, value: object
 ) -> None:
     """What the contract does not allow is the hook's failure, not the sender's; nothing is stored."""
-    tracking, _ = open_with(db, before_store=lambda event: setattr(event, field, value))
-    with tracking:
-        with pytest.raises(RequestRefused) as refused:
-            tracking.track(94, "test", email="a@example.com")
-        assert (refused.value.status, refused.value.codes) == (500, (100005,))
-        assert refused.value.__cause__ is not None
-        assert tracking.stats().events == 0
+    tracking, assignment = assigning
+    assignment.field, assignment.value = field, value
+    with pytest.raises(RequestRefused) as refused:
+        tracking.track(94, "test", email="a@example.com")
+    assert (refused.value.status, refused.value.codes) == (500, (100005,))
+    assert refused.value.__cause__ is not None
+    assert tracking.stats().events == 0
     assert [record.levelno for record in caplog.records if record.name == "falcon_events.hooks.before"] == [logging.ERROR]
 
 

@@ -25,19 +25,9 @@ import pytest
 from falcon_events import EventTracking
 from falcon_events.http import WSGIMiddleware, mount, wsgi_app
 from tests.conftest import Api
-from tests.harness import (
-    EVENT,
-    PROPERTIES,
-    Credentials,
-    command,
-    free_port,
-    make_store,
-    plain,
-    running,
-    serving,
-    unmeasured_environment,
-)
+from tests.harness import EVENT, PROPERTIES, Credentials, command, free_port, plain, running, unmeasured_environment
 from tests.server.test_mounting import hosting
+from tests.shortcuts import make_store
 
 MIB = 1 << 20
 UNREADABLE = [100000]
@@ -308,44 +298,42 @@ STORED = {
 }
 
 
-def test_what_is_accepted_comes_back_out_as_it_was_sent(flavour: str, db: Path) -> None:
-    """Names, text with every character, numbers and nesting: the file has the same value, and the names are listed."""
-    credentials = make_store(db)
-    with serving(db, flavour) as served:
-        for name, properties in STORED.items():
-            assert ask(served.port, whole(with_properties(credentials, properties, event=name))).status == 200
-        listed = served.client.properties(APIKey=credentials.read, ListID=94).json()["Properties"]
-        assert served.stop() == 0
+def test_what_is_accepted_comes_back_out_as_it_was_sent(api: Api, port: int) -> None:
+    """Names, text with every character, numbers and nesting: the store has the same value, and the names are listed."""
+    for name, properties in STORED.items():
+        assert ask(port, whole(with_properties(api.credentials, properties, event=name))).status == 200
+    listed = api.client.properties(APIKey=api.credentials.read, ListID=94).json()["Properties"]
     for name, properties in STORED.items():
         assert listed[name] == sorted(json.loads(properties))
-    rows = stored(db, "select event, properties::varchar from events where event <> 'identify'")
-    assert {name: exact(properties) for name, properties in rows} == {name: exact(text) for name, text in STORED.items()}
+        ((text,),) = shared(api, f"select properties::varchar from events where event = '{name}'")
+        assert exact(text) == exact(properties)
 
 
-def test_numbers_beyond_64_bits_are_kept_as_doubles(flavour: str, db: Path) -> None:
+def test_numbers_beyond_64_bits_are_kept_as_doubles(api: Api, port: int) -> None:
     """Accepted, and as near to what was sent as a double is."""
-    credentials = make_store(db)
     sent = {"a": 2**64, "b": -(2**63) - 1, "c": 10**300, "d": 1.00000000000000000000001, "e": 1e-400}
     properties = json.dumps(sent | {"e": "TINY"}).replace('"TINY"', "1e-400").encode()
-    with serving(db, flavour) as served:
-        assert ask(served.port, whole(with_properties(credentials, properties, event="large"))).status == 200
-        assert served.stop() == 0
-    ((text,),) = stored(db, "select properties::varchar from events where event = 'large'")
+    assert ask(port, whole(with_properties(api.credentials, properties, event="beyond 64 bits"))).status == 200
+    ((text,),) = shared(api, "select properties::varchar from events where event = 'beyond 64 bits'")
     assert {name: float(value) for name, value in json.loads(text).items()} == {n: float(value) for n, value in sent.items()}
 
 
-def test_of_two_members_of_one_name_the_last_counts(flavour: str, db: Path) -> None:
+def test_of_two_members_of_one_name_the_last_counts(api: Api, port: int) -> None:
     """Among properties, at any depth, and among parameters, whatever their case; each name is listed once."""
-    credentials = make_store(db)
     twice = b'{"a": 1, "A": 2, "a": {"b": 1, "b": 2}}'
-    body = with_properties(credentials, twice, event="first")[:-1] + b', "EVENT": "second"}'
-    with serving(db, flavour) as served:
-        assert ask(served.port, whole(body)).status == 200
-        listed = served.client.properties(APIKey=credentials.read, ListID=94).json()["Properties"]
-        assert served.stop() == 0
-    assert listed["second"] == ["A", "a"]
-    ((text,),) = stored(db, "select properties::varchar from events where event = 'second'")
+    body = with_properties(api.credentials, twice, event="first of two")[:-1] + b', "EVENT": "second of two"}'
+    assert ask(port, whole(body)).status == 200
+    listed = api.client.properties(APIKey=api.credentials.read, ListID=94).json()["Properties"]
+    assert listed["second of two"] == ["A", "a"]
+    ((text,),) = shared(api, "select properties::varchar from events where event = 'second of two'")
     assert json.loads(text, object_pairs_hook=lambda pairs: pairs) == [("a", [("b", 2)]), ("A", 2)]
+
+
+def shared(api: Api, sql: str) -> list[list[Any]]:
+    """What the shared server's store has."""
+    assert api.served.db is not None
+    with EventTracking(api.served.db) as tracking:
+        return tracking.sql(sql).rows
 
 
 def stored(db: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -374,21 +362,18 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nobody(api: Api, p
 
 
 @pytest.mark.parametrize("farewell", ["close", "reset"])
-def test_a_client_that_does_not_wait_for_its_answer_harms_nobody(flavour: str, db: Path, farewell: str) -> None:
+def test_a_client_that_does_not_wait_for_its_answer_harms_nobody(api: Api, port: int, farewell: str) -> None:
     """Its event is stored once or not at all; sent again under its EventID, it is stored once; the server goes on."""
-    credentials = make_store(db)
-    event_ids = [str(uuid.uuid4()) for _ in range(60)]
-    with serving(db, flavour) as served:
-        for event_id in event_ids:
-            with Wire(served.port) as wire:
-                wire.send(whole(event(credentials, event="left", EventID=event_id)))
-                if farewell == "reset":
-                    wire.reset()
-        for event_id in event_ids[::2]:
-            assert served.client.track(**credentials.event(event="left", EventID=event_id)).status_code == 200
-        assert served.stop() == 0
-        assert "Traceback" not in served.log()
-    kept = [event_id for (event_id,) in stored(db, "select event_id::varchar from events where event = 'left'")]
+    name, event_ids = f"not waited for, {farewell}", [str(uuid.uuid4()) for _ in range(60)]
+    for event_id in event_ids:
+        with Wire(port) as wire:
+            wire.send(whole(event(api.credentials, event=name, EventID=event_id)))
+            if farewell == "reset":
+                wire.reset()
+    for event_id in event_ids[::2]:
+        assert api.client.track(**api.credentials.event(event=name, EventID=event_id)).status_code == 200
+    assert "Traceback" not in api.served.log()
+    kept = [event_id for (event_id,) in shared(api, f"select event_id::varchar from events where event = '{name}'")]
     assert len(kept) == len(set(kept))
     assert set(event_ids[::2]) <= set(kept) <= set(event_ids)
 
@@ -614,7 +599,7 @@ def refused(*command_line: str, **options: Any) -> str:
     return line
 
 
-def test_serve_says_in_one_line_why_a_file_cannot_be_used(flavour: str, tmp_path: Path) -> None:
+def test_serve_says_in_one_line_why_a_file_cannot_be_used(tmp_path: Path) -> None:
     """Exit code 2, the path and what to do: no folder, a folder, no database, another database, damaged, a newer schema."""
     newer = tmp_path / "newer.duckdb"
     make_store(newer)
@@ -637,7 +622,7 @@ def test_serve_says_in_one_line_why_a_file_cannot_be_used(flavour: str, tmp_path
     }
     for path, words in advice.items():
         before = path.read_bytes() if path.is_file() else None
-        done = command("serve", "--db", str(path), "--port", str(free_port()), "--interface", flavour)
+        done = command("serve", "--db", str(path), "--port", str(free_port()))
         line = done.stderr.decode()
         assert (done.returncode, line.count("\n"), done.stdout) == (2, 1, b""), line
         assert str(path) in line
@@ -659,7 +644,8 @@ def test_serve_says_in_one_line_what_it_may_not_touch(folder: Path) -> None:
     folder.chmod(0o755)
     make_store(db)
     lock = db.with_name(f"{db.name}.lock")
-    lock.chmod(0o666)
+    with EventTracking(db):
+        lock.chmod(0o666)
     for mode, words in ((0o000, "cannot be read"), (0o444, "cannot be written")):
         db.chmod(mode)
         assert f"{db} {words}" in (line := serve())

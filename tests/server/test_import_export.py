@@ -12,6 +12,7 @@ import sys
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from falcon_events import EventTracking
 from falcon_events.cli import ndjson as reading
-from tests.harness import command, make_store, plain, wait_until
+from tests import shortcuts
+from tests.harness import command, plain, wait_until
+from tests.shortcuts import make_store
 
 pytestmark = pytest.mark.database
 
@@ -58,7 +61,7 @@ def imported(db: Path, *arguments: str, stdin: bytes | None = None, code: int = 
 
 def exported(db: Path, *arguments: str) -> list[dict[str, Any]]:
     """Runs an export of NDJSON to standard output; the events."""
-    done = command("export", "--format", "ndjson", "--db", str(db), *arguments)
+    done = shortcuts.command("export", "--format", "ndjson", "--db", str(db), *arguments)
     assert done.returncode == 0, done.stderr.decode()
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -81,6 +84,15 @@ def store(db: Path) -> Path:
     """A store with the harness's accounts and lists."""
     make_store(db)
     return db
+
+
+@pytest.fixture(scope="module")
+def unused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The path of a store in use, which has no events."""
+    db = tmp_path_factory.mktemp("unused") / "events.duckdb"
+    make_store(db)
+    with EventTracking(db):
+        yield db
 
 
 @pytest.mark.parametrize("source", ["file", "gzip", "members", "stdin", "gzip on stdin", "pipe"])
@@ -143,12 +155,13 @@ def test_bad_lines_are_refused_with_number_and_codes_and_the_rest_is_stored(stor
 def test_a_line_of_exactly_the_largest_body_is_taken(store: Path, tmp_path: Path) -> None:
     """The limit of an imported line is the one of a request's body, to the byte, with either line end."""
     limit = 1 << 20
-    for number, end in enumerate([b"\n", b"\r\n", b""]):
-        room = limit - len(lines(body(number, properties={"large": ""})).strip())
-        for more, result in ((0, "stored"), (1, "rejected")):
-            line = lines(body(number, properties={"large": "x" * (room + more)})).strip()
-            assert len(line) == limit + more
-            assert imported(store, "-", stdin=line + end)[result] == 1
+    with EventTracking(store):  # one owner for all imports
+        for number, end in enumerate([b"\n", b"\r\n", b""]):
+            room = limit - len(lines(body(number, properties={"large": ""})).strip())
+            for more, result in ((0, "stored"), (1, "rejected")):
+                line = lines(body(number, properties={"large": "x" * (room + more)})).strip()
+                assert len(line) == limit + more
+                assert imported(store, "-", stdin=line + end)[result] == 1
 
 
 @settings(derandomize=True, deadline=None, database=None, max_examples=300, suppress_health_check=list(HealthCheck))
@@ -281,9 +294,9 @@ def test_a_damaged_gzip_file_is_told_after_what_could_be_read(damage: str, store
     ],
     ids=" ".join,
 )
-def test_a_wrong_argument_is_refused_in_one_line(arguments: tuple[str, ...], says: str, store: Path) -> None:
+def test_a_wrong_argument_is_refused_in_one_line(arguments: tuple[str, ...], says: str, unused: Path) -> None:
     """Exit code 2 and one line that names the failing argument, before anything is read or written."""
-    done = command(*arguments, "--db", str(store), stdin=b"")
+    done = shortcuts.command(*arguments, "--db", str(unused))
     assert done.returncode == 2, done.stdout
     assert done.stderr.count(b"\n") == 1
     assert says in done.stderr.decode()
@@ -337,6 +350,12 @@ def test_since_includes_its_moment_and_until_does_not(store: Path) -> None:
     def within(*bounds: str) -> list[int]:
         return [event["Properties"]["number"] for event in exported(store, *bounds)]
 
+    with EventTracking(store):  # one owner for all exports
+        assert_bounds(within)
+
+
+def assert_bounds(within: Callable[..., list[int]]) -> None:
+    """Which of the moments are between bounds."""
     assert within() == [0, 1, 2, 3, 4]
     assert within("--until", "1970-01-01") == [0]
     assert within("--since", "1970-01-01") == [1, 2, 3, 4]

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from tests.apps.common import BROKEN, DETAIL, HELLO, NOT_FOUND, PREFIX
-from tests.harness import EVENT, GRANIAN_ENDS, PROPERTIES, Client, Credentials, Served, free_port, make_store, plain, running
+from tests.harness import EVENT, GRANIAN_ENDS, PROPERTIES, Client, Credentials, Served, free_port, plain, running
+from tests.shortcuts import make_store
 
 ROOT = Path(__file__).parents[2]
 APPS = {

@@ -16,28 +16,20 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 import httpx
 import pytest
 
+from falcon_events import EventTracking
 from falcon_events.assets.snippet import render_snippet
 from falcon_events.assets.tracker import load_script
 from tests.conftest import Api
-from tests.harness import (
-    EVENT,
-    EVENTS,
-    Client,
-    Credentials,
-    free_port,
-    make_store,
-    plain,
-    serving,
-    wait_for_a_minutes_rest,
-    wait_until,
-)
+from tests.harness import EVENT, EVENTS, Client, free_port, plain, serving, wait_for_a_minutes_rest, wait_until
 from tests.needs import require
 from tests.server.test_mounting import PREFIX, hosting
+from tests.shortcuts import make_store
 
 PAGE = Path(__file__).parents[2] / "docs/self-hosting.md"
 A_CLIENT = "127.0.0.3"
@@ -214,33 +206,45 @@ def open_connections(port: int) -> int:
     return sum(fields[3] == "01" and fields[2].endswith(f":{port:04X}") for fields in lines)
 
 
-def test_a_clients_address_comes_through_nginx(flavour: str, tmp_path: Path) -> None:
-    """As its right-most entry says; what the client wrote there itself counts for nothing, with and without nginx."""
-    db = tmp_path / "events.duckdb"
+@pytest.fixture(scope="module")
+def trusting(flavour: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A server of each flavour that stores addresses, and believes a proxy on this machine."""
+    db = tmp_path_factory.mktemp("trusting") / "events.duckdb"
     credentials = make_store(db)
     env = {"FALCON_EVENTS_CLIENT_ADDRESS": "full", "FALCON_EVENTS_TRUSTED_PROXIES": "127.0.0.1"}
+    with serving(db, flavour, env=env) as served:
+        yield Api(served, credentials)
+
+
+def addresses(api: Api, event: str) -> list[list[object]]:
+    """The addresses that events of a type have come from, and how many from each."""
+    assert api.served.db is not None
+    with EventTracking(api.served.db) as tracking:
+        return tracking.sql(f"select client_address, count(*) from events where event = '{event}' group by all").rows
+
+
+def test_a_clients_address_comes_through_nginx(trusting: Api, tmp_path: Path) -> None:
+    """As its right-most entry says; what the client wrote there itself counts for nothing, with and without nginx."""
+    event = trusting.credentials.event(event="claimed")
     claims = ({}, {"X-Forwarded-For": "203.0.113.9"}, {"X-Forwarded-For": "127.0.0.1, \xff, ,"}, {"X-Real-IP": "203.0.113.9"})
-    with serving(db, flavour, env=env) as served, nginx(tmp_path, "nginx", served.port) as port:
-        for url in (f"http://127.0.0.1:{port}", served.url):
+    with nginx(tmp_path, "nginx", trusting.served.port) as port:
+        for url in (f"http://127.0.0.1:{port}", trusting.url):
             with client_of(url) as client:
                 for claim in claims:
                     headers = [(name.encode(), value.encode("latin-1")) for name, value in claim.items()]
-                    assert client.post(EVENT, json=credentials.event(), headers=headers).status_code == 200
-        served.stop()
-    with plain(db) as connection:
-        found = connection.execute("select client_address, count(*) from events where event = 'test' group by all").fetchall()
-    assert found == [(A_CLIENT, 2 * len(claims))]
+                    assert client.post(EVENT, json=event, headers=headers).status_code == 200
+    assert addresses(trusting, "claimed") == [[A_CLIENT, 2 * len(claims)]]
 
 
 SPELLINGS = ("X-Forwarded-For", "X_Forwarded_For", "X-Forwarded_For", "X_Forwarded-For", "x_forwarded_for", "x-forwarded_for")
 
 
-def claiming(client: Client, credentials: Credentials) -> int:
+def claiming(client: Client, event: dict[str, Any]) -> int:
     """Sends events of a client that claims another address in every spelling of the header; returns how many.
 
     In requests of different shapes, as the order in which a server reads headers depends on all of them.
     """
-    body = json.dumps(credentials.event()).encode()
+    body = json.dumps(event).encode()
     shapes: list[tuple[bytes | Iterator[bytes], dict[str, str]]]
     count = 0
     for spelling in SPELLINGS:
@@ -281,53 +285,41 @@ def forwarding(port: int, target: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("proxy", ["nginx", "caddy"])
-def test_after_a_move_the_old_machines_proxy_asks_the_new_server(flavour: str, tmp_path: Path, proxy: str) -> None:
+def test_after_a_move_the_old_machines_proxy_asks_the_new_server(trusting: Api, tmp_path: Path, proxy: str) -> None:
     """Through the page's tunnel, as it is, with the new server's settings as they are; clients keep their addresses."""
     words = shlex.split(block("tunnel"))
     assert words[words.index("-L") + 1] == "127.0.0.1:8080:127.0.0.1:8080"  # what the proxies' blocks ask, and the unit has
-    db = tmp_path / "events.duckdb"
-    credentials = make_store(db)
-    env = {"FALCON_EVENTS_CLIENT_ADDRESS": "full", "FALCON_EVENTS_TRUSTED_PROXIES": "127.0.0.1"}
     old = free_port()
-    with serving(db, flavour, env=env) as served:
-        with (
-            caddy(tmp_path, old) if proxy == "caddy" else nginx(tmp_path, "nginx", old) as port,
-            client_of(f"http://127.0.0.1:{port}") as client,
-        ):
-            with forwarding(old, served.port):
-                assert client.post(EVENT, json=credentials.event()).status_code == 200
-            assert client.get("/healthz").status_code == 503  # as documented, when the tunnel breaks
-        served.stop()
-    with plain(db) as connection:
-        ((address,),) = connection.execute("select client_address from events where event = 'test'").fetchall()
-    assert address == A_CLIENT
+    with (
+        caddy(tmp_path, old) if proxy == "caddy" else nginx(tmp_path, "nginx", old) as port,
+        client_of(f"http://127.0.0.1:{port}") as client,
+    ):
+        with forwarding(old, trusting.served.port):
+            event = trusting.credentials.event(event=f"moved, {proxy}")
+            assert client.post(EVENT, json=event).status_code == 200
+        assert client.get("/healthz").status_code == 503  # as documented, when the tunnel breaks
+    assert addresses(trusting, f"moved, {proxy}") == [[A_CLIENT, 1]]
 
 
 @pytest.mark.parametrize("proxy", ["nginx", "caddy"])
-def test_no_spelling_of_the_header_claims_an_address(flavour: str, tmp_path: Path, proxy: str) -> None:
+def test_no_spelling_of_the_header_claims_an_address(flavour: str, trusting: Api, tmp_path: Path, proxy: str) -> None:
     """For a WSGI application X_Forwarded_For has the name of the proxy's own header: the proxy lets none of them through."""
-    db = tmp_path / "events.duckdb"
-    credentials = make_store(db)
-    env = {"FALCON_EVENTS_CLIENT_ADDRESS": "full", "FALCON_EVENTS_TRUSTED_PROXIES": "127.0.0.1"}
-    with serving(db, flavour, env=env) as served:
-        with (
-            caddy(tmp_path, served.port) if proxy == "caddy" else nginx(tmp_path, "nginx", served.port) as port,
-            client_of(f"http://127.0.0.1:{port}") as client,
-        ):
-            count = claiming(client, credentials)
-        assert ("drop headers with _ in their names" in served.log()) == (flavour == "wsgi")
-        served.stop()
-    with plain(db) as connection:
-        found = connection.execute("select client_address, count(*) from events where event = 'test' group by all").fetchall()
-    assert found == [(A_CLIENT, count)]
+    upstream = trusting.served.port
+    with (
+        caddy(tmp_path, upstream) if proxy == "caddy" else nginx(tmp_path, "nginx", upstream) as port,
+        client_of(f"http://127.0.0.1:{port}") as client,
+    ):
+        count = claiming(client, trusting.credentials.event(event=f"spelled, {proxy}"))
+    assert ("drop headers with _ in their names" in trusting.served.log()) == (flavour == "wsgi")
+    assert addresses(trusting, f"spelled, {proxy}") == [[A_CLIENT, count]]
 
 
-def test_a_limit_per_address_counts_clients_behind_nginx(flavour: str, tmp_path: Path) -> None:
+def test_a_limit_per_address_counts_clients_behind_nginx(one_flavour: str, tmp_path: Path) -> None:
     """One client's limit is not used up by another one's requests, nor got around by a header."""
     db = tmp_path / "events.duckdb"
     credentials = make_store(db)
     env = {"FALCON_EVENTS_RATE_LIMIT_PER_ADDRESS": "3", "FALCON_EVENTS_TRUSTED_PROXIES": "127.0.0.1"}
-    with serving(db, flavour, env=env) as served, nginx(tmp_path, "nginx", served.port) as port:
+    with serving(db, one_flavour, env=env) as served, nginx(tmp_path, "nginx", served.port) as port:
         url = f"http://127.0.0.1:{port}"
         wait_for_a_minutes_rest()
         with client_of(url) as client:
@@ -338,7 +330,7 @@ def test_a_limit_per_address_counts_clients_behind_nginx(flavour: str, tmp_path:
             assert another.track(**credentials.event()).status_code == 200
 
 
-def test_while_the_server_restarts_nginx_answers_as_documented(flavour: str, tmp_path: Path) -> None:
+def test_while_the_server_restarts_nginx_answers_as_documented(one_flavour: str, tmp_path: Path) -> None:
     """503 with Retry-After, in JSON: senders try again; with its EventID an event is stored once, whatever became of it."""
     db = tmp_path / "events.duckdb"
     credentials = make_store(db)
@@ -348,10 +340,10 @@ def test_while_the_server_restarts_nginx_answers_as_documented(flavour: str, tmp
         for _ in range(2):
             down = client.track(**event)
             assert (down.status_code, down.headers["Retry-After"], down.json()["Errors"][0]["Code"]) == (503, "1", 503)
-            with serving(db, flavour, port=port) as served:
+            with serving(db, one_flavour, port=port) as served:
                 assert client.track(**event).status_code == 200
                 served.stop()
-        with serving(db, flavour, port=port):
+        with serving(db, one_flavour, port=port):
             assert client.track(**event).headers["X-Event-Duplicate"] == "true"
 
 
@@ -395,7 +387,7 @@ def _has_certificate(root: Path, port: int) -> bool:
         return False
 
 
-def test_caddy_serves_https_in_front(flavour: str, tmp_path: Path) -> None:
+def test_caddy_serves_https_in_front(one_flavour: str, tmp_path: Path) -> None:
     """With a certificate of its own authority here; a restart of the server is waited for, and a header is not believed."""
     db = tmp_path / "events.duckdb"
     credentials = make_store(db)
@@ -410,7 +402,7 @@ def test_caddy_serves_https_in_front(flavour: str, tmp_path: Path) -> None:
         with Client(base_url=f"https://localhost:{port}", timeout=60, transport=transport) as client:
             down = client.track(**credentials.event())
             assert (down.status_code, down.headers["Retry-After"], down.json()["Errors"][0]["Code"]) == (503, "1", 503)
-            with serving(db, flavour, env=settings, port=upstream) as served:
+            with serving(db, one_flavour, env=settings, port=upstream) as served:
                 answer = client.post(EVENT, json=credentials.event(), headers={"X-Forwarded-For": "203.0.113.9"})
                 assert answer.status_code == 200
                 too_large = client.post(EVENT, content=b"x" * (3 * MIB))

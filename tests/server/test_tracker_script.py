@@ -17,7 +17,8 @@ from falcon_events.assets.snippet import render_snippet
 from falcon_events.assets.tracker import load_script
 from falcon_events.http import ASGIMiddleware, WSGIMiddleware, mount
 from tests.conftest import Api
-from tests.harness import Credentials, make_store, serving
+from tests.harness import Credentials, serving
+from tests.shortcuts import make_store
 
 ROOT = Path(__file__).parents[2]
 MOST_BYTES = 2_500

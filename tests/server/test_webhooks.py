@@ -19,8 +19,9 @@ import pytest
 from standardwebhooks import WebhookVerificationError
 
 from falcon_events import EventsError, EventTracking, NotFound
-from tests.harness import fill_store, free_port, wait_until
+from tests.harness import free_port, wait_until
 from tests.receiver import Post, Receiver, receiving
+from tests.shortcuts import make_store
 
 FAST = {"delivery_backoff_s": 0.02}
 """The first wait of 20 ms, the second of 1.2 s."""
@@ -29,8 +30,17 @@ FAST = {"delivery_backoff_s": 0.02}
 @pytest.fixture
 def store(db: Path) -> Iterator[EventTracking]:
     """A tracker with fill_store's lists, whose deliveries are tried again soon."""
+    make_store(db)
     with EventTracking(db, **FAST) as tracking:
-        fill_store(tracking)
+        yield tracking
+
+
+@pytest.fixture(scope="module")
+def unused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventTracking]:
+    """A tracker with fill_store's lists for calls that are refused: it has no webhook."""
+    db = tmp_path_factory.mktemp("unused") / "events.duckdb"
+    make_store(db)
+    with EventTracking(db) as tracking:
         yield tracking
 
 
@@ -145,12 +155,12 @@ def test_what_fails_is_tried_again_before_the_visitors_next_events(store: EventT
 @pytest.mark.database
 def test_an_event_that_nobody_takes_is_given_up_and_can_be_retried(db: Path) -> None:
     """After ten attempts; the visitor's next events go on, doctor tells of it, and a retry delivers it."""
+    make_store(db)
     taking = threading.Event()
     with (
         EventTracking(db, delivery_backoff_s=0.0001) as store,
         receiving(lambda post: 422 if post.data["properties"].get("n") == 1 and not taking.is_set() else 200) as receiver,
     ):
-        fill_store(store)
         meet(store, "ada")
         store.deliver(receiver.url)
         track(store, "ada", 1, 2)
@@ -247,9 +257,9 @@ def test_a_retried_event_takes_up_no_webhook_but_its_own(store: EventTracking) -
 @pytest.mark.database
 def test_a_retried_event_takes_those_with_it_that_it_waits_for(db: Path) -> None:
     """The earlier ones of its visitor that wait, in order; later ones follow, other visitors' stay."""
+    make_store(db)
     healthy = threading.Event()
     with receiving(lambda post: 200 if healthy.is_set() else 422) as receiver, EventTracking(db, delivery_backoff_s=600) as store:
-        fill_store(store)
         store.deliver(receiver.url, events=["step"])
         track(store, "bob", 0)
         track(store, "ada", 1, 2, 3)
@@ -282,12 +292,12 @@ def test_retry_after_is_waited_for(store: EventTracking, status: int) -> None:
 @pytest.mark.parametrize("status", [429, 503])
 def test_an_outage_with_answers_gives_no_event_up(db: Path, status: int) -> None:
     """However often it is tried, what the receiver says of itself is no attempt; then all of a visitor's come in order."""
+    make_store(db)
     healthy = threading.Event()
     with (
         receiving(lambda post: 200 if healthy.is_set() else status) as receiver,
         EventTracking(db, delivery_backoff_s=0.0001) as store,
     ):
-        fill_store(store)
         store.deliver(receiver.url, events=["step"])
         track(store, "ada", 1, 2, 3)
         track(store, "bob", 4, 5)
@@ -300,11 +310,11 @@ def test_an_outage_with_answers_gives_no_event_up(db: Path, status: int) -> None
 
 def test_an_event_that_is_answered_503_by_itself_keeps_nobody_up(db: Path) -> None:
     """Other visitors' events are taken, each of which shows that it is the event's own failure: in the end it is given up."""
+    make_store(db)
     with (
         receiving(lambda post: 503 if post.data["external_id"] == "eve" else 200) as receiver,
         EventTracking(db, delivery_backoff_s=0.0001) as store,
     ):
-        fill_store(store)
         store.deliver(receiver.url, events=["step"])
         track(store, "eve", 0)
         wait_until(lambda: len(receiver.posts) > 20, "it is not tried again")
@@ -332,6 +342,7 @@ def test_a_redirect_is_not_followed(store: EventTracking) -> None:
 
 def test_a_receiver_that_never_answers_keeps_nobody_up(db: Path) -> None:
     """Events are stored and queried, and the tracker closes, while eight requests hang; the next owner delivers them."""
+    make_store(db)
     release = threading.Event()
 
     def hang(post: Post) -> int:
@@ -340,7 +351,6 @@ def test_a_receiver_that_never_answers_keeps_nobody_up(db: Path) -> None:
 
     with receiving(hang) as receiver:
         tracking = EventTracking(db, delivery_timeout_s=300.0).open()
-        fill_store(tracking)
         tracking.deliver(receiver.url)
         names = [f"v{number}" for number in range(8)]
         meet(tracking, *names)
@@ -357,6 +367,7 @@ def test_a_receiver_that_never_answers_keeps_nobody_up(db: Path) -> None:
 
 def test_a_receiver_that_answers_byte_by_byte_has_no_longer_than_the_time_limit(db: Path) -> None:
     """Each byte comes in time and the answer never ends: the attempt has failed, and the connection is closed."""
+    make_store(db)
     closed = threading.Event()
 
     def drip(listener: socket.socket) -> None:
@@ -373,7 +384,6 @@ def test_a_receiver_that_answers_byte_by_byte_has_no_longer_than_the_time_limit(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=drip, args=(listener,), daemon=True).start()
         with EventTracking(db, delivery_timeout_s=0.5, delivery_backoff_s=60.0) as tracking:
-            fill_store(tracking)
             tracking.deliver(f"http://127.0.0.1:{listener.getsockname()[1]}/hook")
             meet(tracking, "ada")
             wait_until(lambda: tracking.deliveries() != [], "it waits for the end of the answer")
@@ -410,6 +420,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(store: EventTracking) -> N
 @pytest.mark.parametrize("rest", ["cut", "late", "slow"])
 def test_the_status_counts_though_the_answer_does_not_end(db: Path, rest: str) -> None:
     """A 2xx takes the event where its body is cut off, never comes or comes byte by byte; nothing is posted again."""
+    make_store(db)
     posts: list[str] = []
     release = threading.Event()
 
@@ -434,7 +445,6 @@ def test_the_status_counts_though_the_answer_does_not_end(db: Path, rest: str) -
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         with EventTracking(db, delivery_timeout_s=1.0, delivery_backoff_s=600.0) as store:
-            fill_store(store)
             store.deliver(f"http://127.0.0.1:{server.server_port}/hook")
             names = ["ada", "bob", "cid"]
             meet(store, *names)
@@ -480,10 +490,10 @@ def test_what_hinders_every_post_pauses_the_webhook_and_is_told(
     db: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, error: str
 ) -> None:
     """An environment in which no connection can be made: the process that posts lives, and the webhook's error says why."""
+    make_store(db)
     certificates = db.with_name("ca.pem")
     monkeypatch.setenv(variable, value.format(folder=db.parent))
     with receiving() as receiver, EventTracking(db, **FAST) as store:
-        fill_store(store)
         store.deliver(receiver.url)
         meet(store, "ada")
         wait_until(lambda: store.webhooks.states()[0].state == "paused", "it does not pause")
@@ -618,26 +628,26 @@ def test_copies_and_a_compacted_store_have_webhooks_and_deliveries(store: EventT
         ({"events": ["\ud800"]}, "events="),
     ],
 )
-def test_an_argument_that_cannot_be_is_named(store: EventTracking, arguments: dict[str, object], message: str) -> None:
+def test_an_argument_that_cannot_be_is_named(unused: EventTracking, arguments: dict[str, object], message: str) -> None:
     """Before anything is changed, and without the secret."""
     with pytest.raises(EventsError, match=message) as refused:
-        store.deliver(**{"url": "https://example.com/hook", **arguments})  # type: ignore[arg-type]
+        unused.deliver(**{"url": "https://example.com/hook", **arguments})  # type: ignore[arg-type]
     assert "c2hvcnQ" not in str(refused.value)
     assert "not a secret" not in str(refused.value)
-    assert store.webhooks.states() == []
+    assert unused.webhooks.states() == []
 
 
 @pytest.mark.database
-def test_questions_about_what_is_not_there_are_refused(store: EventTracking) -> None:
+def test_questions_about_what_is_not_there_are_refused(unused: EventTracking) -> None:
     """Unknown webhooks, states and ids."""
     with pytest.raises(NotFound, match="no webhook"):
-        store.deliveries(url="https://example.com/")
+        unused.deliveries(url="https://example.com/")
     with pytest.raises(NotFound, match="no webhook"):
-        store.retry_deliveries(url="https://example.com/")
+        unused.retry_deliveries(url="https://example.com/")
     with pytest.raises(EventsError, match="state='lost'"):
-        store.deliveries(state="lost")
+        unused.deliveries(state="lost")
     with pytest.raises(EventsError, match="event_id='7'"):
-        store.retry_deliveries("7")
+        unused.retry_deliveries("7")
 
 
 @pytest.mark.parametrize(
@@ -657,11 +667,11 @@ def test_questions_about_what_is_not_there_are_refused(store: EventTracking) -> 
     ],
 )
 def test_a_question_of_the_wrong_kind_names_its_argument(
-    store: EventTracking, ask: Callable[[EventTracking], object], message: str
+    unused: EventTracking, ask: Callable[[EventTracking], object], message: str
 ) -> None:
     """As an EventsError, whatever was given."""
     with pytest.raises(EventsError, match=message):
-        ask(store)
+        ask(unused)
 
 
 def test_lists_of_the_host_application_are_not_looked_up(db: Path) -> None:
