@@ -50,6 +50,17 @@ class Browser(Chrome):
         profile = str(self.capabilities["chrome"]["userDataDir"])
         subprocess.run(["pkill", "-KILL", "-f", f"user-data-dir={profile}"], check=False)
 
+    def blank(self) -> None:
+        """Forget everything: only one tab is left, without a page, and what sites have stored is gone."""
+        for handle in self.window_handles[1:]:
+            self.switch_to.window(handle)
+            self.close()
+        self.switch_to.window(self.window_handles[0])
+        self.get("about:blank")
+        self.execute_cdp_cmd("Network.clearBrowserCookies", {})
+        self.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "all"})
+        self.console()
+
     def console(self) -> list[str]:
         """What the present tab's console has said since the last call."""
         return [entry["message"] for entry in self.get_log("browser")]
@@ -207,10 +218,9 @@ def refuse(handler: _DoorHandler, status: int = 503, **headers: str) -> bool:
     return False
 
 
-def slow(handler: _DoorHandler) -> bool:
-    """The server takes its time."""
-    time.sleep(2)
-    return True
+def hold(until: threading.Event, handler: _DoorHandler) -> bool:
+    """The server takes its time: until the event is set."""
+    return until.wait()
 
 
 def lose_answer(handler: _DoorHandler) -> bool:
@@ -237,6 +247,7 @@ class Events:
     def __init__(self, db: Path, list_id: int) -> None:
         self._tracking = EventTracking(db, create=False)
         self._list_id = list_id
+        self._expected: dict[str | None, int] = {}
 
     def close(self) -> None:
         """Lets go of the store."""
@@ -257,8 +268,21 @@ class Events:
         return [json.loads(text) for (text,) in rows]
 
     def arrived(self, count: int, event: str | None = None) -> None:
-        """Waits until that many events are there, and a little longer for one too many; then asserts that none is."""
+        """Wait until that many events are there and assert that it is not one more, now and in the next settle()."""
         wait_until(lambda: len(self.column("seq", event)) >= count, f"{count} events have not arrived")
+        if event is None:
+            self._expected.clear()
+        else:
+            self._expected.pop(None, None)
+        self._expected[event] = count
+        self._assert_expected()
+
+    def settle(self) -> None:
+        """Wait a moment for one event too many, and assert that none has come."""
         time.sleep(0.5)
-        assert len(self.column("seq", event)) == count
-        assert len(set(self.column("event_id", event))) == count
+        self._assert_expected()
+
+    def _assert_expected(self) -> None:
+        for event, count in self._expected.items():
+            assert len(self.column("seq", event)) == count
+            assert len(set(self.column("event_id", event))) == count

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from falcon_events import EventTracking
-from tests.harness import FLAVOURS, Served, make_store, serving
+from tests.harness import Served, serving
 from tests.server.browser.common import Browser, Door, Events, Site, chromium
+from tests.shortcuts import make_store
 
 _list_ids = itertools.count(1000)
 
 
-@pytest.fixture(scope="session", params=FLAVOURS)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The standalone server of one flavour."""
-    db = tmp_path_factory.mktemp("pages") / "events.duckdb"
-    make_store(db)
-    with serving(db, request.param) as served:
-        yield served
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Served]]:
+    """The standalone server of each flavour, started when it is first asked for."""
+    with contextlib.ExitStack() as running:
+
+        @functools.cache
+        def server(flavour: str) -> Served:
+            db = tmp_path_factory.mktemp("pages") / "events.duckdb"
+            make_store(db)
+            return running.enter_context(serving(db, flavour))
+
+        yield server
 
 
 class World:
@@ -59,15 +66,26 @@ class World:
 
 
 @pytest.fixture
-def world(server: Served) -> Iterator[World]:
-    """A world of the test's own."""
-    made = World(server)
+def world(request: pytest.FixtureRequest, one_flavour: str, servers: Callable[[str], Served]) -> Iterator[World]:
+    """A world of the test's own, on both flavours for a test that asks for `flavour`."""
+    both = "flavour" in request.fixturenames
+    made = World(servers(request.getfixturevalue("flavour") if both else one_flavour))
     yield made
+    made.events.settle()
     made.close()
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    """A browser with a fresh profile."""
-    with chromium(tmp_path / "profile") as driver:
+@pytest.fixture(scope="session")
+def shared_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The browser of all tests that need no profile of their own."""
+    with chromium(tmp_path_factory.mktemp("profile") / "profile") as driver:
         yield driver
+
+
+@pytest.fixture
+def browser(shared_browser: Browser) -> Iterator[Browser]:
+    """A browser that has never been anywhere, in a tab that no other test has used."""
+    shared_browser.blank()
+    shared_browser.switch_to.new_window("tab")
+    yield shared_browser
+    shared_browser.blank()

@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 
 from falcon_events import EventTracking
-from tests.harness import command, make_store, serving, wait_until
+from tests.harness import command, serving, wait_until
 from tests.server.browser.common import Browser, Events
+from tests.shortcuts import make_store
 
 CONTRASTS = """
 const linear = (c) => (c /= 255) <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4;
@@ -61,11 +62,11 @@ def press(browser: Browser, selector: str) -> None:
 
 def picture(browser: Browser) -> Any:
     """The most frequent brightness of the page as it looks, from 0 to 15, and how many there are."""
-    image = browser.get_screenshot_as_base64()
+    image, page = browser.get_screenshot_as_base64(), browser.current_window_handle
     browser.switch_to.new_window("tab")
     found = browser.execute_async_script(BRIGHTNESS, image)
     browser.close()
-    browser.switch_to.window(browser.window_handles[0])
+    browser.switch_to.window(page)
     return found
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from falcon_events.contract.openapi import openapi_document
-from tests.harness import make_store, serving, wait_until
+from tests.harness import serving, wait_until
 from tests.server.browser.common import Browser, chromium
+from tests.shortcuts import make_store
 
 SHADOWED = """
 const within = (node) => node.shadowRoot ? texts(node.shadowRoot) : "";
@@ -23,10 +24,10 @@ def requests_of(browser: Browser) -> list[str]:
     return [entry["params"]["request"]["url"] for entry in entries if entry["method"] == "Network.requestWillBeSent"]
 
 
-def test_the_page_shows_every_operation_and_asks_no_other_host(flavour: str, db: Path, tmp_path: Path) -> None:
+def test_the_page_shows_every_operation_and_asks_no_other_host(one_flavour: str, db: Path, tmp_path: Path) -> None:
     """All of them with their parameters; the policy stops nothing that the page needs, and a request can be tried."""
     made = make_store(db)
-    with serving(db, flavour) as served, chromium(tmp_path / "profile", network_log=True) as browser:
+    with serving(db, one_flavour) as served, chromium(tmp_path / "profile", network_log=True) as browser:
         browser.get(served.url + "/docs")
         shown = ""
 
@@ -54,7 +55,7 @@ def test_the_page_shows_every_operation_and_asks_no_other_host(flavour: str, db:
             const inner = request.shadowRoot;
             inner.querySelector("[data-pname=ListID]").value = "94";
             inner.querySelector("[part~=btn-try]").click();
-            const look = () => request.responseStatus === "success" ? done(request.responseText) : setTimeout(look, 50);
+            const look = () => request.responseText.startsWith("{") ? done(request.responseText) : setTimeout(look, 50);
             setTimeout(look, 50);""",
             made.full,
         )
