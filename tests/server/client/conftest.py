@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.harness import FLAVOURS, make_store, serving
+from tests.harness import serving
 from tests.server.client.common import World
+from tests.shortcuts import make_store
 
 
 @pytest.fixture(params=("sync", "async"))
@@ -17,12 +20,21 @@ def kind(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(scope="package", params=FLAVOURS)
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A server of each kind, shared by tests: they use event types of their own."""
-    db = tmp_path_factory.mktemp("client") / "events.duckdb"
-    made = make_store(db)
-    with serving(db, request.param) as served:
-        found = World(served, made)
-        yield found
-        found.close()
+@pytest.fixture(scope="package")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], World]]:
+    """A server of each flavour, started when it is first asked for."""
+    with contextlib.ExitStack() as running:
+
+        @functools.cache
+        def world(flavour: str) -> World:
+            db = tmp_path_factory.mktemp("client") / "events.duckdb"
+            made = make_store(db)
+            return running.enter_context(contextlib.closing(World(running.enter_context(serving(db, flavour)), made)))
+
+        yield world
+
+
+@pytest.fixture
+def world(one_flavour: str, worlds: Callable[[str], World]) -> World:
+    """A server of one flavour, as clients cannot tell them apart; shared by tests, which use event types of their own."""
+    return worlds(one_flavour)

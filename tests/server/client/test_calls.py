@@ -31,9 +31,10 @@ from falcon_events.client import (
     Tracked,
 )
 from tests.conftest import Api
-from tests.harness import free_port, make_store, serving
+from tests.harness import free_port, serving
 from tests.server.client.common import ERRORS, Caller, World, name
 from tests.server.client.peer import Peer, answering, cut_answer, lose_answer, lose_request, never, no_http
+from tests.shortcuts import make_store
 
 
 def test_an_event_is_tracked_and_its_properties_are_listed(kind: str, api: Api) -> None:
@@ -225,18 +226,18 @@ def test_refusals_are_the_packages_own_errors(kind: str, api: Api) -> None:
         client.track_many([Event(94, "x", email="a@example.com")])
 
 
-def test_a_server_that_is_killed_and_started_again_is_found(kind: str, flavour: str, db: Path) -> None:
+def test_a_server_that_is_killed_and_started_again_is_found(kind: str, one_flavour: str, db: Path) -> None:
     """Between two tries, without another client."""
     made, port = make_store(db), free_port()
     with Caller(kind, f"http://127.0.0.1:{port}", made.full, retry_s=60) as client:
-        with serving(db, flavour, port=port) as served:
+        with serving(db, one_flavour, port=port) as served:
             client.track(94, "before", email="a@example.com")
             served.process.kill()
         started: list[Any] = []
         over = threading.Event()
 
         def start_again() -> None:
-            with serving(db, flavour, port=port) as served:
+            with serving(db, one_flavour, port=port) as served:
                 started.append(served)
                 over.wait()
 
