@@ -1,4 +1,4 @@
-"""The public names of falcon_events: the one list of them, which the package loads with the first use of any."""
+"""The public names of falcon_events. The package imports this module on the first use of one of them."""
 
 from falcon_events.access.protocol import Access as Access, Credential as Credential, Principal as Principal, Scope as Scope
 from falcon_events.contract.replies import Tracked as Tracked

@@ -33,7 +33,7 @@ class StoreAdmin:
         """Count the events of a list, or of all lists, by event type, property and type of value.
 
         Args:
-            list_id: the list; None for all of them.
+            list_id: the list; None: all lists.
         """
         return self._store.ask(operations.OBSERVED_PROPERTIES, list_id).result()
 

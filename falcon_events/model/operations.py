@@ -98,7 +98,7 @@ REVOKE_SESSION = Write[[bytes, datetime], None]("revoke_session", repeatable=Fal
 
 # Administration.
 OBSERVED_PROPERTIES = Read[[int | None], list[ObservedProperty]]("observed_properties")
-"""Of one list, or of all."""
+"""Argument: a list, or None for all. Result: one report for each event type, property and type of value."""
 RECOUNT = Read[[int], Recount]("recount")
 STATS = Read[[], Stats]("stats")
 EXPORT = Read[[Selection, str, str], int]("export")

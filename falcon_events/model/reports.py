@@ -51,7 +51,7 @@ class Stats(msgspec.Struct, frozen=True):
 class ObservedProperty(msgspec.Struct, frozen=True, array_like=True):
     """How many events of a type have a property with values of one type.
 
-    Without a name: how many events of the type there are. `value_type` is DuckDB's name for a type in JSON.
+    With `name` None, it is how many events of the type there are. `value_type` is DuckDB's name for a JSON type.
     """
 
     event: str

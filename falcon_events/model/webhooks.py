@@ -84,7 +84,7 @@ class Target(msgspec.Struct, frozen=True):
     resume_at: int | None
 
 
-class Letter(msgspec.Struct, frozen=True, gc=False):
+class OutgoingEvent(msgspec.Struct, frozen=True, gc=False):
     """An event to deliver. Its body is the same in every attempt. `kept` is set if it has a row in the table `deliveries`."""
 
     seq: int
@@ -107,8 +107,8 @@ class Work(msgspec.Struct, frozen=True):
     """
 
     target: Target
-    due: list[Letter]
-    fresh: list[Letter]
+    due: list[OutgoingEvent]
+    fresh: list[OutgoingEvent]
     until: int
     next_due: int | None
     more: bool
@@ -116,7 +116,7 @@ class Work(msgspec.Struct, frozen=True):
     """How many deliveries of the webhook wait, due or not."""
 
 
-class Kept(msgspec.Struct, frozen=True):
+class DeliveryRow(msgspec.Struct, frozen=True):
     """A row to write to the table `deliveries`."""
 
     seq: int
@@ -147,7 +147,7 @@ class Settlement(msgspec.Struct, frozen=True):
     webhook_id: str
     next_seq: int
     gone: list[int]
-    kept: list[Kept]
+    kept: list[DeliveryRow]
     failures: int = 0
     resume_at: int | None = None
     disabled: bool = False

@@ -1,8 +1,8 @@
 """Steps: how the core waits without doing I/O itself, so that threads and coroutines run the same code.
 
 A function of the core that has to wait is a generator, annotated as `Steps[T]`. It yields what it waits for: a Future or a
-Pending, whose result another thread sets, or a Call, a function that may block or may be async. Whoever runs the steps sends
-the result back into the generator, or throws the exception into it. The generator's return value is the function's result.
+Pending, whose result another thread sets, or a Call, a function that may block or may be async. The code that runs the steps
+sends the result back into the generator, or throws the exception into it. The generator's return value is the function's result.
 
     def event_types(link: Link, access: Access, list_id: int) -> Steps[list[str]]:
         owns = yield Call(access.owns_list, "account", list_id)  # a Call: the function's result

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import httpx
 from standardwebhooks import Webhook as Signer
 
-from falcon_events.model.webhooks import Letter
+from falcon_events.model.webhooks import OutgoingEvent
 from falcon_events.webhooks.poster_messages import Attempt, AttemptResult
 from falcon_events.webhooks.schedule import parse_retry_after
 
@@ -43,28 +43,28 @@ class Poster:
         headers = {"Content-Type": "application/json", "User-Agent": agent}
         self._client = httpx.Client(headers=headers, timeout=timeout_s, follow_redirects=False)
 
-    def post(self, letter: Letter) -> Attempt:
+    def post(self, outgoing: OutgoingEvent) -> Attempt:
         """Try to deliver an event."""
-        attempt = self._try(letter)
+        attempt = self._try(outgoing)
         if attempt.is_cut_off:  # usually the receiver has closed an idle connection, and accepts the event over a new one
-            attempt = self._try(letter)
+            attempt = self._try(outgoing)
         return attempt
 
     def close(self) -> None:
         """Close the connections. A read from one of them fails."""
         self._client.close()
 
-    def _try(self, letter: Letter) -> Attempt:
+    def _try(self, outgoing: OutgoingEvent) -> Attempt:
         now = datetime.fromtimestamp(self._clock(), UTC)
-        body = letter.body.decode()
+        body = outgoing.body.decode()
         headers = {
-            "webhook-id": letter.event_id,
+            "webhook-id": outgoing.event_id,
             "webhook-timestamp": str(math.floor(now.timestamp())),
-            "webhook-signature": " ".join(signer.sign(letter.event_id, now, body) for signer in self._signers),
+            "webhook-signature": " ".join(signer.sign(outgoing.event_id, now, body) for signer in self._signers),
         }
         attempt = None
         try:
-            with self._client.stream("POST", self._url, content=letter.body, headers=headers) as response:
+            with self._client.stream("POST", self._url, content=outgoing.body, headers=headers) as response:
                 attempt = self._judge_response(response)
                 if attempt.result is AttemptResult.DELIVERED:
                     self._drain(response)

@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from falcon_events.model.webhooks import Letter
+from falcon_events.model.webhooks import OutgoingEvent
 
 ROUND_S = 5.0
 """How long a job posts events. After that its outcome is sent, so that the attempts are recorded."""
@@ -52,7 +52,7 @@ class Job(msgspec.Struct, frozen=True, tag=True, array_like=True):
     url: str
     secrets: list[str]
     timeout_s: float
-    letters: list[Letter]
+    outgoing_events: list[OutgoingEvent]
     failing_visitors: list[str]
 
 

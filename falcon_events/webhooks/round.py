@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from falcon_events.model.webhooks import Letter
+from falcon_events.model.webhooks import OutgoingEvent
 from falcon_events.webhooks.poster import Poster
 from falcon_events.webhooks.poster_messages import Attempt, AttemptResult, Job, JobOutcome
 
@@ -25,10 +25,10 @@ class Round:
         self._failing_visitors = set(job.failing_visitors)
         self._lock = threading.Lock()
         self._attempts: dict[int, Attempt] = {}
-        self._unanswered: dict[int, Letter] = {}
-        chains: dict[str, list[Letter]] = {}
-        for letter in job.letters:
-            chains.setdefault(letter.visitor, []).append(letter)
+        self._unanswered: dict[int, OutgoingEvent] = {}
+        chains: dict[str, list[OutgoingEvent]] = {}
+        for outgoing in job.outgoing_events:
+            chains.setdefault(outgoing.visitor, []).append(outgoing)
         self._chains = deque(chains.values())
         self.chains = len(self._chains)
         """The number of visitors."""
@@ -59,11 +59,11 @@ class Round:
                     return
                 chain = self._chains.popleft()
                 self._running += 1
-            for letter in chain:
+            for outgoing in chain:
                 if self.stopped:
                     break
-                self._unanswered[letter.seq] = letter
-                if not self._record(letter, poster.post(letter)):
+                self._unanswered[outgoing.seq] = outgoing
+                if not self._record(outgoing, poster.post(outgoing)):
                     break
             with self._lock:
                 self._running -= 1
@@ -72,8 +72,8 @@ class Round:
         """End the round now. Unanswered events get this attempt; None: they get no attempt."""
         with self._lock:
             if not self.over.is_set() and attempt is not None:
-                for letter in list(self._unanswered.values()):
-                    self._add(letter, attempt)
+                for outgoing in list(self._unanswered.values()):
+                    self._add(outgoing, attempt)
             self._stopped = True
             self.over.set()
 
@@ -83,21 +83,21 @@ class Round:
             visitors = sorted(self._failing_visitors)
             return JobOutcome(self._number, self._attempts, self._receiver_failure, self.stopped, visitors)
 
-    def _record(self, letter: Letter, attempt: Attempt) -> bool:
+    def _record(self, outgoing: OutgoingEvent, attempt: Attempt) -> bool:
         """Record an attempt, and return whether the visitor's next event may follow."""
         with self._lock:
             if self.over.is_set():
                 return False
-            self._add(letter, attempt)
+            self._add(outgoing, attempt)
             return attempt.result is AttemptResult.DELIVERED
 
-    def _add(self, letter: Letter, attempt: Attempt) -> None:
-        del self._unanswered[letter.seq]
-        self._attempts[letter.seq] = attempt
+    def _add(self, outgoing: OutgoingEvent, attempt: Attempt) -> None:
+        del self._unanswered[outgoing.seq]
+        self._attempts[outgoing.seq] = attempt
         if attempt.result is AttemptResult.DELIVERED:
             self._failing_visitors.clear()
             return
-        self._failing_visitors.add(letter.visitor)
+        self._failing_visitors.add(outgoing.visitor)
         is_event_refused = attempt.result is AttemptResult.REFUSED and len(self._failing_visitors) < MAX_FAILING_VISITORS
         if attempt.result is AttemptResult.GONE or (self._receiver_failure is None and not is_event_refused):
             self._receiver_failure = attempt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from falcon_events.model.webhooks import Kept, Letter, Settlement, Work
+from falcon_events.model.webhooks import DeliveryRow, OutgoingEvent, Settlement, Work
 from falcon_events.webhooks.poster_messages import Attempt, AttemptResult, JobOutcome
 from falcon_events.webhooks.schedule import Schedule, to_microseconds
 
@@ -30,27 +30,29 @@ def build_settlement(work: Work, outcome: JobOutcome, schedule: Schedule, now: f
     pause_s = 0.0 if failure is None else max(schedule.compute_pause_s(failures), failure.retry_after_s or 0.0)
     accepts_others = any(attempt.result is AttemptResult.DELIVERED for attempt in attempts.values())
 
-    def build_row(letter: Letter) -> Kept | None:
-        attempt = attempts.get(letter.seq)
+    def build_row(outgoing: OutgoingEvent) -> DeliveryRow | None:
+        attempt = attempts.get(outgoing.seq)
         if attempt is not None and attempt.result is AttemptResult.BUSY and not accepts_others:
             # The receiver is busy, so this is no attempt of the event. The row makes the next try start with another event, in
             # case this event is the cause after all.
-            return _row(letter, letter.attempts, to_microseconds(now + max(pause_s, attempt.retry_after_s or 0.0)), attempt)
-        return _build_row(letter, attempt, schedule, now)
+            return _row(outgoing, outgoing.attempts, to_microseconds(now + max(pause_s, attempt.retry_after_s or 0.0)), attempt)
+        return _build_row(outgoing, attempt, schedule, now)
 
-    kept: list[Kept] = []
+    kept: list[DeliveryRow] = []
     gone: list[int] = []
-    for letter in work.due:
-        if letter.seq in attempts:
-            row = build_row(letter)
+    for outgoing in work.due:
+        if outgoing.seq in attempts:
+            row = build_row(outgoing)
             if row is None:
-                gone.append(letter.seq)
+                gone.append(outgoing.seq)
             else:
                 kept.append(row)
     next_seq = work.until + 1
     if outcome.stopped or outcome.receiver_failure is not None:
-        next_seq = max((letter.seq for letter in work.fresh if letter.seq in attempts), default=work.target.next_seq - 1) + 1
-    kept += [row for letter in work.fresh if letter.seq < next_seq and (row := build_row(letter)) is not None]
+        next_seq = (
+            max((outgoing.seq for outgoing in work.fresh if outgoing.seq in attempts), default=work.target.next_seq - 1) + 1
+        )
+    kept += [row for outgoing in work.fresh if outgoing.seq < next_seq and (row := build_row(outgoing)) is not None]
     return Settlement(
         webhook_id=work.target.webhook_id,
         next_seq=next_seq,
@@ -72,23 +74,27 @@ def _assess_receiver(work: Work, outcome: JobOutcome) -> tuple[int, Attempt | No
     if failure is None and before:
         # After a failure, a round has one fresh event and one due event. Only an event without earlier attempts tells whether
         # the receiver still fails, because another one may fail by itself.
-        untried = (letter.seq for letter in (*work.due, *work.fresh) if not letter.attempts)
+        untried = (outgoing.seq for outgoing in (*work.due, *work.fresh) if not outgoing.attempts)
         failure = next((outcome.attempts[seq] for seq in untried if seq in outcome.attempts), None)
     return before + (failure is not None), failure
 
 
-def _build_row(letter: Letter, attempt: Attempt | None, schedule: Schedule, now: float) -> Kept | None:
+def _build_row(outgoing: OutgoingEvent, attempt: Attempt | None, schedule: Schedule, now: float) -> DeliveryRow | None:
     """Return the row that an event needs, or None if it was delivered."""
     if attempt is None:
-        return _row(letter, letter.attempts, to_microseconds(now))
+        return _row(outgoing, outgoing.attempts, to_microseconds(now))
     if attempt.result is AttemptResult.DELIVERED:
         return None
-    attempts = letter.attempts + 1
+    attempts = outgoing.attempts + 1
     wait_s = schedule.compute_wait_s(attempts)
     next_at = to_microseconds(now + max(wait_s or 0.0, attempt.retry_after_s or 0.0))
-    return _row(letter, attempts, next_at, attempt, failed=wait_s is None)
+    return _row(outgoing, attempts, next_at, attempt, failed=wait_s is None)
 
 
-def _row(letter: Letter, attempts: int, next_at: int, attempt: Attempt | None = None, *, failed: bool = False) -> Kept:
+def _row(
+    outgoing: OutgoingEvent, attempts: int, next_at: int, attempt: Attempt | None = None, *, failed: bool = False
+) -> DeliveryRow:
     status, error = (None, None) if attempt is None else (attempt.status, attempt.error)
-    return Kept(letter.seq, letter.event_id, letter.list_id, letter.visitor, attempts, next_at, status, error, failed)
+    return DeliveryRow(
+        outgoing.seq, outgoing.event_id, outgoing.list_id, outgoing.visitor, attempts, next_at, status, error, failed
+    )

@@ -145,11 +145,11 @@ class WebhookWorker:
 
     def _post(self, work: Work) -> JobOutcome | None:
         """Post events and return the outcome. None: the outcome is unknown, so the events must be posted again."""
-        letters = [letter for letter in (*work.due, *work.fresh) if not letter.blocked]
-        if not letters:
+        outgoing_events = [outgoing for outgoing in (*work.due, *work.fresh) if not outgoing.blocked]
+        if not outgoing_events:
             return JobOutcome(0, {}, None, False, self._failing_visitors)
         target = work.target
-        job = Job(0, target.webhook_id, target.url, target.secrets, self._timeout_s, letters, self._failing_visitors)
+        job = Job(0, target.webhook_id, target.url, target.secrets, self._timeout_s, outgoing_events, self._failing_visitors)
         number, outcome = self._process.start(job)
         deadline = time.monotonic() + ROUND_S + self._timeout_s + OVERDUE_S
         stopped = False
@@ -217,6 +217,6 @@ class WebhookWorker:
 
 def _count_added(work: Work, settlement: Settlement) -> int:
     """Return by how much a settlement changes the number of waiting deliveries."""
-    due = {letter.seq for letter in work.due}
+    due = {outgoing.seq for outgoing in work.due}
     new = sum(kept.seq not in due and not kept.failed for kept in settlement.kept)
     return new - len(settlement.gone) - sum(kept.seq in due and kept.failed for kept in settlement.kept)

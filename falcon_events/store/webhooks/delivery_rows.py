@@ -10,7 +10,7 @@ import duckdb
 import msgspec
 
 from falcon_events.errors import NotFound
-from falcon_events.model.webhooks import FAILED, Delivery, Kept, Letter, Settlement, Target, Work
+from falcon_events.model.webhooks import FAILED, Delivery, DeliveryRow, OutgoingEvent, Settlement, Target, Work
 from falcon_events.store.queries.event_json import COLUMNS, render_event
 from falcon_events.store.webhooks import webhook_rows
 
@@ -99,18 +99,18 @@ def read_work(connection: duckdb.DuckDBPyConnection, target: Target, now: int, l
         due: the largest number of events that are tried again.
     """
     times = connection.execute(LIST_DUE, {"webhook_id": target.webhook_id}).fetchall()
-    letters: list[Letter] = []
+    outgoing_events: list[OutgoingEvent] = []
     size = 0
     for seq, attempts, due_at in times:
-        if due_at > now or len(letters) >= due or size > MAX_BYTES:
+        if due_at > now or len(outgoing_events) >= due or size > MAX_BYTES:
             break
         found = connection.execute(DUE_EVENT, {"seq": seq}).fetchall()
         for row in found:
-            letters.append(_build_letter(row, attempts=attempts, kept=True))
-            size += len(letters[-1].body)
+            outgoing_events.append(_build_outgoing(row, attempts=attempts, kept=True))
+            size += len(outgoing_events[-1].body)
     next_due = min((due_at for _, _, due_at in times if due_at > now), default=None)
     fresh, until = _read_fresh(connection, target, last_seq, most) if size <= MAX_BYTES else ([], target.next_seq - 1)
-    return Work(target, letters, fresh, until, next_due, until < last_seq, count_waiting(connection, target.webhook_id))
+    return Work(target, outgoing_events, fresh, until, next_due, until < last_seq, count_waiting(connection, target.webhook_id))
 
 
 def settle(connection: duckdb.DuckDBPyConnection, settlement: Settlement) -> None:
@@ -188,7 +188,9 @@ def count_waiting(connection: duckdb.DuckDBPyConnection, webhook_id: str) -> int
     return int(waiting)
 
 
-def _read_fresh(connection: duckdb.DuckDBPyConnection, target: Target, last_seq: int, most: int) -> tuple[list[Letter], int]:
+def _read_fresh(
+    connection: duckdb.DuckDBPyConnection, target: Target, last_seq: int, most: int
+) -> tuple[list[OutgoingEvent], int]:
     """Return events from the webhook's watermark on, and the seq up to which they were searched."""
     filters = {"list_ids": target.list_ids, "events": target.events}
     until = target.next_seq - 1
@@ -201,7 +203,7 @@ def _read_fresh(connection: duckdb.DuckDBPyConnection, target: Target, last_seq:
         if sizes:
             until = _limit_until(sizes, last, most)
             bounds = {"first": sizes[0][0], "last": until, "webhook_id": target.webhook_id}
-            return [_build_letter(row) for row in connection.execute(FRESH_EVENTS, filters | bounds).fetchall()], until
+            return [_build_outgoing(row) for row in connection.execute(FRESH_EVENTS, filters | bounds).fetchall()], until
     return [], until
 
 
@@ -217,15 +219,15 @@ def _limit_until(sizes: Sequence[tuple[int, int]], last: int, most: int) -> int:
     return before if len(sizes) == most else last
 
 
-def _build_letter(row: Sequence[Any], *, attempts: int = 0, kept: bool = False) -> Letter:
+def _build_outgoing(row: Sequence[Any], *, attempts: int = 0, kept: bool = False) -> OutgoingEvent:
     seq, list_id, account_id, blocked, *columns = row
     event = render_event(columns)
     data = {"seq": seq, "account_id": account_id, "list_id": list_id, **event}
     body = msgspec.json.encode({"type": TYPE, "timestamp": event["received_at"], "data": data})
-    return Letter(seq, str(event["event_id"]), list_id, str(event["visitor"]), body, attempts, kept, blocked)
+    return OutgoingEvent(seq, str(event["event_id"]), list_id, str(event["visitor"]), body, attempts, kept, blocked)
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, webhook_id: str, rows: Sequence[Kept]) -> None:
+def _insert(connection: duckdb.DuckDBPyConnection, webhook_id: str, rows: Sequence[DeliveryRow]) -> None:
     seqs = [row.seq for row in rows]
     text = msgspec.json.encode(rows).decode()
     connection.execute(INSERT_DELIVERIES, {"webhook_id": webhook_id, "rows": text, "first": min(seqs), "last": max(seqs)})
