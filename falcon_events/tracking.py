@@ -23,7 +23,7 @@ from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.ingest.stream import store_many
 from falcon_events.link.link import Link
 from falcon_events.model.sender import HOST, Sender
-from falcon_events.plan import plan_of, typed
+from falcon_events.plan import resolve_plan, unpack_event
 from falcon_events.runtime.lifecycle import register
 from falcon_events.runtime.steps import Steps, Waiter
 from falcon_events.settings import Settings
@@ -78,7 +78,7 @@ class EventTracking:
         self.settings = Settings.from_environment(**settings)
         self.store = store or Link(db, self.settings, create=create)
         self.directory = Directory(self.store, clock)
-        self.plan = plan_of(plan, self.settings)
+        self.plan = resolve_plan(plan, self.settings)
         before = list_hooks("before_store", before_store)
         self.pipeline = Pipeline(self.store, self.directory, access, self.settings, clock, before, self.plan)
         self.admin = StoreAdmin(self.store)
@@ -284,7 +284,7 @@ class EventTracking:
         self.close()
 
     def _track(self, arguments: dict[str, Any]) -> Steps[Tracked]:
-        body = write_body(typed(arguments))
+        body = write_body(unpack_event(arguments))
         sender = Sender() if _shows_credential(arguments) else HOST
         return (yield from self.pipeline.track(body, sender))
 

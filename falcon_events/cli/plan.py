@@ -40,7 +40,7 @@ def check(source: str, list_id: int | None, allow_unseen: bool, db: str, as_json
     Reported are: events that the plan does not have, planned events and properties that were never stored, required properties
     that some events lack, values of another type than planned, and properties that a schema excludes.
     """
-    from falcon_events.plan.drift import drifts
+    from falcon_events.plan.drift import find_drift
 
     planned = load_plan(source)
     with open_tracking(db) as tracking:
@@ -48,7 +48,7 @@ def check(source: str, list_id: int | None, allow_unseen: bool, db: str, as_json
             require_list(tracking, list_id)
         observed = tracking.admin.observed_properties(list_id)
     rows = ((row.event, row.name, row.value_type, row.events) for row in observed)
-    found = [one for one in drifts(planned, rows) if not (allow_unseen and "unseen" in one.kind)]
+    found = [one for one in find_drift(planned, rows) if not (allow_unseen and one.kind.is_unseen)]
     if as_json:
         print_json(found)
     elif found:
@@ -66,9 +66,9 @@ def check(source: str, list_id: int | None, allow_unseen: bool, db: str, as_json
 @click.option("--allow-unknown", is_flag=True, help="Let eventT also accept events that the plan does not have.")
 def types(source: str, typescript: bool, name: str, allow_unknown: bool) -> None:
     """Print types for the tracker's calls. The compiler then reports calls with a wrong event or property."""
-    from falcon_events.plan.typescript import typescript as declarations
+    from falcon_events.plan.typescript import render_typescript
 
-    click.echo(declarations(load_plan(source), name=name, allow_unknown=allow_unknown), nl=False)
+    click.echo(render_typescript(load_plan(source), name=name, allow_unknown=allow_unknown), nl=False)
 
 
 def load_plan(source: str) -> Plan:

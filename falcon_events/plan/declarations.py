@@ -1,4 +1,4 @@
-"""Events declared in code: a class for each, with its schema, and objects of it in place of name and properties."""
+"""Events declared in code: a class for each event type, from which its JSON Schema is derived."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ _NAME = "__falcon_events_name__"
 
 
 def event(name: str) -> Callable[[T], T]:
-    """Declares a class as an event of this type: a dataclass, a msgspec.Struct or a TypedDict, whose fields are its properties.
+    """Declare a class as an event of this type.
+
+    The class is a dataclass, a msgspec.Struct or a TypedDict. Its fields are the event's properties.
 
     Args:
         name: the event type, at most 200 characters.
 
     Raises:
-        PlanError: it is no event type.
+        PlanError: `name` is not a valid event type.
     """
     if not isinstance(name, str) or not name.strip() or len(name) > MAX_EVENT:
-        raise PlanError(f"@event({name!r}): the event's type is needed, a string of at most {MAX_EVENT} characters.")
+        raise PlanError(f"@event({name!r}): the event type must be a string of 1 to {MAX_EVENT} characters.")
 
     def declare(kind: T) -> T:
         setattr(kind, _NAME, name)
@@ -35,46 +37,46 @@ def event(name: str) -> Callable[[T], T]:
     return declare
 
 
-def name_of(kind: type) -> str | None:
-    """The event type that a class was declared as; None for one that was not, though it may derive from one that was."""
+def get_event_type(kind: type) -> str | None:
+    """Return the event type that a class was declared as, or None. A class does not inherit the declaration of its base."""
     name: str | None = vars(kind).get(_NAME)
     return name
 
 
-def schema_of(kind: type) -> dict[str, Any]:
-    """The JSON Schema of a declared class.
+def build_schema(kind: type) -> dict[str, Any]:
+    """Build the JSON Schema of a declared class.
 
     Raises:
-        PlanError: it is none that has one, or its objects are none in JSON.
+        PlanError: the class has no JSON Schema, or its objects are not JSON objects.
     """
     try:
         (schema,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     except (TypeError, NameError) as error:
-        raise PlanError(f"{kind.__qualname__}: a dataclass, msgspec.Struct or TypedDict is needed: {error}") from error
+        raise PlanError(f"{kind.__qualname__} must be a dataclass, msgspec.Struct or TypedDict: {error}") from error
     if (own := schema.get("$ref", "").rpartition("/")[2]) in parts:
         schema = {**parts[own], "$defs": parts}
     if schema.get("type") != "object":
-        raise PlanError(f"{kind.__qualname__}: objects of it are no objects in JSON, so they are no properties.")
+        raise PlanError(f"{kind.__qualname__} must have objects that are JSON objects, because they are an event's properties.")
     return schema
 
 
-def typed(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments of track(), with name and properties in place of an object of a declared class.
+def unpack_event(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Replace an object of a declared class in the arguments of track() by its event type and properties.
 
     Raises:
-        TypeError: properties are given beside it, or it has some that JSON cannot hold.
+        TypeError: properties are also given, or the object has properties that JSON cannot hold.
     """
     given = arguments["event"]
-    name = None if isinstance(given, str) else name_of(type(given))
+    name = None if isinstance(given, str) else get_event_type(type(given))
     if name is None:
         return arguments
     if arguments["properties"] is not None:
-        raise TypeError(f"properties={arguments['properties']!r}: {type(given).__qualname__} has its own.")
-    return {**arguments, "event": name, "properties": msgspec.to_builtins(given, enc_hook=_written)}
+        raise TypeError(f"properties={arguments['properties']!r} must be left out: {type(given).__qualname__} has its own.")
+    return {**arguments, "event": name, "properties": msgspec.to_builtins(given, enc_hook=_encode_time)}
 
 
-def _written(value: object) -> str:
-    """A date or time of a class of its own, as freezegun puts in place of Python's, as msgspec writes Python's."""
+def _encode_time(value: object) -> str:
+    """Encode a date or time of a subclass, such as freezegun's, like msgspec encodes those of Python."""
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, date):

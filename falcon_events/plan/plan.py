@@ -1,4 +1,4 @@
-"""A tracking plan: the schema of each event's properties, and what becomes of events that do not keep to it."""
+"""Tracking plan: the schema of each event's properties, and how events that violate it are treated."""
 
 from __future__ import annotations
 
@@ -10,54 +10,54 @@ from typing import Any, Literal, Self, get_args
 import msgspec
 
 from falcon_events.errors import PlanError
-from falcon_events.plan.declarations import name_of, schema_of
-from falcon_events.plan.fast_path import plain_acceptor
-from falcon_events.plan.schema_facts import Reading
-from falcon_events.plan.schemas import Schema, checked, place, read_folder
-from falcon_events.plan.validator import first_errors
+from falcon_events.plan.declarations import build_schema, get_event_type
+from falcon_events.plan.fast_path import make_fast_check
+from falcon_events.plan.schema_facts import SchemaFacts
+from falcon_events.plan.schemas import Schema, check_schema, format_path, read_folder
+from falcon_events.plan.validator import make_validator
 from falcon_events.settings import Settings
 
 OnViolation = Literal["reject", "report"]
 Unknown = Literal["allow", "reject", "report"]
 
-MOST_TEXTS = 10
-"""How many failures of one event are told."""
-MOST_LETTERS = 300
-"""How long a reason may be: it can quote what the sender has sent."""
-_OF_THE_API = {
+MAX_TEXTS = 10
+"""The largest number of failures that are reported of one event."""
+MAX_REASON = 300
+"""The most characters of a reason, which can quote a value that the sender has sent."""
+_API_PROPERTIES = {
     "identify": frozenset({"isTest", "emailAddress"}),
     "conversion": frozenset({"isTest", "conversion-id", "conversion-name", "conversion-value"}),
 }
-_OF_EVERY_EVENT = frozenset({"isTest"})
+_API_PROPERTIES_OF_ANY_EVENT = frozenset({"isTest"})
 
 
 class Violations(msgspec.Struct, frozen=True):
-    """How an event does not keep to the plan."""
+    """Violations of a plan by one event."""
 
     are_refused: bool
-    """Whether it is to be refused, rather than reported."""
+    """Whether the event is refused. Otherwise the violations are only reported."""
     texts: list[str]
-    """For its sender: the property and the reason."""
+    """Texts for the sender, each with the property and the reason."""
     places: str
-    """For a log, without the sender's values: each property and the keyword of the schema."""
+    """Text for the log, without values of the sender: each property and the violated keyword of the schema."""
 
 
 class Plan:
-    """Which events there are, and what their properties are.
+    """Tracking plan: the allowed events and their properties.
 
-    Names that the API itself gives properties are no unknown ones, whatever a schema says: those that start with `$`, `isTest`,
-    and `emailAddress` of an identify event or the three of a conversion, unless the schema names them.
+    Properties that the API itself defines are always allowed, unless the schema names them: those that start with `$`,
+    `isTest`, `emailAddress` of an identify event and the three of a conversion.
 
     Args:
         events: classes that `@event` declares.
         schemas: JSON Schemas of draft 2020-12 for an event's properties, by event type.
-        on_violation: what becomes of an event whose properties are not as planned: `reject` (422, code 17) or `report` (it is
-            stored, counted and logged).
-        unknown: what becomes of an event that the plan does not have: `allow`, `reject` or `report`. An identify event is
-            never unknown.
+        on_violation: what happens to an event whose properties violate the plan: `reject` refuses it (422, code 17); `report`
+            stores, counts and logs it.
+        unknown: what happens to an event that is not in the plan: `allow`, `reject` or `report`. An identify event is never
+            unknown.
 
     Raises:
-        PlanError: one of them cannot be; the message names it.
+        PlanError: an argument is invalid; the message names it.
     """
 
     def __init__(
@@ -67,48 +67,48 @@ class Plan:
         on_violation: OnViolation = "reject",
         unknown: Unknown = "allow",
     ) -> None:
-        _one_of("on_violation", on_violation, get_args(OnViolation))
-        _one_of("unknown", unknown, get_args(Unknown))
+        _check_choice("on_violation", on_violation, get_args(OnViolation))
+        _check_choice("unknown", unknown, get_args(Unknown))
         self.on_violation = on_violation
         self.unknown = unknown
         self.schemas: dict[str, Schema] = {}
         """The schema of each event's properties, by event type."""
         for kind in events:
-            name = name_of(kind) if isinstance(kind, type) else None
+            name = get_event_type(kind) if isinstance(kind, type) else None
             if name is None:
-                raise PlanError(f"Plan({kind!r}): a class that @event declares is needed.")
-            self._add(name, schema_of(kind), kind.__qualname__)
+                raise PlanError(f"Plan({kind!r}): each event must be a class that @event declares.")
+            self._add(name, build_schema(kind), kind.__qualname__)
         for name, schema in (schemas or {}).items():
             self._add(name, schema, f"schemas[{name!r}]")
         if not self.schemas:
             raise PlanError("A plan needs events: classes that @event declares, or schemas.")
-        self._judges = {name: _Judge(name, schema) for name, schema in self.schemas.items()}
+        self._checks = {name: _PropertiesCheck(name, schema) for name, schema in self.schemas.items()}
 
     @classmethod
     def from_folder(cls, path: str | Path, *, on_violation: OnViolation = "reject", unknown: Unknown = "allow") -> Self:
-        """The plan of a folder with a JSON Schema for each event: `checkout.json` for the properties of `checkout`.
+        """Read a plan from a folder with a JSON Schema for each event: `checkout.json` for the properties of `checkout`.
 
         Args:
             path: the folder.
-            on_violation: as with Plan.
-            unknown: as with Plan.
+            on_violation: see Plan.
+            unknown: see Plan.
 
         Raises:
-            PlanError: the folder has no plan; the message names the file and what is wrong.
+            PlanError: the folder has no valid plan; the message names the file and what is wrong.
         """
         return cls(schemas=read_folder(path), on_violation=on_violation, unknown=unknown)
 
     def violations(self, event: str, properties: Mapping[str, Any], email: str | None = None) -> Violations | None:
-        """How an event does not keep to the plan, or None where it does.
+        """Return the violations of the plan by an event, or None if there are none.
 
         Args:
-            event: its type.
-            properties: what JSON can hold.
-            email: the sender's address for its visitor, which becomes the `emailAddress` of an identify event that has none.
+            event: the event type.
+            properties: the properties, with values that JSON can hold.
+            email: the email address sent with the event. It becomes the `emailAddress` of an identify event that has none.
         """
-        judge = self._judges.get(event)
-        if judge is not None:
-            found = judge.violations(properties, email)
+        check = self._checks.get(event)
+        if check is not None:
+            found = check.run(properties, email)
             if not found:
                 return None
             texts = [f"Properties do not keep to the plan of event {event}: {text}" for _, text in found]
@@ -119,48 +119,50 @@ class Plan:
 
     def _add(self, name: str, schema: Schema, where: str) -> None:
         if name in self.schemas:
-            raise PlanError(f"{where}: the plan has an event {name!r} already.")
-        self.schemas[name] = checked(schema, where)
+            raise PlanError(f"{where}: the plan already has an event {name!r}.")
+        self.schemas[name] = check_schema(schema, where)
 
 
-class _Judge:
+class _PropertiesCheck:
+    """Check of the properties of one event type."""
+
     def __init__(self, event: str, schema: Schema) -> None:
-        self._errors = first_errors(_with_names_of_the_api(schema, event), MOST_TEXTS)
-        self._accepts = plain_acceptor(schema)
-        self._declared = Reading(schema).mentioned()
-        self._own = names_of_the_api(event) - self._declared
+        self._find_errors = make_validator(_allow_api_properties(schema, event), MAX_TEXTS)
+        self._accepts = make_fast_check(schema)
+        self._declared = SchemaFacts(schema).mentioned()
+        self._api_properties = get_api_properties(event) - self._declared
         self._wants_address = event == "identify" and "emailAddress" in self._declared
 
-    def violations(self, properties: Mapping[str, Any], email: str | None) -> list[tuple[str, str]]:
-        """Each as place and keyword, and as a text for the sender."""
+    def run(self, properties: Mapping[str, Any], email: str | None) -> list[tuple[str, str]]:
+        """Return the violations: for each, the property and keyword for the log, and a text for the sender."""
         if self._wants_address and email is not None:
             properties = {"emailAddress": email, **properties}
         if self._accepts is not None and self._accepts(properties):
             return []
-        planned = {name: value for name, value in properties.items() if not self._is_the_apis(name)}
+        planned = {name: value for name, value in properties.items() if not self._is_api_property(name)}
         try:
-            errors = self._errors(planned)
+            errors = self._find_errors(planned)
         except RecursionError:
-            return [("nested too deep", "they are nested too deep to tell.")]
+            return [("nested too deep", "they are nested too deep to be checked.")]
         found = {}
         for error in errors:
-            where = place(error.absolute_path)
-            reason = error.message if len(error.message) <= MOST_LETTERS else error.message[:MOST_LETTERS] + "…"
+            where = format_path(error.absolute_path)
+            reason = error.message if len(error.message) <= MAX_REASON else error.message[:MAX_REASON] + "…"
             found[f"{where}: {reason}." if error.absolute_path else f"{reason}."] = f"{ascii(where)[1:-1]} ({error.validator})"
         return sorted((where, text) for text, where in found.items())
 
-    def _is_the_apis(self, name: str) -> bool:
-        return name in self._own or (name.startswith("$") and name not in self._declared)
+    def _is_api_property(self, name: str) -> bool:
+        return name in self._api_properties or (name.startswith("$") and name not in self._declared)
 
 
-def _with_names_of_the_api(schema: Schema, event: str) -> Schema:
-    """The schema, in which a name that the API itself gives properties is no unknown one where it is required."""
-    own = [name for name in schema.get("required", ()) if name.startswith("$") or name in names_of_the_api(event)]
+def _allow_api_properties(schema: Schema, event: str) -> Schema:
+    """Return the schema with each required property of the API added to `properties`, so that it is not an unknown one."""
+    own = [name for name in schema.get("required", ()) if name.startswith("$") or name in get_api_properties(event)]
     return {**schema, "properties": {**dict.fromkeys(own, True), **schema.get("properties", {})}} if own else schema
 
 
-def plan_of(given: Plan | str | Path | None, settings: Settings) -> Plan | None:
-    """The plan that an argument or else the settings ask for; raises PlanError where there is none."""
+def resolve_plan(given: Plan | str | Path | None, settings: Settings) -> Plan | None:
+    """Return the plan that an argument or else the settings name, or None. Raises PlanError if it cannot be read."""
     if isinstance(given, Plan):
         return given
     folder = given or settings.plan_folder
@@ -170,11 +172,11 @@ def plan_of(given: Plan | str | Path | None, settings: Settings) -> Plan | None:
     return read(folder)
 
 
-def names_of_the_api(event: str) -> frozenset[str]:
-    """The properties that the API itself gives an event of this type, beside those that start with `$`."""
-    return _OF_THE_API.get(event, _OF_EVERY_EVENT)
+def get_api_properties(event: str) -> frozenset[str]:
+    """Return the properties that the API itself defines for events of this type, besides those that start with `$`."""
+    return _API_PROPERTIES.get(event, _API_PROPERTIES_OF_ANY_EVENT)
 
 
-def _one_of(argument: str, value: str, values: tuple[str, ...]) -> None:
+def _check_choice(argument: str, value: str, values: tuple[str, ...]) -> None:
     if value not in values:
-        raise PlanError(f"{argument}={value!r}: {' or '.join(values)} is needed.")
+        raise PlanError(f"{argument}={value!r} must be {' or '.join(values)}.")

@@ -1,11 +1,11 @@
-"""Names that a page's object cannot have: JavaScript's own words, and what each window has already."""
+"""Names that the tracker's object cannot have: JavaScript's reserved words, and the properties of every window."""
 
-_WORDS = """
+_RESERVED_WORDS = """
 break case catch class const continue debugger default delete do else enum export extends false finally for function if
 import in instanceof new null return super switch this throw true try typeof var void while with implements interface
 let package private protected public static yield await undefined arguments globalThis NaN Infinity
 """
-_OF_THE_WINDOW = """
+_WINDOW_PROPERTIES = """
 addEventListener alert atob blur btoa caches cancelAnimationFrame cancelIdleCallback captureEvents clearInterval
 clearTimeout clientInformation close closed confirm console cookieStore createImageBitmap crossOriginIsolated crypto
 customElements decodeURI decodeURIComponent devicePixelRatio dispatchEvent document encodeURI encodeURIComponent escape
@@ -32,5 +32,5 @@ screen screenLeft screenTop screenX screenY scroll scrollBy scrollTo scrollX scr
 setInterval setTimeout speechSynthesis status statusbar stop structuredClone toString toolbar top unescape
 visualViewport webkitURL window
 """
-"""Those that begin with a small letter, by the TypeScript compiler's lib.dom.d.ts and lib.es5.d.ts."""
-TAKEN = frozenset((_WORDS + _OF_THE_WINDOW).split())
+"""The properties that begin with a lower-case letter, from the TypeScript compiler's lib.dom.d.ts and lib.es5.d.ts."""
+RESERVED_NAMES = frozenset((_RESERVED_WORDS + _WINDOW_PROPERTIES).split())

@@ -1,4 +1,4 @@
-"""TypeScript's types for the tracker's calls, from a plan: a call that the plan does not allow is an error of the compiler."""
+"""TypeScript types of the tracker's calls, from a plan: the compiler then rejects calls that violate the plan."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from urllib.parse import unquote
 
 from falcon_events.errors import PlanError
 from falcon_events.plan.plan import Plan
-from falcon_events.plan.reserved_names import TAKEN
-from falcon_events.plan.schema_facts import Reading
+from falcon_events.plan.reserved_names import RESERVED_NAMES
+from falcon_events.plan.schema_facts import SchemaFacts
 from falcon_events.plan.schemas import Schema
 
-_WORDS = {
+_TYPES = {
     "string": "string",
     "number": "number",
     "integer": "number",
@@ -24,12 +24,12 @@ _WORDS = {
     "object": "Record<string, unknown>",
 }
 _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*").fullmatch
-_CALLED_OTHERWISE = {
+_OWN_CALLS = {
     "pageView": frozenset({"url"}),
     "identify": frozenset({"emailAddress"}),
     "conversion": frozenset({"conversion-id", "conversion-name", "conversion-value"}),
 }
-"""Events that have a call of their own, and the properties that it fills in."""
+"""Events with a call of their own, and the properties that this call fills in."""
 _OPEN = (
     "patternProperties",
     "additionalProperties",
@@ -40,7 +40,7 @@ _OPEN = (
     "else",
     "$dynamicRef",
 )
-"""Keywords that can be about properties which have no place in a type of TypeScript."""
+"""Keywords that can concern properties that a TypeScript type cannot list."""
 _HEAD = """\
 // The tracker's calls with the events of a tracking plan. Made by: falcon-events plan types --typescript
 type TrackerProperties = Record<string, unknown>;
@@ -65,36 +65,34 @@ interface Window {{
 """
 
 
-def typescript(plan: Plan, *, name: str = "oct", allow_unknown: bool = False) -> str:
-    """A declaration file (`.d.ts`) for the object that the tracker makes.
+def render_typescript(plan: Plan, *, name: str = "oct", allow_unknown: bool = False) -> str:
+    """Render a declaration file (`.d.ts`) for the tracker's object.
 
-    What a schema does not name is no part of the type, so that a mistyped name is found; what TypeScript cannot say, such as
-    a pattern, is left to the server.
+    Properties that a schema does not name are not part of the type, so that the compiler finds mistyped names. Rules that
+    TypeScript cannot express, such as a pattern, are left to the server.
 
     Args:
         plan: the plan.
         name: the object's name in the page (`data-object`).
-        allow_unknown: whether eventT also takes events that the plan does not have.
+        allow_unknown: whether eventT also takes events that are not in the plan.
 
     Raises:
-        PlanError: the name is none of JavaScript, or the window has something else of this name.
+        PlanError: `name` is not a JavaScript name, or is reserved.
     """
     if not _NAME(name):
-        raise PlanError(f"--object {name!r}: a name of JavaScript is needed, such as oct.")
-    if name in TAKEN:
-        raise PlanError(
-            f"--object {name!r}: JavaScript or the window has this name for something else; another is needed, such as oct."
-        )
+        raise PlanError(f"--object {name!r} must be a JavaScript name, such as oct.")
+    if name in RESERVED_NAMES:
+        raise PlanError(f"--object {name!r} is reserved by JavaScript or the browser's window; use another name, such as oct.")
     types, calls = [_HEAD], []
     given, names = {}, {"TrackerProperties"}
     for event, schema in sorted(plan.schemas.items()):
-        filled = _CALLED_OTHERWISE.get(event, frozenset())
+        filled = _OWN_CALLS.get(event, frozenset())
         type_name = _type_name(event, names)
         names.add(type_name)
-        made = _Types(schema, filled, type_name)
-        types.append(f"{_comment(schema, '')}type {type_name} = {made.text()};\n")
-        types.extend(made.parts)
-        given[event] = f"properties{made.mark()}: {type_name}"
+        rendered = _Types(schema, filled, type_name)
+        types.append(f"{_comment(schema, '')}type {type_name} = {rendered.render()};\n")
+        types.extend(rendered.parts)
+        given[event] = f"properties{rendered.optional_mark()}: {type_name}"
     page = given.get("pageView", "properties?: TrackerProperties")
     calls.append(f"  /** A page view, of the present address or another. */\n  eventP(url?: string, {_optional(page)}): void;")
     calls.append(f"  eventP({page}): void;")
@@ -104,7 +102,7 @@ def typescript(plan: Plan, *, name: str = "oct", allow_unknown: bool = False) ->
     calls.append("  /** A conversion. */")
     conversion = given.get("conversion", "properties?: TrackerProperties")
     calls.append(f"  eventC(id: string, name: string, value: number | string, {conversion}): void;")
-    own = [event for event in given if event not in _CALLED_OTHERWISE]
+    own = [event for event in given if event not in _OWN_CALLS]
     calls.extend(
         f"{_comment(plan.schemas[event], '  ')}  eventT(event: {json.dumps(event)}, {given[event]}): void;" for event in own
     )
@@ -132,50 +130,50 @@ def _unique(name: str, taken: Collection[str]) -> str:
 
 
 def _optional(parameter: str) -> str:
-    """After one that may be left out, only such."""
+    """Make a parameter optional, as every parameter after an optional one must be."""
     return parameter.replace("properties:", "properties?:")
 
 
 class _Types:
-    """The types of one event's schema.
+    """TypeScript types of one event's schema.
 
     Args:
         schema: the schema.
         filled: the properties that the event's call fills in.
-        name: of the type of all properties; those of parts begin with it.
+        name: the name of the type of all properties. The names of its parts' types begin with it.
     """
 
     def __init__(self, schema: Schema, filled: frozenset[str], name: str) -> None:
         self._schema = schema
         self._filled = filled
         self._name = name
-        self._reading = Reading(schema)
+        self._facts = SchemaFacts(schema)
         self._names: dict[str, str] = {}
         self.parts: list[str] = []
-        """The types that it refers to, one for each part: they may refer to each other in any way."""
+        """The declarations of types that the main one refers to, one for each referenced part."""
 
-    def text(self) -> str:
-        """The type of its properties."""
-        found = list(self._said(self._schema, "", frozenset(), True))
-        return _all_of(found) if found else "Record<string, unknown>"
+    def render(self) -> str:
+        """Render the type of the event's properties."""
+        found = list(self._render_keywords(self._schema, "", frozenset(), True))
+        return _intersect(found) if found else "Record<string, unknown>"
 
-    def mark(self) -> str:
-        """What says whether the properties may be left out altogether."""
-        return "" if self._reading.is_needed(self._filled) else "?"
+    def optional_mark(self) -> str:
+        """Return `?` if the properties may be left out altogether, or else an empty string."""
+        return "" if self._facts.is_needed(self._filled) else "?"
 
-    def _type(self, schema: Any, indent: str, way: frozenset[str] = frozenset(), whole: bool = False) -> str:
+    def _type(self, schema: Any, indent: str, seen: frozenset[str] = frozenset(), whole: bool = False) -> str:
         if not isinstance(schema, dict):
             return "never" if schema is False else "unknown"
-        return _all_of(list(self._said(schema, indent, way, whole))) or "unknown"
+        return _intersect(list(self._render_keywords(schema, indent, seen, whole))) or "unknown"
 
-    def _said(self, part: Schema, indent: str, way: frozenset[str], whole: bool) -> Iterator[str]:
-        """What keywords say, all of which is so.
+    def _render_keywords(self, part: Schema, indent: str, seen: frozenset[str], whole: bool) -> Iterator[str]:
+        """Yield a type for each keyword of a schema. The schema's type is their intersection.
 
         Args:
             part: the schema.
-            indent: of the lines that the type begins in.
-            way: the references that led to it, without an object or array between: one that comes again leads nowhere.
-            whole: whether it is about all of an event's properties.
+            indent: the indentation of the line that the type begins in.
+            seen: the references that led to the part without an object or array in between. One of them again is a circle.
+            whole: whether the part describes all of an event's properties.
         """
         if "enum" in part or "const" in part:
             yield " | ".join(_literal(value) for value in part.get("enum", [part.get("const")])) or "never"
@@ -187,37 +185,37 @@ class _Types:
             elif whole and _is_open(part):
                 yield "Record<string, unknown>"
         else:
-            yield " | ".join(dict.fromkeys(self._named(name, part, indent) for name in names))
+            yield " | ".join(dict.fromkeys(self._render_type(name, part, indent) for name in names))
         if (reference := part.get("$ref")) is not None:
-            if reference in way:
+            if reference in seen:
                 yield "unknown"
             elif whole:
-                yield self._type(self._reading.follow(reference), indent, way | {reference}, whole)
+                yield self._type(self._facts.resolve(reference), indent, seen | {reference}, whole)
             else:
-                yield self._of_reference(reference, way | {reference})
+                yield self._declare_part(reference, seen | {reference})
         for word in ("anyOf", "oneOf"):
             if word in part:
-                inner = [one for one in part[word] if not whole or "object" in self._reading.kinds_of(one)]
-                yield " | ".join(dict.fromkeys(self._type(one, indent, way, whole) for one in inner)) or "never"
+                inner = [one for one in part[word] if not whole or "object" in self._facts.kinds_of(one)]
+                yield " | ".join(dict.fromkeys(self._type(one, indent, seen, whole) for one in inner)) or "never"
         for inner in part.get("allOf", ()):
-            yield self._type(inner, indent, way, whole)
+            yield self._type(inner, indent, seen, whole)
 
-    def _of_reference(self, reference: str, way: frozenset[str]) -> str:
+    def _declare_part(self, reference: str, seen: frozenset[str]) -> str:
         if reference not in self._names:
             words = _words(unquote(reference).rpartition("/")[2]) or "All"
             name = self._names[reference] = _unique(f"{self._name}_{words}", self._names.values())
-            part = self._reading.follow(reference)
-            self.parts.append(f"{_comment(part, '')}type {name} = {self._type(part, '', way)};\n")
+            part = self._facts.resolve(reference)
+            self.parts.append(f"{_comment(part, '')}type {name} = {self._type(part, '', seen)};\n")
         return self._names[reference]
 
-    def _named(self, name: str, part: Schema, indent: str) -> str:
+    def _render_type(self, name: str, part: Schema, indent: str) -> str:
         if name == "array" and isinstance(part.get("items"), dict):
             return f"Array<{self._type(part['items'], indent)}>"
         if name == "object" and (part.get("properties") or part.get("required")):
             return self._object(part, indent, False)
         if name == "object" and isinstance(part.get("additionalProperties"), dict):
             return f"{{ [name: string]: {self._type(part['additionalProperties'], indent)} }}"
-        return _WORDS[name]
+        return _TYPES[name]
 
     def _object(self, part: Schema, indent: str, whole: bool) -> str:
         inner = indent + "  "
@@ -236,11 +234,11 @@ class _Types:
 
 
 def _is_open(part: Schema) -> bool:
-    """Whether a schema has more to say of properties than a type can; true and false are no more than a type says."""
+    """Whether a schema restricts or allows properties in a seen that a type cannot express. A type can express true and false."""
     return any(part.get(word) not in (None, True, False, {}) for word in _OPEN)
 
 
-def _all_of(found: list[str]) -> str:
+def _intersect(found: list[str]) -> str:
     return found[0] if len(found) == 1 else " & ".join(f"({one})" for one in found)
 
 
@@ -249,7 +247,7 @@ def _literal(value: object) -> str:
 
 
 def _comment(schema: Any, indent: str) -> str:
-    """The schema's title and description, so that an editor shows them."""
+    """Return the schema's title and description as a comment, which editors show."""
     words = [schema.get(word, "") for word in ("title", "description")] if isinstance(schema, dict) else []
     text = ": ".join(" ".join(word.split()).replace("*/", "* /") for word in words if word)
     return f"{indent}/** {text} */\n" if text else ""

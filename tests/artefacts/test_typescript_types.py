@@ -205,7 +205,7 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
     """It would be part of a program."""
     (tmp_path / "a.json").write_text("{}")
     done = command("plan", "types", "--typescript", "--plan", str(tmp_path), "--object", "a;b")
-    assert (done.returncode, done.stderr) == (2, b"falcon-events: --object 'a;b': a name of JavaScript is needed, such as oct.\n")
+    assert (done.returncode, done.stderr) == (2, b"falcon-events: --object 'a;b' must be a JavaScript name, such as oct.\n")
 
 
 @pytest.mark.parametrize("name", ["class", "default", "name", "event", "status", "history", "await"])
@@ -213,5 +213,5 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path, name: str) -> None:
     """By JavaScript itself or by every window: the compiler would refuse the types."""
     (tmp_path / "a.json").write_text("{}")
     done = command("plan", "types", "--typescript", "--plan", str(tmp_path), "--object", name)
-    reason = "JavaScript or the window has this name for something else; another is needed, such as oct."
-    assert (done.returncode, done.stderr.decode()) == (2, f"falcon-events: --object '{name}': {reason}\n")
+    reason = "is reserved by JavaScript or the browser's window; use another name, such as oct."
+    assert (done.returncode, done.stderr.decode()) == (2, f"falcon-events: --object '{name}' {reason}\n")
