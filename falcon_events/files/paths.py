@@ -38,7 +38,7 @@ def sync(path: Path) -> None:
 
 
 class FileState(enum.Enum):
-    """What a path leads to, compared with the file that was opened there."""
+    """State of the file at a path, compared with the file that was opened there."""
 
     UNCHANGED = "unchanged"
     MISSING = "missing"

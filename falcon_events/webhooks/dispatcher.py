@@ -22,7 +22,7 @@ END_S = 3.0
 
 
 class Dispatcher:
-    """Starts and ends webhook workers. A poster process, started with the first event, posts for all of them.
+    """Starts and ends the webhook workers. One poster process, started with the first event, posts for all of them.
 
     Args:
         outbox: the outbox of an open store.
@@ -55,7 +55,7 @@ class Dispatcher:
         self._process.close()
 
     def counts(self) -> dict[str, int]:
-        """Return the numbers of attempts since the owner started: `delivered`, to be `retried`, and finally `failed`."""
+        """Return the number of attempts since the owner started: `delivered`, `retried` later, or `failed` for good."""
         workers = list(self._workers.values())
         delivered = sum(worker.counts[AttemptResult.DELIVERED] for worker in workers)
         failed = sum(worker.given_up for worker in workers)

@@ -164,7 +164,7 @@ class WebhookWorker:
                     self._process.kill()
 
     def _skip(self, work: Work) -> None:
-        """Move past the events that were read, none of which is to be delivered, and wait."""
+        """Move past the events that were searched, since the filters leave out all of them, and wait."""
         self._position, self._waiting = work.until + 1, work.waiting
         if self._position > self._recorded and time.monotonic() - self._recorded_at > RECORD_S:
             self._record(Settlement(self._webhook_id, self._position, [], [], failures=work.target.failures))

@@ -84,7 +84,7 @@ def test_what_is_no_key_is_not_remembered(directory: Directory) -> None:
         assert directory.identify(Credential("api_key", f"guess {number}")) is None
         assert directory.identify(Credential("session", KEY.secret)) is None
     assert directory.identify(KEY) is not None
-    assert list(directory._shown) == [KEY.secret]
+    assert list(directory._known_keys) == [KEY.secret]
 
 
 def test_every_process_refuses_a_key_once_revoking_it_has_returned(db: Path) -> None:
