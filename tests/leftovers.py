@@ -68,14 +68,14 @@ def end(mark: str, folder: Path, since: float) -> list[Leftover]:
         if time.monotonic() > deadline:
             break
         time.sleep(0.1)
-    named = {leftover.pid: leftover for leftover in found}
-    while found:
+    named: dict[int, Leftover] = {}
+    while found:  # until they have ended, and nothing has been started meanwhile
+        named |= {leftover.pid: leftover for leftover in found}
         for leftover in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(leftover.pid, signal.SIGKILL)
         time.sleep(0.1)
-        found = [leftover for leftover in of_run(mark, folder, since) if leftover.pid not in named]
-        named |= {leftover.pid: leftover for leftover in found}
+        found = [leftover for leftover in of_run(mark, folder, since) if time.monotonic() < deadline + PATIENCE_S + 10]
     return list(named.values())
 
 
