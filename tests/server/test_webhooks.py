@@ -512,14 +512,14 @@ def test_a_large_backlog_is_delivered_after_a_downtime(store: EventTracking) -> 
     bodies = [
         b'{"ListID":94,"event":"step","email":"v%d@example.com","id":"v%d","properties":{"n":%d,"text":"%s"}}'
         % (number % 50, number % 50, number, b"x" * (900_000 if number % 500 == 0 else 10))
-        for number in range(3000)
+        for number in range(2000)
     ]
     assert all(not isinstance(answer, Exception) for answer in store.track_many(bodies))
     wait_until(lambda: store.webhooks.states()[0].state == "paused", "it does not pause")
     with receiving(port=port) as receiver:
-        posts = [post for post in receiver.wait_for(3050, seconds=300) if post.data["event"] == "step"]
+        posts = [post for post in receiver.wait_for(2050, seconds=300) if post.data["event"] == "step"]
     for visitor in range(50):
-        assert steps(posts, f"v{visitor}") == list(range(visitor, 3000, 50))
+        assert steps(posts, f"v{visitor}") == list(range(visitor, 2000, 50))
     assert store.deliveries() == []
 
 
