@@ -119,7 +119,7 @@ def test_a_person_is_exported_and_erased(db: Path, filled: Credentials, tmp_path
 
     erase = ("erase", "--list", "94")
     assert "--yes" in refused(db, *erase, "--email", "ada@example.com")
-    assert "One of" in refused(db, *erase, "--email", "ada@example.com", "--id", "ada", "--yes")
+    assert "Exactly one of" in refused(db, *erase, "--email", "ada@example.com", "--id", "ada", "--yes")
     erased = as_json(db, *erase, "--email", "ada@example.com", "--yes")
     assert (erased["events"], erased["bindings"]) == (2, 1)
     assert "nothing" in refused(db, *erase, "--id", "ada", "--yes")
