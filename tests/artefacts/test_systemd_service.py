@@ -124,7 +124,7 @@ WRONG = {
         ["--db", "/var/tmp/shop/e.duckdb"],
         "/e.duckdb: files there do not survive a restart; a path such as",
     ),
-    "a link to such a folder": (["--db", "/proc/self/cwd/tmp/e.duckdb"], "does not last"),
+    "a link to such a folder": (["--db", "/proc/self/cwd/tmp/e.duckdb"], "do not survive a restart"),
     "a folder of the kernel's": (["--db", "/dev/shm/e.duckdb"], "--db /dev/shm/e.duckdb: files there do not survive a restart"),
     "a folder that ends with the machine": (["--db", "/run/e.duckdb", "--name", "shop"], "such as /var/lib/shop/events.duckdb"),
     "the root folder": (["--db", "/events.duckdb"], "--db /events.duckdb: a path in a folder of its own is needed, such as"),

@@ -283,7 +283,7 @@ def test_a_damaged_gzip_file_is_told_after_what_could_be_read(damage: str, store
         (("import", "."), "is a folder"),
         (("import", "-", "--rejects", "missing/rejects"), "--rejects missing/rejects"),
         (("import", "-", "--rejects", "."), "--rejects ."),
-        (("export",), "'--format'"),
+        (("export",), "--format is needed"),
         (("export", "--format", "csv"), "'parquet', 'ndjson'"),
         (("export", "--format", "ndjson", "--since", "yesterday"), "--since yesterday"),
         (("export", "--format", "ndjson", "--until", "2026-01-01T00:00:00"), "--until"),
