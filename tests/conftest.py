@@ -11,13 +11,15 @@ from falcon_events import EventTracking
 from tests import needs
 from tests.builds import build_packages, build_site_of_checkout, once
 from tests.harness import FLAVOURS, Client, Credentials, Served, fill_store, make_store, serving
-from tests.hooks import pytest_collection_modifyitems as pytest_collection_modifyitems
-from tests.hooks import pytest_configure as pytest_configure
-from tests.hooks import pytest_make_collect_report as pytest_make_collect_report
-from tests.hooks import pytest_runtest_makereport as pytest_runtest_makereport
-from tests.hooks import pytest_runtest_setup as pytest_runtest_setup
-from tests.hooks import pytest_sessionfinish as pytest_sessionfinish
-from tests.hooks import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
+from tests.hooks import (
+    pytest_collection_modifyitems as pytest_collection_modifyitems,
+    pytest_configure as pytest_configure,
+    pytest_make_collect_report as pytest_make_collect_report,
+    pytest_runtest_makereport as pytest_runtest_makereport,
+    pytest_runtest_setup as pytest_runtest_setup,
+    pytest_sessionfinish as pytest_sessionfinish,
+    pytest_xdist_make_scheduler as pytest_xdist_make_scheduler,
+)
 from tests.image import Stage, build
 
 
