@@ -15,6 +15,7 @@ import pytest
 import falcon_events
 
 PACKAGE = Path(falcon_events.__file__).parent
+ROOT = Path(__file__).parents[2]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     ("__main__",),
@@ -176,6 +177,15 @@ def test_the_root_has_few_modules() -> None:
 def test_every_folder_has_a_floor() -> None:
     """Whoever adds a folder says what may import it."""
     assert set(FOLDERS.values()) == FLOOR_OF.keys()
+
+
+def test_every_folder_is_on_the_code_map() -> None:
+    """docs/code-map.md is where contributors look first."""
+    text = (ROOT / "docs" / "code-map.md").read_text()
+    folders = {folder for folder in FLOOR_OF if (PACKAGE / folder).is_dir()}
+    assert [folder for folder in sorted(folders) if f"`{folder}/`" not in text] == []
+    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.py)`", text)
+    assert [name for name in named if "/" in name and not (PACKAGE / name).is_file() and not (ROOT / name).is_file()] == []
 
 
 def test_no_two_classes_share_a_name() -> None:
