@@ -85,7 +85,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class OutgoingEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event to deliver. Its body is the same in every attempt. `kept` is set if it has a row in the table `deliveries`."""
+    """An event to deliver. Its body is the same in every attempt."""
 
     seq: int
     event_id: str
@@ -93,7 +93,6 @@ class OutgoingEvent(msgspec.Struct, frozen=True, gc=False):
     visitor: str
     body: bytes
     attempts: int = 0
-    kept: bool = False
     blocked: bool = False
     """Whether an earlier event of the same visitor waits."""
 
@@ -137,7 +136,7 @@ class Settlement(msgspec.Struct, frozen=True):
         webhook_id: the webhook.
         next_seq: every event before it is delivered, or has a row.
         gone: the `seq` of each row to delete.
-        kept: the rows to write.
+        rows: the rows to write.
         failures: how often in a row the receiver as a whole failed, as in Target.
         resume_at: when deliveries resume, in microseconds since 1970.
         disabled: whether the receiver answered that it is gone.
@@ -147,7 +146,7 @@ class Settlement(msgspec.Struct, frozen=True):
     webhook_id: str
     next_seq: int
     gone: list[int]
-    kept: list[DeliveryRow]
+    rows: list[DeliveryRow]
     failures: int = 0
     resume_at: int | None = None
     disabled: bool = False

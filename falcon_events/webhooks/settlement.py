@@ -30,34 +30,36 @@ def build_settlement(work: Work, outcome: JobOutcome, schedule: Schedule, now: f
     pause_s = 0.0 if failure is None else max(schedule.compute_pause_s(failures), failure.retry_after_s or 0.0)
     accepts_others = any(attempt.result is AttemptResult.DELIVERED for attempt in attempts.values())
 
-    def build_row(outgoing: OutgoingEvent) -> DeliveryRow | None:
+    def decide_row(outgoing: OutgoingEvent) -> DeliveryRow | None:
         attempt = attempts.get(outgoing.seq)
         if attempt is not None and attempt.result is AttemptResult.BUSY and not accepts_others:
             # The receiver is busy, so this is no attempt of the event. The row makes the next try start with another event, in
             # case this event is the cause after all.
-            return _row(outgoing, outgoing.attempts, to_microseconds(now + max(pause_s, attempt.retry_after_s or 0.0)), attempt)
-        return _build_row(outgoing, attempt, schedule, now)
+            return _build_row(
+                outgoing, outgoing.attempts, to_microseconds(now + max(pause_s, attempt.retry_after_s or 0.0)), attempt
+            )
+        return _decide_row(outgoing, attempt, schedule, now)
 
-    kept: list[DeliveryRow] = []
+    rows: list[DeliveryRow] = []
     gone: list[int] = []
     for outgoing in work.due:
         if outgoing.seq in attempts:
-            row = build_row(outgoing)
+            row = decide_row(outgoing)
             if row is None:
                 gone.append(outgoing.seq)
             else:
-                kept.append(row)
+                rows.append(row)
     next_seq = work.until + 1
     if outcome.stopped or outcome.receiver_failure is not None:
         next_seq = (
             max((outgoing.seq for outgoing in work.fresh if outgoing.seq in attempts), default=work.target.next_seq - 1) + 1
         )
-    kept += [row for outgoing in work.fresh if outgoing.seq < next_seq and (row := build_row(outgoing)) is not None]
+    rows += [row for outgoing in work.fresh if outgoing.seq < next_seq and (row := decide_row(outgoing)) is not None]
     return Settlement(
         webhook_id=work.target.webhook_id,
         next_seq=next_seq,
         gone=gone,
-        kept=kept,
+        rows=rows,
         failures=failures,
         resume_at=None if failure is None else to_microseconds(now + pause_s),
         disabled=outcome.receiver_failure is not None and outcome.receiver_failure.result is AttemptResult.GONE,
@@ -79,19 +81,19 @@ def _assess_receiver(work: Work, outcome: JobOutcome) -> tuple[int, Attempt | No
     return before + (failure is not None), failure
 
 
-def _build_row(outgoing: OutgoingEvent, attempt: Attempt | None, schedule: Schedule, now: float) -> DeliveryRow | None:
+def _decide_row(outgoing: OutgoingEvent, attempt: Attempt | None, schedule: Schedule, now: float) -> DeliveryRow | None:
     """Return the row that an event needs, or None if it was delivered."""
     if attempt is None:
-        return _row(outgoing, outgoing.attempts, to_microseconds(now))
+        return _build_row(outgoing, outgoing.attempts, to_microseconds(now))
     if attempt.result is AttemptResult.DELIVERED:
         return None
     attempts = outgoing.attempts + 1
     wait_s = schedule.compute_wait_s(attempts)
     next_at = to_microseconds(now + max(wait_s or 0.0, attempt.retry_after_s or 0.0))
-    return _row(outgoing, attempts, next_at, attempt, failed=wait_s is None)
+    return _build_row(outgoing, attempts, next_at, attempt, failed=wait_s is None)
 
 
-def _row(
+def _build_row(
     outgoing: OutgoingEvent, attempts: int, next_at: int, attempt: Attempt | None = None, *, failed: bool = False
 ) -> DeliveryRow:
     status, error = (None, None) if attempt is None else (attempt.status, attempt.error)

@@ -134,7 +134,7 @@ class WebhookWorker:
         self._failing_visitors = [] if outcome.receiver_failure is not None else outcome.failing_visitors
         self._record(settlement)
         self.counts.update(attempt.result for attempt in outcome.attempts.values())
-        self.given_up += sum(kept.failed for kept in settlement.kept)
+        self.given_up += sum(row.failed for row in settlement.rows)
         self._waiting = work.waiting + _count_added(work, settlement)
         self._log(work.target, settlement)
         took_s = time.monotonic() - began
@@ -208,15 +208,15 @@ class WebhookWorker:
             logger.warning("Webhook %s %s; it is tried again, with growing pauses", url, settlement.last_error)
         elif target.failures and not settlement.failures:
             logger.warning("Webhook %s accepts events again", url)
-        for kept in settlement.kept:
-            if kept.failed:
+        for row in settlement.rows:
+            if row.failed:
                 logger.error(
-                    "Webhook %s: event %s is given up after %d attempts: %s", url, kept.event_id, kept.attempts, kept.last_error
+                    "Webhook %s: event %s is given up after %d attempts: %s", url, row.event_id, row.attempts, row.last_error
                 )
 
 
 def _count_added(work: Work, settlement: Settlement) -> int:
     """Return by how much a settlement changes the number of waiting deliveries."""
     due = {outgoing.seq for outgoing in work.due}
-    new = sum(kept.seq not in due and not kept.failed for kept in settlement.kept)
-    return new - len(settlement.gone) - sum(kept.seq in due and kept.failed for kept in settlement.kept)
+    new = sum(row.seq not in due and not row.failed for row in settlement.rows)
+    return new - len(settlement.gone) - sum(row.seq in due and row.failed for row in settlement.rows)

@@ -106,7 +106,7 @@ def read_work(connection: duckdb.DuckDBPyConnection, target: Target, now: int, l
             break
         found = connection.execute(DUE_EVENT, {"seq": seq}).fetchall()
         for row in found:
-            outgoing_events.append(_build_outgoing(row, attempts=attempts, kept=True))
+            outgoing_events.append(_build_outgoing(row, attempts=attempts))
             size += len(outgoing_events[-1].body)
     next_due = min((due_at for _, _, due_at in times if due_at > now), default=None)
     fresh, until = _read_fresh(connection, target, last_seq, most) if size <= MAX_BYTES else ([], target.next_seq - 1)
@@ -131,12 +131,12 @@ def settle(connection: duckdb.DuckDBPyConnection, settlement: Settlement) -> Non
                 "last_error": settlement.last_error,
             },
         ).fetchall()
-        old = [*settlement.gone, *(kept.seq for kept in settlement.kept)]
+        old = [*settlement.gone, *(row.seq for row in settlement.rows)]
         if exists and old:
             sql = "delete from deliveries where webhook_id = $webhook_id and seq in (select unnest($seqs::bigint[]))"
             connection.execute(sql, name | {"seqs": old})
-        if exists and settlement.kept:
-            _insert(connection, settlement.webhook_id, settlement.kept)
+        if exists and settlement.rows:
+            _insert(connection, settlement.webhook_id, settlement.rows)
         connection.commit()
     except BaseException:
         connection.rollback()
@@ -219,12 +219,12 @@ def _limit_until(sizes: Sequence[tuple[int, int]], last: int, most: int) -> int:
     return before if len(sizes) == most else last
 
 
-def _build_outgoing(row: Sequence[Any], *, attempts: int = 0, kept: bool = False) -> OutgoingEvent:
+def _build_outgoing(row: Sequence[Any], *, attempts: int = 0) -> OutgoingEvent:
     seq, list_id, account_id, blocked, *columns = row
     event = render_event(columns)
     data = {"seq": seq, "account_id": account_id, "list_id": list_id, **event}
     body = msgspec.json.encode({"type": TYPE, "timestamp": event["received_at"], "data": data})
-    return OutgoingEvent(seq, str(event["event_id"]), list_id, str(event["visitor"]), body, attempts, kept, blocked)
+    return OutgoingEvent(seq, str(event["event_id"]), list_id, str(event["visitor"]), body, attempts, blocked)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, webhook_id: str, rows: Sequence[DeliveryRow]) -> None:
