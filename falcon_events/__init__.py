@@ -29,4 +29,4 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     from falcon_events import _public
 
-    return sorted(name for name in vars(_public) if not name.startswith("_"))
+    return sorted(name for name in vars(_public) if name.isidentifier() and not name.startswith("_"))

@@ -78,7 +78,7 @@ def test_a_full_queue_is_not_ready_and_yet_healthy(db: Path) -> None:
         fill_store(tracking)
         with stopped(owner_of(db)), ThreadPoolExecutor(3) as pool:
             waiting = [pool.submit(tracking.track, 94, "test", email="a@example.com") for _ in range(3)]
-            wait_until(lambda: len(tracking.store._outbox) == 3, "they do not wait")
+            wait_until(lambda: len(tracking.store._queue) == 3, "they do not wait")
             with pytest.raises(StoreUnavailable, match="queue is full"):
                 tracking.track(94, "test", email="a@example.com")
             assert not any(one.done() for one in waiting), "those that came before still wait"

@@ -84,7 +84,7 @@ def test_a_large_log_is_taken_in_and_told(crashed: Path, caplog: pytest.LogCaptu
 
 
 def test_a_damaged_log_stops_the_start_and_nothing_is_deleted(crashed: Path, db: Path) -> None:
-    """One line that names the log and both ways out; setting it aside, the store opens with what the file holds."""
+    """One line that names the log and both ways out; after renaming it, the store opens with what the file holds."""
     log = db.with_name(db.name + ".wal")
     middle = bytearray(log.read_bytes())
     middle[len(middle) // 2 : len(middle) // 2 + 4096] = os.urandom(4096)
@@ -96,7 +96,7 @@ def test_a_damaged_log_stops_the_start_and_nothing_is_deleted(crashed: Path, db:
     assert line.count("\n") == 1
     assert log.name in line
     assert "backup" in line
-    assert "aside" in line
+    assert "rename" in line
     assert contents(db) == before
     with pytest.raises(StoreError, match=r"\.wal"):
         EventTracking(db).open()

@@ -115,14 +115,14 @@ def test_a_person_is_exported_and_erased(db: Path, filled: Credentials, tmp_path
     assert json.loads(target.read_text()) == data
     for wrong in (("--visitor", "--email", "a@b.co"), ("--email", "a@b.co"), ("--visitor", "--list", "94"), ()):
         refused(db, "export", *wrong)
-    assert "nothing" in refused(db, *export, "--email", "eve@example.com")
+    assert "no data" in refused(db, *export, "--email", "eve@example.com")
 
     erase = ("erase", "--list", "94")
     assert "--yes" in refused(db, *erase, "--email", "ada@example.com")
     assert "Exactly one of" in refused(db, *erase, "--email", "ada@example.com", "--id", "ada", "--yes")
     erased = as_json(db, *erase, "--email", "ada@example.com", "--yes")
     assert (erased["events"], erased["bindings"]) == (2, 1)
-    assert "nothing" in refused(db, *erase, "--id", "ada", "--yes")
+    assert "no data" in refused(db, *erase, "--id", "ada", "--yes")
     assert as_json(db, "properties", "--list", "94")["Properties"] == {"identify": ["emailAddress"], "test": []}
     with plain(db) as connection:
         assert connection.execute("select distinct email from events").fetchall() == [("bob@example.com",)]

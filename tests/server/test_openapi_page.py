@@ -147,5 +147,5 @@ def test_the_reference_can_be_a_part_of_a_static_site(tmp_path: Path) -> None:
 
 def test_the_renderer_is_the_released_one() -> None:
     """Byte for byte, as the note of its licence says; nothing in it is fetched from elsewhere unless it is asked to."""
-    content = (PACKAGE / "reference" / RENDERER).read_bytes()
-    assert f"sha256 {hashlib.sha256(content).hexdigest()}" in (PACKAGE / "reference" / "rapidoc.LICENSE.txt").read_text()
+    content = (PACKAGE / "assets" / RENDERER).read_bytes()
+    assert f"sha256 {hashlib.sha256(content).hexdigest()}" in (PACKAGE / "assets" / "rapidoc.LICENSE.txt").read_text()

@@ -591,7 +591,7 @@ def test_copies_and_a_compacted_store_have_webhooks_and_deliveries(store: EventT
         assert steps(receiver.wait_for(2), "ada") == [1, 2]
         with EventTracking(tmp_path / "copy.duckdb", **FAST) as copy:
             wait_until(lambda: len(receiver.taken) == 4, "the copy does not deliver")
-            assert copy.webhooks()[0].url == receiver.url
+            assert copy.webhooks.states()[0].url == receiver.url
 
 
 @pytest.mark.parametrize(

@@ -164,14 +164,14 @@ def test_a_wrong_environment_is_named_and_outlived(
 
 def test_a_mistake_in_sending_does_not_end_it(kind: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is in the log, and the events are sent again."""
-    event, post, failures = name(), BatchSender.deliver, ["a mistake"]
+    event, post, failures = name(), BatchSender.send, ["a mistake"]
 
     def deliver(delivery: BatchSender, events: Any) -> Any:
         if failures:
             raise RuntimeError(failures.pop())
         return post(delivery, events)
 
-    monkeypatch.setattr(BatchSender, "deliver", deliver)
+    monkeypatch.setattr(BatchSender, "send", deliver)
     with Caller(kind, world.url, world.made.full) as client:
         sent = enqueue(client, event, 3)
         assert client.flush(30)
