@@ -9,6 +9,8 @@ import hashlib
 import itertools
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -474,3 +476,25 @@ def test_a_batch_is_as_deep_as_its_deepest_event(values: list[list[str]], name: 
     body = (around % ",".join(events)).encode() if "[" in around else (around % events[0]).encode()
     read = outcome(lambda: read_envelope(body))
     assert isinstance(read, InvalidRequest) == (depth(json.loads(body)) > MAX_DEPTH + 2)
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'["]]]]\\"]]]]",', b'{"a":[1,2],"b":'])
+def test_a_very_deep_body_is_refused_on_a_small_stack(opening: bytes) -> None:
+    """Servers read bodies on threads with little stack, which a decoder that follows every bracket would overflow."""
+    code = (
+        "import sys, threading\n"
+        "from falcon_events import InvalidRequest\n"
+        "from falcon_events.contract.body import decode_object\n"
+        "def refuse():\n"
+        "    for body in (b'{\"a\":' + OPENING * 2_500, OPENING * 4_000, OPENING * 100_000):\n"
+        "        try:\n"
+        "            decode_object(body)\n"
+        "        except InvalidRequest:\n"
+        "            print('refused')\n"
+        "threading.stack_size(2 << 20)\n"
+        "thread = threading.Thread(target=refuse)\n"
+        "thread.start()\n"
+        "thread.join()\n"
+    ).replace("OPENING", repr(opening))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "refused\n" * 3), done.stderr
