@@ -78,11 +78,11 @@ def see_folders(unit: dict[str, list[str]], state: Path, uid: int) -> None:
         aside = Path("/run/aside")
         mount("-t", "tmpfs", "none", "/run")
         for path in needed:
-            (aside / path.name).mkdir(parents=True)
+            (aside / path.name).mkdir(parents=True, exist_ok=True)
             mount("--rbind", str(path), str(aside / path.name))
         mount("-t", "tmpfs", "-o", "mode=755", "none", str(hidden))
         for path in needed:
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
             mount("--rbind", str(aside / path.name), str(path))
     for folder in ("/tmp", "/var/lib", "/var/cache"):
         mount("-t", "tmpfs", "-o", "mode=755" if folder != "/tmp" else "mode=1777", "none", folder)
