@@ -95,24 +95,22 @@ class EventTracking:
 
     def _name_shortcuts(self) -> None:
         """Set the short names of methods: `tracking.stats()` is `tracking.admin.stats()`."""
-        admin, webhooks = self.admin, self.webhooks
-        self.recount, self.stats, self.check, self.metrics, self.owner = (
-            admin.recount,
-            admin.stats,
-            admin.check,
-            admin.metrics,
-            admin.owner,
-        )
-        self.export, self.latest, self.sql, self.backup, self.compact = (
-            admin.export,
-            admin.latest,
-            admin.sql,
-            admin.backup,
-            admin.compact,
-        )
-        self.personal_data, self.erase = admin.personal_data, admin.erase
-        self.deliver, self.deliveries = webhooks.deliver, webhooks.deliveries
-        self.retry_deliveries, self.stop_delivering = webhooks.retry, webhooks.remove
+        self.recount = self.admin.recount
+        self.stats = self.admin.stats
+        self.export = self.admin.export
+        self.personal_data = self.admin.personal_data
+        self.erase = self.admin.erase
+        self.latest = self.admin.latest
+        self.sql = self.admin.sql
+        self.backup = self.admin.backup
+        self.compact = self.admin.compact
+        self.check = self.admin.check
+        self.metrics = self.admin.metrics
+        self.owner = self.admin.owner
+        self.deliver = self.webhooks.deliver
+        self.deliveries = self.webhooks.deliveries
+        self.retry_deliveries = self.webhooks.retry
+        self.stop_delivering = self.webhooks.remove
 
     def open(self) -> Self:
         """Open the store now instead of on first use. A second call does nothing.

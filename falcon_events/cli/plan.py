@@ -47,8 +47,7 @@ def check(source: str, list_id: int | None, allow_unseen: bool, db: str, as_json
         if list_id is not None:
             require_list(tracking, list_id)
         observed = tracking.admin.observed_properties(list_id)
-    rows = ((row.event, row.name, row.value_type, row.events) for row in observed)
-    found = [one for one in find_drift(planned, rows) if not (allow_unseen and one.kind.is_unseen)]
+    found = [one for one in find_drift(planned, observed) if not (allow_unseen and one.kind.is_unseen)]
     if as_json:
         print_json(found)
     elif found:

@@ -81,7 +81,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
     Its arrays and objects may be nested up to SAFE_DEPTH levels: exceeds_depth() checks the limit of the API.
     """
     # From Python 3.12 on, the decoder goes as deep as the body does, and would overflow the stack of a server's thread.
-    if count_brackets(body) > SAFE_DEPTH and _measure_depth(body) > SAFE_DEPTH:
+    if len(body) > SAFE_DEPTH and count_brackets(body) > SAFE_DEPTH and _measure_depth(body) > SAFE_DEPTH:
         raise unreadable_body()
     try:
         members = _decode(body)

@@ -14,7 +14,7 @@ class Counts:
         self.refused: Counter[int] = Counter()
         """How many requests were refused, by code."""
         self.named_counts: Counter[str] = Counter()
-        """What else is counted, by the names in model/reports.py."""
+        """Other counts, by the names in model/reports.py."""
         self._sent: Counted | None = None
 
     def take_update(self, waiting: int) -> Counted | None:

@@ -268,7 +268,7 @@ class Link:
                     batch = self._queue.take(number)
                     self._send_batches()  # before the results are set, so that the owner has work meanwhile
                 events = [event for waiting in batch for event in waiting.events]
-                outcomes = messages.unpack_outcomes(events, packed)
+                outcomes = list(map(messages.unpack_outcome, events, packed))
                 settle(batch, outcomes)
                 if self.on_outcomes is not None:
                     self.on_outcomes(events, outcomes)

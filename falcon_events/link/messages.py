@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +16,7 @@ PROTOCOL = 5
 
 
 PackedOutcome = bool | str | Receipt | None
-"""The compact form of an Outcome. Only pack_outcome() and unpack_outcomes() know what each value means."""
+"""The compact form of an Outcome. Only pack_outcome() and unpack_outcome() know what each value means."""
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -128,18 +127,13 @@ def pack_outcome(event: NewEvent, outcome: Outcome) -> PackedOutcome:
     return outcome.failures[0].message if isinstance(outcome, StoreUnavailable) else None
 
 
-def unpack_outcomes(events: Iterable[NewEvent], packed: Iterable[PackedOutcome]) -> list[Outcome]:
-    """Return the outcome of each event from its compact form: the reverse of pack_outcome()."""
-    return [
-        Receipt(event.id or "", event.visitor, event.external_id, outcome)
-        if outcome is True or outcome is False
-        else outcome
-        if isinstance(outcome, Receipt)
-        else EventsError(REFUSED)
-        if outcome is None
-        else StoreUnavailable(outcome)
-        for event, outcome in zip(events, packed, strict=False)
-    ]
+def unpack_outcome(event: NewEvent, packed: PackedOutcome) -> Outcome:
+    """Return what became of an event; the reverse of pack_outcome()."""
+    if packed is True or packed is False:
+        return Receipt(event.id or "", event.visitor, event.external_id, packed)
+    if isinstance(packed, Receipt):
+        return packed
+    return EventsError(REFUSED) if packed is None else StoreUnavailable(packed)
 
 
 _EPOCH: datetime = msgspec.msgpack.decode(b"\xd6\xff" + bytes(4))  # a real datetime, even if freezegun has replaced the class

@@ -47,7 +47,7 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What was committed for an event. For a repeat, these are the values of the first one."""
+    """The receipt of a committed event. For a repeat, it has the values of the first event."""
 
     event_id: str
     visitor: str

@@ -26,7 +26,7 @@ def build_visitor(list_id: int, email: str | None, external_id: str | None, uuid
 
 
 class Erased(msgspec.Struct, frozen=True):
-    """What was erased about a person: the visitors' UUIDs, their addresses, and how many rows."""
+    """Report of an erasure: the visitors' UUIDs, their addresses, and the numbers of erased rows."""
 
     visitors: list[str]
     emails: list[str]

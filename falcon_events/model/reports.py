@@ -159,7 +159,7 @@ class Metrics(msgspec.Struct, frozen=True):
     refused: dict[int, int]
     """Refused requests of all processes, by documented code."""
     named_counts: dict[str, int]
-    """What else the processes have counted, by the names at the top of this module."""
+    """Other counts of the processes, by the names at the top of this module."""
     waiting: int
     journaled: int
     """Events that are committed to the journal but not in the tables yet."""

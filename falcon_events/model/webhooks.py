@@ -98,7 +98,7 @@ class OutgoingEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What to deliver to a webhook now.
+    """Events to deliver to a webhook now.
 
     `due` are deliveries to try again now. `fresh` are new events from the target's `next_seq` to `until`, without those that
     the webhook's filters exclude. `next_due` is when the next delivery is to be tried again. `more` is set if there are

@@ -1,4 +1,4 @@
-"""Session of a process that is connected to the owner, and the compact form of outcomes and failures sent to it."""
+"""Session of a process that is connected to the owner, and the failures sent to it."""
 
 from __future__ import annotations
 

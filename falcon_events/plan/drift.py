@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from falcon_events.model.reports import ObservedProperty
 from falcon_events.plan.plan import Plan, get_api_properties
 from falcon_events.plan.schema_facts import ANY, SchemaFacts
 from falcon_events.plan.schemas import Schema
@@ -24,12 +25,6 @@ _STORED = {
     "OBJECT": "object",
 }
 """The JSON type of each type name in the catalogue."""
-
-Row = tuple[str, str | None, str | None, int]
-"""Event type, property, the catalogue's name for the type of its values, and the number of events.
-
-Without a property, the number of all events of the type.
-"""
 
 
 class DriftKind(StrEnum):
@@ -57,20 +52,20 @@ class Drift(msgspec.Struct, frozen=True):
     found: str
 
 
-def find_drift(plan: Plan, rows: Iterable[Row]) -> Iterator[Drift]:
+def find_drift(plan: Plan, observed: Iterable[ObservedProperty]) -> Iterator[Drift]:
     """Yield the differences between a plan and a catalogue, by event and property.
 
     Args:
         plan: the plan.
-        rows: the catalogue's rows.
+        observed: how many events have each property, by type of value (StoreAdmin.observed_properties()).
     """
     counts: dict[str, int] = {}
     types: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
-    for event, name, value_type, events in rows:
-        if name is None:
-            counts[event] = events
+    for row in observed:
+        if row.name is None:
+            counts[row.event] = row.events
         else:
-            types[event][name][value_type or ""] = events
+            types[row.event][row.name][row.value_type or ""] = row.events
     for event in sorted(counts.keys() | plan.schemas.keys()):
         if event not in plan.schemas:
             if event != "identify":
