@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from falcon_events import EventTracking
 from tests import needs
 from tests.builds import build_packages, build_site_of_checkout, once
-from tests.harness import FLAVOURS, Client, Credentials, Served, fill_store, make_store, serving
+from tests.harness import FLAVOURS, Client, Credentials, Served, serving
 from tests.hooks import (
     pytest_collection_modifyitems as pytest_collection_modifyitems,
     pytest_configure as pytest_configure,
@@ -21,6 +20,14 @@ from tests.hooks import (
     pytest_xdist_make_scheduler as pytest_xdist_make_scheduler,
 )
 from tests.image import Stage, build
+from tests.shortcuts import (
+    _filled as _filled,
+    credentials as credentials,
+    make_store,
+    one_flavour as one_flavour,
+    shared_tls_contexts as shared_tls_contexts,
+    tracking as tracking,
+)
 
 
 @pytest.fixture(params=FLAVOURS, scope="session")
@@ -34,19 +41,6 @@ def flavour(request: pytest.FixtureRequest) -> str:
 def db(tmp_path: Path) -> Path:
     """The path of a store that does not exist yet."""
     return tmp_path / "events.duckdb"
-
-
-@pytest.fixture
-def tracking(db: Path) -> Iterator[EventTracking]:
-    """An open, empty tracker."""
-    with EventTracking(db) as tracking:
-        yield tracking
-
-
-@pytest.fixture
-def credentials(tracking: EventTracking) -> Credentials:
-    """Accounts, lists and keys in `tracking`."""
-    return fill_store(tracking)
 
 
 class Api:

@@ -72,27 +72,28 @@ def see_folders(unit: dict[str, list[str]], state: Path, uid: int) -> None:
     """The file system read-only but for the state and the cache, and a /tmp of its own; also Python where root keeps it."""
     mount("--bind", str(state), "/mnt")  # for it may be below what is hidden in a moment
     for hidden in (Path("/root"),):
-        needed = {
+        inside = {
             Path(path) for path in (sys.prefix, sys.base_prefix, Path(__file__).parents[1]) if Path(path).is_relative_to(hidden)
         }
+        needed = {path for path in inside if not inside.intersection(path.parents)}  # a folder brings those within it
         aside = Path("/run/aside")
         mount("-t", "tmpfs", "none", "/run")
         for path in needed:
-            (aside / path.name).mkdir(parents=True, exist_ok=True)
+            (aside / path.name).mkdir(parents=True)
             mount("--rbind", str(path), str(aside / path.name))
         mount("-t", "tmpfs", "-o", "mode=755", "none", str(hidden))
         for path in needed:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True)
             mount("--rbind", str(aside / path.name), str(path))
     for folder in ("/tmp", "/var/lib", "/var/cache"):
         mount("-t", "tmpfs", "-o", "mode=755" if folder != "/tmp" else "mode=1777", "none", folder)
     (name,) = unit["StateDirectory"]
-    inside = Path("/var/lib", name)
-    inside.mkdir()
-    mount("--move", "/mnt", str(inside))
+    own_state = Path("/var/lib", name)
+    own_state.mkdir()
+    mount("--move", "/mnt", str(own_state))
     cache = Path("/var/cache", unit["CacheDirectory"][0])
     cache.mkdir(mode=0o700)
-    writable = [str(inside), str(cache)]
+    writable = [str(own_state), str(cache)]
     for path in writable:
         os.chown(path, uid, uid)
         Path(path).chmod(int(unit["StateDirectoryMode"][0], 8))

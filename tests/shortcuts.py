@@ -19,7 +19,8 @@ import pytest
 
 from falcon_events import EventTracking
 from falcon_events.cli.main import main
-from tests.harness import FLAVOURS, Credentials, fill_store
+from tests import harness
+from tests.harness import FLAVOURS, Credentials
 
 HALF_AN_HOUR = 1800
 """For how long the original is copied, in seconds; its session lasts twice as long."""
@@ -32,8 +33,7 @@ def make_store(path: Path) -> Credentials:
     if not _made or time.monotonic() - _made[-1][0] > HALF_AN_HOUR:
         with tempfile.TemporaryDirectory() as folder:
             original = Path(folder) / "events.duckdb"
-            with EventTracking(original) as tracking:
-                credentials = fill_store(tracking)
+            credentials = harness.make_store(original)
             _made.append((time.monotonic(), original.read_bytes(), credentials))
     _, content, credentials = _made[-1]
     path.touch(0o600)

@@ -1,12 +1,8 @@
-"""Fixtures that save time (see tests/shortcuts.py), and one flavour for faults below HTTP."""
+"""One flavour for faults below HTTP."""
 
 from __future__ import annotations
 
 import pytest
-
-from tests.shortcuts import _filled, credentials, one_flavour, shared_tls_contexts, tracking
-
-__all__ = ["_filled", "credentials", "one_flavour", "shared_tls_contexts", "tracking"]
 
 
 @pytest.fixture
