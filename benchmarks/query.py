@@ -69,7 +69,7 @@ def fill(connection: duckdb.DuckDBPyConnection, events: int) -> None:
 def fold(connection: duckdb.DuckDBPyConnection) -> None:
     """Fold every event into the catalogue, as the writer does."""
     ((last,),) = connection.execute(LAST_SEQ).fetchall()
-    for seq in (*range(catalogue.folded_seq(connection) + FOLD_AT_ONCE, last, FOLD_AT_ONCE), last):
+    for seq in (*range(catalogue.read_folded_seq(connection) + FOLD_AT_ONCE, last, FOLD_AT_ONCE), last):
         catalogue.fold(connection, seq)
     connection.execute("checkpoint")
 

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.database
 
 ROOT = Path(__file__).parents[2]
 EVENTS = 60
+UNTOUCHED_BYTES = 1 << 20
+"""A file that no checkpoint has written to is smaller, and one that holds the tables of an empty store is larger."""
 
 
 CRASH = """
@@ -44,9 +46,9 @@ with tracking.store._lock:  # no new owner comes for this process
 def crash(db: Path, events: int, size: int) -> None:
     """Make a store whose owner and only user die together; its log has these events, of twice this many bytes each.
 
-    An owner that was idle for a moment has taken the log into the file: then it is all done once more.
+    An owner that was idle for a moment has taken the log into the file, or begun to: then it is all done once more.
     """
-    while not (log := log_of(db)).exists() or log.stat().st_size < events * size:
+    while not (log := log_of(db)).exists() or log.stat().st_size < events * size or db.stat().st_size > UNTOUCHED_BYTES:
         for path in (db, *logs_of(db)):
             path.unlink(missing_ok=True)
         done = subprocess.run([sys.executable, "-c", CRASH, str(db), str(events), str(size)], cwd=ROOT, check=False)
@@ -86,9 +88,12 @@ def test_a_large_log_is_taken_in_and_told(crashed: Path, caplog: pytest.LogCaptu
 def test_a_damaged_log_stops_the_start_and_nothing_is_deleted(crashed: Path, db: Path) -> None:
     """One line that names the log and both ways out; after renaming it, the store opens with what the file holds."""
     log = db.with_name(db.name + ".wal")
-    middle = bytearray(log.read_bytes())
-    middle[len(middle) // 2 : len(middle) // 2 + 4096] = os.urandom(4096)
-    log.write_bytes(middle)
+    damaged = bytearray(log.read_bytes())
+    # Half an event beyond the middle: that is within one of 60 like events. The log's entries begin near the middle itself, and
+    # one without a beginning counts as the log's end, after which the journal has everything.
+    place = len(damaged) // 2 + len(damaged) // EVENTS // 2
+    damaged[place : place + 4096] = os.urandom(4096)
+    log.write_bytes(damaged)
     before = contents(db)
     done = command("serve", "--db", str(db), "--port", "1")
     line = done.stderr.decode()
