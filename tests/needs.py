@@ -132,7 +132,7 @@ NEEDS = {
     "executable": Need("apt-get install make binutils libc-bin, on Linux on x86-64", can_build_executable),
     "debian": Need(f"run the tests where the C library is {LIBC}, as on Debian", LIBC.exists),
     "useradd": Need("apt-get install passwd", programs("useradd", "groupadd")),
-    "uwsgi": Need("apt-get install gcc python3-dev, then .venv/bin/pip install uwsgi", lambda: (SCRIPTS / "uwsgi").exists()),
+    "uwsgi": Need(".venv/bin/pip install pyuwsgi, where there is a wheel of it", lambda: (SCRIPTS / "uwsgi").exists()),
     "npm": Need("allow npm to reach a registry", has_npm),
     "full-device": Need("run the tests where /dev/full exists", Path("/dev/full").exists),
     "outside-tmp": Need("clone the repository to a folder outside /tmp and /var/tmp", is_outside_tmp),

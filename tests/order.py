@@ -26,6 +26,7 @@ LONGEST = (
 """Modules, or folders of modules, in the order in which they are begun. All others come after them."""
 
 TOGETHER = {
+    "tests/artefacts/test_bare_install.py": "tests/artefacts/test_contributing.py",
     "tests/artefacts/test_executable_unpacking.py": "tests/artefacts/test_executable.py",
     "tests/artefacts/test_self_hosting.py": "tests/artefacts/test_image.py",
 }

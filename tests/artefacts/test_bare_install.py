@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -29,15 +28,10 @@ with EventTracking(sys.argv[1]) as tracking:
 """
 
 
-@pytest.fixture(scope="module")
-def bare(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with the built wheel, with what it requires, and with DuckDB in the version of this one."""
-    folder = tmp_path_factory.mktemp("bare")
-    (wheel,) = built.glob("*.whl")
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-    database = f"duckdb=={importlib.metadata.version('duckdb')}"
-    subprocess.run([folder / "venv/bin/pip", "install", "-q", "--disable-pip-version-check", str(wheel), database], check=True)
-    return folder / "venv" / "bin"
+@pytest.fixture
+def bare(release: Path) -> Path:
+    """The programs of a virtual environment with the built wheel, and what it requires."""
+    return release / "dist" / "try" / "bin"
 
 
 def run(bare: Path, *command: str, cwd: Path) -> subprocess.CompletedProcess[str]:

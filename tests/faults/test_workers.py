@@ -22,7 +22,7 @@ from tests.needs import require
 from tests.shortcuts import make_store
 
 ROOT = Path(__file__).parents[2]
-WORKERS = "3"
+WORKERS = "2"
 
 
 def commands(port: int) -> dict[str, list[str]]:

@@ -19,6 +19,10 @@ import pytest
 """
 
 
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "falcon_events.pytest_plugin,xdist.plugin"}
+"""An environment where pytest loads no other plugins: some that are installed here take seconds to import."""
+
+
 def run_pytest(folder: Path, code: str, *options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Runs a test module to its end."""
     module = folder / "test_host.py"
@@ -26,7 +30,7 @@ def run_pytest(folder: Path, code: str, *options: str, env: dict[str, str] | Non
         module.write_text(PREAMBLE + code)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *options, str(module)]
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment = {**own, **(env or {})}
+    environment = {**own, **(ALONE if env is None else env)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -43,6 +47,13 @@ def fails_with(folder: Path, code: str) -> list[str]:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed" in done.stdout
     return [line[1:].strip() for line in done.stdout.splitlines() if re.match(r"E\s", line)]
+
+
+def test_the_fixture_is_there_once_the_package_is_installed(tmp_path: Path) -> None:
+    """Without a line of configuration, and beside every other installed plugin."""
+    done = run_pytest(tmp_path, "\ndef test_nothing(falcon_events):\n    falcon_events.assert_not_tracked('x')\n", env={})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
 
 
 def test_what_was_tracked_can_be_asserted(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ def test_leaving(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, env=environment, cwd=tmp_path)
     (tmp_path.parent / "pid").write_text(str(process.pid))
 """
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "xdist.plugin"}
+"""An environment where pytest loads no other plugins: some that are installed here take seconds to import."""
 
 
 def run(folder: Path, code: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -49,7 +51,7 @@ def run(folder: Path, code: str, *options: str, **env: str) -> subprocess.Comple
     (folder / "test_module.py").write_text(code)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_") and name != needs.REQUIRE_ALL}
     command = [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", "--basetemp", str(folder / "temporary")]
-    environment = {**kept, "PYTHONPATH": str(ROOT), "LEFTOVERS_PATIENCE_S": "0", **env}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "LEFTOVERS_PATIENCE_S": "0", **ALONE, **env}
     return subprocess.run(
         [*command, *options, str(folder)], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
