@@ -17,8 +17,6 @@ from tests.faults.common import Clients, assert_whole, kill_owner, stopped
 from tests.harness import FLAVOURS, fill_store, is_held, owner_of, serving, wait_until
 from tests.shortcuts import make_store
 
-pytestmark = pytest.mark.database
-
 ROOT = Path(__file__).parents[2]
 KILLS = 3
 DIES = """
@@ -41,6 +39,7 @@ Journal.append = append_and_die
 """
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_killing_the_owner_again_and_again_loses_and_doubles_nothing(flavour: str, db: Path) -> None:
     """Kill -9 of the owner under load: the requests in flight wait for the next one and succeed."""
@@ -59,6 +58,7 @@ def test_killing_the_owner_again_and_again_loses_and_doubles_nothing(flavour: st
     assert_whole(db, clients.acknowledged)
 
 
+@pytest.mark.database
 def test_an_owner_that_dies_after_the_commit_and_before_the_answer(flavour: str, db: Path, tmp_path: Path) -> None:
     """The next owner finds the events by their ids: each is stored once, and its request gets the first answer."""
     hooks = tmp_path / "hooks"

@@ -69,7 +69,6 @@ def page_server(flavour: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield served, credentials
 
 
-@pytest.mark.database
 def test_a_bound_key_works_from_its_origins_and_for_its_lists(page_server: tuple[Served, Credentials]) -> None:
     """Elsewhere it is refused; pages of its origins may read answers, others may not; properties are nobody's."""
     served, _ = page_server
@@ -127,7 +126,6 @@ def test_what_is_no_visitor_is_tagged(api: Api, headers: dict[str, str], changes
     assert names == ([] if bot is None else ["$bot"]) + ["number-of-subscribers-imported"]
 
 
-@pytest.mark.database
 def test_dropped_events_are_counted_only(page_server: tuple[Served, Credentials]) -> None:
     """Where a list drops what no visitor has made: answered as usual, also in batches, with nothing stored."""
     served, credentials = page_server
@@ -147,7 +145,6 @@ def test_dropped_events_are_counted_only(page_server: tuple[Served, Credentials]
         tracking.directory.revoke_key(made.key_id)
 
 
-@pytest.mark.database
 def test_rules_deny_and_redact_before_storing(tracking: EventTracking, credentials: Credentials) -> None:
     """Properties and traits alike; a name that identify events need cannot be ruled."""
     with pytest.raises(EventsError, match="emailAddress"):
@@ -162,7 +159,6 @@ def test_rules_deny_and_redact_before_storing(tracking: EventTracking, credentia
 
 
 @pytest.mark.parametrize(("wrong_s", "corrected"), [(0, False), (4, False), (-3600, True), (3 * 86400, True)])
-@pytest.mark.database
 def test_a_wrong_clock_is_corrected(db: Path, wrong_s: int, corrected: bool) -> None:
     """By `$sent_at` against the server's clock, where they differ by more than 5 s; both times are stored."""
     now = 1_700_000_000
@@ -179,7 +175,6 @@ def test_a_wrong_clock_is_corrected(db: Path, wrong_s: int, corrected: bool) -> 
 @pytest.mark.parametrize(
     ("kind", "flavour"), [("none", "asgi"), ("truncated", "wsgi"), ("hashed", "asgi"), ("full", "wsgi"), ("full", "asgi")]
 )
-@pytest.mark.database
 def test_an_address_is_stored_only_as_the_setting_says(flavour: str, db: Path, kind: str) -> None:
     """Nothing by default."""
     credentials = make_store(db)
@@ -196,7 +191,6 @@ def test_an_address_is_stored_only_as_the_setting_says(flavour: str, db: Path, k
             ipaddress.ip_address(address)
 
 
-@pytest.mark.database
 def test_a_person_is_erased_everywhere(db: Path) -> None:
     """From events, bindings, EventIDs and the catalogue, and after compact() from the file's bytes; others stay."""
     secret = f"{uuid.uuid4().hex}@example.com"
