@@ -83,13 +83,22 @@ def shared_tls_contexts() -> Iterator[None]:
         yield
 
 
-def command(*arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Run falcon-events in this process, which saves the interpreter's start; harness.command runs it in its own."""
+def command(
+    *arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None, program: str = "falcon-events"
+) -> subprocess.CompletedProcess[bytes]:
+    """Run falcon-events in this process, which saves the interpreter's start; harness.command runs it in its own.
+
+    Args:
+        arguments: of the command line.
+        stdin: what it reads.
+        env: variables of the environment that it has in addition.
+        program: the word that it was called by.
+    """
     streams = [io.TextIOWrapper(io.BytesIO(content), encoding="utf-8") for content in (stdin, b"", b"")]
     umask = os.umask(0o077)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["falcon-events", *arguments])
+            patch.setattr(sys, "argv", [program, *arguments])
             for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
                 patch.setattr(sys, name, stream)
             for name, value in (env or {}).items():

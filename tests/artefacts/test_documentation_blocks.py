@@ -186,17 +186,25 @@ def installed(line: str) -> bool:
     return True
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with an account, a list and an event, to be copied."""
+    db = tmp_path_factory.mktemp("store") / "events.duckdb"
+    with EventTracking(db) as tracking:
+        tracking.directory.create_account("acme")
+        tracking.directory.create_list("acme", "Newsletter", 1)
+        tracking.track(1, "signup", email="ada@example.com", properties={"plan": "free"})
+    return db
+
+
 @pytest.mark.parametrize("block", here("sh"))
-def test_commands_run(block: Block, tmp_path: Path) -> None:
+def test_commands_run(block: Block, store: Path, tmp_path: Path) -> None:
     """Each block as it stands, in a folder with a store and an application to serve; servers, until they have answered."""
     if "curl " in block.text:
         require("curl")
     (tmp_path / "host.py").write_text(HOST)
     if "accounts create" not in block.text:
-        with EventTracking(tmp_path / "events.duckdb") as tracking:
-            tracking.directory.create_account("acme")
-            tracking.directory.create_list("acme", "Newsletter", 1)
-            tracking.track(1, "signup", email="ada@example.com", properties={"plan": "free"})
+        shutil.copy(store, tmp_path)
     lines = [line for line in block.text.splitlines() if not installed(line)]
     served = [line for line in lines if line.startswith(SERVERS)]
     if served and shutil.which(served[0].split()[0], path=environment()["PATH"]) is None:
@@ -219,13 +227,14 @@ def test_sql_runs(block: Block, tracking: EventTracking) -> None:
 
 
 @pytest.mark.parametrize("block", here("json"))
-def test_json_has_the_shape_that_it_is_shown_for(block: Block, tracking: EventTracking) -> None:
+def test_json_has_the_shape_that_it_is_shown_for(block: Block, request: pytest.FixtureRequest) -> None:
     """Answers satisfy their schemas; a plan's file is one; a webhook's payload has what a real one has."""
     shown = json.loads(block.text)
     shape = SHAPES[block.name]
     if shape == "plan":
         Plan(schemas={"checkout": shown})
     elif shape == "webhook":
+        tracking: EventTracking = request.getfixturevalue("tracking")
         tracking.directory.create_account("acme")
         tracking.directory.create_list("acme", "Newsletter", 1)
         with receiving() as receiver:
