@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from falcon_events import EventTracking
-from tests.harness import Credentials, command, plain, serving
-from tests.shortcuts import make_store
+from tests.harness import Credentials, plain, serving
+from tests.shortcuts import command, make_store
 
 CRAWLER = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 SHOP = "https://shop.example.com"
 
 
 @pytest.fixture
-def filled(db: Path) -> Credentials:
-    """A store with lists and keys."""
-    return make_store(db)
+def filled(db: Path) -> Iterator[Credentials]:
+    """A store with lists and keys, open meanwhile: no command has to start an owner process."""
+    credentials = make_store(db)
+    with EventTracking(db) as tracking:
+        tracking.open()
+        yield credentials
 
 
-def run(db: Path, *arguments: str, stdin: bytes | None = None) -> str:
+def run(db: Path, *arguments: str, stdin: bytes = b"") -> str:
     """What a command prints that must succeed."""
     done = command(*arguments, "--db", str(db), stdin=stdin)
     assert done.returncode == 0, done.stderr
@@ -100,8 +104,9 @@ def test_a_snippet_is_printed_with_a_key_of_its_own(db: Path, filled: Credential
     assert len(as_json(db, "keys", "list")) == 4
 
 
-def test_a_person_is_exported_and_erased(db: Path, filled: Credentials, tmp_path: Path) -> None:
+def test_a_person_is_exported_and_erased(db: Path, tmp_path: Path) -> None:
     """By address, id or uuid; not without being asked, and never the wrong one."""
+    make_store(db)
     with EventTracking(db) as tracking:
         visitor = tracking.track(94, "test", email="ada@example.com", id="ada", properties={"only": 1}).uuid
         tracking.track(94, "test", email="bob@example.com")

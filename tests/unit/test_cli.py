@@ -104,12 +104,12 @@ def test_deleting_a_list_asks_first(db: Path) -> None:
     """No, or nobody to answer, leaves the list; yes or --yes deletes it."""
     make_store(db)
     delete = ("lists", "delete", "94", "--db", str(db))
-    assert command(*delete, stdin=b"n\n").returncode == 1
-    unanswered = command(*delete, stdin=b"")
+    assert shortcuts.command(*delete, stdin=b"n\n").returncode == 1
+    unanswered = shortcuts.command(*delete, stdin=b"")
     assert unanswered.returncode == 2
     assert b"--yes" in unanswered.stderr
     assert "94" in run("lists", "list", db=db)
-    assert command(*delete, stdin=b"y\n").returncode == 0
+    assert shortcuts.command(*delete, stdin=b"y\n").returncode == 0
     run("lists", "delete", "95", "--yes", db=db)
     assert [found["list_id"] for found in json.loads(run("lists", "list", "--json", db=db))] == [96]
 
@@ -127,7 +127,7 @@ def test_names_keep_every_printable_character(db: Path) -> None:
 def test_a_table_hides_nothing_of_an_id(db: Path) -> None:
     """Ids are printed whole however narrow the terminal is."""
     account = json.loads(run("accounts", "create", "x" * 200, "--json", db=db))
-    done = command("accounts", "list", "--db", str(db), env={"COLUMNS": "40"})
+    done = shortcuts.command("accounts", "list", "--db", str(db), env={"COLUMNS": "40"})
     assert account["account_id"] in done.stdout.decode()
 
 
@@ -212,9 +212,9 @@ def test_looking_into_a_store_that_does_not_exist_makes_none(option: tuple[str, 
 def test_the_option_comes_before_the_environment(db: Path, stored: Path) -> None:
     """FALCON_EVENTS_DB names the store where --db does not."""
     run("accounts", "create", "mine", db=db)
-    listed = command("accounts", "list", "--json", env={"FALCON_EVENTS_DB": str(stored)})
+    listed = shortcuts.command("accounts", "list", "--json", env={"FALCON_EVENTS_DB": str(stored)})
     assert {account["name"] for account in json.loads(listed.stdout)} == {"alice", "bob"}
-    listed = command("accounts", "list", "--json", "--db", str(db), env={"FALCON_EVENTS_DB": str(stored)})
+    listed = shortcuts.command("accounts", "list", "--json", "--db", str(db), env={"FALCON_EVENTS_DB": str(stored)})
     assert {account["name"] for account in json.loads(listed.stdout)} == {"mine"}
 
 

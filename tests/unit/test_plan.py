@@ -542,7 +542,7 @@ def test_plan_check_finds_drift(lived: tuple[Path, Credentials], tmp_path: Path)
     )
     code, found = drift(db, str(tmp_path / "plan"), "--allow-unseen", "--list", "94")
     assert [kind for *_, kind in found] == ["missing property", "unknown property", "changed type"]
-    table = command("plan", "check", "--db", str(db), "--plan", str(tmp_path / "plan"))
+    table = shortcuts.command("plan", "check", "--db", str(db), "--plan", str(tmp_path / "plan"))
     assert table.returncode == 1
     lines = [line.split(maxsplit=2) for line in table.stdout.decode().splitlines()]
     assert ["checkout", "total", "changed type      integer or number planned; string in 1 of 5 events"] in lines
@@ -559,7 +559,7 @@ def test_plan_check_exits_0_without_drift(lived: tuple[Path, Credentials], tmp_p
     signup = {"type": "object", "required": ["plan"], "properties": {"plan": {"type": ["string", "null"]}}}
     folder = folder_of(tmp_path / "plan", checkout=checkout, signup=signup)
     assert drift(db, str(folder)) == (0, [])
-    done = command("plan", "check", "--db", str(db), env={"FALCON_EVENTS_PLAN_FOLDER": str(folder)})
+    done = shortcuts.command("plan", "check", "--db", str(db), env={"FALCON_EVENTS_PLAN_FOLDER": str(folder)})
     assert (done.returncode, done.stdout) == (0, b"no drift: 2 planned events\n")
     (tmp_path / "shop_events.py").write_text(
         "from falcon_events import Plan\n\n\nclass shop:\n    plan = Plan.from_folder('plan')\n    other = 7\n"
@@ -662,5 +662,5 @@ def command_in(folder: Path, *arguments: str) -> Any:
 def test_plan_check_wants_a_list_that_is_there(lived: tuple[Path, Credentials], tmp_path: Path) -> None:
     """An error in one line, exit 2."""
     db, _ = lived
-    done = command("plan", "check", "--db", str(db), "--plan", str(folder_of(tmp_path / "p", a={})), "--list", "7")
+    done = shortcuts.command("plan", "check", "--db", str(db), "--plan", str(folder_of(tmp_path / "p", a={})), "--list", "7")
     assert (done.returncode, done.stderr) == (2, b"falcon-events: --list 7: there is no such list.\n")
