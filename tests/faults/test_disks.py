@@ -120,6 +120,7 @@ def test_a_disk_that_is_full_at_a_checkpoint_refuses_and_resumes(flavour: str, d
     assert_whole(db, clients.acknowledged)
 
 
+@pytest.mark.needs("strace")
 def test_a_disk_that_has_become_read_only_refuses_and_resumes(flavour: str, db: Path) -> None:
     """Every write fails with EROFS, as after an error of the disk: 503; when writes work again, so does the server."""
     credentials = make_store(db)
@@ -137,24 +138,24 @@ def test_a_disk_that_has_become_read_only_refuses_and_resumes(flavour: str, db: 
     assert_whole(db, clients.acknowledged)
 
 
+@pytest.mark.needs("strace")
 def test_a_failed_sync_is_followed_by_a_new_journal(flavour: str, db: Path) -> None:
     """Only the journal's syncs fail: 503, and nothing is acknowledged before its files have been made anew; nothing is lost."""
     credentials = make_store(db)
     with serving(db, flavour) as served, Clients(served.url, credentials) as clients:
         for _ in range(2):
             clients.wait_for(30)
-            files = [path.open("rb") for path in journals_of(db)]  # held, so that no new file gets one's number
             before = clients.refused[503]
-            with injected(db, "fdatasync", "error=EIO", *journals_of(db)):
-                wait_until(lambda before=before: clients.refused[503] > before + 10, "it takes events", served)  # type: ignore[misc]
-                at = len(clients.acknowledged)
-                assert served.client.properties(APIKey=credentials.full, ListID=94).status_code == 200
-                assert "journal" in served.client.get("/healthz").text
-                assert len(clients.acknowledged) == at
-            clients.wait_for(30)
-            assert not {path.stat().st_ino for path in journals_of(db)} & {os.fstat(file.fileno()).st_ino for file in files}
-            for file in files:
-                file.close()
+            with contextlib.ExitStack() as held:  # so that no new file gets an old one's number
+                files = [held.enter_context(path.open("rb")) for path in journals_of(db)]
+                with injected(db, "fdatasync", "error=EIO", *journals_of(db)):
+                    wait_until(lambda before=before: clients.refused[503] > before + 10, "it takes events", served)  # type: ignore[misc]
+                    at = len(clients.acknowledged)
+                    assert served.client.properties(APIKey=credentials.full, ListID=94).status_code == 200
+                    assert "journal" in served.client.get("/healthz").text
+                    assert len(clients.acknowledged) == at
+                clients.wait_for(30)
+                assert not {path.stat().st_ino for path in journals_of(db)} & {os.fstat(file.fileno()).st_ino for file in files}
         clients.stop()
         assert not clients.given_up
         assert served.stop() == 0
@@ -177,6 +178,7 @@ def test_a_journal_that_is_deleted_is_made_anew(flavour: str, db: Path) -> None:
     assert_whole(db, clients.acknowledged)
 
 
+@pytest.mark.needs("strace")
 def test_a_slow_disk_delays_and_loses_nothing(flavour: str, db: Path) -> None:
     """Each sync takes a fifth of a second longer: latency, no refusal."""
     credentials = make_store(db)
