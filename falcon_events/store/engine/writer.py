@@ -80,7 +80,7 @@ class Writer:
             self.journal = open_journal(path, self.connection, self._tables)
             self.number = self._tables.applied
             """The number of the newest journal entry."""
-            self.recall = Recall(self.connection, self._tables.last_seq, settings)
+            self.recall = Recall(self.connection, self._tables, settings)
             self._start_upkeep(opening_s)
         except BaseException:
             self._close_database()
@@ -142,7 +142,7 @@ class Writer:
             between()
         finally:
             opening_s = self._open()
-            self.recall.reconnect(self.connection)
+            self.recall.reconnect(self.connection, self._tables)
             self._start_upkeep(opening_s)
 
     def check_file(self) -> bool:
@@ -164,7 +164,7 @@ class Writer:
         self.connection = self._connect()
         opening_s = time.monotonic() - began
         self._file = WatchedFile(self._path)
-        self._tables = Tables(self.connection)
+        self._tables = Tables(self.connection, (self._settings.filter_mb << 20) // 2)
         return opening_s
 
     def _start_upkeep(self, opening_s: float) -> None:
@@ -232,7 +232,7 @@ class Writer:
         """Release the entries that the tables have now."""
         self.journal.mark_applied(self._tables.applied)
         if entries := self.backlog.remove_applied(self._tables.applied):
-            self.recall.forget_applied(entries, self.connection)
+            self.recall.forget_applied(entries)
 
     def _apply_all(self) -> None:
         while self.failure is None and self.backlog.peek():
