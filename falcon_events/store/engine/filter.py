@@ -1,8 +1,9 @@
 """Filters in front of the tables that grow with traffic: they recognize new keys without a query.
 
-These tables have no index, because DuckDB keeps indexes in memory. Their rows are in the order of time, so DuckDB reads only the
-row groups of the times that it is asked for. Each Bloom filter has the keys of successive rows, and says between which times a key
-may be. The filters are stored in the table key_filters with a mark, the last row that they have, so opening a store reads few rows.
+These tables have no index, because DuckDB keeps indexes in memory. Their rows are in order of time, so DuckDB reads only the row
+groups of the times that it is asked for. Each Bloom filter has the keys of successive rows, and says between which times a key can
+be. The filters are stored in the table key_filters with a mark, the last row that they have. Opening a store reads the rows after
+the mark.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import contextlib
 import hashlib
 import logging
 import math
+import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -34,9 +37,13 @@ STORED_SHARE = 8
 """A filter is stored whenever an eighth of its room has been used, because the rows added since are read at the next opening."""
 MOST_BITS, LEAST_BITS = 18.0, 6.0
 """Bits for each key. A filter takes one of 5,700 new keys for a known one with 18 bits, and one of 18 with 6 bits."""
-READ_AT_ONCE = 10_000
+READ_AT_ONCE = 5_000
+READ_AT_OPENING = 100_000
+"""The most rows that opening a store reads. More are read in a thread; until then each look-up reads the table."""
 STORED_AT_CLOSE = 10_000
 """How many rows the next opening may have to read after a store was closed."""
+PAUSE_S = 0.001
+"""How long the thread pauses after every READ_AT_ONCE keys, to let other threads run."""
 NO_LIMIT = 1 << 62
 
 _PRIME, _FACTOR, _MASK = (1 << 61) - 1, 0x9E3779B97F4A7C15F39CC0605CEDC835, (1 << 127) - 1
@@ -47,7 +54,8 @@ READ_STORED = """
 select number, epoch_us(first_at), epoch_us(last_at), keys, room, bits, epoch_us(mark_at), mark, signature = $signature
 from key_filters where table_name = $table order by number
 """
-FORGET_STORED = "delete from key_filters where table_name = $table and number >= $first and number <= $last"
+FORGET_STORED = "delete from key_filters where table_name = $table and number = $number"
+FORGET_ALL = "delete from key_filters where table_name = $table"
 STORE = """
 insert into key_filters values ($table, $number, make_timestamp($first), make_timestamp($last), $keys, $room, $bits,
     make_timestamp($mark_at), $mark, $signature)
@@ -71,15 +79,32 @@ class FilterState(NamedTuple):
 
 
 class _Part:
-    """Bloom filter with the keys of successive rows."""
+    """Bloom filter with the keys of successive rows.
 
-    def __init__(self, number: int, first: int, last: int, keys: int, room: int, bloom: rbloom.Bloom) -> None:
+    Args:
+        number: its place in the order of the parts.
+        room: for how many keys it is made.
+        bloom: the Bloom filter.
+        keys: how many keys it has.
+        span: the times of their rows.
+        mark: the last row that it has, if it is complete: the row's time, and a digest of its key.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        room: int,
+        bloom: rbloom.Bloom,
+        keys: int = 0,
+        span: Span = Span(_NO_TIME, _ANY_TIME),  # noqa: B008  # immutable
+        mark: tuple[int, int] | None = None,
+    ) -> None:
         self.number = number
-        self.first = first
-        self.last = last
-        self.keys = keys
         self.room = room
         self.bloom = bloom
+        self.keys = self.stored_keys = keys
+        self.span = span
+        self.mark = mark
 
     @property
     def false_positives(self) -> float:
@@ -105,69 +130,59 @@ class Filter(Generic[K]):
         self._columns = columns
         self._number = number
         self._most_bytes = most_bytes
-        self._count = f"select count(*) from {table}"
+        self._count = f"select count(*) from {table} where rowid > $row"
         self._read_after = f"select {read}, epoch_us({time}) from {table} where rowid > $row"
         self._last_row = (
             f"select {read}, epoch_us({time}) from {table} where {time} >= make_timestamp($first) order by rowid desc limit 1"
         )
         self._rows_at = f"select rowid, {read} from {table} where {time} = make_timestamp($at) order by rowid"
         self._parts: tuple[_Part, ...] = ()
-        self._unstored = 0
+        """All parts, oldest first. New keys go into the last one."""
+        self._thread: threading.Thread | None = None
+        self._reading = self._closing = False
 
     def load(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Read the stored filters, and the keys of the rows that came after their mark."""
-        stored = connection.execute(READ_STORED, {"table": self._table, "signature": SIGNATURE})
-        parts: list[_Part] = []
-        row, valid = -1, True
-        mark: tuple[int, int] | None = None
-        while found := stored.fetchone():
-            number, first, last, keys, room, bits, mark_at, digest, of_this_release = found
-            valid = valid and of_this_release
-            if valid:
-                parts.append(_Part(number, first, last, keys, room, rbloom.Bloom.load_bytes(bits, int)))
-                mark = mark_at, digest
-        if not valid or mark is None or (row := self._find_mark(connection, *mark)) < 0:
-            parts.clear()  # the rows are read anew, because nothing tells which of them the filters have
-            self._forget_stored(connection, 0, NO_LIMIT >> 32)
+        """Read the stored filters, and the keys of the rows after their mark. Many rows are read in a thread."""
+        self._reading = True
+        parts, row = self._read_stored(connection)
+        ((rows,),) = connection.execute(self._count, {"row": -1}).fetchall()
+        ((left,),) = connection.execute(self._count, {"row": row}).fetchall()
+        if not parts or parts[-1].keys >= parts[-1].room:
+            parts.append(self._make_part(parts, rows))
         self._parts = tuple(parts)
-        self._unstored = 0
-        ((rows,),) = connection.execute(self._count).fetchall()
-        if not parts:
-            self._begin(rows)
-        if (left := rows - sum(part.keys for part in parts)) >= MIN_KEYS:
-            logger.info("Building the filters of %d rows of the table %s", left, self._table)
         cursor = connection.cursor()
-        try:
-            reading = cursor.execute(self._read_after, {"row": row})
-            while read := reading.fetchmany(READ_AT_ONCE):
-                self.add((key, at) for *key, at in read)
-                if self._parts[-1].keys >= self._parts[-1].room:
-                    self._store(connection, read[-1])
-                    self._begin(rows)
-        finally:
-            cursor.close()
+        if left <= READ_AT_OPENING:
+            self._read(cursor, row, rows)
+            return
+        logger.info("Building the filters of %d rows of the table %s", left, self._table)
+        self._parts = (*parts, self._make_part(parts, rows, left // MIN_KEYS + 2))
+        self._thread = threading.Thread(
+            target=self._read, args=(cursor, row, rows, PAUSE_S), name="falcon-events-filter", daemon=True
+        )
+        self._thread.start()
 
-    def add(self, keys: Iterable[tuple[Sequence[Any], int]]) -> None:
+    def close(self) -> None:
+        """Stop reading rows, because the open cursor would keep the database alive."""
+        self._closing = True
+        if self._thread is not None:
+            self._thread.join()
+
+    def add(self, keys: Iterable[tuple[K, int]]) -> None:
         """Add keys whose rows are about to be inserted, each with the time of its row."""
-        newest = self._parts[-1]
-        added = 0
-        for key, at in keys:
-            newest.first = min(newest.first, at)
-            newest.last = max(newest.last, at)
-            newest.bloom.add(self._number(key))  # type: ignore[arg-type]  # rows of DuckDB are keys, too
-            added += 1
-        newest.keys += added
-        self._unstored += added
+        self._add(self._parts[-1], keys)
 
     def group(self, keys: Iterable[K]) -> dict[Span, list[K]]:
         """Return the keys that the table may have, by the times of the rows that may have them."""
         groups: dict[Span, list[K]] = {}
+        if self._reading:  # asked before the parts are, which are complete once this is over
+            groups[Span(_ANY_TIME, _NO_TIME)] = list(keys)
+            return groups
         parts = self._parts
         for key in keys:
             number = self._number(key)
             for part in parts:
                 if number in part.bloom:
-                    groups.setdefault(Span(part.first, part.last), []).append(key)
+                    groups.setdefault(part.span, []).append(key)
         return groups
 
     def look_up(self, statements: Statements, sql: str, keys: Iterable[K]) -> list[tuple[Any, ...]]:
@@ -185,34 +200,46 @@ class Filter(Generic[K]):
         return found
 
     def store(self, connection: duckdb.DuckDBPyConnection, *, closing: bool = False) -> None:
-        """Store the newest filter if it has enough new keys, and begin another one if it is full. Raises duckdb.Error.
+        """Store the filters that have enough new keys, and begin another one when the newest is full. Raises duckdb.Error.
 
         The thread that inserts rows calls it, while it has no transaction open.
         """
-        newest = self._parts[-1]
-        if self._unstored < (STORED_AT_CLOSE if closing else newest.room // STORED_SHARE):
+        if self._reading and self._thread is not None and not self._thread.is_alive():
+            self.load(connection)  # the database has failed meanwhile
+        *full, newest = self._parts
+        for part in full:
+            if part.mark is None:
+                return  # its rows are being read, and a mark tells that all rows before it have been
+            if part.stored_keys < part.keys:
+                self._store(connection, part, part.mark)
+        if self._reading or newest.keys - newest.stored_keys < (STORED_AT_CLOSE if closing else newest.room // STORED_SHARE):
             return
-        if (last := connection.execute(self._last_row, {"first": newest.first}).fetchone()) is not None:
-            self._store(connection, last)
+        if (last := connection.execute(self._last_row, {"first": newest.span.first}).fetchone()) is None:
+            self._forget_stored(connection, newest.number)  # all its rows have been deleted
+            self._parts = (*full, self._make_part(full, 0))
+            return
+        *key, at = last
+        self._store(connection, newest, (at, self._digest(key)))
         if newest.keys >= newest.room:
-            self._begin(sum(part.keys for part in self._parts))
+            self._parts = (*self._parts, self._make_part(self._parts, sum(part.keys for part in self._parts)))
 
     def forget(self, connection: duckdb.DuckDBPyConnection, until: int) -> None:
         """Forget full filters whose rows were all deleted, as every row up to this time was. Raises duckdb.Error."""
+        if self._reading:
+            return
         *full, newest = self._parts
-        kept = [part for part in full if part.last > until]
-        if len(kept) < len(full):
-            for part in full:
-                if part.last <= until:
-                    self._forget_stored(connection, part.number, part.number)
-            self._parts = (*kept, newest)
+        kept = [part for part in full if part.span.last > until]
+        for part in full:
+            if part.span.last <= until:
+                self._forget_stored(connection, part.number)
+        self._parts = (*kept, newest)
 
     def first_time(self, keys: int) -> int:
         """Return a time from which on the table has at least this many keys, if it has so many at all."""
         for part in reversed(self._parts):
             keys -= part.keys
             if keys <= 0:
-                return part.first
+                return part.span.first
         return _ANY_TIME
 
     def state(self) -> FilterState:
@@ -224,34 +251,94 @@ class Filter(Generic[K]):
             1 - math.prod(1 - part.false_positives for part in parts),
         )
 
-    def _begin(self, keys: int) -> None:
-        """Begin a filter, in a table with this many keys."""
-        parts = self._parts
+    def _make_part(self, parts: Sequence[_Part], keys: int, distance: int = 1) -> _Part:
+        """Make a part to follow these, for a table with this many keys."""
         room = min(max(MIN_KEYS, keys // FILTERS), MAX_KEYS)
         bits = MOST_BITS
-        if self.state().bytes + room * MOST_BITS / 8 > self._most_bytes:
+        if sum(part.bloom.size_in_bits for part in parts) + room * bits > self._most_bytes * 8:
             bits = max(LEAST_BITS, min(MOST_BITS, self._most_bytes * 8 / (keys + room)))
         bloom = rbloom.Bloom(room, math.exp(-bits * math.log(2) ** 2), int)
-        self._parts = (*parts, _Part(parts[-1].number + 1 if parts else 0, _NO_TIME, _ANY_TIME, 0, room, bloom))
-        self._unstored = 0
+        return _Part(parts[-1].number + distance if parts else 0, room, bloom)
 
-    def _store(self, connection: duckdb.DuckDBPyConnection, last: tuple[Any, ...]) -> None:
-        """Store the newest filter, which has the keys of all rows up to this one."""
-        newest = self._parts[-1]
-        *key, at = last
+    def _add(self, part: _Part, keys: Iterable[tuple[Any, int]]) -> None:
+        first, last = part.span
+        numbers = []
+        for key, at in keys:
+            first, last = min(first, at), max(last, at)
+            numbers.append(self._number(key))
+        part.span = Span(first, last)  # before the keys, because a look-up finds them at once
+        for number in numbers:
+            part.bloom.add(number)
+        part.keys += len(numbers)
+
+    def _read(self, cursor: duckdb.DuckDBPyConnection, row: int, rows: int, pause_s: float = 0) -> None:
+        """Add the keys of the rows after this one to the parts before the newest one, or to the newest one if it is the only one.
+
+        Args:
+            cursor: a cursor, which is closed at the end.
+            row: the row.
+            rows: how many rows the table has.
+            pause_s: how long to pause after every READ_AT_ONCE keys.
+        """
+        try:
+            reading = cursor.execute(self._read_after, {"row": row})
+            in_thread = bool(pause_s)
+            while not self._closing and (read := reading.fetchmany(READ_AT_ONCE)):
+                part = self._parts[-2 if in_thread else -1]
+                self._add(part, ((key, at) for *key, at in read))
+                mark = read[-1][-1], self._digest(read[-1][:-1])
+                if part.keys >= part.room and in_thread:
+                    part.mark = mark
+                    *full, newest = self._parts
+                    self._parts = (*full, self._make_part(full, rows), newest)
+                time.sleep(pause_s)
+            if self._closing:
+                return
+            if in_thread:
+                self._parts[-2].mark = mark
+            self._reading = False
+        except duckdb.Error as error:
+            if not pause_s:
+                raise
+            logger.warning("The filters of the table %s cannot be built now: %s", self._table, error)
+        finally:
+            cursor.close()
+
+    def _read_stored(self, connection: duckdb.DuckDBPyConnection) -> tuple[list[_Part], int]:
+        """Return the stored filters, and the marked row: they have the keys of all rows up to that one."""
+        found = connection.execute(READ_STORED, {"table": self._table, "signature": SIGNATURE})
+        parts: list[_Part] = []
+        while row := found.fetchone():
+            number, first, last, keys, room, bits, mark_at, digest, of_this_release = row
+            if not of_this_release:
+                parts.clear()
+                break
+            bloom = rbloom.Bloom.load_bytes(bits, int)
+            parts.append(_Part(number, room, bloom, keys, Span(first, last), (mark_at, digest)))
+        if parts and parts[-1].mark is not None:
+            at, digest = parts[-1].mark
+            for row_number, *key in connection.execute(self._rows_at, {"at": at}).fetchall():
+                if self._digest(key) == digest:
+                    return parts, int(row_number)
+        connection.execute(FORGET_ALL, {"table": self._table})  # nothing tells which rows they have
+        return [], -1
+
+    def _store(self, connection: duckdb.DuckDBPyConnection, part: _Part, mark: tuple[int, int]) -> None:
+        """Store a filter that has the keys of all rows up to the marked one."""
+        keys = part.keys
         connection.begin()
         try:
-            self._forget_stored(connection, newest.number, newest.number)
+            self._forget_stored(connection, part.number)
             values = {
                 "table": self._table,
-                "number": newest.number,
-                "first": newest.first,
-                "last": newest.last,
-                "keys": newest.keys,
-                "room": newest.room,
-                "bits": newest.bloom.save_bytes(),
-                "mark_at": at,
-                "mark": self._digest(key),
+                "number": part.number,
+                "first": part.span.first,
+                "last": part.span.last,
+                "keys": keys,
+                "room": part.room,
+                "bits": part.bloom.save_bytes(),
+                "mark_at": mark[0],
+                "mark": mark[1],
                 "signature": SIGNATURE,
             }
             connection.execute(STORE, values)
@@ -260,20 +347,13 @@ class Filter(Generic[K]):
             with contextlib.suppress(duckdb.Error):  # a failed commit has ended the transaction already
                 connection.rollback()
             raise
-        self._unstored = 0
+        part.mark, part.stored_keys = mark, keys
 
-    def _forget_stored(self, connection: duckdb.DuckDBPyConnection, first: int, last: int) -> None:
-        connection.execute(FORGET_STORED, {"table": self._table, "first": first, "last": last})
+    def _forget_stored(self, connection: duckdb.DuckDBPyConnection, number: int) -> None:
+        connection.execute(FORGET_STORED, {"table": self._table, "number": number})
 
-    def _find_mark(self, connection: duckdb.DuckDBPyConnection, at: int, digest: int) -> int:
-        """Return the number of the marked row, or -1 if it was deleted."""
-        for row, *key in connection.execute(self._rows_at, {"at": at}).fetchall():
-            if self._digest(key) == digest:
-                return int(row)
-        return -1
-
-    def _digest(self, key: Sequence[Any]) -> int:
-        return self._number(key) >> 64  # type: ignore[arg-type]  # rows of DuckDB are keys, too
+    def _digest(self, key: Any) -> int:
+        return self._number(key) >> 64
 
 
 def number_event_id(key: EventKey) -> int:

@@ -174,7 +174,9 @@ class Tables:
             self.event_ids.forget(self._reading, forgotten)
 
     def close(self) -> None:
-        """Close the cursor that the constructor opened."""
+        """Close the cursors, because they would keep the database alive."""
+        self.event_ids.close()
+        self.bindings.close()
         self._writing.close()
 
     def _write(self, entries: Sequence[Entry]) -> None:
