@@ -75,10 +75,11 @@ class Settings:
         100_000, "bindings", "how many bindings of a visitor to an email address are kept in memory, about 300 bytes each", 1
     )
     filter_mb: int = _number(
-        256,
+        512,
         "megabytes",
-        "how much memory the filters that recognize EventIDs and bindings may use, 2.3 bytes for each; then they get less exact",
-        2,
+        "how much memory the filters that recognize EventIDs and bindings may use, half for each; one takes 2.3 bytes, or fewer "
+        "when the memory is nearly used up, and is then looked up more often",
+        1,
         1 << 16,
     )
     memory_limit_mb: int = _number(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 
 import duckdb
 
 from falcon_events.errors import StoreError
+
+logger = logging.getLogger(__name__)
 
 _FIRST = """
 create table meta (
@@ -198,6 +201,8 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: str) -> None:
         )
     if version == SCHEMA_VERSION:
         return
+    if version:
+        logger.info("Migrating %s from schema version %d to %d", path, version, SCHEMA_VERSION)
     connection.begin()
     try:
         for step in MIGRATIONS[version:]:

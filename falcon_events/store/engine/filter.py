@@ -1,9 +1,8 @@
 """Filters in front of the tables that grow with traffic: they recognize new keys without a query.
 
 These tables have no index, because DuckDB keeps indexes in memory. Their rows are in order of time, so DuckDB reads only the row
-groups of the times that it is asked for. Each Bloom filter has the keys of successive rows, and says between which times a key can
-be. The filters are stored in the table key_filters with a mark, the last row that they have. Opening a store reads the rows after
-the mark.
+groups of the times that it is asked for. Each Bloom filter has the keys of successive rows, and tells the times of these rows.
+The table key_filters stores the filters with a mark, the last row that they have, so opening a store reads only later rows.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import duckdb
 import rbloom
 
+from falcon_events.model.reports import FilterState
 from falcon_events.store.database.statements import Statements
 from falcon_events.store.engine.draft import BindingKey, EventKey
 from falcon_events.store.engine.entry import encode
@@ -69,15 +69,6 @@ class Span(NamedTuple):
     last: int
 
 
-class FilterState(NamedTuple):
-    """How large the filters of a table are."""
-
-    keys: int
-    bytes: int
-    false_positives: float
-    """The share of new keys that the filters take for known ones, as computed from their sizes."""
-
-
 class _Part:
     """Bloom filter with the keys of successive rows.
 
@@ -119,7 +110,7 @@ class Filter(Generic[K]):
         columns: the columns of its key, which are the members of a look-up's rows.
         read: the columns of its key, as SQL that gives them in the form of the keys in Python.
         time: the column with the time of a row.
-        number: returns the number by which the filters know a key.
+        number: returns the number by which the filters know a key, or a row that begins with a key.
         most_bytes: the size from which on the filters get fewer bits for each key.
     """
 
@@ -167,9 +158,9 @@ class Filter(Generic[K]):
         if self._thread is not None:
             self._thread.join()
 
-    def add(self, keys: Iterable[tuple[K, int]]) -> None:
-        """Add keys whose rows are about to be inserted, each with the time of its row."""
-        self._add(self._parts[-1], keys)
+    def add(self, keys: Sequence[K], times: Sequence[int]) -> None:
+        """Add keys whose rows are about to be inserted, and the times of these rows."""
+        self._add(self._parts[-1], keys, times)
 
     def group(self, keys: Iterable[K]) -> dict[Span, list[K]]:
         """Return the keys that the table may have, by the times of the rows that may have them."""
@@ -218,8 +209,7 @@ class Filter(Generic[K]):
             self._forget_stored(connection, newest.number)  # all its rows have been deleted
             self._parts = (*full, self._make_part(full, 0))
             return
-        *key, at = last
-        self._store(connection, newest, (at, self._digest(key)))
+        self._store(connection, newest, (last[-1], self._digest(last)))
         if newest.keys >= newest.room:
             self._parts = (*self._parts, self._make_part(self._parts, sum(part.keys for part in self._parts)))
 
@@ -234,21 +224,15 @@ class Filter(Generic[K]):
                 self._forget_stored(connection, part.number)
         self._parts = (*kept, newest)
 
-    def first_time(self, keys: int) -> int:
-        """Return a time from which on the table has at least this many keys, if it has so many at all."""
-        for part in reversed(self._parts):
-            keys -= part.keys
-            if keys <= 0:
-                return part.span.first
-        return _ANY_TIME
-
     def state(self) -> FilterState:
         """Return how large the filters are."""
         parts = self._parts
         return FilterState(
-            sum(part.keys for part in parts),
-            sum(part.bloom.size_in_bits // 8 for part in parts),
-            1 - math.prod(1 - part.false_positives for part in parts),
+            keys=sum(part.keys for part in parts),
+            bytes=sum(part.bloom.size_in_bits // 8 for part in parts),
+            most_bytes=self._most_bytes,
+            false_positives=1 - math.prod(1 - part.false_positives for part in parts),
+            building=self._reading,
         )
 
     def _make_part(self, parts: Sequence[_Part], keys: int, distance: int = 1) -> _Part:
@@ -260,16 +244,11 @@ class Filter(Generic[K]):
         bloom = rbloom.Bloom(room, math.exp(-bits * math.log(2) ** 2), int)
         return _Part(parts[-1].number + distance if parts else 0, room, bloom)
 
-    def _add(self, part: _Part, keys: Iterable[tuple[Any, int]]) -> None:
+    def _add(self, part: _Part, keys: Sequence[Any], times: Sequence[int]) -> None:
         first, last = part.span
-        numbers = []
-        for key, at in keys:
-            first, last = min(first, at), max(last, at)
-            numbers.append(self._number(key))
-        part.span = Span(first, last)  # before the keys, because a look-up finds them at once
-        for number in numbers:
-            part.bloom.add(number)
-        part.keys += len(numbers)
+        part.span = Span(min(first, *times), max(last, *times))  # before the keys, because look-ups find these at once
+        part.bloom.update([self._number(key) for key in keys])
+        part.keys += len(keys)
 
     def _read(self, cursor: duckdb.DuckDBPyConnection, row: int, rows: int, pause_s: float = 0) -> None:
         """Add the keys of the rows after this one to the parts before the newest one, or to the newest one if it is the only one.
@@ -281,12 +260,13 @@ class Filter(Generic[K]):
             pause_s: how long to pause after every READ_AT_ONCE keys.
         """
         try:
+            cursor.execute("begin transaction read only")  # keeps no checkpoint waiting
             reading = cursor.execute(self._read_after, {"row": row})
             in_thread = bool(pause_s)
             while not self._closing and (read := reading.fetchmany(READ_AT_ONCE)):
                 part = self._parts[-2 if in_thread else -1]
-                self._add(part, ((key, at) for *key, at in read))
-                mark = read[-1][-1], self._digest(read[-1][:-1])
+                self._add(part, read, [row[-1] for row in read])
+                mark = read[-1][-1], self._digest(read[-1])
                 if part.keys >= part.room and in_thread:
                     part.mark = mark
                     *full, newest = self._parts
@@ -363,7 +343,7 @@ def number_event_id(key: EventKey) -> int:
 
 def number_binding(key: BindingKey) -> int:
     """Return the number by which filters know a binding. Stored filters depend on it."""
-    list_id, visitor, email = key
+    list_id, visitor, email = key[:3]
     return (int(visitor.replace("-", ""), 16) ^ zlib.crc32(email.encode()) << 64 ^ list_id) % _PRIME * _FACTOR & _MASK
 
 

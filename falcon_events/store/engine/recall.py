@@ -38,10 +38,8 @@ join near as stored on stored.event_id = asked.event_id
 left join near as before on before.seq = stored.seq - 1 and before.event = 'identify' and before.visitor = stored.visitor
     and before.received_at = stored.received_at and before.external_id = stored.external_id
 """
-NEWEST_BINDINGS = """
-select list_id, visitor::varchar, email from bindings
-where bound_at >= make_timestamp($since) order by bound_at desc limit $most
-"""
+LAST_BINDING = "select max(rowid) from bindings"
+NEWEST_BINDINGS = "select list_id, visitor::varchar, email from bindings where rowid > $row order by rowid"
 # Every new binding has an identify event, so the unfolded identify events tell which bindings the table lacks.
 UNFOLDED_BINDINGS = """
 select list_id, visitor::varchar, email, epoch_us(received_at), seq from events
@@ -149,11 +147,11 @@ class Recall:
 
     def load_bindings(self) -> None:
         """Fill the cache with the newest bindings: at the start, and after rows of the table bindings were deleted."""
-        since = self._tables.bindings.first_time(self._cache_size)
-        newest = self._connection.execute(NEWEST_BINDINGS, {"since": since, "most": self._cache_size}).fetchall()
+        ((last,),) = self._connection.execute(LAST_BINDING).fetchall()
+        newest = self._connection.execute(NEWEST_BINDINGS, {"row": (last or 0) - self._cache_size}).fetchall()
         found = self._connection.execute(UNFOLDED_BINDINGS).fetchall()
         with self._changing:
-            self._bound = OrderedDict.fromkeys(reversed(newest))
+            self._bound = OrderedDict.fromkeys(newest)
             self._unfolded = {(i, visitor, email.lower()): KnownBinding(at, seq) for i, visitor, email, at, seq in found}
             self._traits.clear()
 

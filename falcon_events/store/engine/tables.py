@@ -185,8 +185,9 @@ class Tables:
         self._write_traits(_keep_last(entry.traits for entry in entries))
         arrays = [array for entry in entries for array in (entry.event_ids, entry.renewed_event_ids) if array != EMPTY]
         if arrays:
-            for array in arrays:  # before the rows are visible, and even if they are not written: a filter may have too much
-                self.event_ids.add(((row.account_id, row.event_id), row.stored_at) for row in decode_event_ids(array))
+            rows = [row for array in arrays for row in decode_event_ids(array)]
+            # Before the rows are visible, and even if they are not written in the end: a filter may have too much.
+            self.event_ids.add([(row.account_id, row.event_id) for row in rows], [row.stored_at for row in rows])
             self._statements.run(INSERT_EVENT_IDS, rows=join_arrays(arrays))
         if dropped := join_arrays(entry.dropped for entry in entries):
             self._statements.run(COUNT_DROPPED, rows=dropped)
@@ -206,7 +207,7 @@ class Tables:
             self._insert_bindings(new)
 
     def _insert_bindings(self, rows: Sequence[TraitsRow]) -> None:
-        self.bindings.add((_get_binding_key(row), row.bound_at) for row in rows)
+        self.bindings.add([_get_binding_key(row) for row in rows], [row.bound_at for row in rows])
         self._statements.run(INSERT_BINDINGS, rows=encode(rows).decode())
 
     def _find_refused_rows(self, rows: list[msgspec.Raw]) -> list[msgspec.Raw]:

@@ -16,6 +16,7 @@ import duckdb
 from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
 from falcon_events.files.paths import FileState, WatchedFile, log_of
 from falcon_events.model.events import CANNOT_NOW
+from falcon_events.model.reports import FilterState
 from falcon_events.settings import Settings
 from falcon_events.store.database.errors import INVALIDATING
 from falcon_events.store.engine.apply import OpenJournal, apply, open_journal, refused_path
@@ -120,6 +121,10 @@ class Writer:
     def wait_for_room(self) -> None:
         """Wait until the backlog has room for more."""
         self.backlog.wait_for_room(lambda: self.failure is not None)
+
+    def filters(self) -> dict[str, FilterState]:
+        """Return the state of the filters, by table."""
+        return {"event_ids": self._tables.event_ids.state(), "bindings": self._tables.bindings.state()}
 
     def fail_journal(self, error: OSError) -> None:
         """Stop journaling until the journal files have been created again, because their content is unknown."""
