@@ -74,6 +74,14 @@ class Settings:
     binding_cache: int = _number(
         100_000, "bindings", "how many bindings of a visitor to an email address are kept in memory, about 300 bytes each", 1
     )
+    filter_mb: int = _number(
+        512,
+        "megabytes",
+        "how much memory the filters that recognize EventIDs and bindings may use, half for each; one takes 2.3 bytes, or fewer "
+        "when the memory is nearly used up, and is then looked up more often",
+        1,
+        1 << 16,
+    )
     memory_limit_mb: int = _number(
         384, "megabytes", "how much memory the database may use; larger queries spill to disk and still finish", 64
     )

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 from falcon_events.errors import EventsError
-from falcon_events.model.reports import AFTER_COMMIT_FAILED, BEFORE_STORE_FAILED, NOT_GIVEN, OFF_PLAN, Distribution, Metrics
+from falcon_events.model.reports import (
+    AFTER_COMMIT_FAILED,
+    BEFORE_STORE_FAILED,
+    NOT_GIVEN,
+    OFF_PLAN,
+    Distribution,
+    FilterState,
+    Metrics,
+)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+FILTERS: tuple[tuple[str, str, Callable[[FilterState], float]], ...] = (
+    ("keys", "EventIDs or bindings in the filters that recognize new ones.", lambda state: state.keys),
+    ("bytes", "Memory of these filters.", lambda state: state.bytes),
+    ("limit_bytes", "Memory of these filters from which on they become less exact.", lambda state: state.most_bytes),
+    ("false_positive_ratio", "Share of new keys that are looked up.", lambda state: state.false_positives),
+)
+"""The metrics of filters: name, help, and the value."""
 
 
 def render_metrics(metrics: Metrics) -> bytes:
@@ -77,6 +93,11 @@ def render_metrics(metrics: Metrics) -> bytes:
             yield gauge("deliveries_waiting", "Events not yet delivered to a webhook.", metrics.deliveries_waiting)
             yield gauge("file_bytes", "Size of the database file.", metrics.file_bytes)
             yield gauge("log_bytes", "Size of the journal and of the database's write-ahead log.", metrics.log_bytes)
+            for name, words, read in FILTERS:
+                family = GaugeMetricFamily(f"falcon_events_filter_{name}", words, labels=["table"])
+                for table, state in metrics.filters.items():
+                    family.add_metric([table], read(state))
+                yield family
             yield gauge("healthy", "1 while the store accepts events, else 0.", float(metrics.healthy))
 
     registry = CollectorRegistry()

@@ -152,6 +152,19 @@ class Measures(msgspec.Struct, frozen=True):
     folds: Distribution
 
 
+class FilterState(msgspec.Struct, frozen=True):
+    """State of the filters in front of a table."""
+
+    keys: int
+    bytes: int
+    most_bytes: int
+    """The size from which on new filters get fewer bits for each key, so that false positives become more frequent."""
+    false_positives: float
+    """The share of new keys that the filters take for known ones, so that they are looked up. Computed from the sizes."""
+    building: bool
+    """Whether filters are being built, so that every key is looked up."""
+
+
 class Metrics(msgspec.Struct, frozen=True):
     """Metrics of all processes that use a store. Sizes are in bytes."""
 
@@ -171,4 +184,6 @@ class Metrics(msgspec.Struct, frozen=True):
     deliveries: dict[str, int]
     """Attempts to deliver an event, by result: `delivered`, `retried` (will be tried again) or `failed` (given up)."""
     deliveries_waiting: int
+    filters: dict[str, FilterState]
+    """The filters, by table."""
     healthy: bool

@@ -65,5 +65,6 @@ def build_metrics(store: Store, dispatcher: Dispatcher | None, processes: Proces
         log_bytes=sum(log.stat().st_size for log in logs_of(path) if log.exists()),
         deliveries={} if dispatcher is None else dispatcher.counts(),
         deliveries_waiting=0 if dispatcher is None else dispatcher.waiting(),
+        filters=store.filters(),
         healthy=store.health().state is HealthState.OK,
     )

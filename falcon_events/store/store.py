@@ -22,6 +22,7 @@ from falcon_events.model.reports import (
     HEALTHY,
     QUEUE_FULL,
     Check,
+    FilterState,
     Health,
     HealthState,
     Measures,
@@ -193,6 +194,10 @@ class Store:
         assert self._intake is not None
         return writer.meters.snapshot(), self._intake.count_waiting(), len(writer.backlog)
 
+    def filters(self) -> dict[str, FilterState]:
+        """Return the state of the filters, by table."""
+        return self._open_writer().filters()
+
     def run(self, task: Task) -> Future[Any]:
         """Run a task on the writing connection, such as a change of the access tables."""
         return self._open_writer().run(task)
@@ -233,7 +238,7 @@ class Store:
 
     def check(self) -> Future[list[Check]]:
         """Check the store by reading every row."""
-        return self._read(lambda connection: check.run_checks(connection, self.path), slow=True)
+        return self._read(lambda connection: check.run_checks(connection, self.path, self.filters()), slow=True)
 
     def backup(self, target: Path) -> Future[int]:
         """Write a copy of the store as it is at this moment, and return the size of the copy in bytes."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 
 import duckdb
 
 from falcon_events.errors import StoreError
+
+logger = logging.getLogger(__name__)
 
 _FIRST = """
 create table meta (
@@ -142,7 +145,44 @@ create table deliveries (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS)
+# No primary keys: DuckDB keeps their indexes in memory, and these tables grow with traffic.
+_NO_INDEXES = """
+create table kept_event_ids (
+    account_id varchar not null,
+    event_id uuid not null,
+    visitor uuid not null,
+    external_id varchar not null,
+    identify_event_sent boolean not null,
+    stored_at timestamp not null
+);
+insert into kept_event_ids from event_ids;
+drop table event_ids;
+alter table kept_event_ids rename to event_ids;
+create table kept_bindings (
+    list_id bigint not null,
+    visitor uuid not null,
+    email varchar not null,
+    traits json,
+    bound_at timestamp not null
+);
+insert into kept_bindings from bindings;
+drop table bindings;
+alter table kept_bindings rename to bindings;
+create table key_filters (
+    table_name varchar not null,
+    number integer not null,
+    first_at timestamp not null,
+    last_at timestamp not null,
+    keys bigint not null,
+    room bigint not null,
+    bits blob not null,
+    mark_at timestamp not null,
+    mark bigint not null,
+    signature blob not null
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS, _NO_INDEXES)
 """Step n migrates schema version n to n + 1. A released step never changes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)
@@ -161,6 +201,8 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: str) -> None:
         )
     if version == SCHEMA_VERSION:
         return
+    if version:
+        logger.info("Migrating %s from schema version %d to %d", path, version, SCHEMA_VERSION)
     connection.begin()
     try:
         for step in MIGRATIONS[version:]:

@@ -39,7 +39,7 @@ class Draft:
     Args:
         number: the number of the entry.
         last_seq: the last seq assigned before this entry.
-        repeats: the receipts of known EventIDs. None: the EventID has expired, but its row is still in the table.
+        repeats: the receipts of known EventIDs.
         bindings: the bindings that the batch may write. None: the binding is new.
         new_ids: ids for events without one.
         stored: receipts, by id and time of receipt, of resent events that are stored, though their sender got no answer.
@@ -49,7 +49,7 @@ class Draft:
         self,
         number: int,
         last_seq: int,
-        repeats: dict[EventKey, Receipt | None],
+        repeats: dict[EventKey, Receipt],
         bindings: dict[BindingKey, KnownBinding | None],
         new_ids: Iterator[str],
         stored: dict[tuple[str, int], Receipt],
@@ -60,7 +60,6 @@ class Draft:
         """New bindings. Their identify events record them; a later fold adds them to the table bindings."""
         self.changed_traits: dict[BindingKey, KnownBinding] = {}
         self.event_ids: list[EventIDRow] = []
-        self.renewed_event_ids: list[EventIDRow] = []
         self.dropped: dict[int, DroppedRow] = {}
         self._number = number
         self._rows: list[EventRow] = []
@@ -95,7 +94,7 @@ class Draft:
         if event.event_id:
             key = (event.account_id, event_id)
             row = EventIDRow(*key, event.visitor, event.external_id, sent, event.received_at)
-            (self.renewed_event_ids if key in self._repeats else self.event_ids).append(row)
+            self.event_ids.append(row)
             self._repeats[key] = msgspec.structs.replace(receipt, duplicate=True)
 
     def build_entry(self) -> Entry | None:
@@ -110,7 +109,6 @@ class Draft:
             events=encode_rows(self._rows),
             traits=encode_rows(traits),
             event_ids=encode_rows(self.event_ids),
-            renewed_event_ids=encode_rows(self.renewed_event_ids),
             dropped=encode_rows(list(self.dropped.values())),
         )
 

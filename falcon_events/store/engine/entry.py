@@ -72,7 +72,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     traits: msgspec.Raw = EMPTY
     event_ids: msgspec.Raw = EMPTY
     renewed_event_ids: msgspec.Raw = EMPTY
-    """EventIDs that were known but had expired."""
+    """EventIDs that had expired. Earlier releases wrote them apart from the others."""
     dropped: msgspec.Raw = EMPTY
 
 

@@ -16,13 +16,14 @@ from falcon_events.settings import Settings
 from falcon_events.store.database.statements import Statements
 from falcon_events.store.engine.draft import BindingKey, Draft, EventKey, KnownBinding, check_event, get_binding_key
 from falcon_events.store.engine.entry import EMPTY, Entry, decode_event_ids, encode
-from falcon_events.store.engine.filter import Filter
+from falcon_events.store.engine.tables import FIND_BINDINGS, Tables
 
 FIND_REPEATS = """
 select known.account_id, known.event_id::varchar, known.visitor::varchar, known.external_id, known.identify_event_sent,
        epoch_us(known.stored_at)
 from (select unnest(from_json_strict($rows, '[{"account_id": "VARCHAR", "event_id": "UUID"}]')) as r) as asked
 join event_ids as known on known.account_id = asked.r.account_id and known.event_id = asked.r.event_id
+where known.stored_at >= make_timestamp($first) and known.stored_at <= make_timestamp($last)
 """
 # An event's identify event has the seq right before it (draft.py). The times of receipt let DuckDB's zone maps skip row groups.
 FIND_STORED = """
@@ -37,17 +38,8 @@ join near as stored on stored.event_id = asked.event_id
 left join near as before on before.seq = stored.seq - 1 and before.event = 'identify' and before.visitor = stored.visitor
     and before.received_at = stored.received_at and before.external_id = stored.external_id
 """
-FIND_BINDINGS = """
-select known.list_id, known.visitor::varchar, known.email, known.traits
-from (select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "UUID", "email": "VARCHAR"}]')) as r) as asked
-join bindings as known
-    on known.list_id = asked.r.list_id and known.visitor = asked.r.visitor and known.email = asked.r.email
-"""
-COUNT_EVENT_IDS = "select count(*) from event_ids"
-EVENT_IDS = "select account_id, event_id::varchar from event_ids"
-COUNT_BINDINGS = "select count(*) from bindings"
-BINDINGS = "select list_id, visitor::varchar, email from bindings"
-NEWEST_BINDINGS = "select list_id, visitor::varchar, email from bindings order by bound_at desc limit $most"
+LAST_BINDING = "select max(rowid) from bindings"
+NEWEST_BINDINGS = "select list_id, visitor::varchar, email from bindings where rowid > $row order by rowid"
 # Every new binding has an identify event, so the unfolded identify events tell which bindings the table lacks.
 UNFOLDED_BINDINGS = """
 select list_id, visitor::varchar, email, epoch_us(received_at), seq from events
@@ -63,12 +55,12 @@ class Recall:
 
     Args:
         connection: a connection to the store, whose tables have every entry of the journal.
-        last_seq: the last seq assigned.
+        tables: its tables.
         settings: the size of the binding cache, and how long an EventID is remembered.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, last_seq: int, settings: Settings) -> None:
-        self.last_seq = last_seq
+    def __init__(self, connection: duckdb.DuckDBPyConnection, tables: Tables, settings: Settings) -> None:
+        self.last_seq = tables.last_seq
         self._window_us = settings.event_id_window_s * 1_000_000
         self._cache_size = settings.binding_cache
         self._new_ids = RandomUUIDs()
@@ -77,23 +69,19 @@ class Recall:
         self._unfolded: dict[BindingKey, KnownBinding] = {}
         self._traits: dict[BindingKey, tuple[int, KnownBinding]] = {}
         """Bindings whose traits are newer than the table's, each with the last seq of its entry."""
-        self._bindings_filter = Filter(COUNT_BINDINGS, BINDINGS)
         self._event_ids: dict[EventKey, tuple[Receipt, int]] = {}
         """Receipts of EventIDs that are not in the table yet, and when their events were received."""
-        self._event_ids_filter = Filter(COUNT_EVENT_IDS, EVENT_IDS)
-        self.reconnect(connection)
+        self.reconnect(connection, tables)
         self.load_bindings()
 
-    def reconnect(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Use a cursor of this connection from now on."""
+    def reconnect(self, connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
+        """Use a cursor of this connection from now on, and the filters of these tables."""
         self._connection = connection.cursor()
         self._statements = Statements(self._connection)
-        self._fill_filters(connection)
+        self._tables = tables
 
     def close(self) -> None:
-        """Close the cursors, because they would keep the database alive."""
-        self._event_ids_filter.close()
-        self._bindings_filter.close()
+        """Close the cursor, because it would keep the database alive."""
         self._connection.close()
 
     def draft(self, number: int, events: Sequence[NewEvent]) -> Draft:
@@ -120,36 +108,29 @@ class Recall:
     def remember(self, draft: Draft) -> None:
         """Remember a draft that was journaled."""
         self.last_seq = draft.last_seq
-        for row in (*draft.event_ids, *draft.renewed_event_ids):
+        for row in draft.event_ids:
             receipt = Receipt(row.event_id, row.visitor, row.external_id, row.identify_event_sent, duplicate=True)
             self._event_ids[(row.account_id, row.event_id)] = (receipt, row.stored_at)
-        self._event_ids_filter.add((row.account_id, row.event_id) for row in draft.event_ids)
         if draft.bindings:
             with self._changing:
                 self._unfolded.update(draft.new_bindings)
-                self._bindings_filter.add(draft.new_bindings)  # after the update: a fill reads _unfolded first
                 self._traits.update({binding: (draft.last_seq, known) for binding, known in draft.changed_traits.items()})
                 found = [binding for binding, known in draft.bindings.items() if known is not None]
                 self._bound.update(dict.fromkeys(binding for binding in found if binding not in self._unfolded))
                 self._shrink()
 
-    def forget_applied(self, entries: Sequence[Entry], connection: duckdb.DuckDBPyConnection) -> None:
-        """Forget what these entries contain, since the tables have it now. Called in the connection's thread."""
+    def forget_applied(self, entries: Sequence[Entry]) -> None:
+        """Forget what these entries contain, since the tables and their filters have it now."""
         for entry in entries:
             for rows in (entry.event_ids, entry.renewed_event_ids):
                 for row in decode_event_ids(rows) if rows != EMPTY else ():
                     key = (row.account_id, row.event_id)
                     if (newest := self._event_ids.get(key)) and newest[1] == row.stored_at:  # else a later entry renews it
                         del self._event_ids[key]
-        self._fill_filters(connection)
         if self._traits:
             with self._changing:
                 last = entries[-1].last_seq
                 self._traits = {binding: newer for binding, newer in self._traits.items() if newer[0] > last}
-
-    def _fill_filters(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._event_ids_filter.fill(connection, self._event_ids)
-        self._bindings_filter.fill(connection, self._unfolded)
 
     def unfolded_bindings(self, last_seq: int) -> dict[BindingKey, KnownBinding]:
         """Return the bindings of events up to this seq that the table bindings lacks."""
@@ -166,31 +147,30 @@ class Recall:
 
     def load_bindings(self) -> None:
         """Fill the cache with the newest bindings: at the start, and after rows of the table bindings were deleted."""
-        newest = self._connection.execute(NEWEST_BINDINGS, {"most": self._cache_size}).fetchall()
+        ((last,),) = self._connection.execute(LAST_BINDING).fetchall()
+        newest = self._connection.execute(NEWEST_BINDINGS, {"row": (last or 0) - self._cache_size}).fetchall()
         found = self._connection.execute(UNFOLDED_BINDINGS).fetchall()
         with self._changing:
-            self._bound = OrderedDict.fromkeys(reversed(newest))
+            self._bound = OrderedDict.fromkeys(newest)
             self._unfolded = {(i, visitor, email.lower()): KnownBinding(at, seq) for i, visitor, email, at, seq in found}
             self._traits.clear()
-            self._bindings_filter.add(self._unfolded)
 
-    def _find_repeats(self, events: Sequence[NewEvent]) -> dict[EventKey, Receipt | None]:
-        """Return the receipts of known EventIDs. None: the EventID has expired, but its row is still in the table."""
-        repeats: dict[EventKey, Receipt | None] = {}
+    def _find_repeats(self, events: Sequence[NewEvent]) -> dict[EventKey, Receipt]:
+        """Return the receipts of known EventIDs that have not expired."""
+        repeats: dict[EventKey, Receipt] = {}
         asked: dict[EventKey, int] = {}
         for event in events:
             if not event.event_id:
                 continue
             key, since = (event.account_id, event.event_id), event.received_at - self._window_us
-            if (newest := self._event_ids.get(key)) is not None:
-                repeats[key] = newest[0] if newest[1] > since else None
-            elif self._event_ids_filter.may_have(key):
+            if (newest := self._event_ids.get(key)) is None:  # before the filter, which has the key once this lacks it
                 asked[key] = since
-        if asked:
-            keys = [{"account_id": account, "event_id": event_id} for account, event_id in asked]
-            for account, event_id, visitor, external_id, sent, at in self._query(FIND_REPEATS, rows=_json(keys)):
-                receipt = Receipt(event_id, visitor, external_id, sent, duplicate=True)
-                repeats[(account, event_id)] = receipt if at > asked[(account, event_id)] else None
+            elif newest[1] > since:
+                repeats[key] = newest[0]
+        found = self._tables.event_ids.look_up(self._statements, FIND_REPEATS, asked) if asked else ()
+        for account, event_id, visitor, external_id, sent, at in found:
+            if at > asked[(account, event_id)]:
+                repeats[(account, event_id)] = Receipt(event_id, visitor, external_id, sent, duplicate=True)
         return repeats
 
     def _find_resent(self, events: Sequence[NewEvent]) -> dict[tuple[str, int], Receipt]:
@@ -220,14 +200,12 @@ class Recall:
                 asked[binding] = msgspec.structs.replace(newest[1])
                 continue
             asked[binding] = None if known is None else msgspec.structs.replace(known)
-            if self._bindings_filter.may_have(binding):
-                uncertain.append(binding)
-        if uncertain:
-            keys = [{"list_id": list_id, "visitor": visitor, "email": email} for list_id, visitor, email in uncertain]
-            for list_id, visitor, email, traits in self._query(FIND_BINDINGS, rows=_json(keys)):
-                known = asked[(list_id, visitor, email)] or KnownBinding(0, 0)
-                known.traits = None if traits is None else msgspec.json.decode(traits)
-                asked[(list_id, visitor, email)] = known
+            uncertain.append(binding)
+        found = self._tables.bindings.look_up(self._statements, FIND_BINDINGS, uncertain) if uncertain else ()
+        for list_id, visitor, email, traits in found:
+            known = asked[(list_id, visitor, email)] or KnownBinding(0, 0)
+            known.traits = None if traits is None else msgspec.json.decode(traits)
+            asked[(list_id, visitor, email)] = known
         return asked
 
     def _shrink(self) -> None:

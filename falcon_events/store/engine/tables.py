@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+import time
+from collections.abc import Iterable, Iterator, Sequence
 
 import duckdb
 import msgspec
@@ -14,7 +14,6 @@ from falcon_events.store.engine.draft import BindingKey, KnownBinding
 from falcon_events.store.engine.entry import (
     EMPTY,
     Entry,
-    EventIDRow,
     TraitsRow,
     decode_event_ids,
     decode_rows,
@@ -22,6 +21,7 @@ from falcon_events.store.engine.entry import (
     encode,
     join_arrays,
 )
+from falcon_events.store.engine.filter import NO_LIMIT, binding_filter, event_id_filter
 
 INSERT_EVENTS = """
 insert into events
@@ -39,17 +39,27 @@ select r.account_id, r.event_id, r.visitor, r.external_id, r.identify_event_sent
 from (select unnest(from_json_strict($rows, '[{"account_id": "VARCHAR", "event_id": "UUID", "visitor": "UUID",
     "external_id": "VARCHAR", "identify_event_sent": "BOOLEAN", "stored_at": "BIGINT"}]')) as r)
 """
-RENEW_EVENT_IDS = f"""{INSERT_EVENT_IDS} on conflict do update set visitor = excluded.visitor,
-    external_id = excluded.external_id, identify_event_sent = excluded.identify_event_sent, stored_at = excluded.stored_at
+_BINDINGS = """
+(select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "UUID", "email": "VARCHAR", "traits": "JSON",
+    "bound_at": "BIGINT"}]')) as r)
 """
-_INSERT_BINDINGS = """
-insert into bindings
-select r.list_id, r.visitor, r.email, r.traits, make_timestamp(r.bound_at)
-from (select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "UUID", "email": "VARCHAR",
-    "traits": "JSON", "bound_at": "BIGINT"}]')) as r)
+INSERT_BINDINGS = f"""
+insert into bindings select r.list_id, r.visitor, r.email, r.traits, make_timestamp(r.bound_at) from {_BINDINGS}
 """
-FOLD_BINDINGS = f"{_INSERT_BINDINGS} on conflict do nothing"
-WRITE_TRAITS = f"{_INSERT_BINDINGS} on conflict do update set traits = excluded.traits"
+CHANGE_TRAITS = f"""
+update bindings as known set traits = asked.r.traits
+from {_BINDINGS} as asked
+where known.bound_at >= make_timestamp($first) and known.bound_at <= make_timestamp($last)
+    and known.list_id = asked.r.list_id and known.visitor = asked.r.visitor and known.email = asked.r.email
+returning known.list_id, known.visitor::varchar, known.email
+"""
+FIND_BINDINGS = """
+select known.list_id, known.visitor::varchar, known.email, known.traits
+from (select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "UUID", "email": "VARCHAR"}]')) as r) as asked
+join bindings as known
+    on known.list_id = asked.r.list_id and known.visitor = asked.r.visitor and known.email = asked.r.email
+where known.bound_at >= make_timestamp($first) and known.bound_at <= make_timestamp($last)
+"""
 COUNT_DROPPED = """
 insert into dropped_events
 select r.list_id, sum(r.events), make_timestamp(min(r.first_seen)), make_timestamp(max(r.last_seen))
@@ -60,6 +70,7 @@ on conflict do update set events = dropped_events.events + excluded.events,
     first_seen = least(dropped_events.first_seen, excluded.first_seen),
     last_seen = greatest(dropped_events.last_seen, excluded.last_seen)
 """
+FIRST_EVENT_IDS = "select epoch_us(min(stored_at)), epoch_us(max(stored_at)) from (select stored_at from event_ids limit $most)"
 FORGET_EXPIRED = "delete from event_ids where stored_at <= make_timestamp($since)"
 MARK_APPLIED = "update meta set journal_applied = $number"
 APPLIED = "select journal_applied from meta"
@@ -72,7 +83,10 @@ from events
 PORTION_BYTES = 8 << 20
 """The most JSON in one statement. DuckDB keeps several copies of it, within its memory limit."""
 
-Row = TypeVar("Row", TraitsRow, EventIDRow)
+BINDINGS_AT_ONCE = 5_000
+"""The most bindings in one statement."""
+FORGOTTEN_AT_ONCE = 250_000
+"""About how many EventIDs one transaction deletes."""
 
 
 class Tables:
@@ -80,9 +94,10 @@ class Tables:
 
     Args:
         connection: the store's writing connection.
+        filter_bytes: the size of the filters of one table from which on they become less exact.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, filter_bytes: int = NO_LIMIT) -> None:
         self._reading = connection
         # Planning an insert of a few rows costs more than running it. Without the optimizer it takes half the time.
         self._writing = connection.cursor()
@@ -93,6 +108,12 @@ class Tables:
         self.refresh_applied()
         ((self.last_seq,),) = connection.execute(LAST_SEQ).fetchall()
         """The highest seq of the events in the tables, or the watermark if the events up to it have been deleted."""
+        self.event_ids = event_id_filter(filter_bytes)
+        """The filters of the EventIDs in the tables."""
+        self.bindings = binding_filter(filter_bytes)
+        """The filters of the bindings in the tables."""
+        self.event_ids.load(connection)
+        self.bindings.load(connection)
 
     def apply(self, entries: Sequence[Entry]) -> None:
         """Write the entries that follow the last applied one, in one transaction, synced to disk.
@@ -121,28 +142,73 @@ class Tables:
 
     def fold_bindings(self, bindings: dict[BindingKey, KnownBinding]) -> None:
         """Write bindings that only events record so far. Call it before the catalogue's fold passes these events."""
-        rows = [TraitsRow(*binding, None, known.bound_at) for binding, known in bindings.items()]
-        self._statements.run(FOLD_BINDINGS, rows=encode(rows).decode())
+        known = {row[:3] for row in self.bindings.look_up(Statements(self._reading), FIND_BINDINGS, bindings)}
+        rows = [TraitsRow(*binding, None, new.bound_at) for binding, new in bindings.items() if binding not in known]
+        for at in range(0, len(rows), BINDINGS_AT_ONCE):
+            self._insert_bindings(rows[at : at + BINDINGS_AT_ONCE])
 
-    def forget_event_ids(self, before_us: int) -> None:
-        """Delete the EventIDs stored up to this time, in microseconds since 1970."""
-        self._reading.execute(FORGET_EXPIRED, {"since": before_us})
+    def store_filters(self, *, closing: bool = False) -> None:
+        """Store the filters that have enough new keys. Call it after a commit."""
+        self.event_ids.store(self._reading, closing=closing)
+        self.bindings.store(self._reading, closing=closing)
+
+    def forget_event_ids(self, before_us: int, most_s: float) -> bool:
+        """Delete EventIDs, oldest first, as a transaction that deletes many millions would take too much memory.
+
+        Args:
+            before_us: the time up to which they were stored, in microseconds since 1970.
+            most_s: how long it may take, in seconds.
+
+        Returns:
+            Whether all of them have been deleted.
+        """
+        until = time.monotonic() + most_s
+        while True:
+            ((first, last),) = self._reading.execute(FIRST_EVENT_IDS, {"most": FORGOTTEN_AT_ONCE}).fetchall()
+            if first is None or first > before_us:
+                return True
+            if time.monotonic() > until:
+                return False
+            forgotten = min(before_us, last)
+            self._reading.execute(FORGET_EXPIRED, {"since": forgotten})
+            self.event_ids.forget(self._reading, forgotten)
 
     def close(self) -> None:
-        """Close the cursor that the constructor opened."""
+        """Close the cursors, because they would keep the database alive."""
+        self.event_ids.close()
+        self.bindings.close()
         self._writing.close()
 
     def _write(self, entries: Sequence[Entry]) -> None:
         for events in _split_events(entries):
             self._statements.run(INSERT_EVENTS, rows=events)
-        for sql, rows in (
-            (WRITE_TRAITS, _keep_last((entry.traits for entry in entries), decode_traits, _get_binding_key)),
-            (INSERT_EVENT_IDS, join_arrays(entry.event_ids for entry in entries)),
-            (RENEW_EVENT_IDS, _keep_last((entry.renewed_event_ids for entry in entries), decode_event_ids, _get_event_key)),
-            (COUNT_DROPPED, join_arrays(entry.dropped for entry in entries)),
-        ):
-            if rows:
-                self._statements.run(sql, rows=rows)
+        self._write_traits(_keep_last(entry.traits for entry in entries))
+        arrays = [array for entry in entries for array in (entry.event_ids, entry.renewed_event_ids) if array != EMPTY]
+        if arrays:
+            rows = [row for array in arrays for row in decode_event_ids(array)]
+            # Before the rows are visible, and even if they are not written in the end: a filter may have too much.
+            self.event_ids.add([(row.account_id, row.event_id) for row in rows], [row.stored_at for row in rows])
+            self._statements.run(INSERT_EVENT_IDS, rows=join_arrays(arrays))
+        if dropped := join_arrays(entry.dropped for entry in entries):
+            self._statements.run(COUNT_DROPPED, rows=dropped)
+
+    def _write_traits(self, traits: dict[BindingKey, TraitsRow]) -> None:
+        changed: set[BindingKey] = set()
+        if groups := self.bindings.group(traits):
+            self._writing.execute("pragma enable_optimizer")  # without it the statement would read every binding
+            try:
+                for span, keys in groups.items():
+                    rows = encode([traits[key] for key in keys]).decode()
+                    found = self._statements.run(CHANGE_TRAITS, rows=rows, first=span.first, last=span.last)
+                    changed.update(found.fetchall())
+            finally:
+                self._writing.execute("pragma disable_optimizer")
+        if new := [row for key, row in traits.items() if key not in changed]:
+            self._insert_bindings(new)
+
+    def _insert_bindings(self, rows: Sequence[TraitsRow]) -> None:
+        self.bindings.add([_get_binding_key(row) for row in rows], [row.bound_at for row in rows])
+        self._statements.run(INSERT_BINDINGS, rows=encode(rows).decode())
 
     def _find_refused_rows(self, rows: list[msgspec.Raw]) -> list[msgspec.Raw]:
         try:
@@ -186,15 +252,10 @@ def _split_events(entries: Sequence[Entry]) -> Iterator[str]:
         yield events
 
 
-def _keep_last(arrays: Iterable[msgspec.Raw], decode: Callable[[msgspec.Raw], list[Row]], key: Callable[[Row], object]) -> str:
-    """Return the rows of all arrays as one, with only the last row of each key, since a statement may update a row only once."""
-    rows = {key(row): row for array in arrays if array != EMPTY for row in decode(array)}
-    return encode(list(rows.values())).decode() if rows else ""
+def _keep_last(arrays: Iterable[msgspec.Raw]) -> dict[BindingKey, TraitsRow]:
+    """Return the last row of each binding, since a statement may update a row only once."""
+    return {_get_binding_key(row): row for array in arrays if array != EMPTY for row in decode_traits(array)}
 
 
 def _get_binding_key(row: TraitsRow) -> BindingKey:
     return row.list_id, row.visitor, row.email
-
-
-def _get_event_key(row: EventIDRow) -> tuple[str, str]:
-    return row.account_id, row.event_id

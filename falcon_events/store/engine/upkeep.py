@@ -1,4 +1,4 @@
-"""Upkeep of an open database: folds events into the catalogue, checkpoints the log, deletes expired EventIDs."""
+"""Upkeep of an open database: folds events, stores filters, deletes expired EventIDs, checkpoints the log."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ CHECKPOINT_SHARE = 20
 """Checkpoints take at most one twentieth of the time, so that those of a large file do not run back to back."""
 MIN_PAUSE_S = 2.0
 EXPIRY_INTERVAL_S = 600.0
+EXPIRY_S, EXPIRY_PAUSE_S = 0.1, 0.5
+"""How long EventIDs are deleted before other work gets its turn, and when the deletion of very many continues."""
 
 
 class Upkeep:
@@ -63,7 +65,8 @@ class Upkeep:
         self._settings = settings
         self._clock = clock
         self._meters = meters
-        self._next_expiry = self._next_checkpoint = 0.0
+        self._next_checkpoint = self._next_idle_expiry = 0.0
+        self._next_expiry = time.monotonic() + EXPIRY_INTERVAL_S
         self._replayed_s = opening_s if wal.exists() else 0.0
         self._commits = 0
         self.folded_seq = catalogue.read_folded_seq(connection)
@@ -80,22 +83,24 @@ class Upkeep:
         self._commits += 1
 
     def run_when_idle(self) -> None:
-        """Fold, checkpoint and delete expired EventIDs, as far as each is due in an idle store."""
+        """Fold, store filters, delete expired EventIDs and checkpoint, as far as each is due in an idle store."""
         self.fold(max(1, self._settings.fold_events // IDLE_FOLD_SHARE))
+        self._tables.store_filters()
+        self._forget_event_ids(self._next_idle_expiry)
         self._checkpoint(IDLE_RESTART_S)
-        if (now := time.monotonic()) >= self._next_expiry:
-            self._next_expiry = now + EXPIRY_INTERVAL_S
-            self._tables.forget_event_ids(int((self._clock() - self._settings.event_id_window_s) * 1e6))
 
     def run_after_commit(self) -> None:
-        """Fold and checkpoint, if either is due even under load."""
+        """Do the same, as far as each is due even under load."""
         self.count_commit()
         self.fold(self._settings.fold_events)
+        self._tables.store_filters()
+        self._forget_event_ids(self._next_expiry)
         self._checkpoint(RESTART_S)
 
     def run_at_close(self) -> None:
-        """Fold everything and checkpoint, so that the store opens quickly."""
+        """Fold everything, store the filters and checkpoint, so that the store opens quickly."""
         self.fold(1)
+        self._tables.store_filters(closing=True)
         self._next_checkpoint = 0.0
         self._checkpoint(0.0)
 
@@ -117,6 +122,13 @@ class Upkeep:
             else:
                 self.folded_seq, last = last, self._tables.last_seq
                 self._meters.observe_fold(time.perf_counter() - began)
+
+    def _forget_event_ids(self, due: float) -> None:
+        """Delete expired EventIDs if this time has come. Deleting very many of them leaves other work its turn."""
+        if (now := time.monotonic()) >= due:
+            before_us = int((self._clock() - self._settings.event_id_window_s) * 1e6)
+            all_deleted = self._tables.forget_event_ids(before_us, EXPIRY_S)
+            self._next_expiry = self._next_idle_expiry = now + (EXPIRY_INTERVAL_S if all_deleted else EXPIRY_PAUSE_S)
 
     def _checkpoint(self, most_s: float) -> None:
         """Checkpoint the log if replaying it would take longer than `most_s` seconds."""

@@ -16,6 +16,7 @@ import duckdb
 from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
 from falcon_events.files.paths import FileState, WatchedFile, log_of
 from falcon_events.model.events import CANNOT_NOW
+from falcon_events.model.reports import FilterState
 from falcon_events.settings import Settings
 from falcon_events.store.database.errors import INVALIDATING
 from falcon_events.store.engine.apply import OpenJournal, apply, open_journal, refused_path
@@ -80,7 +81,7 @@ class Writer:
             self.journal = open_journal(path, self.connection, self._tables)
             self.number = self._tables.applied
             """The number of the newest journal entry."""
-            self.recall = Recall(self.connection, self._tables.last_seq, settings)
+            self.recall = Recall(self.connection, self._tables, settings)
             self._start_upkeep(opening_s)
         except BaseException:
             self._close_database()
@@ -121,6 +122,10 @@ class Writer:
         """Wait until the backlog has room for more."""
         self.backlog.wait_for_room(lambda: self.failure is not None)
 
+    def filters(self) -> dict[str, FilterState]:
+        """Return the state of the filters, by table."""
+        return {"event_ids": self._tables.event_ids.state(), "bindings": self._tables.bindings.state()}
+
     def fail_journal(self, error: OSError) -> None:
         """Stop journaling until the journal files have been created again, because their content is unknown."""
         self._journal_failed = True
@@ -142,7 +147,7 @@ class Writer:
             between()
         finally:
             opening_s = self._open()
-            self.recall.reconnect(self.connection)
+            self.recall.reconnect(self.connection, self._tables)
             self._start_upkeep(opening_s)
 
     def check_file(self) -> bool:
@@ -164,7 +169,7 @@ class Writer:
         self.connection = self._connect()
         opening_s = time.monotonic() - began
         self._file = WatchedFile(self._path)
-        self._tables = Tables(self.connection)
+        self._tables = Tables(self.connection, (self._settings.filter_mb << 20) // 2)
         return opening_s
 
     def _start_upkeep(self, opening_s: float) -> None:
@@ -232,7 +237,7 @@ class Writer:
         """Release the entries that the tables have now."""
         self.journal.mark_applied(self._tables.applied)
         if entries := self.backlog.remove_applied(self._tables.applied):
-            self.recall.forget_applied(entries, self.connection)
+            self.recall.forget_applied(entries)
 
     def _apply_all(self) -> None:
         while self.failure is None and self.backlog.peek():

@@ -1,4 +1,4 @@
-"""Checks of a store for `falcon-events doctor`: its files, its rows, its catalogue, its webhooks and the disk space."""
+"""Checks of a store for `falcon-events doctor`: its files, its rows, its catalogue, its webhooks, its filters and the disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import duckdb
 
 from falcon_events.files.lockfile import lock_path
 from falcon_events.files.paths import logs_of
-from falcon_events.model.reports import Check
+from falcon_events.model.reports import Check, FilterState
 from falcon_events.store.database import catalogue
 from falcon_events.store.engine.apply import refused_path
 
@@ -31,15 +31,18 @@ select url, disabled, (select count(*) from deliveries as d where d.webhook_id =
 from webhooks as w order by created_at
 """
 LEAST_FREE_BYTES = 1 << 30
+MOST_FILTERS = 0.5
+"""The share of their memory from which on the filters are reported."""
 
 
-def run_checks(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Check]:
+def run_checks(connection: duckdb.DuckDBPyConnection, path: Path, filters: dict[str, FilterState]) -> list[Check]:
     """Check a store by reading every row."""
     return [
         *_check_files(path),
         *_check_rows(connection),
         *_check_catalogue(connection),
         *_check_webhooks(connection),
+        *_check_filters(filters),
         _check_disk(path),
     ]
 
@@ -92,6 +95,17 @@ def _check_webhooks(connection: duckdb.DuckDBPyConnection) -> list[Check]:
         words += [f"{failed} deliveries have failed"] * bool(failed)
         advice = "; see 'falcon-events deliveries list', then run 'deliveries retry --all' or 'webhooks remove'"
         found.append(Check(f"webhook {url}", not words, "; ".join(words) + advice if words else "nothing has failed"))
+    return found
+
+
+def _check_filters(filters: dict[str, FilterState]) -> list[Check]:
+    found = []
+    for table, state in filters.items():
+        ok = state.bytes < MOST_FILTERS * state.most_bytes
+        words = f"{state.keys} keys in {state.bytes / 1e6:.1f} of {state.most_bytes / 1e6:.0f} MB of memory"
+        words += ", still being built" if state.building else f", {state.false_positives:.2%} of new keys are looked up"
+        advice = "" if ok else "; soon look-ups will become slower: raise the setting filter_mb"
+        found.append(Check(f"filters of {table}", ok, words + advice))
     return found
 
 
