@@ -21,7 +21,7 @@ from falcon_events.link.counts import Counts
 from falcon_events.link.messages import PROTOCOL, Answer, Batch, Failed, Leave, Log, News, Noted, Results, Welcome
 from falcon_events.link.transmitter import Transmitter
 from falcon_events.model.access import Changes, Snapshot
-from falcon_events.model.events import CANNOT_NOW, REFUSED, NewEvent, Outcome
+from falcon_events.model.events import CANNOT_NOW, NewEvent, Outcome
 from falcon_events.model.operations import HEALTH, Operation, P, R
 from falcon_events.model.reports import QUEUE_FULL, Health, HealthState
 from falcon_events.runtime.lifecycle import fork_lock, join_thread, register
@@ -190,10 +190,9 @@ class Link:
             try:
                 frame = messages.encode(Batch(*batch))
             except Exception:  # such as half a surrogate pair, from a caller that bypassed the contract
-                logger.exception("%d events cannot be encoded for the owner and are refused", len(batch[1]))
-                settle(self._queue.take(batch[0]), [EventsError(REFUSED)] * len(batch[1]))
-            else:
-                self._transmitter.send(frame)
+                logger.exception("Events cannot be encoded for the owner and are refused")
+                frame = messages.encode(Batch(batch[0], self._queue.replace_unencodable(batch[0], messages.encode)))
+            self._transmitter.send(frame)
 
     def _start_connection(self, channel: Channel, welcome: Welcome) -> None:
         """Use a new connection: send again what an earlier owner did not answer, then what was queued since."""

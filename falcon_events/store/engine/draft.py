@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.errors import EventsError
 from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.store.engine.entry import DroppedRow, Entry, EventIDRow, EventRow, TraitsRow, encode, encode_rows
 
@@ -169,18 +168,17 @@ def build_identify_properties(event: NewEvent) -> bytes:
     return properties[:-1] + comma + b'"emailAddress":' + encode(event.email) + b"}"
 
 
-def check_event(event: NewEvent) -> None:
-    """Raise EventsError for values that no row can hold, since events are acknowledged before the database checks them."""
+def find_fault(event: NewEvent) -> str | None:
+    """Return why no row can hold an event, or None. Events are acknowledged before the database checks them."""
     if not _are_uuids(event.visitor + (event.id or event.visitor)):
-        raise EventsError("An event cannot be stored: its event id and visitor must be UUIDs in lower case.")
+        return "its event id and visitor must be UUIDs in lower case"
     times_are_valid = (
         _FIRST_US <= event.occurred_at < _LAST_US
         and _FIRST_US <= event.received_at < _LAST_US
         and (event.client_timestamp is None or _FIRST_US <= event.client_timestamp < _LAST_US)
     )
     if not times_are_valid or not 0 <= event.list_id < _LIST_ID_LIMIT:
-        raise EventsError(
-            "An event cannot be stored: its list id must be from 0 to 2**63 - 1, and its times must be in the years 1 to 9999."
-        )
+        return "its list id must be from 0 to 2**63 - 1, and its times must be in the years 1 to 9999"
     if event.properties[:1] != b"{" or event.properties[-1:] != b"}":
-        raise EventsError("An event cannot be stored: its properties must be a JSON object.")
+        return "its properties must be a JSON object"
+    return None

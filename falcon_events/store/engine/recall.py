@@ -14,7 +14,7 @@ from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.model.ids import RandomUUIDs
 from falcon_events.settings import Settings
 from falcon_events.store.database.statements import Statements
-from falcon_events.store.engine.draft import BindingKey, Draft, EventKey, KnownBinding, check_event, get_binding_key
+from falcon_events.store.engine.draft import BindingKey, Draft, EventKey, KnownBinding, get_binding_key
 from falcon_events.store.engine.entry import EMPTY, Entry, decode_event_ids, encode
 from falcon_events.store.engine.filter import Filter
 
@@ -100,11 +100,8 @@ class Recall:
         """Draft the journal entry of this number for these events.
 
         Raises:
-            EventsError: no table could hold one of the events.
             duckdb.Error: the tables could not be read.
         """
-        for event in events:
-            check_event(event)
         draft = Draft(
             number,
             self.last_seq,
