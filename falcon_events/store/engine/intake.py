@@ -11,7 +11,7 @@ from concurrent.futures import Future
 import duckdb
 
 from falcon_events.errors import EventsError, StoreUnavailable
-from falcon_events.model.events import CANNOT_NOW, REFUSED, NewEvent, Outcome
+from falcon_events.model.events import CANNOT_NOW, REFUSED, NewEvent, Outcome, Receipt
 from falcon_events.settings import Settings
 from falcon_events.store.engine.draft import find_fault
 from falcon_events.store.engine.entry import encode
@@ -150,7 +150,7 @@ class Intake:
         if writer.failure is not None or not writer.check_file():
             raise StoreUnavailable(CANNOT_NOW)
         began = time.perf_counter()
-        draft = writer.recall.draft(writer.number + 1, events)
+        draft = writer.recall.draft(writer.number + 1, events, writer.limits)
         if (entry := draft.build_entry()) is not None:
             content = encode(entry)
             writer.number += 1
@@ -162,7 +162,8 @@ class Intake:
             writer.recall.remember(draft)
             writer.backlog.add(entry, len(content))
         dropped = sum(row.events for row in draft.dropped.values())
-        writer.meters.count_batch(draft.receipts, dropped, time.perf_counter() - began)
+        receipts = [receipt for receipt in draft.receipts if isinstance(receipt, Receipt)]
+        writer.meters.count_batch(receipts, dropped, time.perf_counter() - began)
         return list(draft.receipts)
 
     def _refuse(self, events: Sequence[NewEvent], error: Exception, outcome: EventsError | None = None) -> list[Outcome]:

@@ -12,6 +12,7 @@ import duckdb
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue
 from falcon_events.store.engine.meters import Meters
+from falcon_events.store.engine.name_limits import NameLimits
 from falcon_events.store.engine.recall import Recall
 from falcon_events.store.engine.tables import Tables
 
@@ -29,6 +30,8 @@ CHECKPOINT_SHARE = 20
 """Checkpoints take at most one twentieth of the time, so that those of a large file do not run back to back."""
 MIN_PAUSE_S = 2.0
 EXPIRY_INTERVAL_S = 600.0
+FOLDED_NAMES = 500_000
+"""From this number of names in new events on, they are folded even if they are few, because a query reads all of the names."""
 
 
 class Upkeep:
@@ -38,6 +41,7 @@ class Upkeep:
         connection: the writing connection.
         tables: the tables, which know the last seq.
         recall: knows the bindings that the table bindings lacks.
+        limits: counts the names of events that are not folded yet, and what each list may still have.
         wal: the path of the database's log.
         settings: how far the catalogue may lag behind.
         clock: returns the current time in seconds since 1970.
@@ -50,6 +54,7 @@ class Upkeep:
         connection: duckdb.DuckDBPyConnection,
         tables: Tables,
         recall: Recall,
+        limits: NameLimits,
         wal: Path,
         settings: Settings,
         clock: Callable[[], float],
@@ -59,6 +64,7 @@ class Upkeep:
         self._connection = connection
         self._tables = tables
         self._recall = recall
+        self._limits = limits
         self._wal = wal
         self._settings = settings
         self._clock = clock
@@ -90,7 +96,7 @@ class Upkeep:
     def run_after_commit(self) -> None:
         """Fold and checkpoint, if either is due even under load."""
         self.count_commit()
-        self.fold(self._settings.fold_events)
+        self.fold(1 if self._limits.unfolded_names >= FOLDED_NAMES else self._settings.fold_events)
         self._checkpoint(RESTART_S)
 
     def run_at_close(self) -> None:
@@ -116,6 +122,7 @@ class Upkeep:
                 least = 1
             else:
                 self.folded_seq, last = last, self._tables.last_seq
+                self._limits.note_fold(self._connection)
                 self._meters.observe_fold(time.perf_counter() - began)
 
     def _checkpoint(self, most_s: float) -> None:
