@@ -127,6 +127,18 @@ def test_a_list_with_too_many_names_to_return_is_unavailable(store: Store, monke
     assert all(check.ok for check in store.check().result(60) if check.name == "catalogue")
 
 
+def test_a_check_compares_many_names_in_portions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It finds the one that is wrong."""
+    monkeypatch.setattr(catalogue, "COMPARED_AT_ONCE", 10)
+    store.submit([new_event(2, **{f"name {number}": number for number in range(100)})]).result(60)
+    writer = store._open_writer()
+    writer.wait_until_applied()
+    store.run(lambda _: writer.upkeep.fold(1)).result(60)
+    assert all(check.ok for check in store.check().result(60) if check.name == "catalogue")
+    store.run(lambda connection: connection.execute("delete from event_properties where name = 'name 77'")).result(60)
+    assert [check.ok for check in store.check().result(60) if check.name == "catalogue"] == [False]
+
+
 def test_events_do_not_wait_for_the_questions_of_their_process(store: Store, names: HeldNames) -> None:
     """However many wait on their connection; those beyond a limit fail at once, and may be asked again."""
     server = OwnerServer(store, b"secret", "address")

@@ -62,11 +62,16 @@ with counted as (
         select list_id, event, unnest(json_keys(properties)) as name, unnest(json_type(properties, '$.*')) as value_type
         from events where list_id = $list_id and seq <= (select folded_seq from meta)
     )
+    where hash(name) % $portions = $portion
     group by all
 ),
-kept as (select list_id, event, name, value_type, events from event_properties where list_id = $list_id)
+kept as (
+    select list_id, event, name, value_type, events from event_properties
+    where list_id = $list_id and hash(name) % $portions = $portion
+)
 select count(*) from ((from counted except all from kept) union all (from kept except all from counted))
 """
+COUNT_ROWS = "select count(*) from event_properties where list_id = $list_id"
 RECOUNT_PROPERTIES = """
 select types.event, list(names.name order by names.name) filter (where names.name is not null)
 from (select distinct event from events where list_id = $list_id) as types
@@ -78,6 +83,7 @@ order by types.event
 
 
 FETCHED_AT_ONCE = 10_000
+COMPARED_AT_ONCE = 100_000
 NAME_COST = 100
 MAX_ANSWER = 64 << 20
 """How much memory the names of an answer may take, in bytes, at about NAME_COST bytes for each beside its characters."""
@@ -164,9 +170,18 @@ def recount(connection: duckdb.DuckDBPyConnection, list_id: int) -> Recount:
 
 
 def differs(connection: duckdb.DuckDBPyConnection, list_id: int) -> bool:
-    """Return whether the catalogue's counts differ from a recount of a list's folded events. The names stay in the database."""
-    ((differences,),) = connection.execute(COUNT_DIFFERENCES, {"list_id": list_id}).fetchall()
-    return bool(differences)
+    """Return whether the catalogue's counts differ from a recount of a list's folded events.
+
+    The names stay in the database, and many are compared in portions, within its memory limit.
+    """
+    ((rows,),) = connection.execute(COUNT_ROWS, {"list_id": list_id}).fetchall()
+    portions = rows // COMPARED_AT_ONCE + 1
+    for portion in range(portions):
+        values = {"list_id": list_id, "portions": portions, "portion": portion}
+        ((differences,),) = connection.execute(COUNT_DIFFERENCES, values).fetchall()
+        if differences:
+            return True
+    return False
 
 
 def _group_by_event(rows: Iterable[tuple[str, list[str] | None]]) -> dict[str, list[str]]:
