@@ -71,6 +71,15 @@ class Settings:
         "how many events the catalogue may lag behind; a property query reads about as many, and a fold takes 3 ms per 1,000",
         1,
     )
+    max_property_names: int = _number(
+        100_000,
+        "names",
+        "how many property names a list may have, counted for each event type; events that would add more get 422 (code 19)",
+        1,
+    )
+    max_event_types: int = _number(
+        10_000, "event types", "how many event types a list may have; events that would add more get 422 (code 20)", 1
+    )
     binding_cache: int = _number(
         100_000, "bindings", "how many bindings of a visitor to an email address are kept in memory, about 300 bytes each", 1
     )

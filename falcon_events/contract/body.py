@@ -20,7 +20,14 @@ SAFE_DEPTH = 3000
 Params = dict[str, Any]
 
 _decode = msgspec.json.Decoder().decode
-_remove_texts = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL).sub
+# A text that does not end reaches to the body's end: without the last "?", each quote in it would be tried as a beginning.
+_remove_texts = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL).sub
+_surrogate_escapes = re.compile(
+    rb"((?:\\(?:[^u]|u(?![dD][89a-fA-F]))[^\\]*)+|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}",
+    re.DOTALL,
+)
+"""Escapes of no surrogates, or of a pair of them (the group); else half a pair."""
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
 
@@ -57,15 +64,15 @@ def read_body(body: bytes, max_depth: int = MAX_DEPTH) -> Params:
     """Read the parameters of a JSON body, named as in the schemas. Unknown parameters are left out.
 
     Names match without regard to case. If a name occurs in two spellings, the last one in the body counts.
-    If a name occurs twice within a value, the last one counts (RFC 8259, section 4).
+    If a name occurs twice within a value, the last one counts (RFC 8259, section 4). Half a surrogate pair is read as U+FFFD.
 
     Args:
         body: the request's body.
         max_depth: how many levels of arrays and objects it may have.
 
     Raises:
-        InvalidRequest: the body is not a JSON object in UTF-8, is nested too deep, has a number with a fraction
-            or exponent beyond the range of an IEEE double, or has half a surrogate pair (status 400).
+        InvalidRequest: the body is not a JSON object in UTF-8, is nested too deep, has a number with a fraction or exponent
+            beyond the range of an IEEE double, or an integer of more than 4,300 digits (status 400).
     """
     members = decode_object(body)
     # A body with few brackets cannot be deep; counting them is cheaper than walking every body.
@@ -78,18 +85,27 @@ def read_body(body: bytes, max_depth: int = MAX_DEPTH) -> Params:
 def decode_object(body: bytes) -> dict[str, Any]:
     """Decode a JSON body to the members of its object; raises InvalidRequest if it is unreadable.
 
-    Its arrays and objects may be nested up to SAFE_DEPTH levels: exceeds_depth() checks the limit of the API.
+    Its arrays and objects may be nested up to SAFE_DEPTH levels: exceeds_depth() checks the limit of the API. Half a surrogate
+    pair, which the decoder rejects, is read as U+FFFD.
     """
     # From Python 3.12 on, the decoder goes as deep as the body does, and would overflow the stack of a server's thread.
     if len(body) > SAFE_DEPTH and count_brackets(body) > SAFE_DEPTH and _measure_depth(body) > SAFE_DEPTH:
         raise unreadable_body()
     try:
-        members = _decode(body)
+        try:
+            members = _decode(body)
+        except msgspec.DecodeError:
+            members = _decode(replace_half_surrogates(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise unreadable_body() from None
     if type(members) is not dict:
         raise unreadable_body()
     return members
+
+
+def replace_half_surrogates(body: bytes) -> bytes:
+    """Replace each escape of half a surrogate pair, a character that was cut in two, by the escape of U+FFFD."""
+    return _surrogate_escapes.sub(lambda escape: escape[1] or rb"\ufffd", body)
 
 
 def _measure_depth(body: bytes) -> int:
@@ -147,11 +163,21 @@ def exceeds_depth(value: dict[str, Any] | list[Any], levels: int) -> bool:
 def write_body(arguments: Mapping[str, Any]) -> bytes:
     """Write the body of an event from the arguments of a call. Arguments that are None or missing are left out.
 
+    Half a surrogate pair is written as U+FFFD.
+
     Raises:
         InvalidRequest: JSON cannot hold an argument.
     """
     given = {name: arguments[argument] for argument, name in ARGUMENTS.items() if arguments.get(argument) is not None}
     try:
-        return _encode(given).encode()
+        return encode_text(_encode(given))
     except (TypeError, ValueError, RecursionError) as error:
         raise unreadable_body() from error
+
+
+def encode_text(text: str) -> bytes:
+    """Encode a text in UTF-8, with U+FFFD instead of each half of a surrogate pair."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()

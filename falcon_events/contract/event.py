@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable
 from operator import itemgetter
@@ -14,7 +15,7 @@ from falcon_events.contract.body import PARAMETERS, Params
 from falcon_events.contract.lists import read_list_id
 from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.errors import EventsError, Failure, InvalidRequest
-from falcon_events.model.timestamps import format_timestamp, parse_timestamp
+from falcon_events.model.timestamps import LAST_US, format_timestamp, parse_timestamp
 
 WHITE_SPACE = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
 """White space as ECMAScript defines it, and with it the schemas' patterns."""
@@ -35,6 +36,8 @@ _LEAST_ID, _MOST_ID = _RULES["id"]["exclusiveMinimum"], _RULES["id"]["exclusiveM
 MAX_NAMES = _RULES["properties"]["anyOf"][0]["maxProperties"]
 MAX_NAME = _RULES["properties"]["anyOf"][0]["propertyNames"]["maxLength"]
 MAX_AHEAD_S = _RULES["Timestamp"]["x-max-ahead-s"]
+MAX_AHEAD_US = MAX_AHEAD_S * 1_000_000
+MAX_NUMBER = sys.float_info.max
 _READ = ("event", "email", "properties", "id", "ListID", "UUID", "EventID", "Timestamp", "IdentifyProperties", "OwnTraffic")
 _ABSENT = ""
 """The key of the value None, which is read for parameters that an event lacks. No parameter has this name."""
@@ -118,10 +121,13 @@ class EventContract:
         if request is not None:
             return request
         params = {name: value for name, value in params.items() if name != _ABSENT}
-        offset = 0 if own_clock else compute_clock_offset(params, received_at)
-        if offset and type(params["Timestamp"]) is str and (moment := parse_timestamp(params["Timestamp"])) is not None:
-            params["Timestamp"] = format_timestamp(moment + offset)
-        failures = self.schema.failures(params)
+        timestamp = params.get("Timestamp")
+        moment = parse_timestamp(timestamp) if type(timestamp) is str and not own_clock else None
+        if moment is not None and moment >= 0:
+            corrected = correct_clock(moment, params.get("properties"), received_at)
+            if corrected != moment:
+                params["Timestamp"] = format_timestamp(min(corrected, LAST_US))
+        failures = self.schema.failures(params, now_us=received_at)
         if not failures:
             raise EventsError("Internal error: the schema accepts an event that the fast check declines. Please report it.")
         raise InvalidRequest(422, failures)
@@ -169,9 +175,7 @@ class EventContract:
                 check_conversion(properties)
             occurred_at, moment = received_at, None
             if timestamp is not None:
-                offset = 0 if own_clock else compute_clock_offset({"Timestamp": timestamp, "properties": properties}, received_at)
-                moment = read_timestamp(timestamp, received_at, offset)
-                occurred_at = moment + offset
+                moment, occurred_at = read_timestamp(timestamp, properties, received_at, own_clock=own_clock)
             if type(owner) is not str or not 0 < len(owner) <= MAX_ID:
                 owner = read_external_id(owner)
             if event_id is not None:
@@ -259,32 +263,36 @@ def read_external_id(value: object) -> str | None:
     raise Declined
 
 
-def read_timestamp(value: object, received_at: int, offset: int) -> int:
-    """Return a Timestamp in microseconds since 1970, without `offset`.
+def read_timestamp(value: object, properties: object, received_at: int, *, own_clock: bool) -> tuple[int, int]:
+    """Return a Timestamp as sent, and corrected by the property `$sent_at`, both in microseconds since 1970.
 
     Raises:
-        Declined: it is invalid, or lies too far in the future after `offset` is added.
+        Declined: it is not a time, lies before 1970, or lies too far in the future after the correction.
     """
     moment = parse_timestamp(value) if type(value) is str else None
-    if moment is None or moment + offset > received_at + MAX_AHEAD_S * 1_000_000:
+    if moment is None or moment < 0:
         raise Declined
-    return moment
+    occurred_at = moment if own_clock else correct_clock(moment, properties, received_at)
+    if occurred_at > received_at + MAX_AHEAD_US:
+        raise Declined
+    return moment, occurred_at
 
 
-def compute_clock_offset(params: Params, received_at: int) -> int:
-    """Return the correction to add to an event's Timestamp, in microseconds.
+def correct_clock(moment: int, properties: object, received_at: int) -> int:
+    """Return the Timestamp of an event in the time of the server's clock, in microseconds since 1970.
 
-    The property `$sent_at` is the sender's clock when it sent the request, which is about when the request arrived. The
-    correction is 0 without a Timestamp or a valid `$sent_at`, or if the sender's clock is about right.
+    The property `$sent_at` is the sender's clock when it sent the request, which is about when the request arrived. It
+    corrects nothing if it is not a time, lies before 1970, agrees with the server's clock, or would lead before 1970. If it
+    is more than 24 hours ahead, it corrects only a Timestamp that is as well.
     """
-    properties = params.get("properties")
-    if params.get("Timestamp") is None or type(properties) is not dict:
-        return 0
-    sent_at = properties.get("$sent_at")
-    moment = parse_timestamp(sent_at) if type(sent_at) is str else None
-    if moment is None or abs(received_at - moment) <= CLOCK_TOLERANCE_US:
-        return 0
-    return received_at - moment
+    sent_at = properties.get("$sent_at") if type(properties) is dict else None
+    sent = parse_timestamp(sent_at) if type(sent_at) is str else None
+    if sent is None or sent < 0 or abs(received_at - sent) <= CLOCK_TOLERANCE_US:
+        return moment
+    if sent > received_at + MAX_AHEAD_US >= moment:
+        return moment
+    corrected = moment + received_at - sent
+    return corrected if corrected >= 0 else moment
 
 
 def check_conversion(properties: dict[str, Any]) -> None:
@@ -293,5 +301,7 @@ def check_conversion(properties: dict[str, Any]) -> None:
         if properties.get(name) in (None, "", [], {}):
             raise Declined
     value = properties.get("conversion-value")
-    if type(value) not in (int, float) and not (type(value) is str and _json_number(value)):
+    if type(value) is str and _json_number(value):
+        value = float(value)
+    if type(value) not in (int, float) or not -MAX_NUMBER <= value <= MAX_NUMBER:  # type: ignore[operator]
         raise Declined

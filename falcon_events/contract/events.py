@@ -19,11 +19,9 @@ from falcon_events.contract.body import (
     rename_members,
     unreadable_body,
 )
+from falcon_events.contract.envelope import Envelope
 from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.errors import InvalidRequest
-
-ENVELOPE_DEPTH = 2
-"""Levels around an event in a batch: an array in an object. An event may be as deep in a batch as alone."""
 
 _schema = RequestSchema(load_schema("events.request"))
 _MOST = load_schema("events.request")["properties"]["Events"]["maxItems"]
@@ -49,25 +47,30 @@ class Events(Protocol):
 
 
 class EnvelopedEvents:
-    """The events in one body of POST /api/v1/events.
+    """The events in one body of POST /api/v1/events. One that is unreadable is no event.
 
     Args:
-        params: the body's parameters. Its ListID applies to events that have none.
-        body: the request's body.
+        envelope: the body's parameters. Its ListID applies to events that have none.
 
     Raises:
         InvalidRequest: there is no array of 1 to 1,000 events (status 422).
     """
 
-    def __init__(self, params: Params, body: bytes) -> None:
+    def __init__(self, envelope: Envelope) -> None:
+        params = envelope.params
         given = params.get("Events")
         if type(given) is not list or not 0 < len(given) <= _MOST:
             raise InvalidRequest(422, _schema.failures(params))
-        self.members: list[object] = given
         self.list_id = params.get("ListID")
-        self.sizes = repeat(len(body) // len(given))
+        self.members: list[object] = given
+        self.sizes: Iterable[int] = repeat(len(envelope.body) // len(given))
+        self._parts: list[bytes] | None = None
+        if envelope.parts is not None:
+            self._parts = [envelope.parts[place] for place in given]
+            self.members = [_decode_if_readable(part) for part in self._parts]
+            self.sizes = list(map(len, self._parts))
         self._envelope = params
-        self._body = body
+        self._body = envelope.body
         self._order: list[object] = []
 
     def params(self, number: int) -> Params:
@@ -77,13 +80,18 @@ class EnvelopedEvents:
             raise unreadable_body()
         event = rename_members(members)
         if event is None:
-            self._order = self._order or _find_events(decode_in_order(self._body))
-            ordered = self._order[number]
-            assert isinstance(ordered, OrderedMembers)
-            event = rename_in_order(members, ordered)
+            event = rename_in_order(members, self._read_order(number))
         if "ListID" in self._envelope:
             event.setdefault("ListID", self._envelope["ListID"])
         return event
+
+    def _read_order(self, number: int) -> OrderedMembers:
+        if self._parts is not None:
+            return decode_in_order(self._parts[number])
+        self._order = self._order or _find_events(decode_in_order(self._body))
+        ordered = self._order[number]
+        assert isinstance(ordered, OrderedMembers)
+        return ordered
 
 
 class SingleEvent:
@@ -117,30 +125,6 @@ class LooseEvents:
     def params(self, number: int) -> Params:
         """Return an event's parameters; raise InvalidRequest if its body cannot be read."""
         return read_body(self._bodies[number])
-
-
-def read_envelope(body: bytes) -> Params:
-    """Read the parameters of a body of POST /api/v1/events; raise InvalidRequest if it cannot be read."""
-    members = decode_object(body)
-    params = rename_members(members)
-    most = MAX_DEPTH + ENVELOPE_DEPTH
-    if count_brackets(body) > most + _count_siblings(params) and exceeds_depth(members, most):
-        raise unreadable_body()
-    return rename_in_order(members, decode_in_order(body)) if params is None else params
-
-
-def _count_siblings(params: Params | None) -> int:
-    """Count arrays and objects that add nothing to a body's depth, because they are beside its deepest value.
-
-    These are all but one of the events and all but one of their `properties`. Without this count, the many brackets of a
-    batch would cause each batch to be walked through.
-    """
-    events = None if params is None else params.get("Events")
-    if type(events) is not list:
-        return 0
-    objects = [event for event in events if type(event) is dict]
-    properties = sum(type(event.get("properties")) is dict for event in objects)
-    return max(len(objects) - 1, 0) + max(properties - 1, 0)
 
 
 def _decode_if_readable(body: bytes) -> dict[str, Any] | None:

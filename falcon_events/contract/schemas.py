@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -64,6 +66,7 @@ class RequestSchema:
         rules = [rule for rule in schema.get("allOf", ()) if rule.get("x-unless-setting") not in lifted]
         self._schema = {**schema, "allOf": rules}
         self._clock = clock
+        self._judged = threading.local()
 
     @cached_property
     def _validator(self) -> Any:
@@ -73,18 +76,34 @@ class RequestSchema:
         formats = FormatChecker(formats=())
         formats.checks("date-time")(_is_date_time)
 
-        def max_ahead(_: Any, limit_s: float, value: object, __: Any) -> Iterator[ValidationError]:
+        def max_ahead(_: Any, limit_s: int, value: object, __: Any) -> Iterator[ValidationError]:
             moment = parse_timestamp(value) if isinstance(value, str) else None
-            if moment is not None and moment > (self._clock() + limit_s) * 1e6:
+            if moment is not None and moment > self._judged.now_us + limit_s * 1_000_000:
                 yield ValidationError(f"{value!r} is more than {limit_s} s in the future")
 
+        def earliest(_: Any, limit_us: int, value: object, __: Any) -> Iterator[ValidationError]:
+            moment = parse_timestamp(value) if isinstance(value, str) else None
+            if moment is not None and moment < limit_us:
+                yield ValidationError(f"{value!r} is too early")
+
+        def finite(_: Any, __: Any, value: object, ___: Any) -> Iterator[ValidationError]:
+            if not _is_finite(value):
+                yield ValidationError("The number is beyond the range of a double")
+
         validator = validators.extend(  # type: ignore[no-untyped-call]
-            Draft202012Validator, {"x-max-ahead-s": max_ahead}
+            Draft202012Validator, {"x-max-ahead-s": max_ahead, "x-earliest-us": earliest, "x-finite": finite}
         )
         return validator(self._schema, format_checker=formats)
 
-    def failures(self, params: object, status: int = 422) -> list[Failure]:
-        """Return the failures of the parameters that have this HTTP status, ascending by code."""
+    def failures(self, params: object, status: int = 422, *, now_us: int | None = None) -> list[Failure]:
+        """Return the failures of the parameters that have this HTTP status, ascending by code.
+
+        Args:
+            params: the parameters.
+            status: the HTTP status.
+            now_us: the current time in microseconds since 1970; None: the clock's.
+        """
+        self._judged.now_us = int(self._clock() * 1e6) if now_us is None else now_us
         found = {
             Failure(rule["code"], rule["message"])
             for rule in map(self._find_rule, self._validator.iter_errors(params))
@@ -107,3 +126,13 @@ class RequestSchema:
 
 def _is_date_time(value: object) -> bool:
     return not isinstance(value, str) or parse_timestamp(value) is not None
+
+
+def _is_finite(value: object) -> bool:
+    """Whether a value is not a number, or a text of a number, beyond the range of a double."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:  # another rule says what is wrong
+            return True
+    return not isinstance(value, (int, float)) or -sys.float_info.max <= value <= sys.float_info.max

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.contract.body import read_body
+from falcon_events.contract.body import encode_text, read_body
 from falcon_events.contract.event import MAX_AHEAD_S, EventContract, EventRequest
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import EventDropped, EventRefused, EventsError, RequestRefused
-from falcon_events.hooks.events import FIXED, IncomingEvent, build_incoming_event, to_microseconds
+from falcon_events.hooks.events import FIRST_TIME, FIXED, IncomingEvent, build_incoming_event, to_microseconds
 from falcon_events.model.reports import BEFORE_STORE_FAILED
 from falcon_events.model.sender import Sender
 from falcon_events.runtime.steps import Call, Steps
@@ -83,7 +83,7 @@ class BeforeStore:
                 raise TypeError(f"before_store must not change an event's {field}")
         # Encode and check the event like those of track(), so that everything the store gets is valid JSON.
         params = {name: getattr(event, field) for name, field in _PARAMETERS.items()}
-        body = json.dumps(params, allow_nan=False, ensure_ascii=False).encode()
+        body = encode_text(json.dumps(params, allow_nan=False, ensure_ascii=False))
         try:
             changed = self._contract.check(read_body(body), own_clock=True)
         except RequestRefused as refused:
@@ -175,6 +175,8 @@ def _read_occurred_at(event: IncomingEvent) -> int:
     at: object = event.occurred_at
     if not isinstance(at, datetime) or at.tzinfo is None:
         raise TypeError(f"before_store has set an event's occurred_at to {at!r}; it must be an aware datetime")
+    if at < FIRST_TIME:
+        raise ValueError(f"before_store has set an event's occurred_at to {at}; it must not lie before 1970")
     if at > event.received_at + timedelta(seconds=MAX_AHEAD_S):
         raise ValueError(
             f"before_store has set an event's occurred_at to {at}; it must be at most {MAX_AHEAD_S // 3600} hours ahead"

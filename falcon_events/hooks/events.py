@@ -11,7 +11,7 @@ from falcon_events.contract.event import EventRequest
 from falcon_events.model.events import NewEvent
 from falcon_events.model.sender import Sender
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 FIXED = ("list_id", "event_id", "received_at", "is_from_host", "user_agent", "address", "origin")
@@ -111,9 +111,9 @@ def build_committed_event(event: NewEvent, event_id: str, identify_event_sent: b
 
 def to_datetime(microseconds: int) -> datetime:
     """Convert microseconds since 1970 to an aware time in UTC."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return FIRST_TIME + timedelta(microseconds=microseconds)
 
 
 def to_microseconds(at: datetime) -> int:
     """Convert a time to microseconds since 1970, exactly, which a float would not be."""
-    return (at - _EPOCH) // timedelta(microseconds=1)
+    return (at - FIRST_TIME) // timedelta(microseconds=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 
@@ -9,8 +10,9 @@ import msgspec
 
 from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Principal
+from falcon_events.contract.envelope import read_envelope
 from falcon_events.contract.event import EventContract, EventRequest
-from falcon_events.contract.events import EnvelopedEvents, Events, LooseEvents, SingleEvent, read_envelope
+from falcon_events.contract.events import EnvelopedEvents, Events, LooseEvents, SingleEvent
 from falcon_events.contract.replies import Tracked
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import Failure, InvalidRequest, RequestRefused
@@ -29,6 +31,10 @@ TrackResult = Tracked | RequestRefused
 """The result for the sender of an event: it was stored, or the reason why not."""
 
 NO_RULES = ListRules(0)
+LOG_EVERY_S = 10.0
+"""The least time between two log lines about events that fail unexpectedly, in seconds."""
+
+logger = logging.getLogger(__name__)
 
 
 class _List(msgspec.Struct, frozen=True):
@@ -77,6 +83,8 @@ class BatchTracker:
         self._build = builder.build
         self._clock = clock
         self._policies = policies
+        self._log_at = 0.0
+        self._unlogged = 0
 
     def track_envelope(self, body: bytes, sender: Sender) -> Steps[list[TrackResult]]:
         """Track the events in a body of POST /api/v1/events; return the result of each, in order.
@@ -84,9 +92,9 @@ class BatchTracker:
         Raises:
             RequestRefused: the batch as a whole is refused; nothing was stored.
         """
-        params = read_envelope(body)
-        principal = yield from self._authorization.authorize_tracking(params, sender)
-        return (yield from self._track(EnvelopedEvents(params, body), principal, sender))
+        envelope = read_envelope(body)
+        principal = yield from self._authorization.authorize_tracking(envelope.params, sender)
+        return (yield from self._track(EnvelopedEvents(envelope), principal, sender))
 
     def track_event(self, body: bytes, sender: Sender) -> Steps[TrackResult]:
         """Track the event in a body of POST /api/v1/event; return its result.
@@ -110,16 +118,19 @@ class BatchTracker:
         lists: dict[int, _List] = {}
         accept, received_at = self._contract.accept, int(self._clock() * 1e6)
         for number, (members, size) in enumerate(zip(events.members, events.sizes, strict=False)):
-            request = accept(members, events.list_id, received_at, own_clock=sender.trusted)
-            known = None if request is None else lists.get(request.list_id)
-            if request is None or known is None or known.account is None or not known.is_plain or request.is_own_traffic:
-                try:
+            try:
+                request = accept(members, events.list_id, received_at, own_clock=sender.trusted)
+                known = None if request is None else lists.get(request.list_id)
+                if request is None or known is None or known.account is None or not known.is_plain or request.is_own_traffic:
                     event = yield from self._check(events, number, size, request, lists, principal, sender)
-                except RequestRefused as refused:
-                    results.append(refused)
-                    continue
-            else:  # fast path for most events of a batch: no steps
-                event = self._build(request, known.account, size, known.rules, None, None)
+                else:  # fast path for most events of a batch: no steps
+                    event = self._build(request, known.account, size, known.rules, None, None)
+            except RequestRefused as refused:
+                results.append(refused)
+                continue
+            except Exception:
+                results.append(self._report_failure())
+                continue
             if isinstance(event, NewEvent):
                 new_events.append(event)
                 results.append(None)
@@ -176,12 +187,23 @@ class BatchTracker:
             account = yield from self._authorization.find_account(principal, list_id)
         except RequestRefused as refused:
             return _List(refused=refused)
+        except Exception:  # the host's own code fails over this list; events of others are stored
+            return _List(refused=self._report_failure())
         if account is None:
             return _NO_LIST
         address = None if self._addresses is None else (yield from self._addresses.reduce(sender.address))
         bot = find_bot(sender, own=False, from_a_page=sender.origin is not None)
         rules = self._directory.rules_of(list_id)
         return _List(account, rules, bot, address, is_plain=bot is None and address is None and self._policies is None)
+
+    def _report_failure(self) -> RequestRefused:
+        """Log the current exception, at most every LOG_EVERY_S seconds, and return the refusal of the event that caused it."""
+        self._unlogged += 1
+        if (now := time.monotonic()) >= self._log_at:
+            self._log_at = now + LOG_EVERY_S
+            logger.exception("%d events failed with an unexpected exception and are refused; the last one", self._unlogged)
+            self._unlogged = 0
+        return _unexpected_error()
 
     def _commit(self, events: list[NewEvent]) -> Steps[list[TrackResult]]:
         pending = self._store.submit(events)
@@ -209,5 +231,9 @@ def _build_result(event: NewEvent, outcome: Outcome) -> TrackResult:
         )
     if isinstance(outcome, RequestRefused):
         return outcome
+    return _unexpected_error()
+
+
+def _unexpected_error() -> RequestRefused:
     status, failure = common_error(100005)
     return RequestRefused(status, [failure])

@@ -11,7 +11,7 @@ import msgspec
 
 from falcon_events.errors import StoreUnavailable, build_error
 from falcon_events.link import messages
-from falcon_events.link.messages import Answer, Ask, Failed
+from falcon_events.link.messages import Answer, AnswerPart, Ask, Failed
 from falcon_events.model.operations import Operation
 
 UNKNOWN = "The event store's owner has died; it is not known whether the operation was carried out."
@@ -20,12 +20,15 @@ UNKNOWN = "The event store's owner has died; it is not known whether the operati
 class PendingCall:
     """A call of an operation that the owner has not answered yet."""
 
-    def __init__(self, number: int, operation: Operation[..., Any], arguments: Sequence[object]) -> None:
+    def __init__(self, number: int, operation: Operation[..., Any], arguments: Sequence[object], wait_s: float) -> None:
         self.number = number
         self.operation = operation
-        self.frame = messages.encode(Ask(number, operation.name, list(arguments)))
-        """The encoded message that asks for the operation."""
         self.since = time.monotonic()
+        until = self.since + wait_s if operation.urgent else None
+        self.frame = messages.encode(Ask(number, operation.name, list(arguments), until))
+        """The encoded message that asks for the operation."""
+        self.parts = bytearray()
+        """The parts of a large answer that have arrived."""
         self.future: Future[Any] = Future()
         self.future.set_running_or_notify_cancel()
 
@@ -49,16 +52,30 @@ class PendingCalls:
         self._open: dict[int, PendingCall] = {}
         self._number = 0
 
-    def add(self, operation: Operation[..., Any], arguments: Sequence[object]) -> PendingCall:
-        """Add a call with a number of its own. Raise, and add nothing, if the arguments cannot be encoded."""
+    def add(self, operation: Operation[..., Any], arguments: Sequence[object], wait_s: float) -> PendingCall:
+        """Add a call with a number of its own. Raise, and add nothing, if the arguments cannot be encoded.
+
+        Args:
+            operation: the operation.
+            arguments: its arguments.
+            wait_s: how long the caller waits if the operation is urgent, in seconds.
+        """
         self._number += 1
-        call = PendingCall(self._number, operation, arguments)
+        call = PendingCall(self._number, operation, arguments, wait_s)
         self._open[self._number] = call
         return call
 
     def take(self, number: int) -> PendingCall | None:
         """Remove and return the call of this number; None if there is none."""
         return self._open.pop(number, None)
+
+    def add_part(self, part: AnswerPart) -> PendingCall | None:
+        """Add a part to the answer of a call. Remove and return the call if it was the last part."""
+        call = self._open.get(part.number)
+        if call is None:
+            return None
+        call.parts += part.content
+        return self._open.pop(part.number) if part.is_last else None
 
     def take_unrepeatable(self) -> list[PendingCall]:
         """Remove and return the calls that must not be sent to a second owner."""
@@ -76,6 +93,8 @@ class PendingCalls:
 
     def frames(self) -> list[bytes]:
         """Return the messages to send again to another owner."""
+        for call in self._open.values():
+            call.parts.clear()
         return [call.frame for call in self._open.values()]
 
     def __len__(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -18,6 +18,10 @@ IN_FLIGHT = 1
 """How many batches one process has under way. With two, each is half as large, which costs more than the owner's idle time."""
 CLOSED = "The event store is closed."
 LOST = "The event store's owner did not answer in time. Try again later."
+
+
+UNSTORABLE = NewEvent(None, "", 0, "", "", "", None, 0, 0, b"", None, 0)
+"""Takes the place of an event that cannot be sent to the owner. The owner refuses it, and stores the rest of its batch."""
 
 
 class WaitingEvents(Pending[Sequence[Outcome]]):
@@ -89,6 +93,12 @@ class CommitQueue:
         self._in_flight[self._number] = batch
         return self._number, events
 
+    def replace_unencodable(self, number: int, encode: Callable[[NewEvent], object]) -> list[NewEvent]:
+        """Replace events of a batch that cannot be encoded by one that the owner refuses; return the batch's events."""
+        for waiting in self._in_flight[number]:
+            waiting.events = [event if _can_encode(encode, event) else UNSTORABLE for event in waiting.events]
+        return [event for waiting in self._in_flight[number] for event in waiting.events]
+
     def sent_before(self) -> list[tuple[int, list[NewEvent]]]:
         """Return the batches that were sent but not answered, marked so that another owner looks up their events first."""
         return [
@@ -154,3 +164,11 @@ def settle(batch: Iterable[WaitingEvents], outcomes: Sequence[Outcome]) -> None:
         if not waiting.done() and end <= len(outcomes):  # done: it has failed already
             waiting.set_result(outcomes[start:end])
         start = end
+
+
+def _can_encode(encode: Callable[[NewEvent], object], event: NewEvent) -> bool:
+    try:
+        encode(event)
+    except Exception:
+        return False
+    return True

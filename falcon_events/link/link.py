@@ -13,15 +13,15 @@ import msgspec
 
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnavailable
 from falcon_events.link import messages
-from falcon_events.link.calls import UNKNOWN, PendingCalls, give_up
+from falcon_events.link.calls import UNKNOWN, PendingCall, PendingCalls, give_up
 from falcon_events.link.channel import Channel, Refused
 from falcon_events.link.commit_queue import CLOSED, LOST, CommitQueue, settle
 from falcon_events.link.connector import Connector
 from falcon_events.link.counts import Counts
-from falcon_events.link.messages import PROTOCOL, Answer, Batch, Failed, Leave, Log, News, Noted, Results, Welcome
+from falcon_events.link.messages import PROTOCOL, Answer, AnswerPart, Batch, Failed, Leave, Log, News, Noted, Results, Welcome
 from falcon_events.link.transmitter import Transmitter
 from falcon_events.model.access import Changes, Snapshot
-from falcon_events.model.events import CANNOT_NOW, REFUSED, NewEvent, Outcome
+from falcon_events.model.events import CANNOT_NOW, NewEvent, Outcome
 from falcon_events.model.operations import HEALTH, Operation, P, R
 from falcon_events.model.reports import QUEUE_FULL, Health, HealthState
 from falcon_events.runtime.lifecycle import fork_lock, join_thread, register
@@ -168,7 +168,7 @@ class Link:
                 raise StoreClosed
             if self._failure is not None:
                 raise StoreUnavailable(CANNOT_NOW)
-            call = self._calls.add(operation, arguments)
+            call = self._calls.add(operation, arguments, self._settings.commit_wait_s)
             self._transmitter.send(call.frame)
         return call.future
 
@@ -190,10 +190,9 @@ class Link:
             try:
                 frame = messages.encode(Batch(*batch))
             except Exception:  # such as half a surrogate pair, from a caller that bypassed the contract
-                logger.exception("%d events cannot be encoded for the owner and are refused", len(batch[1]))
-                settle(self._queue.take(batch[0]), [EventsError(REFUSED)] * len(batch[1]))
-            else:
-                self._transmitter.send(frame)
+                logger.exception("Events cannot be encoded for the owner and are refused")
+                frame = messages.encode(Batch(batch[0], self._queue.replace_unencodable(batch[0], messages.encode)))
+            self._transmitter.send(frame)
 
     def _start_connection(self, channel: Channel, welcome: Welcome) -> None:
         """Use a new connection: send again what an earlier owner did not answer, then what was queued since."""
@@ -277,6 +276,12 @@ class Link:
                     call = self._calls.take(message.number)
                 if call is not None:
                     call.settle(message)
+            case AnswerPart():
+                with self._lock:
+                    call = self._calls.add_part(message)
+                if call is not None:  # decoding it takes long, and outcomes of events must not wait meanwhile
+                    with fork_lock:
+                        threading.Thread(target=_settle_large, args=(call,), name="falcon-events-answer", daemon=True).start()
             case News(version, changes):
                 self._on_directory(changes)
                 channel.send_bytes(messages.encode(Noted(version)))
@@ -298,3 +303,13 @@ class Link:
             self._queue.expire(LOST)
             late = self._calls.take_late(self._settings.commit_wait_s, connected=self._transmitter.channel is not None)
         give_up(late, LOST)
+
+
+def _settle_large(call: PendingCall) -> None:
+    """Decode the parts of a large answer and set the result of its call."""
+    try:
+        answer = messages.decode_from_owner(bytes(call.parts))
+        assert isinstance(answer, Answer)
+        call.settle(answer)
+    except Exception as error:
+        call.future.set_exception(error)

@@ -7,15 +7,17 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.errors import EventsError, StoreUnavailable
+from falcon_events.contract.schemas import listed_errors, load_schema
+from falcon_events.errors import EventsError, InvalidRequest, RequestRefused, StoreUnavailable
 from falcon_events.model.access import Changes, Snapshot
 from falcon_events.model.events import REFUSED, NewEvent, Outcome, Receipt
 
-PROTOCOL = 5
+PROTOCOL = 6
 """The version of these messages, increased with every change, so that processes of two releases refuse each other."""
 
 
-PackedOutcome = bool | str | Receipt | None
+_ERRORS = listed_errors(load_schema("event.request"))
+PackedOutcome = bool | int | str | Receipt | None
 """The compact form of an Outcome. Only pack_outcome() and unpack_outcome() know what each value means."""
 
 
@@ -44,6 +46,8 @@ class Ask(msgspec.Struct, frozen=True, tag=True, array_like=True):
     number: int
     name: str
     arguments: list[Any]
+    until: float | None = None
+    """Until when the asker waits, by time.monotonic(), which is one clock for all processes of a machine; None: for ever."""
 
 
 class Noted(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -89,6 +93,14 @@ class Answer(msgspec.Struct, frozen=True, tag=True, array_like=True):
     value: Any
 
 
+class AnswerPart(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """A part of an encoded Answer that is too large to be sent at once: other messages are sent between its parts."""
+
+    number: int
+    content: bytes
+    is_last: bool
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """The error of an operation: the name of a class in errors.py, and its text."""
 
@@ -113,18 +125,21 @@ class Log(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 FromClient = Hello | Batch | Ask | Noted | Counted | Leave
-FromOwner = Welcome | Results | Answer | Failed | News | Log
+FromOwner = Welcome | Results | Answer | AnswerPart | Failed | News | Log
 
 
 def pack_outcome(event: NewEvent, outcome: Outcome) -> PackedOutcome:
     """Return the compact form of an event's outcome.
 
     Stored: whether an identify event was stored with it, or the receipt if the event is a repeat or its ID is another one.
-    Not stored: the message if a later try may succeed, or None if the database refuses the event.
+    Not stored: the code if the event breaks a documented rule, the message if a later try may succeed, or None if the database
+    refuses the event.
     """
     if isinstance(outcome, Receipt):
         return outcome if outcome.duplicate or outcome.event_id != event.id else outcome.identify_event_sent
-    return outcome.failures[0].message if isinstance(outcome, StoreUnavailable) else None
+    if isinstance(outcome, StoreUnavailable):
+        return outcome.failures[0].message
+    return outcome.codes[0] if isinstance(outcome, RequestRefused) else None
 
 
 def unpack_outcome(event: NewEvent, packed: PackedOutcome) -> Outcome:
@@ -133,6 +148,9 @@ def unpack_outcome(event: NewEvent, packed: PackedOutcome) -> Outcome:
         return Receipt(event.id or "", event.visitor, event.external_id, packed)
     if isinstance(packed, Receipt):
         return packed
+    if isinstance(packed, int):
+        status, failure = _ERRORS[packed]
+        return InvalidRequest(status, [failure])
     return EventsError(REFUSED) if packed is None else StoreUnavailable(packed)
 
 

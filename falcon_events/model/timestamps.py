@@ -11,6 +11,8 @@ _RFC3339 = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+LAST_US = 253_402_300_799_999_999
+"""The last moment of the year 9999, in microseconds since 1970."""
 
 
 def parse_timestamp(text: str) -> int | None:

@@ -48,7 +48,7 @@ class Operations:
         limits, salts, outbox = RateLimiter(), DailySalts(), store.outbox
         handle, read, change = self._handle, self._handle_read, self._handle_change
 
-        handle(operations.PROPERTIES, store.properties)
+        self._properties = store.properties
         handle(operations.COUNT_REQUEST, lambda kind, who, per_minute: _wrap_result(limits.hit(kind, who, per_minute)))
         handle(operations.SALT, lambda day: _wrap_result(salts.get(day)))
         handle(operations.HEALTH, lambda: _wrap_result(store.health()))
@@ -88,12 +88,13 @@ class Operations:
         handle(operations.DELIVERIES, outbox.list_deliveries)
         handle(operations.RETRY_DELIVERIES, outbox.retry)
 
-    def start(self, name: str, arguments: list[Any]) -> Future[Any]:
+    def start(self, name: str, arguments: list[Any], until: float | None = None) -> Future[Any]:
         """Start an operation.
 
         Args:
             name: the name of the operation.
             arguments: the arguments as received from the link.
+            until: until when the result is of use, by time.monotonic(); None: for ever.
 
         Raises:
             EventsError: there is no such operation, or these are not its arguments.
@@ -101,7 +102,10 @@ class Operations:
         operation = operations.OPERATIONS.get(name)
         if operation is None:
             raise EventsError(f"The store's owner has no operation {name!r}. Restart all processes on one release.")
-        return self._handlers[name](*_convert(operation, arguments))
+        converted = _convert(operation, arguments)
+        if operation is operations.PROPERTIES:
+            return self._properties(converted[0], until)
+        return self._handlers[name](*converted)
 
     def _handle(self, operation: Operation[P, R], handler: Callable[P, Future[R]]) -> None:
         self._handlers[operation.name] = handler

@@ -38,12 +38,14 @@ from falcon_events.owner.directory import OwnerDirectory
 from falcon_events.owner.metrics import ClientCounts, ProcessMetrics, build_metrics
 from falcon_events.owner.operations import Operations
 from falcon_events.owner.session import ClientSession, build_failure
+from falcon_events.store.engine.shared_reads import LATE
 from falcon_events.store.queries import access_rows
 from falcon_events.store.store import Store
 from falcon_events.webhooks.dispatcher import Dispatcher
 
 logger = logging.getLogger(__name__)
 
+BUSY = "The event store has too many questions to answer. Try again later."
 GREETING_S = 5.0
 """How long a client may take for each message of its greeting, in seconds."""
 MAX_GREETING = 64
@@ -233,9 +235,11 @@ class OwnerServer:
         future.add_done_callback(answer)
 
     def _ask(self, client: ClientSession, ask: Ask) -> None:
-        client.open_calls.acquire()
+        if not client.open_calls.acquire(blocking=False):  # never wait here: events of the client would wait, too
+            client.send(build_failure(ask.number, StoreUnavailable(BUSY)))
+            return
         try:
-            future = self._operations.start(ask.name, ask.arguments)
+            future = self._operations.start(ask.name, ask.arguments, ask.until)
         except EventsError as error:
             client.open_calls.release()
             client.send(build_failure(ask.number, error))
@@ -246,7 +250,12 @@ class OwnerServer:
             if done.cancelled():  # the store was closed
                 return
             error = done.exception()
-            client.send(Answer(ask.number, done.result()) if error is None else build_failure(ask.number, error))
+            if error is None and ask.until is not None and time.monotonic() >= ask.until:
+                error = StoreUnavailable(LATE)
+            if error is None:
+                client.send_answer(Answer(ask.number, done.result()))
+            else:
+                client.send(build_failure(ask.number, error))
 
         future.add_done_callback(answer)
 

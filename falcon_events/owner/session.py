@@ -8,9 +8,11 @@ import threading
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel
-from falcon_events.link.messages import Failed, Hello
+from falcon_events.link.messages import Answer, AnswerPart, Failed, Hello
 
 MAX_OPEN_CALLS = 256
+PART_BYTES = 1 << 16
+"""The largest part of an answer that is sent at once. The outcomes of events wait for one part at most."""
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ class ClientSession:
         self.id = hello.client
         self.waiting = 0
         self.open_calls = threading.Semaphore(MAX_OPEN_CALLS)
-        """Limits the calls without an answer. Beyond the limit, nothing is read from the client until a call is answered."""
+        """Limits the calls without an answer. Beyond the limit, a call fails at once."""
         self.noted = 0
         self.leaving = False
 
@@ -32,6 +34,19 @@ class ClientSession:
         """Send a message. If the client does not read, end its connection."""
         try:
             self.channel.send_bytes(messages.encode(message))
+        except OSError:
+            self.channel.end()
+
+    def send_answer(self, answer: Answer) -> None:
+        """Send an answer, in parts if it is large. If the client does not read, end its connection."""
+        frame = messages.encode(answer)
+        try:
+            if len(frame) <= PART_BYTES:
+                self.channel.send_bytes(frame)
+                return
+            for start in range(0, len(frame), PART_BYTES):
+                end = start + PART_BYTES
+                self.channel.send_bytes(messages.encode(AnswerPart(answer.number, frame[start:end], end >= len(frame))))
         except OSError:
             self.channel.end()
 

@@ -16,7 +16,7 @@ import duckdb
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.files.lockfile import FileLock
 from falcon_events.files.paths import log_of, sync
-from falcon_events.model.events import NewEvent, Outcome
+from falcon_events.model.events import CANNOT_NOW, NewEvent, Outcome
 from falcon_events.model.persons import Erased, Visitor
 from falcon_events.model.reports import (
     HEALTHY,
@@ -38,6 +38,7 @@ from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
 from falcon_events.store.engine.intake import Intake
 from falcon_events.store.engine.readers import Readers
+from falcon_events.store.engine.shared_reads import SharedReads
 from falcon_events.store.engine.writer import Task, Writer
 from falcon_events.store.queries import access_rows, check, event_json, export, maintenance, observed, persons, stats
 from falcon_events.store.webhooks.outbox import Outbox
@@ -83,6 +84,7 @@ class Store:
         self._intake: Intake | None = None
         self._readers = Readers()
         self._names = catalogue.PropertyNames()
+        self._shared_names = SharedReads(self._start_names, self._read_names)
         self.outbox = Outbox(self._open_writer, self._readers, clock)
         """The events to post to webhooks."""
         self.uuid_namespace = b""
@@ -154,17 +156,30 @@ class Store:
         assert self._intake is not None
         return self._intake.submit(events)
 
-    def properties(self, list_id: int) -> Future[dict[str, list[str]]]:
-        """Return the property names of a list by event type, both in code-point order, exact at this moment."""
+    def properties(self, list_id: int, until: float | None = None) -> Future[dict[str, list[str]]]:
+        """Return the property names of a list by event type, both in code-point order, exact at this moment.
+
+        Args:
+            list_id: the list.
+            until: until when the answer is of use, by time.monotonic(); None: for ever.
+
+        Raises:
+            StoreUnavailable: in the future: there was no time, the memory ran out, or there are too many names to answer.
+        """
+        self._open_writer()
+        return self._shared_names.ask(list_id, until)
+
+    def _start_names(self, read: Callable[[duckdb.DuckDBPyConnection], None]) -> Future[None]:
         writer = self._open_writer()
-
-        def read(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
-            journaled = writer.backlog.property_names(
-                list_id
-            )  # first: an event leaves the backlog only after it is in the tables
-            return catalogue.merge_names(self._names.read(connection, list_id, writer.upkeep.folded_seq), journaled)
-
         return self._readers.read(lambda: writer.connection, read)
+
+    def _read_names(self, connection: duckdb.DuckDBPyConnection, list_id: int) -> dict[str, list[str]]:
+        writer = self._open_writer()
+        journaled = writer.backlog.property_names(list_id)  # first: an event leaves the backlog only after it is in the tables
+        try:
+            return catalogue.merge_names(self._names.read(connection, list_id, writer.upkeep.folded_seq), journaled)
+        except duckdb.OutOfMemoryException as error:
+            raise StoreUnavailable(CANNOT_NOW) from error
 
     def recount(self, list_id: int) -> Future[Recount]:
         """Count the property names again from every event of the list, and tell whether the catalogue differs."""
@@ -209,6 +224,7 @@ class Store:
         def task(connection: duckdb.DuckDBPyConnection) -> None:
             access_rows.delete_list(connection, list_id)
             writer.recall.load_bindings()
+            writer.limits.reset(connection)
 
         return writer.run_exclusively(task)
 
@@ -228,6 +244,7 @@ class Store:
             writer.upkeep.fold(1)
             erased = persons.erase(connection, visitor)
             writer.recall.load_bindings()
+            writer.limits.reset(connection)
             return erased
 
         return writer.run_exclusively(task)

@@ -112,7 +112,7 @@ def test_repeats_and_bindings_within_a_batch_are_settled_in_order(api: Api) -> N
 
 
 def test_an_event_of_a_batch_may_be_as_deep_as_one_alone(api: Api) -> None:
-    """64 levels in the event; one more makes the batch unreadable."""
+    """64 levels in the event; with one more it is refused, and the others are stored."""
 
     def deep(levels: int) -> Any:
         value: Any = 1
@@ -121,7 +121,61 @@ def test_an_event_of_a_batch_may_be_as_deep_as_one_alone(api: Api) -> None:
         return value
 
     assert api.client.post(EVENTS, json=batch(api, event(properties={"a": deep(62)}))).status_code == 200
-    answer = api.client.post(EVENTS, json=batch(api, event(properties={"a": deep(63)})))
+    answer = api.client.post(EVENTS, json=batch(api, event(), event(properties={"a": deep(63)}), event()))
+    assert [codes(result) for result in answer.json()["Results"]] == [[], [100000], []]
+    answer = api.client.post(EVENTS, json=batch(api, event(), x=deep(66)))
+    assert (answer.status_code, codes(answer.json())) == (400, [100000])
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        b'{"a": 1e400}',
+        b'{"a": [1, {"b": -1E+999}]}',
+        b'{"a": ' + b"9" * 4301 + b"}",
+        b'{"a": NaN}',
+        b'{"a": -Infinity}',
+        b'{"a": 01}',
+        b'{"a": "\xff"}',
+        b'{"a": "\xed\xa0\xbd", "],[{": "\\"}"}',
+        b'{"a": "cut \\ud8"}',
+        b'{"a": "\n"}',
+        b"{'a': 1}",
+        b'{"a": ' + b"[" * 70 + b"]" * 70 + b"}",
+        b'{"a": ' + b'[{"b":' * 5_000 + b"1" + b"}]" * 5_000 + b"}",
+    ],
+    ids=lambda body: body[:20].decode("latin-1"),
+)
+def test_an_event_that_is_unreadable_concerns_no_other_of_its_batch(api: Api, unreadable: bytes) -> None:
+    """It is refused with code 100000 in its place, whatever it has."""
+    good = json.dumps(event()).encode()
+    bad = b'{"event": "test", "email": "a@example.com", "properties": ' + unreadable + b"}"
+    whole = b'{"APIKey": "%b", "x": ["Events", {}], "ListID": 94, "Events" : [%b]}'
+    body = whole % (
+        api.credentials.ingest.encode(),
+        b", ".join([good, bad, good, unreadable, b' {"Event": "",' + good[1:]]),
+    )
+    answer = api.client.post(EVENTS, content=body)
+    assert answer.status_code == 200
+    assert [codes(result) for result in answer.json()["Results"]] == [[], [100000], [], [100000], []]
+
+
+def test_half_a_character_concerns_no_event_of_a_batch(api: Api) -> None:
+    """It is read as U+FFFD."""
+    body = json.dumps(batch(api, event(), event(properties={"text": "cut \ud83d"}), event()))
+    answer = api.client.post(EVENTS, content=body)
+    assert [codes(result) for result in answer.json()["Results"]] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [b"[{},,{}]", b"[{},]", b"[,{}]", b"[{}", b'[{"a": "}]', b"[{]}", b"[{}]]"],
+    ids=lambda text: text.decode(),
+)
+def test_a_batch_whose_events_cannot_be_told_apart_is_unreadable(api: Api, events: bytes) -> None:
+    """400 with code 100000, though one of the events would be readable."""
+    body = b'{"APIKey": "%b", "ListID": 94, "Events": %b}' % (api.credentials.ingest.encode(), events)
+    answer = api.client.post(EVENTS, content=body)
     assert (answer.status_code, codes(answer.json())) == (400, [100000])
 
 

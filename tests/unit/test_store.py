@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 import shutil
@@ -25,6 +26,8 @@ from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
 from falcon_events.store.database.migrations import MIGRATIONS, SCHEMA_VERSION
+from falcon_events.store.engine import intake, recall
+from falcon_events.store.engine.draft import Draft
 from falcon_events.store.engine.entry import Entry
 from falcon_events.store.store import Store
 from tests.harness import Credentials, wait_until
@@ -138,21 +141,44 @@ def test_events_that_wait_together_are_committed_together(store: Store, db: Path
         {"properties": b"[]"},
         {"client_timestamp": -(2**70)},
         {"email": "\ud800"},
+        {"email": "a@example.com", "properties": b'{"emailAddress":}'},
+        {"email": "a@example.com", "traits": b"no json"},
     ],
     ids=str,
 )
 def test_an_event_that_the_database_refuses_hurts_no_other(store: Store, db: Path, poison: dict[str, Any]) -> None:
-    """A refused batch is halved until the culprit stands alone: it gets an error, all others are stored."""
-    go = hold_intake(store)
-    futures = [submit(store, new_event(**(poison if number == 7 else {}))) for number in range(15)]
-    go.set()
-    wait(futures, 60)
-    errors = [future.exception() for future in futures]
-    assert [number for number, error in enumerate(errors) if error] == [7]
-    assert type(errors[7]) is EventsError
+    """It gets an error, and all others are stored, in one commit."""
+    outcomes = store.submit([new_event(**(poison if number == 7 else {})) for number in range(15)]).result(60)
+    assert [number for number, outcome in enumerate(outcomes) if not isinstance(outcome, Receipt)] == [7]
+    assert type(outcomes[7]) is EventsError
     assert store.health() == HEALTHY
+    measures, _, _ = store.measures()
+    assert sum(measures.batches.counts) == 1
     store.close()
-    assert rows(db, "select count(*) from events") == [(14,)]
+    assert rows(db, "select count(*) from events where event = 'test'") == [(14,)]
+
+
+def test_events_that_fail_for_an_unknown_reason_are_told_apart_in_bounded_time(
+    db: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A batch that fails though each event is sound alone is halved until a deadline; what is left may be sent again."""
+
+    class Failing(Draft):
+        def build_entry(self) -> Entry | None:
+            if len(self.receipts) > 1 and any(isinstance(one, Receipt) and one.external_id == "poison" for one in self.receipts):
+                raise ValueError("unforeseen")
+            return super().build_entry()
+
+    monkeypatch.setattr(recall, "Draft", Failing)
+    with contextlib.closing(Store(db, Settings(batch_events=1_000))) as store:
+        events = [new_event(external_id="poison" if number == 700 else "owner") for number in range(1_000)]
+        assert all(isinstance(outcome, Receipt) for outcome in store.submit(events).result(60))
+        before = len(caplog.records)
+        monkeypatch.setattr(intake, "HALVING_S", 0.0)
+        outcomes = store.submit(events).result(60)
+        assert [type(outcome) for outcome in outcomes] == [Receipt] * 500 + [StoreUnavailable] * 500
+        assert len(caplog.records) - before <= 1
+        assert all(isinstance(outcome, Receipt) for outcome in store.submit([new_event()]).result(60))
 
 
 def test_a_full_queue_refuses_at_once_and_keeps_what_it_has(store: Store, db: Path) -> None:

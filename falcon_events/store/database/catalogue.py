@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import duckdb
 
+from falcon_events.errors import StoreUnavailable
 from falcon_events.model.reports import Recount
 
 # json_keys and json_type with a wildcard visit an object's members in the same order, so their unnested rows match.
@@ -61,11 +62,16 @@ with counted as (
         select list_id, event, unnest(json_keys(properties)) as name, unnest(json_type(properties, '$.*')) as value_type
         from events where list_id = $list_id and seq <= (select folded_seq from meta)
     )
+    where hash(name) % $portions = $portion
     group by all
 ),
-kept as (select list_id, event, name, value_type, events from event_properties where list_id = $list_id)
+kept as (
+    select list_id, event, name, value_type, events from event_properties
+    where list_id = $list_id and hash(name) % $portions = $portion
+)
 select count(*) from ((from counted except all from kept) union all (from kept except all from counted))
 """
+COUNT_ROWS = "select count(*) from event_properties where list_id = $list_id"
 RECOUNT_PROPERTIES = """
 select types.event, list(names.name order by names.name) filter (where names.name is not null)
 from (select distinct event from events where list_id = $list_id) as types
@@ -74,6 +80,14 @@ left join (select distinct event, unnest(json_keys(properties)) as name from eve
 group by types.event
 order by types.event
 """
+
+
+FETCHED_AT_ONCE = 10_000
+COMPARED_AT_ONCE = 100_000
+NAME_COST = 100
+MAX_ANSWER = 64 << 20
+"""How much memory the names of an answer may take, in bytes, at about NAME_COST bytes for each beside its characters."""
+TOO_MANY = "The list has too many property names to return them."
 
 
 def fold(connection: duckdb.DuckDBPyConnection, last_seq: int) -> None:
@@ -111,14 +125,23 @@ class PropertyNames:
             connection: any connection to the store.
             list_id: the list.
             folded: the catalogue's watermark, current or earlier.
+
+        Raises:
+            StoreUnavailable: the list has too many names to answer, so that they would fill the memory.
         """
         if self._statement is None:
             (self._statement,) = connection.extract_statements(PROPERTIES)
         names: dict[str, set[str]] = {}
-        for event, name in connection.execute(self._statement, {"list_id": list_id, "folded": folded}).fetchall():
-            known = names.setdefault(event, set())
-            if name is not None:
-                known.add(name)
+        size = 0
+        rows = connection.execute(self._statement, {"list_id": list_id, "folded": folded})
+        while portion := rows.fetchmany(FETCHED_AT_ONCE):
+            for event, name in portion:
+                known = names.setdefault(event, set())
+                if name is not None and name not in known:
+                    known.add(name)
+                    size += len(name) + NAME_COST
+            if size + len(names) * NAME_COST > MAX_ANSWER:
+                raise StoreUnavailable(TOO_MANY)
         return {event: sorted(names[event]) for event in sorted(names)}
 
 
@@ -131,15 +154,34 @@ def merge_names(properties: dict[str, list[str]], more: dict[str, set[str]]) -> 
 
 
 def recount(connection: duckdb.DuckDBPyConnection, list_id: int) -> Recount:
-    """Count a list's properties again from all its events, and compare the catalogue with the result."""
+    """Count a list's properties again from all its events, and compare the catalogue with the result.
+
+    Raises:
+        StoreUnavailable: the list has too many names to return them.
+    """
     connection.begin()
     try:
-        recounted = _group_by_event(connection.execute(RECOUNT_PROPERTIES, {"list_id": list_id}).fetchall())
         kept = PropertyNames().read(connection, list_id, read_folded_seq(connection))
-        ((differences,),) = connection.execute(COUNT_DIFFERENCES, {"list_id": list_id}).fetchall()
+        recounted = _group_by_event(connection.execute(RECOUNT_PROPERTIES, {"list_id": list_id}).fetchall())
+        is_wrong = differs(connection, list_id)
     finally:
         connection.rollback()
-    return Recount(recounted, differs=differences > 0 or recounted != kept)
+    return Recount(recounted, differs=is_wrong or recounted != kept)
+
+
+def differs(connection: duckdb.DuckDBPyConnection, list_id: int) -> bool:
+    """Return whether the catalogue's counts differ from a recount of a list's folded events.
+
+    The names stay in the database, and many are compared in portions, within its memory limit.
+    """
+    ((rows,),) = connection.execute(COUNT_ROWS, {"list_id": list_id}).fetchall()
+    portions = rows // COMPARED_AT_ONCE + 1
+    for portion in range(portions):
+        values = {"list_id": list_id, "portions": portions, "portion": portion}
+        ((differences,),) = connection.execute(COUNT_DIFFERENCES, values).fetchall()
+        if differences:
+            return True
+    return False
 
 
 def _group_by_event(rows: Iterable[tuple[str, list[str] | None]]) -> dict[str, list[str]]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.errors import EventsError
+from falcon_events.errors import InvalidRequest
 from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.store.engine.entry import DroppedRow, Entry, EventIDRow, EventRow, TraitsRow, encode, encode_rows
+from falcon_events.store.engine.name_limits import NameLimits
 
 EventKey = tuple[str, str]
 """An account's id and an EventID of that account."""
@@ -43,6 +44,7 @@ class Draft:
         bindings: the bindings that the batch may write. None: the binding is new.
         new_ids: ids for events without one.
         stored: receipts, by id and time of receipt, of resent events that are stored, though their sender got no answer.
+        limits: the limits of names; None: there are none.
     """
 
     def __init__(
@@ -53,9 +55,11 @@ class Draft:
         bindings: dict[BindingKey, KnownBinding | None],
         new_ids: Iterator[str],
         stored: dict[tuple[str, int], Receipt],
+        limits: NameLimits | None = None,
     ) -> None:
         self.last_seq = last_seq
-        self.receipts: list[Receipt] = []
+        self.receipts: list[Receipt | InvalidRequest] = []
+        """The receipt of each event, or its refusal because of a limit of its list."""
         self.new_bindings: dict[BindingKey, KnownBinding] = {}
         """New bindings. Their identify events record them; a later fold adds them to the table bindings."""
         self.changed_traits: dict[BindingKey, KnownBinding] = {}
@@ -67,6 +71,7 @@ class Draft:
         self._repeats = repeats
         self._new_ids = new_ids
         self._stored = stored
+        self._limits = limits
 
     def add(self, event: NewEvent) -> None:
         """Decide what the next event stores, and add its receipt."""
@@ -82,6 +87,11 @@ class Draft:
             self.receipts.append(first)
             return
         is_identify = event.event == "identify"
+        if self._limits is not None:
+            refusal = self._limits.find_refusal(event, sends_identify=is_identify or self._is_unbound(event))
+            if refusal is not None:
+                self.receipts.append(refusal)
+                return
         newly_bound = self._bind(event, self.last_seq + 1)
         sent = newly_bound or is_identify
         properties = build_identify_properties(event) if sent else event.properties
@@ -117,6 +127,10 @@ class Draft:
         row = self.dropped.setdefault(event.list_id, DroppedRow(event.list_id, 0, at, at))
         row.events += 1
         row.first_seen, row.last_seen = min(row.first_seen, at), max(row.last_seen, at)
+
+    def _is_unbound(self, event: NewEvent) -> bool:
+        binding = get_binding_key(event)
+        return binding is not None and self.bindings.get(binding, event) is None
 
     def _bind(self, event: NewEvent, seq: int) -> bool:
         """Bind the event's email address to its visitor, merge its traits, and return whether the binding is new."""
@@ -167,18 +181,17 @@ def build_identify_properties(event: NewEvent) -> bytes:
     return properties[:-1] + comma + b'"emailAddress":' + encode(event.email) + b"}"
 
 
-def check_event(event: NewEvent) -> None:
-    """Raise EventsError for values that no row can hold, since events are acknowledged before the database checks them."""
+def find_fault(event: NewEvent) -> str | None:
+    """Return why no row can hold an event, or None. Events are acknowledged before the database checks them."""
     if not _are_uuids(event.visitor + (event.id or event.visitor)):
-        raise EventsError("An event cannot be stored: its event id and visitor must be UUIDs in lower case.")
+        return "its event id and visitor must be UUIDs in lower case"
     times_are_valid = (
         _FIRST_US <= event.occurred_at < _LAST_US
         and _FIRST_US <= event.received_at < _LAST_US
         and (event.client_timestamp is None or _FIRST_US <= event.client_timestamp < _LAST_US)
     )
     if not times_are_valid or not 0 <= event.list_id < _LIST_ID_LIMIT:
-        raise EventsError(
-            "An event cannot be stored: its list id must be from 0 to 2**63 - 1, and its times must be in the years 1 to 9999."
-        )
+        return "its list id must be from 0 to 2**63 - 1, and its times must be in the years 1 to 9999"
     if event.properties[:1] != b"{" or event.properties[-1:] != b"}":
-        raise EventsError("An event cannot be stored: its properties must be a JSON object.")
+        return "its properties must be a JSON object"
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -13,9 +13,11 @@ import msgspec
 from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.model.ids import RandomUUIDs
 from falcon_events.settings import Settings
+from falcon_events.store.database import catalogue
 from falcon_events.store.database.statements import Statements
-from falcon_events.store.engine.draft import BindingKey, Draft, EventKey, KnownBinding, check_event, get_binding_key
+from falcon_events.store.engine.draft import BindingKey, Draft, EventKey, KnownBinding, get_binding_key
 from falcon_events.store.engine.entry import EMPTY, Entry, decode_event_ids, encode
+from falcon_events.store.engine.name_limits import NameLimits
 from falcon_events.store.engine.tables import FIND_BINDINGS, Tables
 
 FIND_REPEATS = """
@@ -84,15 +86,19 @@ class Recall:
         """Close the cursor, because it would keep the database alive."""
         self._connection.close()
 
-    def draft(self, number: int, events: Sequence[NewEvent]) -> Draft:
+    def draft(self, number: int, events: Sequence[NewEvent], limits: NameLimits | None = None) -> Draft:
         """Draft the journal entry of this number for these events.
 
+        Args:
+            number: the entry's number.
+            events: the events.
+            limits: the limits of names; None: there are none.
+
         Raises:
-            EventsError: no table could hold one of the events.
             duckdb.Error: the tables could not be read.
         """
-        for event in events:
-            check_event(event)
+        if limits is not None:
+            limits.begin_draft()
         draft = Draft(
             number,
             self.last_seq,
@@ -100,6 +106,7 @@ class Recall:
             self._find_bindings(events),
             self._new_ids,
             self._find_resent(events),
+            limits,
         )
         for event in events:
             draft.add(event)
@@ -154,6 +161,14 @@ class Recall:
             self._bound = OrderedDict.fromkeys(newest)
             self._unfolded = {(i, visitor, email.lower()): KnownBinding(at, seq) for i, visitor, email, at, seq in found}
             self._traits.clear()
+
+    def read_names(self, list_id: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield the event types and property names of a list that the tables have, a name or none at a time."""
+        values = {"list_id": list_id, "folded": catalogue.read_folded_seq(self._connection)}
+        rows = self._connection.execute(catalogue.PROPERTIES, values)
+        while portion := rows.fetchmany(catalogue.FETCHED_AT_ONCE):
+            for event, name in portion:
+                yield event, () if name is None else (name,)
 
     def _find_repeats(self, events: Sequence[NewEvent]) -> dict[EventKey, Receipt]:
         """Return the receipts of known EventIDs that have not expired."""

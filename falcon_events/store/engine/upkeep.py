@@ -12,6 +12,7 @@ import duckdb
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue
 from falcon_events.store.engine.meters import Meters
+from falcon_events.store.engine.name_limits import NameLimits
 from falcon_events.store.engine.recall import Recall
 from falcon_events.store.engine.tables import Tables
 
@@ -31,6 +32,8 @@ MIN_PAUSE_S = 2.0
 EXPIRY_INTERVAL_S = 600.0
 EXPIRY_S, EXPIRY_PAUSE_S = 0.1, 0.5
 """How long EventIDs are deleted before other work gets its turn, and when the deletion of very many continues."""
+FOLDED_NAMES = 500_000
+"""From this number of names in new events on, they are folded even if they are few, because a query reads all of the names."""
 
 
 class Upkeep:
@@ -40,6 +43,7 @@ class Upkeep:
         connection: the writing connection.
         tables: the tables, which know the last seq.
         recall: knows the bindings that the table bindings lacks.
+        limits: counts the names of events that are not folded yet, and what each list may still have.
         wal: the path of the database's log.
         settings: how far the catalogue may lag behind.
         clock: returns the current time in seconds since 1970.
@@ -52,6 +56,7 @@ class Upkeep:
         connection: duckdb.DuckDBPyConnection,
         tables: Tables,
         recall: Recall,
+        limits: NameLimits,
         wal: Path,
         settings: Settings,
         clock: Callable[[], float],
@@ -61,6 +66,7 @@ class Upkeep:
         self._connection = connection
         self._tables = tables
         self._recall = recall
+        self._limits = limits
         self._wal = wal
         self._settings = settings
         self._clock = clock
@@ -92,7 +98,7 @@ class Upkeep:
     def run_after_commit(self) -> None:
         """Do the same, as far as each is due even under load."""
         self.count_commit()
-        self.fold(self._settings.fold_events)
+        self.fold(1 if self._limits.unfolded_names >= FOLDED_NAMES else self._settings.fold_events)
         self._tables.store_filters()
         self._forget_event_ids(self._next_expiry)
         self._checkpoint(RESTART_S)
@@ -121,6 +127,7 @@ class Upkeep:
                 least = 1
             else:
                 self.folded_seq, last = last, self._tables.last_seq
+                self._limits.note_fold(self._connection)
                 self._meters.observe_fold(time.perf_counter() - began)
 
     def _forget_event_ids(self, due: float) -> None:

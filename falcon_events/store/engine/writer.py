@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from falcon_events.store.database.errors import INVALIDATING
 from falcon_events.store.engine.apply import OpenJournal, apply, open_journal, refused_path
 from falcon_events.store.engine.backlog import Backlog
 from falcon_events.store.engine.meters import Meters
+from falcon_events.store.engine.name_limits import NameLimits
 from falcon_events.store.engine.recall import Recall
 from falcon_events.store.engine.tables import Tables
 from falcon_events.store.engine.upkeep import Upkeep
@@ -82,6 +83,8 @@ class Writer:
             self.number = self._tables.applied
             """The number of the newest journal entry."""
             self.recall = Recall(self.connection, self._tables, settings)
+            self.limits = NameLimits(settings, self._load_names)
+            self.limits.recount(self.connection)
             self._start_upkeep(opening_s)
         except BaseException:
             self._close_database()
@@ -150,6 +153,11 @@ class Writer:
             self.recall.reconnect(self.connection, self._tables)
             self._start_upkeep(opening_s)
 
+    def _load_names(self, list_id: int) -> list[tuple[str, Iterable[str]]]:
+        """Return the property names of a list by event type, those of journaled events included, for the intake thread."""
+        journaled = self.backlog.property_names(list_id)  # first: an event leaves it only after it is in the tables
+        return [*journaled.items(), *self.recall.read_names(list_id)]
+
     def check_file(self) -> bool:
         """Return whether the path still leads to the open file. If not, the store fails, so that nothing more is written."""
         state = self._file.check()
@@ -174,7 +182,9 @@ class Writer:
 
     def _start_upkeep(self, opening_s: float) -> None:
         log = log_of(self._path)
-        self.upkeep = Upkeep(self.connection, self._tables, self.recall, log, self._settings, self._clock, self.meters, opening_s)
+        self.upkeep = Upkeep(
+            self.connection, self._tables, self.recall, self.limits, log, self._settings, self._clock, self.meters, opening_s
+        )
 
     def _close_database(self) -> None:
         self._tables.close()

@@ -81,7 +81,11 @@ def _check_rows(connection: duckdb.DuckDBPyConnection) -> list[Check]:
 
 def _check_catalogue(connection: duckdb.DuckDBPyConnection) -> list[Check]:
     lists = [row[0] for row in connection.execute("select distinct list_id from event_types order by 1").fetchall()]
-    differing = [list_id for list_id in lists if catalogue.recount(connection, list_id).differs]
+    try:
+        differing = [list_id for list_id in lists if catalogue.differs(connection, list_id)]
+    except duckdb.OutOfMemoryException:
+        advice = "raise the setting memory_limit_mb, and see max_property_names"
+        return [Check("catalogue", False, f"has too many property names to compare them with a recount; {advice}")]
     if not differing:
         return [Check("catalogue", True, f"{len(lists)} lists agree with a recount")]
     named = ", ".join(str(list_id) for list_id in differing[:10])
