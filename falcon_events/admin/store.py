@@ -117,13 +117,16 @@ class StoreAdmin:
         return self._store.ask(operations.BACKUP, str(Path(target).absolute())).result()
 
     def compact(self) -> Sizes:
-        """Rewrite the file without the space of deleted events. Events and queries wait until it is done.
+        """Rewrite the file without the space of deleted events.
+
+        The store accepts events and answers property queries meanwhile. Other reads wait until the compaction has ended. If one
+        is running already, the compaction waits for it for up to 10 seconds.
 
         Returns:
             The size of the file before and after.
 
         Raises:
-            EventsError: the disk has no space for the new file beside the old one.
+            EventsError: a long read is running, or the disk has no space for the new file beside the old one. Nothing changed.
         """
         return self._store.ask(operations.COMPACT).result()
 

@@ -66,7 +66,7 @@ def backup(out: str, replace: bool, db: str, as_json: bool) -> None:
 @db_option
 @json_option
 def compact(db: str, as_json: bool) -> None:
-    """Free the disk space of deleted events. Events and queries wait meanwhile."""
+    """Free the disk space of deleted events. A server may be running."""
     with open_tracking(db) as tracking:
         sizes = tracking.compact()
     if as_json:

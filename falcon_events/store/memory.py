@@ -36,10 +36,16 @@ class MemoryStore(Store):
         raise EventsError("A store in memory has no file to compact. Compact a store that is in a file.")
 
     def _start(self) -> Writer:
-        return Writer(self._connect, self.path, self._settings, self._clock, open_journal=_open_null_journal)
+        return Writer(
+            self._connect,
+            self.path,
+            self._settings,
+            self._clock,
+            self._readers.without_reads,
+            open_journal=_open_null_journal,
+        )
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        self._readers.close_cursors()
         return open_memory(self._settings)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 import time
 import weakref
@@ -13,9 +14,9 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
+from falcon_events.errors import StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.files.lockfile import FileLock
-from falcon_events.files.paths import log_of, sync
+from falcon_events.files.paths import remove_leftovers, remove_spilled
 from falcon_events.model.events import NewEvent, Outcome
 from falcon_events.model.persons import Erased, Visitor
 from falcon_events.model.reports import (
@@ -33,6 +34,7 @@ from falcon_events.model.reports import (
     Table,
 )
 from falcon_events.settings import Settings
+from falcon_events.store.compaction import compact
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
 from falcon_events.store.engine.intake import Intake
@@ -40,6 +42,8 @@ from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.writer import Task, Writer
 from falcon_events.store.queries import access_rows, check, event_json, export, maintenance, observed, persons, stats
 from falcon_events.store.webhooks.outbox import Outbox
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -240,28 +244,9 @@ class Store:
         return self._read(lambda connection: maintenance.copy_to(connection, target), slow=True)
 
     def compact(self) -> Future[Sizes]:
-        """Free the disk space of deleted rows by rewriting the file. Events and queries wait until it is done."""
+        """Free the disk space of deleted rows by rewriting the file (see compaction.py)."""
         writer = self._open_writer()
-
-        def task(connection: duckdb.DuckDBPyConnection) -> Sizes:
-            before = self.path.stat().st_size
-            fresh = self.path.with_name(self.path.name + ".compact")
-            maintenance.copy_to(connection, fresh)
-            writer.reopen(lambda: self._replace_with(fresh))
-            return Sizes(before, self.path.stat().st_size)
-
-        return writer.run_exclusively(task)
-
-    def _replace_with(self, fresh: Path) -> None:
-        """Replace the file of the closed database."""
-        self._readers.close_cursors()
-        if log_of(self.path).exists():  # it would belong to the replaced file
-            fresh.unlink()
-            raise EventsError(
-                f"{self.path} cannot be compacted now: its write-ahead log could not be merged into it. Try again later."
-            )
-        fresh.replace(self.path)
-        sync(self.path.parent)
+        return self._readers.run_compaction(lambda: compact(self.path, writer, self._readers))
 
     def purge_list(self, list_id: int) -> Future[object]:
         """Delete the events that arrived for a list after it was deleted."""
@@ -271,6 +256,10 @@ class Store:
         """Run a function that waits for the store, in one of the threads for slow reads."""
         self._open_writer()
         return self._readers.run(work)
+
+    def abandon(self, future: Future[Any]) -> None:
+        """Interrupt a read whose result nobody waits for any more. Other work goes on."""
+        self._readers.abandon(future)
 
     def health(self) -> Health:
         """Return whether the store takes events and, where it does not, why."""
@@ -292,11 +281,12 @@ class Store:
         return self._writer
 
     def _start(self) -> Writer:
-        return Writer(self._connect, self.path, self._settings, self._clock, self._replaced)
+        for left in remove_leftovers(self.path):
+            logger.warning("%s was left by a process that was killed, and is removed", left)
+        remove_spilled(self.path)
+        return Writer(self._connect, self.path, self._settings, self._clock, self._readers.without_reads, replaced=self._replaced)
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        # An open cursor keeps a failed database alive, and connect() would return that one again.
-        self._readers.close_cursors()
         deadline = time.monotonic() + self._settings.lock_wait_s
         while True:
             try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from falcon_events.errors import StoreError, StoreLocked
-from falcon_events.files.paths import WRITABLE, check_access, log_of
+from falcon_events.files.paths import WRITABLE, check_access, log_of, unfinished_store
 from falcon_events.settings import Settings
 from falcon_events.store.database.layout import compress_properties
 from falcon_events.store.database.migrations import migrate
@@ -83,7 +83,7 @@ def _connect(path: Path, settings: Settings, **options: str) -> duckdb.DuckDBPyC
 
 def _create_file(path: Path, settings: Settings) -> None:
     """Create a new store that only its owner can read, completely or not at all."""
-    unfinished = path.with_name(path.name + ".new")
+    unfinished = unfinished_store(path)
     try:
         unfinished.unlink(missing_ok=True)
         # DuckDB reports a folder without permission as an internal error, so find out before it does.

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ Task = Callable[[duckdb.DuckDBPyConnection], Any]
 FAILED = "The event store has failed: {}"
 IDLE_S = 1.0
 """How long the writer waits for work before it does the upkeep of an idle store."""
+READS_S = 5.0
+"""How long a recovery waits for reads of the failed database, in seconds, before it is put off."""
 RECOVERY_INTERVAL_S = 0.5
 """How long the writer waits between attempts to recover a failed store."""
 
@@ -44,6 +47,8 @@ class Writer:
         path: the store's file; its logs are beside it.
         settings: the limits of cache and catalogue.
         clock: returns the current time in seconds since 1970.
+        without_reads: holds back all reads, because an open cursor would keep a closed database alive. Its arguments: how long
+            to wait for the running reads, in seconds, and whether to interrupt them.
         replaced: called when another file has replaced the store's file.
         open_journal: applies the entries of the existing journal to the tables and returns a new one.
 
@@ -57,11 +62,14 @@ class Writer:
         path: Path,
         settings: Settings,
         clock: Callable[[], float],
+        without_reads: Callable[[float, bool], AbstractContextManager[None]],
+        *,
         replaced: Callable[[], object] = lambda: None,
         open_journal: OpenJournal = open_journal,
     ) -> None:
         self._connect = connect
         self._path = path
+        self._without_reads = without_reads
         self._replaced = replaced
         self._settings = settings
         self._clock = clock
@@ -134,16 +142,34 @@ class Writer:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def reopen(self, between: Callable[[], object]) -> None:
-        """Close the database, call `between`, and open the database again. Call it from a task of run_exclusively()."""
-        self.recall.close()
-        self._close_database()
-        try:
-            between()
-        finally:
-            opening_s = self._open()
-            self.recall.reconnect(self.connection)
-            self._start_upkeep(opening_s)
+    def reopen(self, between: Callable[[], object], wait_s: float, *, interrupt: bool = False) -> None:
+        """Close the database, call `between`, and open the database again.
+
+        Call it in the writer thread, holding intake_lock. If the database cannot be opened again, the store fails until it can.
+
+        Args:
+            between: called while the database is closed. What it raises is raised once the database is open again.
+            wait_s: how long to wait for the running reads to end, in seconds.
+            interrupt: whether to interrupt them.
+
+        Raises:
+            TimeoutError: the reads did not end in time. Nothing was closed.
+            duckdb.Error, StoreError, OSError: the database cannot be opened again.
+        """
+        with self._without_reads(wait_s, interrupt):
+            self.recall.close()
+            self._close_database()
+            try:
+                between()
+                self._file = WatchedFile(self._path)  # `between` may have replaced the file, which is then the store's
+            finally:
+                try:
+                    opening_s = self._open()
+                    self.recall.reconnect(self.connection)
+                    self._start_upkeep(opening_s)
+                except (duckdb.Error, StoreError, OSError) as error:
+                    self.fail(str(error))
+                    raise
 
     def check_file(self) -> bool:
         """Return whether the path still leads to the open file. If not, the store fails, so that nothing more is written."""
@@ -164,7 +190,7 @@ class Writer:
         self.connection = self._connect()
         opening_s = time.monotonic() - began
         self._file = WatchedFile(self._path)
-        self._tables = Tables(self.connection)
+        self._tables: Tables = Tables(self.connection)
         return opening_s
 
     def _start_upkeep(self, opening_s: float) -> None:
@@ -276,7 +302,7 @@ class Writer:
             self._tables.refresh_applied()
         except duckdb.Error as error:
             logger.error("The database has failed and is opened again: %s", error)
-            self.reopen(lambda: None)
+            self.reopen(lambda: None, READS_S, interrupt=True)
         self._release_applied()
         while entries := self.backlog.peek():
             apply(self._tables, entries, refused_path(self._path))

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from falcon_events.errors import EventsError
-from falcon_events.files.paths import sync
+from falcon_events.files.paths import log_of, sync, unfinished_copy
 from falcon_events.model.reports import Table
 from falcon_events.store.database.connect import STORAGE_VERSION
 from falcon_events.store.database.layout import compress_properties
@@ -50,7 +50,7 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
     Raises:
         EventsError: the copy cannot be written; no part of it remains.
     """
-    unfinished = target.with_name(target.name + ".unfinished")
+    unfinished = unfinished_copy(target)
     name = f"copy_{uuid.uuid4().hex}"
     ((source,),) = connection.execute("select current_database()").fetchall()
     try:
@@ -67,11 +67,35 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
         unfinished.replace(target)
         sync(target.parent)
     except (duckdb.Error, OSError) as error:
-        for left in (unfinished, unfinished.with_name(unfinished.name + ".wal")):
+        for left in (unfinished, log_of(unfinished)):
             with contextlib.suppress(OSError):
                 left.unlink(missing_ok=True)
         raise EventsError(f"{target} cannot be written: {' '.join(str(error).split())}") from error
     return target.stat().st_size
+
+
+def count_rows(connection: duckdb.DuckDBPyConnection, copy: Path) -> str | None:
+    """Compare the numbers of rows in the store's tables with those in a copy. None: they are equal.
+
+    Returns:
+        The first table that differs, with both numbers.
+
+    Raises:
+        duckdb.Error: the copy cannot be read.
+    """
+    name = f"copy_{uuid.uuid4().hex}"
+    ((source,),) = connection.execute("select current_database()").fetchall()
+    tables = connection.execute("select table_name from duckdb_tables() where database_name = current_database()").fetchall()
+    connection.execute(f"attach {quote(str(copy))} as {name} (read_only)")
+    try:
+        for (table,) in tables:
+            rows = [f'select count(*) from "{database}"."{table}"' for database in (source, name)]
+            counts = [int(connection.execute(count).fetchall()[0][0]) for count in rows]
+            if counts[0] != counts[1]:
+                return f"{table} has {counts[1]} instead of {counts[0]}"
+    finally:
+        connection.execute(f"detach {name}")
+    return None
 
 
 def quote(text: str) -> str:
