@@ -27,7 +27,7 @@ from falcon_events.files.lockfile import find, is_held
 )
 @db_option
 def sql(query: str, form: str, db: str) -> None:
-    """Run QUERY, one SQL statement that only reads. A server may be running."""
+    """Run QUERY, one SELECT on the store's tables. A server may be running."""
     with open_tracking(db) as tracking:
         found = tracking.sql(query)
     if form == "json":

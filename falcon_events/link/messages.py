@@ -11,7 +11,7 @@ from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.model.access import Changes, Snapshot
 from falcon_events.model.events import REFUSED, NewEvent, Outcome, Receipt
 
-PROTOCOL = 5
+PROTOCOL = 6
 """The version of these messages, increased with every change, so that processes of two releases refuse each other."""
 
 
@@ -44,6 +44,12 @@ class Ask(msgspec.Struct, frozen=True, tag=True, array_like=True):
     number: int
     name: str
     arguments: list[Any]
+
+
+class Drop(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The client does not wait for this call any more. If it is a read, the owner ends it; there may be no reply."""
+
+    number: int
 
 
 class Noted(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -112,7 +118,7 @@ class Log(msgspec.Struct, frozen=True, tag=True, array_like=True):
     text: str
 
 
-FromClient = Hello | Batch | Ask | Noted | Counted | Leave
+FromClient = Hello | Batch | Ask | Drop | Noted | Counted | Leave
 FromOwner = Welcome | Results | Answer | Failed | News | Log
 
 

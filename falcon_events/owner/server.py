@@ -22,6 +22,7 @@ from falcon_events.link.messages import (
     Ask,
     Batch,
     Counted,
+    Drop,
     Failed,
     Hello,
     Leave,
@@ -165,6 +166,9 @@ class OwnerServer:
         except Exception:  # no message of one client may end the service for the others
             logger.exception("A connection to the store's owner was closed because of an unexpected error")
         finally:
+            if client is not None:
+                for future in list(client.futures.values()):
+                    self._store.abandon(future)
             with self._changed:
                 if client is not None:
                     self._clients.discard(client)
@@ -203,6 +207,9 @@ class OwnerServer:
                 self._commit(client, number, events)
             case Ask():
                 self._ask(client, message)
+            case Drop(number):
+                if (future := client.futures.get(number)) is not None:
+                    self._store.abandon(future)
             case Noted(version):
                 with self._changed:
                     client.noted = max(client.noted, version)
@@ -243,11 +250,13 @@ class OwnerServer:
 
         def answer(done: Future[Any]) -> None:
             client.open_calls.release()
-            if done.cancelled():  # the store was closed
+            client.futures.pop(ask.number, None)
+            if done.cancelled():  # the store was closed, or the client does not wait any more
                 return
             error = done.exception()
             client.send(Answer(ask.number, done.result()) if error is None else build_failure(ask.number, error))
 
+        client.futures[ask.number] = future
         future.add_done_callback(answer)
 
     def state(self) -> OwnerState:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+from concurrent.futures import Future
+from typing import Any
 
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.link import messages
-from falcon_events.link.channel import Channel
-from falcon_events.link.messages import Failed, Hello
+from falcon_events.link.channel import MAX_FRAME_BYTES, Channel
+from falcon_events.link.messages import Answer, Failed, Hello
 
 MAX_OPEN_CALLS = 256
+TOO_LARGE = "The result is larger than 1 GiB, the most that the store's owner can send. Ask for less at once."
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +28,18 @@ class ClientSession:
         self.waiting = 0
         self.open_calls = threading.Semaphore(MAX_OPEN_CALLS)
         """Limits the calls without an answer. Beyond the limit, nothing is read from the client until a call is answered."""
+        self.futures: dict[int, Future[Any]] = {}
+        """The calls without an answer, by number."""
         self.noted = 0
         self.leaving = False
 
     def send(self, message: messages.FromOwner) -> None:
         """Send a message. If the client does not read, end its connection."""
+        frame = messages.encode(message)
+        if len(frame) > MAX_FRAME_BYTES and isinstance(message, Answer):
+            frame = messages.encode(Failed(message.number, "EventsError", TOO_LARGE))
         try:
-            self.channel.send_bytes(messages.encode(message))
+            self.channel.send_bytes(frame)
         except OSError:
             self.channel.end()
 

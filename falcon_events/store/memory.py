@@ -16,6 +16,8 @@ from falcon_events.store.database.connect import MEMORY, open_memory
 from falcon_events.store.engine.journal import MARK_BYTES, Journal
 from falcon_events.store.engine.tables import Tables
 from falcon_events.store.engine.writer import Writer
+from falcon_events.store.queries.sql import run_select
+from falcon_events.store.sql_process import limits_of
 from falcon_events.store.store import Store
 
 
@@ -30,6 +32,10 @@ class MemoryStore(Store):
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         super().__init__(MEMORY, settings, clock=clock)
         self._locked = True  # no file, so no other process can hold it
+
+    def sql(self, query: str) -> Future[bytes]:
+        """Return the rows of one SELECT, as a Table in MessagePack."""
+        return self._read(lambda connection: run_select(connection, query, limits_of(self._settings)), slow=True)
 
     def compact(self) -> Future[Sizes]:
         """Raise EventsError, because a store in memory uses no disk space."""

@@ -31,10 +31,10 @@ from falcon_events.model.reports import (
     Selection,
     Sizes,
     Stats,
-    Table,
 )
 from falcon_events.settings import Settings
 from falcon_events.store.compaction import compact
+from falcon_events.store import sql_process
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
 from falcon_events.store.engine.intake import Intake
@@ -231,9 +231,12 @@ class Store:
 
         return writer.run_exclusively(task)
 
-    def sql(self, query: str) -> Future[Table]:
-        """Return the rows of one read-only SQL statement."""
-        return self._read(lambda connection: maintenance.run_sql(connection, query), slow=True)
+    def sql(self, query: str) -> Future[bytes]:
+        """Return the rows of one SELECT, as a Table in MessagePack. It runs in a process of its own (see sql_process.py)."""
+        writer = self._open_writer()
+        return self._readers.run_beside(
+            lambda read: sql_process.run_beside(self.path, query, self._settings, writer, read), before=writer.wait_until_applied
+        )
 
     def check(self) -> Future[list[Check]]:
         """Check the store by reading every row."""

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -22,6 +23,14 @@ LOGGED_WAL_BYTES = 4 << 20
 MEMORY = ":memory:"
 STORAGE_VERSION = "v1.5.0"
 """The storage version of new files, whatever DuckDB is installed: DuckDB 1.5 and later can open them."""
+
+
+_ALONE: dict[str, Any] = {
+    "python_enable_replacements": False,  # else a table's name may be that of a Python variable
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+"""The settings of a database that runs the queries of others, beside those that _close_off() makes."""
 
 
 def open_database(path: Path, settings: Settings, *, create: bool = True) -> duckdb.DuckDBPyConnection:
@@ -52,6 +61,41 @@ def open_database(path: Path, settings: Settings, *, create: bool = True) -> duc
 def open_memory(settings: Settings) -> duckdb.DuckDBPyConnection:
     """Open a new database in memory, which writes nothing to disk."""
     return _connect(Path(MEMORY), settings, temp_directory="")
+
+
+def open_parser() -> duckdb.DuckDBPyConnection:
+    """Open an empty database in memory that parses queries."""
+    return _close_off(duckdb.connect(MEMORY, config=dict(_ALONE)))
+
+
+def open_reader(path: Path, *, memory_mb: int, threads: int, spill: Path, spill_mb: int) -> duckdb.DuckDBPyConnection:
+    """Open a store's file for reading only, without access to other files, and with settings that cannot be changed.
+
+    Args:
+        path: the file's path.
+        memory_mb: how much memory the database may use, in megabytes.
+        threads: how many threads it may use.
+        spill: the folder for what does not fit into its memory.
+        spill_mb: how much it may write there, in megabytes.
+
+    Raises:
+        duckdb.Error: the file cannot be opened.
+    """
+    config = {
+        "memory_limit": f"{memory_mb}MB",
+        "threads": threads,
+        "temp_directory": str(spill),
+        "max_temp_directory_size": f"{spill_mb}MB",
+        **_ALONE,
+    }
+    return _close_off(duckdb.connect(str(path), read_only=True, config=config))
+
+
+def _close_off(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Close off other files, and lock the settings. Both come last: after them, no folder for spilled rows can be set."""
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+    return connection
 
 
 def _connect(path: Path, settings: Settings, **options: str) -> duckdb.DuckDBPyConnection:

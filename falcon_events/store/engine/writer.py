@@ -23,6 +23,7 @@ from falcon_events.store.engine.apply import OpenJournal, apply, open_journal, r
 from falcon_events.store.engine.backlog import Backlog
 from falcon_events.store.engine.meters import Meters
 from falcon_events.store.engine.recall import Recall
+from falcon_events.store.engine.shared_file import SharedFile
 from falcon_events.store.engine.tables import Tables
 from falcon_events.store.engine.upkeep import Upkeep
 
@@ -195,10 +196,21 @@ class Writer:
 
     def _start_upkeep(self, opening_s: float) -> None:
         log = log_of(self._path)
-        self.upkeep = Upkeep(self.connection, self._tables, self.recall, log, self._settings, self._clock, self.meters, opening_s)
+        self.upkeep = Upkeep(
+            self.connection,
+            self._tables,
+            self.recall,
+            log,
+            self._settings,
+            self._clock,
+            self.meters,
+            opening_s,
+            self.shared_file,
+        )
 
     def _close_database(self) -> None:
         self._tables.close()
+        self.shared_file = SharedFile(self._path, self.connection, self._settings)
         self.connection.close()
 
     def _run(self) -> None:
@@ -209,6 +221,7 @@ class Writer:
             elif self.backlog.is_due():
                 self._apply()
             elif task is None and not self._closing and self.check_file():
+        self.shared_file.close()
                 self._run_deferrable(self.upkeep.run_when_idle)
             if task is not None:
                 self._run_task(*task)
