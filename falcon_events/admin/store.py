@@ -60,7 +60,9 @@ class StoreAdmin:
     ) -> PersonalData:
         """Return everything that is stored about a person within a list, for a request of access to personal data.
 
-        Exactly one of `email`, `id` and `uuid` is needed.
+        Exactly one of `email`, `id` and `uuid` is needed. An event belongs to the address that it carries. Else it belongs to the
+        address of the visitor's last earlier event that has one, or of the first later one. So a browser that several people
+        share is no obstacle: `shared_visitors` names it, and the others' data is left out.
 
         Args:
             list_id: the list.
@@ -70,7 +72,7 @@ class StoreAdmin:
 
         Raises:
             NotFound: nothing is stored about the person.
-            EventsError: none, or more than one, of the three is given.
+            EventsError: none, or more than one, of the three is given; or `uuid` is a visitor that several people share.
         """
         person = build_visitor(list_id, email, id, uuid)
         data = self._store.call(operations.PERSONAL_DATA, person)
@@ -79,8 +81,9 @@ class StoreAdmin:
     def erase(self, list_id: int, *, email: str | None = None, id: str | None = None, uuid: str | None = None) -> Erased:
         """Erase a person from a list: events, bindings, EventIDs, and what the catalogue counts of them.
 
-        The rows are removed at once, and their bytes from the file with the next compact(). Arguments and errors are those
-        of personal_data().
+        The rows are removed at once, also from the journal and the write-ahead log, and their bytes from the file with the next
+        compact(). Arguments and errors are those of personal_data(). `left_in` names files beside the store that were set aside
+        and still contain the person.
         """
         return self._store.call(operations.ERASE, build_visitor(list_id, email, id, uuid))
 

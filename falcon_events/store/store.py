@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
+import msgspec
 
 from falcon_events.errors import StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.files.lockfile import FileLock
@@ -33,14 +34,15 @@ from falcon_events.model.reports import (
     Stats,
 )
 from falcon_events.settings import Settings
-from falcon_events.store.compaction import compact
 from falcon_events.store import sql_process
+from falcon_events.store.compaction import compact
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
 from falcon_events.store.engine.intake import Intake
 from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.writer import Task, Writer
 from falcon_events.store.queries import access_rows, check, event_json, export, maintenance, observed, persons, stats
+from falcon_events.store.set_aside import find_left
 from falcon_events.store.webhooks.outbox import Outbox
 
 logger = logging.getLogger(__name__)
@@ -208,6 +210,7 @@ class Store:
         def task(connection: duckdb.DuckDBPyConnection) -> None:
             access_rows.delete_list(connection, list_id)
             writer.recall.load_bindings()
+            writer.empty_logs()
 
         return writer.run_exclusively(task)
 
@@ -227,7 +230,8 @@ class Store:
             writer.upkeep.fold(1)
             erased = persons.erase(connection, visitor)
             writer.recall.load_bindings()
-            return erased
+            writer.empty_logs()
+            return msgspec.structs.replace(erased, left_in=find_left(self.path, visitor, erased))
 
         return writer.run_exclusively(task)
 
@@ -253,7 +257,13 @@ class Store:
 
     def purge_list(self, list_id: int) -> Future[object]:
         """Delete the events that arrived for a list after it was deleted."""
-        return self._open_writer().run_exclusively(lambda connection: access_rows.purge_list(connection, list_id))
+        writer = self._open_writer()
+
+        def task(connection: duckdb.DuckDBPyConnection) -> None:
+            access_rows.purge_list(connection, list_id)
+            writer.empty_logs()
+
+        return writer.run_exclusively(task)
 
     def run_in_thread(self, work: Callable[[], T]) -> Future[T]:
         """Run a function that waits for the store, in one of the threads for slow reads."""

@@ -122,6 +122,15 @@ class Writer:
 
         return self.run(work)
 
+    def empty_logs(self) -> None:
+        """Remove rows that were deleted from the journal and from the database's log. Call it in a task of run_exclusively()."""
+        try:
+            self.journal.start()
+        except StoreError as error:
+            self._journal_failed = True
+            self.fail(str(error))
+        self._run_deferrable(self.upkeep.empty_log)
+
     def wait_until_applied(self) -> None:
         """Wait until the tables have every event journaled so far. Raises StoreUnavailable if the store has failed."""
         self.backlog.wait_until_applied(lambda: self.failure is not None)
@@ -191,6 +200,7 @@ class Writer:
         self.connection = self._connect()
         opening_s = time.monotonic() - began
         self._file = WatchedFile(self._path)
+        self.shared_file = SharedFile(self._path, self.connection, self._settings)
         self._tables: Tables = Tables(self.connection)
         return opening_s
 
@@ -210,8 +220,8 @@ class Writer:
 
     def _close_database(self) -> None:
         self._tables.close()
-        self.shared_file = SharedFile(self._path, self.connection, self._settings)
         self.connection.close()
+        self.shared_file.close()
 
     def _run(self) -> None:
         while True:
@@ -221,7 +231,6 @@ class Writer:
             elif self.backlog.is_due():
                 self._apply()
             elif task is None and not self._closing and self.check_file():
-        self.shared_file.close()
                 self._run_deferrable(self.upkeep.run_when_idle)
             if task is not None:
                 self._run_task(*task)
