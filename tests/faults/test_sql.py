@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from falcon_events import EventsError, EventTracking, StoreUnavailable
@@ -17,6 +19,8 @@ from falcon_events.files.lockfile import find
 from falcon_events.files.paths import log_of
 from falcon_events.link.calls import MAX_OWNERS, PendingCalls
 from falcon_events.model.operations import PROPERTIES, RECOUNT, SQL
+from falcon_events.settings import Settings
+from falcon_events.store.store import Store
 from tests.harness import is_held, owner_of, wait_until
 
 pytestmark = pytest.mark.database
@@ -175,3 +179,26 @@ def test_a_slow_read_is_sent_to_few_owners_only() -> None:
     assert lost is slow
     assert f"{MAX_OWNERS} times" in reason
     assert calls.frames() == [urgent.frame]
+
+
+@pytest.mark.parametrize("end", ["abandon", "close"])
+def test_a_slow_read_in_the_owner_ends_with_its_asker_and_with_the_store(db: Path, end: str) -> None:
+    """As a query does: an export or a check that nobody waits for does not hold anything up."""
+    store = Store(db, Settings())
+    store.open()
+    began = threading.Event()
+
+    def read(connection: duckdb.DuckDBPyConnection) -> object:
+        began.set()
+        return connection.execute(ENDLESS).fetchall()
+
+    future = store._read(read, slow=True)
+    assert began.wait(60)
+    if end == "abandon":
+        store.abandon(future)
+        with pytest.raises(EventsError, match="was ended"):
+            future.result(60)
+        assert store.recount(1).result(60).properties == {}
+    store.close()
+    with pytest.raises(EventsError, match="was ended"):
+        future.result(60)
