@@ -103,6 +103,27 @@ class Settings:
         1,
         1 << 24,
     )
+    sql_time_s: float = _number(
+        60.0,
+        "seconds",
+        "how long a query of `falcon-events sql` or `tracking.sql()` may take before it is ended",
+        0.1,  # type: ignore[arg-type]
+        86_400,
+    )
+    sql_rows: int = _number(100_000, "rows", "how many rows the result of such a query may have", 1)
+    sql_bytes: int = _number(
+        64 << 20,
+        "bytes",
+        "how large the result of such a query may be; the process that asks needs several times as much",
+        1,
+        1 << 29,
+    )
+    sql_memory_mb: int = _number(
+        256,
+        "megabytes",
+        "how much memory the database may use for such a query, in the query's own process; larger queries spill to disk",
+        64,
+    )
     commit_wait_s: float = _number(
         10.0,
         "seconds",

@@ -27,7 +27,7 @@ class StoreAdmin:
 
     def recount(self, list_id: int) -> Recount:
         """Recount the properties of a list from all its events, and report whether the catalogue differs."""
-        return self._store.ask(operations.RECOUNT, list_id).result()
+        return self._store.call(operations.RECOUNT, list_id)
 
     def observed_properties(self, list_id: int | None = None) -> list[ObservedProperty]:
         """Count the events of a list, or of all lists, by event type, property and type of value.
@@ -35,11 +35,11 @@ class StoreAdmin:
         Args:
             list_id: the list; None: all lists.
         """
-        return self._store.ask(operations.OBSERVED_PROPERTIES, list_id).result()
+        return self._store.call(operations.OBSERVED_PROPERTIES, list_id)
 
     def stats(self) -> Stats:
         """Return what the store holds: counts, sizes and versions."""
-        return self._store.ask(operations.STATS).result()
+        return self._store.call(operations.STATS)
 
     def export(self, target: str | Path, form: str, selection: Selection = EVERYTHING) -> int:
         """Write events to a file and return how many were written.
@@ -53,14 +53,16 @@ class StoreAdmin:
             EventsError: the file cannot be written.
         """
         path = str(Path(target).absolute())
-        return self._store.ask(operations.EXPORT, selection, path, form).result()
+        return self._store.call(operations.EXPORT, selection, path, form)
 
     def personal_data(
         self, list_id: int, *, email: str | None = None, id: str | None = None, uuid: str | None = None
     ) -> PersonalData:
         """Return everything that is stored about a person within a list, for a request of access to personal data.
 
-        Exactly one of `email`, `id` and `uuid` is needed.
+        Exactly one of `email`, `id` and `uuid` is needed. An event belongs to the address that it carries. Else it belongs to the
+        address of the visitor's last earlier event that has one, or of the first later one. So a browser that several people
+        share is no obstacle: `shared_visitors` names it, and the others' data is left out.
 
         Args:
             list_id: the list.
@@ -70,19 +72,20 @@ class StoreAdmin:
 
         Raises:
             NotFound: nothing is stored about the person.
-            EventsError: none, or more than one, of the three is given.
+            EventsError: none, or more than one, of the three is given; or `uuid` is a visitor that several people share.
         """
         person = build_visitor(list_id, email, id, uuid)
-        data = self._store.ask(operations.PERSONAL_DATA, person).result()
+        data = self._store.call(operations.PERSONAL_DATA, person)
         return msgspec.json.decode(data, type=PersonalData)
 
     def erase(self, list_id: int, *, email: str | None = None, id: str | None = None, uuid: str | None = None) -> Erased:
         """Erase a person from a list: events, bindings, EventIDs, and what the catalogue counts of them.
 
-        The rows are removed at once, and their bytes from the file with the next compact(). Arguments and errors are those
-        of personal_data().
+        The rows are removed at once, also from the journal and the write-ahead log, and their bytes from the file with the next
+        compact(). Arguments and errors are those of personal_data(). `left_in` names files beside the store that were set aside
+        and still contain the person.
         """
-        return self._store.ask(operations.ERASE, build_visitor(list_id, email, id, uuid)).result()
+        return self._store.call(operations.ERASE, build_visitor(list_id, email, id, uuid))
 
     def latest(self, list_id: int, *, after: int = 0, most: int = 20) -> list[tuple[int, StoredEvent]]:
         """Return the last events of a list, in order of arrival, each with its sequence number in the store.
@@ -92,18 +95,24 @@ class StoreAdmin:
             after: return only events after this sequence number.
             most: how many events to return at most.
         """
-        data = self._store.ask(operations.LATEST, list_id, after, most).result()
+        data = self._store.call(operations.LATEST, list_id, after, most)
         return msgspec.json.decode(data, type=list[tuple[int, StoredEvent]])
 
     def sql(self, query: str) -> Table:
-        """Run one SQL statement that only reads, and return its rows. docs/database.md describes the tables.
+        """Run one SELECT, and return its rows. docs/database.md describes the tables.
 
-        The store accepts events meanwhile.
+        The query sees what was stored before the call. It runs in a process of its own, which reads the store's tables and
+        nothing else. The settings `sql_time_s`, `sql_rows`, `sql_bytes` and `sql_memory_mb` limit it. The store accepts events
+        meanwhile.
+
+        Args:
+            query: the SELECT.
 
         Raises:
-            EventsError: the statement would change something, or the database refuses it.
+            EventsError: the query is not one SELECT, exceeds a limit, or the database refuses it.
+            StoreUnavailable: the store's owner died before it answered.
         """
-        return self._store.ask(operations.SQL, query).result()
+        return msgspec.msgpack.decode(self._store.call(operations.SQL, query), type=Table)
 
     def backup(self, target: str | Path) -> int:
         """Write a copy of the store as it is at this moment, and return its size in bytes.
@@ -114,22 +123,25 @@ class StoreAdmin:
         Raises:
             EventsError: the copy cannot be written.
         """
-        return self._store.ask(operations.BACKUP, str(Path(target).absolute())).result()
+        return self._store.call(operations.BACKUP, str(Path(target).absolute()))
 
     def compact(self) -> Sizes:
-        """Rewrite the file without the space of deleted events. Events and queries wait until it is done.
+        """Rewrite the file without the space of deleted events.
+
+        The store accepts events and answers property queries meanwhile. Other reads wait until the compaction has ended. If one
+        is running already, the compaction waits for it for up to 10 seconds.
 
         Returns:
             The size of the file before and after.
 
         Raises:
-            EventsError: the disk has no space for the new file beside the old one.
+            EventsError: a long read is running, or the disk has no space for the new file beside the old one. Nothing changed.
         """
-        return self._store.ask(operations.COMPACT).result()
+        return self._store.call(operations.COMPACT)
 
     def check(self) -> list[Check]:
         """Check the store and return the result of each check. This reads every row."""
-        return self._store.ask(operations.CHECK).result()
+        return self._store.call(operations.CHECK)
 
     def metrics(self) -> bytes:
         """Return metrics of all processes that use the store in Prometheus' text format (docs/metrics.md).
@@ -139,8 +151,8 @@ class StoreAdmin:
         Raises:
             EventsError: prometheus_client is not installed.
         """
-        return render_metrics(self._store.ask(operations.METRICS).result())
+        return render_metrics(self._store.call(operations.METRICS))
 
     def owner(self) -> OwnerState:
         """Return the process that holds the store's file, and the processes that use it."""
-        return self._store.ask(operations.OWNER).result()
+        return self._store.call(operations.OWNER)

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from falcon_events.cli.common import LIST_ID, db_option, json_option, open_tracking, print_json, require_list
-from falcon_events.cli.persons import check_person, person_options
+from falcon_events.cli.persons import check_person, person_options, warn_of_shared
 from falcon_events.errors import EventsError
 from falcon_events.model.reports import Selection
 from falcon_events.model.timestamps import parse_timestamp
@@ -80,6 +80,7 @@ def export(
                 written = Path(aside) / "events"
                 if form is None:
                     data = tracking.personal_data(cast(int, list_id), **person)
+                    warn_of_shared(data.shared_visitors)
                     written.write_bytes(msgspec.json.format(msgspec.json.encode(data)) + b"\n")
                     count = len(data.events)
                 else:

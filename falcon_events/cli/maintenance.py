@@ -27,7 +27,7 @@ from falcon_events.files.lockfile import find, is_held
 )
 @db_option
 def sql(query: str, form: str, db: str) -> None:
-    """Run QUERY, one SQL statement that only reads. A server may be running."""
+    """Run QUERY, one SELECT on the store's tables. A server may be running."""
     with open_tracking(db) as tracking:
         found = tracking.sql(query)
     if form == "json":
@@ -66,7 +66,7 @@ def backup(out: str, replace: bool, db: str, as_json: bool) -> None:
 @db_option
 @json_option
 def compact(db: str, as_json: bool) -> None:
-    """Free the disk space of deleted events. Events and queries wait meanwhile."""
+    """Free the disk space of deleted events. A server may be running."""
     with open_tracking(db) as tracking:
         sizes = tracking.compact()
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -25,6 +25,13 @@ def check_person(person: Mapping[str, str | None]) -> None:
         raise click.UsageError("Exactly one of --email, --id and --uuid is needed to find a person.")
 
 
+def warn_of_shared(visitors: Sequence[str]) -> None:
+    """Say which of a person's visitors other people use too."""
+    if visitors:
+        browsers = "this browser is" if len(visitors) == 1 else "these browsers are"
+        click.echo(f"{browsers} shared with other people, whose data is left out: {', '.join(visitors)}", err=True)
+
+
 @click.command()
 @click.option("--list", "list_id", type=LIST_ID, metavar="N", required=True, help="The list.")
 @person_options
@@ -36,6 +43,7 @@ def erase(list_id: int, yes: bool, db: str, as_json: bool, **person: str | None)
     check_person(person)
     with open_tracking(db) as tracking:
         found = tracking.personal_data(list_id, **person)
+        warn_of_shared(found.shared_visitors)
         visitors = f"{len(found.visitors)} visitor{'s' * (len(found.visitors) != 1)}"
         if not yes and not confirm(f"Erase {visitors} of list {list_id} with {len(found.events)} events? This cannot be undone."):
             click.echo("nothing erased", err=True)
@@ -46,3 +54,5 @@ def erase(list_id: int, yes: bool, db: str, as_json: bool, **person: str | None)
     else:
         click.echo(f"erased: {visitors}, {erased.events} events, {erased.bindings} addresses, {erased.event_ids} EventIDs")
         click.echo("The file's free pages may still hold the data; 'falcon-events compact' removes it from there.", err=True)
+    if erased.left_in:
+        click.echo(f"Delete these files beside the store, which still contain the person: {', '.join(erased.left_in)}", err=True)

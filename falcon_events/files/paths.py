@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import glob
 import os
 import time
 from pathlib import Path
@@ -26,6 +27,51 @@ def journals_of(path: Path) -> tuple[Path, Path]:
 def logs_of(path: Path) -> tuple[Path, ...]:
     """Return the paths of the files that a store's file needs as long as they exist: the write-ahead log and the journal."""
     return log_of(path), *journals_of(path)
+
+
+def compacted_copy(path: Path) -> Path:
+    """Return the path of the copy that a compaction writes before it replaces the store's file with it."""
+    return path.with_name(f"{path.name}.compact")
+
+
+def unfinished_copy(target: Path) -> Path:
+    """Return the path where a copy of the store is written until it is complete."""
+    return target.with_name(f"{target.name}.unfinished")
+
+
+def unfinished_store(path: Path) -> Path:
+    """Return the path where a new store is written until it is complete."""
+    return path.with_name(f"{path.name}.new")
+
+
+def spill_folder(path: Path) -> Path:
+    """Return the folder to which the database writes what does not fit into its memory."""
+    return path.with_name(f"{path.name}.tmp")
+
+
+def remove_leftovers(path: Path) -> list[Path]:
+    """Remove the unfinished copies beside a store that a killed process left there, and return their paths.
+
+    They hold events, which must not outlive the erasure of a person. Call it while no database is open at these paths.
+    """
+    copy = compacted_copy(path)
+    files = [file for base in (copy, unfinished_copy(copy), unfinished_store(path)) for file in (base, log_of(base))]
+    removed = []
+    for file in files:
+        with contextlib.suppress(OSError):
+            file.unlink()
+            removed.append(file)
+    return removed
+
+
+def remove_spilled(path: Path) -> None:
+    """Remove what databases that are no longer open have spilled beside a store."""
+    for folder in path.parent.glob(f"{glob.escape(path.name)}.*tmp"):
+        for spilled in folder.glob("duckdb_temp_*"):
+            with contextlib.suppress(OSError):
+                spilled.unlink()
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def sync(path: Path) -> None:

@@ -12,9 +12,13 @@ import msgspec
 from falcon_events.errors import StoreUnavailable, build_error
 from falcon_events.link import messages
 from falcon_events.link.messages import Answer, AnswerPart, Ask, Failed
-from falcon_events.model.operations import Operation
+from falcon_events.model.operations import Operation, Read
 
 UNKNOWN = "The event store's owner has died; it is not known whether the operation was carried out."
+NOT_REPEATED = "The event store's owner has died before it answered. The query is not sent to the next one."
+OWNERS_DIED = "The event store's owner has died {} times before it answered. The operation is not sent again."
+MAX_OWNERS = 3
+"""How many owners are asked for a slow operation. It may be what they died of."""
 
 
 class PendingCall:
@@ -29,6 +33,8 @@ class PendingCall:
         """The encoded message that asks for the operation."""
         self.parts = bytearray()
         """The parts of a large answer that have arrived."""
+        self.owners = 1
+        """How many owners the call was sent to."""
         self.future: Future[Any] = Future()
         self.future.set_running_or_notify_cancel()
 
@@ -77,9 +83,15 @@ class PendingCalls:
         call.parts += part.content
         return self._open.pop(part.number) if part.is_last else None
 
-    def take_unrepeatable(self) -> list[PendingCall]:
-        """Remove and return the calls that must not be sent to a second owner."""
-        return self._take([call for call in self._open.values() if not call.operation.repeatable])
+    def take_unrepeatable(self) -> list[tuple[PendingCall, str]]:
+        """Remove and return the calls that must not be sent to another owner, each with the reason."""
+        lost = [
+            (call, OWNERS_DIED.format(MAX_OWNERS) if call.operation.repeatable else _explain(call.operation))
+            for call in self._open.values()
+            if not call.operation.repeatable or (call.owners >= MAX_OWNERS and not call.operation.urgent)
+        ]
+        self._take([call for call, _ in lost])
+        return lost
 
     def take_late(self, wait_s: float, *, connected: bool) -> list[PendingCall]:
         """Remove and return calls that have waited for over `wait_s` seconds; only urgent ones while an owner is connected."""
@@ -91,10 +103,18 @@ class PendingCalls:
         """Remove and return all calls."""
         return self._take(list(self._open.values()))
 
+    def drop(self, future: Future[Any]) -> int | None:
+        """Remove the call of this future, and return its number; None if it has been answered."""
+        number = next((number for number, call in self._open.items() if call.future is future), None)
+        if number is not None:
+            del self._open[number]
+        return number
+
     def frames(self) -> list[bytes]:
         """Return the messages to send again to another owner."""
         for call in self._open.values():
             call.parts.clear()
+            call.owners += 1
         return [call.frame for call in self._open.values()]
 
     def __len__(self) -> int:
@@ -110,3 +130,7 @@ def give_up(calls: list[PendingCall], reason: str) -> None:
     """Set StoreUnavailable as the error of calls that will not be answered."""
     for call in calls:
         call.future.set_exception(StoreUnavailable(reason))
+
+
+def _explain(operation: Operation[..., Any]) -> str:
+    return NOT_REPEATED if isinstance(operation, Read) else UNKNOWN

@@ -13,12 +13,25 @@ import msgspec
 
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnavailable
 from falcon_events.link import messages
-from falcon_events.link.calls import UNKNOWN, PendingCall, PendingCalls, give_up
+from falcon_events.link.calls import PendingCall, PendingCalls, give_up
 from falcon_events.link.channel import Channel, Refused
 from falcon_events.link.commit_queue import CLOSED, LOST, CommitQueue, settle
 from falcon_events.link.connector import Connector
 from falcon_events.link.counts import Counts
-from falcon_events.link.messages import PROTOCOL, Answer, AnswerPart, Batch, Failed, Leave, Log, News, Noted, Results, Welcome
+from falcon_events.link.messages import (
+    PROTOCOL,
+    Answer,
+    AnswerPart,
+    Batch,
+    Drop,
+    Failed,
+    Leave,
+    Log,
+    News,
+    Noted,
+    Results,
+    Welcome,
+)
 from falcon_events.link.transmitter import Transmitter
 from falcon_events.model.access import Changes, Snapshot
 from falcon_events.model.events import CANNOT_NOW, NewEvent, Outcome
@@ -172,6 +185,20 @@ class Link:
             self._transmitter.send(call.frame)
         return call.future
 
+    def call(self, operation: Operation[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+        """Call an operation of the owner as ask() does, and wait for its result. If the wait is interrupted, a read is ended."""
+        future = self.ask(operation, *arguments, **named)
+        try:
+            return future.result()
+        finally:
+            if not future.done():  # such as after Ctrl-C
+                self._drop(future)
+
+    def _drop(self, future: Future[R]) -> None:
+        with self._lock:
+            if (number := self._calls.drop(future)) is not None:
+                self._transmitter.send(messages.encode(Drop(number)))
+
     def health(self) -> Health:
         """Return whether the store accepts events and, if it does not, why."""
         try:
@@ -218,7 +245,8 @@ class Link:
             with self._lock:
                 self._transmitter.connect(None)
                 lost = self._calls.take_unrepeatable()
-            give_up(lost, UNKNOWN)
+            for call, reason in lost:
+                give_up([call], reason)
             channel.close()
             channel = None if self._leaving.is_set() else self._reconnect()
         self._transmitter.close()

@@ -50,6 +50,12 @@ class Ask(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Until when the asker waits, by time.monotonic(), which is one clock for all processes of a machine; None: for ever."""
 
 
+class Drop(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The client does not wait for this call any more. If it is a read, the owner ends it; there may be no reply."""
+
+    number: int
+
+
 class Noted(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """The client uses this version of the directory from now on."""
 
@@ -124,7 +130,7 @@ class Log(msgspec.Struct, frozen=True, tag=True, array_like=True):
     text: str
 
 
-FromClient = Hello | Batch | Ask | Noted | Counted | Leave
+FromClient = Hello | Batch | Ask | Drop | Noted | Counted | Leave
 FromOwner = Welcome | Results | Answer | AnswerPart | Failed | News | Log
 
 

@@ -22,7 +22,6 @@ from falcon_events.model.reports import (
     Selection,
     Sizes,
     Stats,
-    Table,
 )
 from falcon_events.model.webhooks import Delivery, Webhook, WebhookState
 
@@ -58,10 +57,10 @@ class Operation(Generic[P, R]):
 
 
 class Read(Operation[P, R]):
-    """An operation that changes nothing, so that it may be sent to a second owner."""
+    """An operation that changes nothing, so that it may be sent to a second owner, unless it may be what killed the first."""
 
-    def __init__(self, name: str, *, urgent: bool = False) -> None:
-        super().__init__(name, repeatable=True, urgent=urgent)
+    def __init__(self, name: str, *, urgent: bool = False, repeatable: bool = True) -> None:
+        super().__init__(name, repeatable=repeatable, urgent=urgent)
 
 
 class Write(Operation[P, R]):
@@ -108,7 +107,8 @@ PERSONAL_DATA = Read[[Visitor], bytes]("personal_data")
 LATEST = Read[[int, int, int], bytes]("latest")
 """Arguments: list, `seq` after which to start, how many. Result: an array of [seq, StoredEvent] as JSON."""
 ERASE = Write[[Visitor], Erased]("erase", repeatable=True)
-SQL = Read[[str], Table]("sql")
+SQL = Read[[str], bytes]("sql", repeatable=False)
+"""Argument: one SELECT. Result: a Table as MessagePack, which the owner does not decode."""
 BACKUP = Read[[str], int]("backup")
 COMPACT = Write[[], Sizes]("compact", repeatable=True)
 CHECK = Read[[], list[Check]]("check")

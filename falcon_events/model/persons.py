@@ -26,13 +26,19 @@ def build_visitor(list_id: int, email: str | None, external_id: str | None, uuid
 
 
 class Erased(msgspec.Struct, frozen=True):
-    """Report of an erasure: the visitors' UUIDs, their addresses, and the numbers of erased rows."""
+    """Report of an erasure: the visitors' UUIDs, their addresses, and the numbers of erased rows.
+
+    `shared_visitors` are those of the visitors that other people use too; what belongs to the others was kept. `left_in` are the
+    files beside the store that still contain the person, because the store does not use them any more.
+    """
 
     visitors: list[str]
     emails: list[str]
     events: int
     bindings: int
     event_ids: int
+    shared_visitors: list[str]
+    left_in: list[str]
 
 
 class Binding(msgspec.Struct, frozen=True):
@@ -60,9 +66,13 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
 
 class PersonalData(msgspec.Struct, frozen=True):
-    """Everything that is stored about a person within a list."""
+    """Everything that is stored about a person within a list.
+
+    `shared_visitors` are those of the visitors that other people use too. What belongs to the others is not included.
+    """
 
     list_id: int
     visitors: list[str]
     bindings: list[Binding]
     events: list[StoredEvent]
+    shared_visitors: list[str]

@@ -22,6 +22,7 @@ from falcon_events.link.messages import (
     Ask,
     Batch,
     Counted,
+    Drop,
     Failed,
     Hello,
     Leave,
@@ -167,6 +168,9 @@ class OwnerServer:
         except Exception:  # no message of one client may end the service for the others
             logger.exception("A connection to the store's owner was closed because of an unexpected error")
         finally:
+            if client is not None:
+                for future in list(client.futures.values()):
+                    self._store.abandon(future)
             with self._changed:
                 if client is not None:
                     self._clients.discard(client)
@@ -205,6 +209,9 @@ class OwnerServer:
                 self._commit(client, number, events)
             case Ask():
                 self._ask(client, message)
+            case Drop(number):
+                if (future := client.futures.get(number)) is not None:
+                    self._store.abandon(future)
             case Noted(version):
                 with self._changed:
                     client.noted = max(client.noted, version)
@@ -247,7 +254,8 @@ class OwnerServer:
 
         def answer(done: Future[Any]) -> None:
             client.open_calls.release()
-            if done.cancelled():  # the store was closed
+            client.futures.pop(ask.number, None)
+            if done.cancelled():  # the store was closed, or the client does not wait any more
                 return
             error = done.exception()
             if error is None and ask.until is not None and time.monotonic() >= ask.until:
@@ -257,6 +265,7 @@ class OwnerServer:
             else:
                 client.send(build_failure(ask.number, error))
 
+        client.futures[ask.number] = future
         future.add_done_callback(answer)
 
     def state(self) -> OwnerState:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
+from concurrent.futures import Future
+from typing import Any
 
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.link import messages
-from falcon_events.link.channel import Channel
+from falcon_events.link.channel import MAX_FRAME_BYTES, Channel
 from falcon_events.link.messages import Answer, AnswerPart, Failed, Hello
 
 MAX_OPEN_CALLS = 256
 PART_BYTES = 1 << 16
 """The largest part of an answer that is sent at once. The outcomes of events wait for one part at most."""
+TOO_LARGE = "The result is larger than 1 GiB, the most that the store's owner can send. Ask for less at once."
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +30,8 @@ class ClientSession:
         self.waiting = 0
         self.open_calls = threading.Semaphore(MAX_OPEN_CALLS)
         """Limits the calls without an answer. Beyond the limit, a call fails at once."""
+        self.futures: dict[int, Future[Any]] = {}
+        """The calls without an answer, by number."""
         self.noted = 0
         self.leaving = False
 
@@ -40,6 +45,8 @@ class ClientSession:
     def send_answer(self, answer: Answer) -> None:
         """Send an answer, in parts if it is large. If the client does not read, end its connection."""
         frame = messages.encode(answer)
+        if len(frame) > MAX_FRAME_BYTES:
+            frame = messages.encode(Failed(answer.number, "EventsError", TOO_LARGE))
         try:
             if len(frame) <= PART_BYTES:
                 self.channel.send_bytes(frame)

@@ -16,6 +16,8 @@ from falcon_events.store.database.connect import MEMORY, open_memory
 from falcon_events.store.engine.journal import MARK_BYTES, Journal
 from falcon_events.store.engine.tables import Tables
 from falcon_events.store.engine.writer import Writer
+from falcon_events.store.queries.sql import run_select
+from falcon_events.store.sql_process import limits_of
 from falcon_events.store.store import Store
 
 
@@ -31,15 +33,25 @@ class MemoryStore(Store):
         super().__init__(MEMORY, settings, clock=clock)
         self._locked = True  # no file, so no other process can hold it
 
+    def sql(self, query: str) -> Future[bytes]:
+        """Return the rows of one SELECT, as a Table in MessagePack."""
+        return self._read(lambda connection: run_select(connection, query, limits_of(self._settings)), slow=True)
+
     def compact(self) -> Future[Sizes]:
         """Raise EventsError, because a store in memory uses no disk space."""
         raise EventsError("A store in memory has no file to compact. Compact a store that is in a file.")
 
     def _start(self) -> Writer:
-        return Writer(self._connect, self.path, self._settings, self._clock, open_journal=_open_null_journal)
+        return Writer(
+            self._connect,
+            self.path,
+            self._settings,
+            self._clock,
+            self._readers.without_reads,
+            open_journal=_open_null_journal,
+        )
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        self._readers.close_cursors()
         return open_memory(self._settings)
 
 

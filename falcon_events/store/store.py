@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 import time
 import weakref
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
+import msgspec
 
-from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
+from falcon_events.errors import StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.files.lockfile import FileLock
-from falcon_events.files.paths import log_of, sync
+from falcon_events.files.paths import remove_leftovers, remove_spilled
 from falcon_events.model.events import CANNOT_NOW, NewEvent, Outcome
 from falcon_events.model.persons import Erased, Visitor
 from falcon_events.model.reports import (
@@ -31,9 +33,10 @@ from falcon_events.model.reports import (
     Selection,
     Sizes,
     Stats,
-    Table,
 )
 from falcon_events.settings import Settings
+from falcon_events.store import sql_process
+from falcon_events.store.compaction import compact
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
 from falcon_events.store.engine.intake import Intake
@@ -41,7 +44,10 @@ from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.shared_reads import SharedReads
 from falcon_events.store.engine.writer import Task, Writer
 from falcon_events.store.queries import access_rows, check, event_json, export, maintenance, observed, persons, stats
+from falcon_events.store.set_aside import find_left
 from falcon_events.store.webhooks.outbox import Outbox
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -225,6 +231,7 @@ class Store:
             access_rows.delete_list(connection, list_id)
             writer.recall.load_bindings()
             writer.limits.reset(connection)
+            writer.empty_logs()
 
         return writer.run_exclusively(task)
 
@@ -245,13 +252,17 @@ class Store:
             erased = persons.erase(connection, visitor)
             writer.recall.load_bindings()
             writer.limits.reset(connection)
-            return erased
+            writer.empty_logs()
+            return msgspec.structs.replace(erased, left_in=find_left(self.path, visitor, erased))
 
         return writer.run_exclusively(task)
 
-    def sql(self, query: str) -> Future[Table]:
-        """Return the rows of one read-only SQL statement."""
-        return self._read(lambda connection: maintenance.run_sql(connection, query), slow=True)
+    def sql(self, query: str) -> Future[bytes]:
+        """Return the rows of one SELECT, as a Table in MessagePack. It runs in a process of its own (see sql_process.py)."""
+        writer = self._open_writer()
+        return self._readers.run_beside(
+            lambda read: sql_process.run_beside(self.path, query, self._settings, writer, read), before=writer.wait_until_applied
+        )
 
     def check(self) -> Future[list[Check]]:
         """Check the store by reading every row."""
@@ -262,37 +273,28 @@ class Store:
         return self._read(lambda connection: maintenance.copy_to(connection, target), slow=True)
 
     def compact(self) -> Future[Sizes]:
-        """Free the disk space of deleted rows by rewriting the file. Events and queries wait until it is done."""
+        """Free the disk space of deleted rows by rewriting the file (see compaction.py)."""
         writer = self._open_writer()
-
-        def task(connection: duckdb.DuckDBPyConnection) -> Sizes:
-            before = self.path.stat().st_size
-            fresh = self.path.with_name(self.path.name + ".compact")
-            maintenance.copy_to(connection, fresh)
-            writer.reopen(lambda: self._replace_with(fresh))
-            return Sizes(before, self.path.stat().st_size)
-
-        return writer.run_exclusively(task)
-
-    def _replace_with(self, fresh: Path) -> None:
-        """Replace the file of the closed database."""
-        self._readers.close_cursors()
-        if log_of(self.path).exists():  # it would belong to the replaced file
-            fresh.unlink()
-            raise EventsError(
-                f"{self.path} cannot be compacted now: its write-ahead log could not be merged into it. Try again later."
-            )
-        fresh.replace(self.path)
-        sync(self.path.parent)
+        return self._readers.run_compaction(lambda: compact(self.path, writer, self._readers))
 
     def purge_list(self, list_id: int) -> Future[object]:
         """Delete the events that arrived for a list after it was deleted."""
-        return self._open_writer().run_exclusively(lambda connection: access_rows.purge_list(connection, list_id))
+        writer = self._open_writer()
+
+        def task(connection: duckdb.DuckDBPyConnection) -> None:
+            access_rows.purge_list(connection, list_id)
+            writer.empty_logs()
+
+        return writer.run_exclusively(task)
 
     def run_in_thread(self, work: Callable[[], T]) -> Future[T]:
         """Run a function that waits for the store, in one of the threads for slow reads."""
         self._open_writer()
         return self._readers.run(work)
+
+    def abandon(self, future: Future[Any]) -> None:
+        """Interrupt a read whose result nobody waits for any more. Other work goes on."""
+        self._readers.abandon(future)
 
     def health(self) -> Health:
         """Return whether the store takes events and, where it does not, why."""
@@ -314,11 +316,12 @@ class Store:
         return self._writer
 
     def _start(self) -> Writer:
-        return Writer(self._connect, self.path, self._settings, self._clock, self._replaced)
+        for left in remove_leftovers(self.path):
+            logger.warning("%s was left by a process that was killed, and is removed", left)
+        remove_spilled(self.path)
+        return Writer(self._connect, self.path, self._settings, self._clock, self._readers.without_reads, replaced=self._replaced)
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        # An open cursor keeps a failed database alive, and connect() would return that one again.
-        self._readers.close_cursors()
         deadline = time.monotonic() + self._settings.lock_wait_s
         while True:
             try:

@@ -10,9 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
 from falcon_events.access.protocol import Access, Scope
 from falcon_events.hooks.after import AfterHook
 from falcon_events.hooks.before import BeforeHook
+from falcon_events.model.reports import Table
 from falcon_events.settings import Settings
 from falcon_events.store.queries.event_json import TRACKED_EVENTS
 from falcon_events.testing.events import ExpectedEvent, TrackedEvent, parse_event, to_datetime
@@ -110,7 +113,9 @@ class FalconEvents:
     @property
     def events(self) -> list[TrackedEvent]:
         """Every event in the store in order of arrival, including the identify events that other events led to."""
-        return [parse_event(row) for row in self._owner.store.sql(TRACKED_EVENTS).result().rows]
+        return [
+            parse_event(row) for row in msgspec.msgpack.decode(self._owner.store.sql(TRACKED_EVENTS).result(), type=Table).rows
+        ]
 
     def assert_tracked(
         self,

@@ -6,11 +6,12 @@ import logging
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from falcon_events.errors import StoreError, StoreLocked
-from falcon_events.files.paths import WRITABLE, check_access, log_of
+from falcon_events.files.paths import WRITABLE, check_access, log_of, unfinished_store
 from falcon_events.settings import Settings
 from falcon_events.store.database.layout import compress_properties
 from falcon_events.store.database.migrations import migrate
@@ -22,6 +23,14 @@ LOGGED_WAL_BYTES = 4 << 20
 MEMORY = ":memory:"
 STORAGE_VERSION = "v1.5.0"
 """The storage version of new files, whatever DuckDB is installed: DuckDB 1.5 and later can open them."""
+
+
+_ALONE: dict[str, Any] = {
+    "python_enable_replacements": False,  # else a table's name may be that of a Python variable
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+"""The settings of a database that runs the queries of others, beside those that _close_off() makes."""
 
 
 def open_database(path: Path, settings: Settings, *, create: bool = True) -> duckdb.DuckDBPyConnection:
@@ -54,6 +63,41 @@ def open_memory(settings: Settings) -> duckdb.DuckDBPyConnection:
     return _connect(Path(MEMORY), settings, temp_directory="")
 
 
+def open_parser() -> duckdb.DuckDBPyConnection:
+    """Open an empty database in memory that parses queries."""
+    return _close_off(duckdb.connect(MEMORY, config=dict(_ALONE)))
+
+
+def open_reader(path: Path, *, memory_mb: int, threads: int, spill: Path, spill_mb: int) -> duckdb.DuckDBPyConnection:
+    """Open a store's file for reading only, without access to other files, and with settings that cannot be changed.
+
+    Args:
+        path: the file's path.
+        memory_mb: how much memory the database may use, in megabytes.
+        threads: how many threads it may use.
+        spill: the folder for what does not fit into its memory.
+        spill_mb: how much it may write there, in megabytes.
+
+    Raises:
+        duckdb.Error: the file cannot be opened.
+    """
+    config = {
+        "memory_limit": f"{memory_mb}MB",
+        "threads": threads,
+        "temp_directory": str(spill),
+        "max_temp_directory_size": f"{spill_mb}MB",
+        **_ALONE,
+    }
+    return _close_off(duckdb.connect(str(path), read_only=True, config=config))
+
+
+def _close_off(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Close off other files, and lock the settings. Both come last: after them, no folder for spilled rows can be set."""
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+    return connection
+
+
 def _connect(path: Path, settings: Settings, **options: str) -> duckdb.DuckDBPyConnection:
     try:
         connection = duckdb.connect(
@@ -83,7 +127,7 @@ def _connect(path: Path, settings: Settings, **options: str) -> duckdb.DuckDBPyC
 
 def _create_file(path: Path, settings: Settings) -> None:
     """Create a new store that only its owner can read, completely or not at all."""
-    unfinished = path.with_name(path.name + ".new")
+    unfinished = unfinished_store(path)
     try:
         unfinished.unlink(missing_ok=True)
         # DuckDB reports a folder without permission as an internal error, so find out before it does.

@@ -6,18 +6,22 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
-from falcon_events.errors import StoreClosed, StoreUnavailable
+from falcon_events.errors import EventsError, StoreClosed, StoreUnavailable
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.store.database.errors import INVALIDATING
+from falcon_events.store.engine.shared_lock import SharedLock
 
 T = TypeVar("T")
 SHORT_READERS = 2
 SLOW_READERS = 4
 """The number of threads for slow work, so that property queries do not wait for it."""
+INTERRUPTED = "The read was ended, because the process that asked for it has left or the store is closing."
+INTERRUPT_INTERVAL_S = 0.05
+"""How often a read is interrupted until it ends, in seconds: it may be between two statements, where an interrupt is lost."""
 
 
 class Readers:
@@ -27,9 +31,11 @@ class Readers:
         self._short = ThreadPoolExecutor(SHORT_READERS, thread_name_prefix="falcon-events-reader")
         self._slow = ThreadPoolExecutor(SLOW_READERS, thread_name_prefix="falcon-events-slow-reader")
         self._webhooks = ThreadPoolExecutor(1, thread_name_prefix="falcon-events-outbox")
+        self._compaction = ThreadPoolExecutor(1, thread_name_prefix="falcon-events-compaction")
         self._lock = SharedLock()
         self._local = threading.local()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
+        self._open_reads: dict[Future[Any], OpenRead] = {}
 
     def read(
         self,
@@ -51,32 +57,91 @@ class Readers:
                 for them.
         """
 
-        def job() -> T:
+        def job(state: OpenRead) -> T:
             before()  # outside the lock: the work that it waits for may need the exclusive lock
-            with self._lock.shared():
+            with self._lock.shared(slow=slow):
                 try:
-                    return read(self._cursor(connection()))
+                    cursor = self._cursor(connection())
+                    with state.running(cursor.interrupt):
+                        return read(cursor)
+                except duckdb.InterruptException:
+                    raise EventsError(INTERRUPTED) from None
                 except (*INVALIDATING, duckdb.ConnectionException) as error:
                     raise StoreUnavailable(CANNOT_NOW) from error  # until the writer has opened the database again
 
-        return self._submit(self._webhooks if for_webhooks else self._slow if slow else self._short, job)
+        return self._start(self._webhooks if for_webhooks else self._slow if slow else self._short, job)
+
+    def run_beside(self, work: Callable[[OpenRead], T], *, before: Callable[[], object]) -> Future[T]:
+        """Run a slow read that uses no cursor, such as one in another process. It can be interrupted like other reads."""
+
+        def job(state: OpenRead) -> T:
+            before()
+            with self._lock.shared(slow=True):
+                return work(state)
+
+        return self._start(self._slow, job)
 
     def run(self, work: Callable[[], T]) -> Future[T]:
         """Run a function without a cursor in one of the threads for slow reads."""
         return self._submit(self._slow, work)
 
-    def close_cursors(self) -> None:
-        """Close all cursors once no read is running, because an open cursor keeps its database alive."""
-        with self._lock.exclusive():
+    def run_compaction(self, work: Callable[[], T]) -> Future[T]:
+        """Run a function in a thread that waits for slow reads, and so cannot be one of theirs."""
+        return self._submit(self._compaction, work)
+
+    def abandon(self, future: Future[Any]) -> None:
+        """Interrupt a read until it ends, because nobody waits for its result any more."""
+        if (found := self._open_reads.get(future)) is not None and not future.cancel():
+            threading.Thread(target=found.interrupt_until_done, name="falcon-events-interrupt", daemon=True).start()
+
+    @contextlib.contextmanager
+    def without_slow_reads(self, wait_s: float) -> Iterator[None]:
+        """Hold back slow reads. Raises TimeoutError if the running ones do not end within `wait_s` seconds."""
+        with self._lock.without_slow(wait_s):
+            yield
+
+    @contextlib.contextmanager
+    def without_reads(self, wait_s: float, interrupt: bool) -> Iterator[None]:
+        """Hold back all reads and close the cursors, because an open cursor keeps its database alive.
+
+        Args:
+            wait_s: how long to wait for the running reads, in seconds.
+            interrupt: whether to interrupt them.
+
+        Raises:
+            TimeoutError: the running reads did not end within `wait_s` seconds.
+        """
+        if interrupt:
+            for found in list(self._open_reads.values()):
+                found.interrupt()
+        with self._lock.exclusive(wait_s):
             while self._cursors:
                 self._cursors.pop().close()
+            yield
 
     def close(self) -> None:
-        """Wait for the running reads, cancel the queued ones and close the cursors."""
+        """Complete a compaction, interrupt the slow reads, cancel the queued ones, wait for the others, and close the cursors."""
+        self._compaction.shutdown(cancel_futures=True)
         for pool in (self._webhooks, self._slow, self._short):
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+        for found in list(self._open_reads.values()):
+            if found.slow:
+                found.interrupt_until_done()
+        for pool in (self._webhooks, self._slow, self._short):
+            pool.shutdown()
         while self._cursors:
             self._cursors.pop().close()
+
+    def _start(self, pool: ThreadPoolExecutor, job: Callable[[OpenRead], T]) -> Future[T]:
+        state = OpenRead(slow=pool is self._slow)
+        future = self._submit(pool, lambda: job(state))
+        self._open_reads[future] = state
+        future.add_done_callback(self._forget)
+        return future
+
+    def _forget(self, future: Future[Any]) -> None:
+        if (state := self._open_reads.pop(future, None)) is not None:
+            state.done.set()
 
     def _submit(self, pool: ThreadPoolExecutor, job: Callable[[], T]) -> Future[T]:
         try:
@@ -94,37 +159,45 @@ class Readers:
         return cursor
 
 
-class SharedLock:
-    """Lock that any number of threads share or one thread holds exclusively."""
+class OpenRead:
+    """A read that has been asked for and has not ended, and how to interrupt it."""
 
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._sharing = 0
-        self._exclusive = False
+    def __init__(self, *, slow: bool) -> None:
+        self.slow = slow
+        self.done = threading.Event()
+        """Set when the read has ended."""
+        self._lock = threading.Lock()
+        self._stop: Callable[[], object] | None = None
+        self._interrupted = False
 
     @contextlib.contextmanager
-    def shared(self) -> Iterator[None]:
-        """Hold the lock together with others. Waits while a thread holds or wants it exclusively."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._exclusive)
-            self._sharing += 1
+    def running(self, stop: Callable[[], object]) -> Iterator[None]:
+        """Have interrupt() call `stop` meanwhile. Raises EventsError if the read has been interrupted already."""
+        with self._lock:
+            if self._interrupted:
+                raise EventsError(INTERRUPTED)
+            self._stop = stop
         try:
             yield
         finally:
-            with self._changed:
-                self._sharing -= 1
-                self._changed.notify_all()
+            with self._lock:
+                self._stop = None
 
-    @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Hold the lock alone, once all others have released it."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._exclusive)
-            self._exclusive = True
-            self._changed.wait_for(lambda: self._sharing == 0)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._exclusive = False
-                self._changed.notify_all()
+    @property
+    def interrupted(self) -> bool:
+        """Whether the read has been interrupted."""
+        return self._interrupted
+
+    def interrupt(self) -> None:
+        """Interrupt the read if it is running, and keep it from running otherwise."""
+        with self._lock:
+            self._interrupted = True
+            if self._stop is not None:
+                self._stop()
+
+    def interrupt_until_done(self) -> None:
+        """Interrupt the read until it has ended."""
+        while True:
+            self.interrupt()
+            if self.done.wait(INTERRUPT_INTERVAL_S):
+                return

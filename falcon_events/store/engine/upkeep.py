@@ -14,6 +14,7 @@ from falcon_events.store.database import catalogue
 from falcon_events.store.engine.meters import Meters
 from falcon_events.store.engine.name_limits import NameLimits
 from falcon_events.store.engine.recall import Recall
+from falcon_events.store.engine.shared_file import SharedFile
 from falcon_events.store.engine.tables import Tables
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Upkeep:
         clock: returns the current time in seconds since 1970.
         meters: counts the folds.
         opening_s: how long it took to open the database, including its log.
+        shared_file: knows whether a checkpoint must wait for a process that reads the file.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Upkeep:
         clock: Callable[[], float],
         meters: Meters,
         opening_s: float,
+        shared_file: SharedFile,
     ) -> None:
         self._connection = connection
         self._tables = tables
@@ -71,10 +74,12 @@ class Upkeep:
         self._settings = settings
         self._clock = clock
         self._meters = meters
+        self._shared_file = shared_file
         self._next_checkpoint = self._next_idle_expiry = 0.0
         self._next_expiry = time.monotonic() + EXPIRY_INTERVAL_S
         self._replayed_s = opening_s if wal.exists() else 0.0
         self._commits = 0
+        self._emptying = False
         self.folded_seq = catalogue.read_folded_seq(connection)
         """The catalogue's watermark."""
 
@@ -102,6 +107,11 @@ class Upkeep:
         self._tables.store_filters()
         self._forget_event_ids(self._next_expiry)
         self._checkpoint(RESTART_S)
+
+    def empty_log(self) -> None:
+        """Checkpoint, so that the log does not keep rows that were deleted. If it cannot be done now, it is done later."""
+        self._emptying = True
+        self._checkpoint(0.0)
 
     def run_at_close(self) -> None:
         """Fold everything, store the filters and checkpoint, so that the store opens quickly."""
@@ -141,12 +151,13 @@ class Upkeep:
         """Checkpoint the log if replaying it would take longer than `most_s` seconds."""
         replay_s = self._replayed_s + self._commits * REPLAY_COMMIT_S
         began = time.monotonic()
-        if began < self._next_checkpoint or not self._wal.exists():
+        if self._shared_file.in_use or not self._wal.exists() or (began < self._next_checkpoint and not self._emptying):
             return
         size = self._wal.stat().st_size
-        if not size or replay_s + size * REPLAY_BYTE_S < most_s:
+        if not size or (not self._emptying and replay_s + size * REPLAY_BYTE_S < most_s):
             return
         self._next_checkpoint = began + MIN_PAUSE_S
         self._connection.execute("checkpoint")
+        self._emptying = False
         self._replayed_s = self._commits = 0
         self._next_checkpoint = began + max(MIN_PAUSE_S, CHECKPOINT_SHARE * (time.monotonic() - began))

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from falcon_events.store.engine.backlog import Backlog
 from falcon_events.store.engine.meters import Meters
 from falcon_events.store.engine.name_limits import NameLimits
 from falcon_events.store.engine.recall import Recall
+from falcon_events.store.engine.shared_file import SharedFile
 from falcon_events.store.engine.tables import Tables
 from falcon_events.store.engine.upkeep import Upkeep
 
@@ -34,6 +36,8 @@ Task = Callable[[duckdb.DuckDBPyConnection], Any]
 FAILED = "The event store has failed: {}"
 IDLE_S = 1.0
 """How long the writer waits for work before it does the upkeep of an idle store."""
+READS_S = 5.0
+"""How long a recovery waits for reads of the failed database, in seconds, before it is put off."""
 RECOVERY_INTERVAL_S = 0.5
 """How long the writer waits between attempts to recover a failed store."""
 
@@ -46,6 +50,8 @@ class Writer:
         path: the store's file; its logs are beside it.
         settings: the limits of cache and catalogue.
         clock: returns the current time in seconds since 1970.
+        without_reads: holds back all reads, because an open cursor would keep a closed database alive. Its arguments: how long
+            to wait for the running reads, in seconds, and whether to interrupt them.
         replaced: called when another file has replaced the store's file.
         open_journal: applies the entries of the existing journal to the tables and returns a new one.
 
@@ -59,11 +65,14 @@ class Writer:
         path: Path,
         settings: Settings,
         clock: Callable[[], float],
+        without_reads: Callable[[float, bool], AbstractContextManager[None]],
+        *,
         replaced: Callable[[], object] = lambda: None,
         open_journal: OpenJournal = open_journal,
     ) -> None:
         self._connect = connect
         self._path = path
+        self._without_reads = without_reads
         self._replaced = replaced
         self._settings = settings
         self._clock = clock
@@ -117,6 +126,15 @@ class Writer:
 
         return self.run(work)
 
+    def empty_logs(self) -> None:
+        """Remove rows that were deleted from the journal and from the database's log. Call it in a task of run_exclusively()."""
+        try:
+            self.journal.start()
+        except StoreError as error:
+            self._journal_failed = True
+            self.fail(str(error))
+        self._run_deferrable(self.upkeep.empty_log)
+
     def wait_until_applied(self) -> None:
         """Wait until the tables have every event journaled so far. Raises StoreUnavailable if the store has failed."""
         self.backlog.wait_until_applied(lambda: self.failure is not None)
@@ -142,16 +160,34 @@ class Writer:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def reopen(self, between: Callable[[], object]) -> None:
-        """Close the database, call `between`, and open the database again. Call it from a task of run_exclusively()."""
-        self.recall.close()
-        self._close_database()
-        try:
-            between()
-        finally:
-            opening_s = self._open()
-            self.recall.reconnect(self.connection, self._tables)
-            self._start_upkeep(opening_s)
+    def reopen(self, between: Callable[[], object], wait_s: float, *, interrupt: bool = False) -> None:
+        """Close the database, call `between`, and open the database again.
+
+        Call it in the writer thread, holding intake_lock. If the database cannot be opened again, the store fails until it can.
+
+        Args:
+            between: called while the database is closed. What it raises is raised once the database is open again.
+            wait_s: how long to wait for the running reads to end, in seconds.
+            interrupt: whether to interrupt them.
+
+        Raises:
+            TimeoutError: the reads did not end in time. Nothing was closed.
+            duckdb.Error, StoreError, OSError: the database cannot be opened again.
+        """
+        with self._without_reads(wait_s, interrupt):
+            self.recall.close()
+            self._close_database()
+            try:
+                between()
+                self._file = WatchedFile(self._path)  # `between` may have replaced the file, which is then the store's
+            finally:
+                try:
+                    opening_s = self._open()
+                    self.recall.reconnect(self.connection, self._tables)
+                    self._start_upkeep(opening_s)
+                except (duckdb.Error, StoreError, OSError) as error:
+                    self.fail(str(error))
+                    raise
 
     def _load_names(self, list_id: int) -> list[tuple[str, Iterable[str]]]:
         """Return the property names of a list by event type, those of journaled events included, for the intake thread."""
@@ -177,18 +213,29 @@ class Writer:
         self.connection = self._connect()
         opening_s = time.monotonic() - began
         self._file = WatchedFile(self._path)
-        self._tables = Tables(self.connection, (self._settings.filter_mb << 20) // 2)
+        self.shared_file = SharedFile(self._path, self.connection, self._settings)
+        self._tables: Tables = Tables(self.connection, (self._settings.filter_mb << 20) // 2)
         return opening_s
 
     def _start_upkeep(self, opening_s: float) -> None:
         log = log_of(self._path)
         self.upkeep = Upkeep(
-            self.connection, self._tables, self.recall, self.limits, log, self._settings, self._clock, self.meters, opening_s
+            self.connection,
+            self._tables,
+            self.recall,
+            self.limits,
+            log,
+            self._settings,
+            self._clock,
+            self.meters,
+            opening_s,
+            self.shared_file,
         )
 
     def _close_database(self) -> None:
         self._tables.close()
         self.connection.close()
+        self.shared_file.close()
 
     def _run(self) -> None:
         while True:
@@ -291,7 +338,7 @@ class Writer:
             self._tables.refresh_applied()
         except duckdb.Error as error:
             logger.error("The database has failed and is opened again: %s", error)
-            self.reopen(lambda: None)
+            self.reopen(lambda: None, READS_S, interrupt=True)
         self._release_applied()
         while entries := self.backlog.peek():
             apply(self._tables, entries, refused_path(self._path))

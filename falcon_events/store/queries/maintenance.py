@@ -1,44 +1,17 @@
-"""Maintenance of a store: read-only SQL, and copies for backups and compaction."""
+"""Copies of a store, for backups and compaction."""
 
 from __future__ import annotations
 
 import contextlib
 import uuid
-from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from falcon_events.errors import EventsError
-from falcon_events.files.paths import sync
-from falcon_events.model.reports import Table
+from falcon_events.files.paths import log_of, sync, unfinished_copy
 from falcon_events.store.database.connect import STORAGE_VERSION
 from falcon_events.store.database.layout import compress_properties
-
-_READ_ONLY = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-
-
-def run_sql(connection: duckdb.DuckDBPyConnection, query: str) -> Table:
-    """Run one read-only statement and return its rows.
-
-    Raises:
-        EventsError: `query` is not one statement, would change something, or the database refuses it.
-    """
-    try:
-        statements = connection.extract_statements(query)
-        if len(statements) != 1 or statements[0].type not in _READ_ONLY:
-            raise EventsError("query must be one read-only statement, such as: select count(*) from events")
-        connection.execute("begin transaction read only")
-        try:
-            result = connection.execute(statements[0])
-            columns = [str(column[0]) for column in result.description or ()]
-            return Table(columns, [[_to_json(value) for value in row] for row in result.fetchall()])
-        finally:
-            with contextlib.suppress(duckdb.Error):
-                connection.rollback()
-    except duckdb.Error as error:
-        raise EventsError(f"The database says: {' '.join(str(error).split())}") from None
 
 
 def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
@@ -50,7 +23,7 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
     Raises:
         EventsError: the copy cannot be written; no part of it remains.
     """
-    unfinished = target.with_name(target.name + ".unfinished")
+    unfinished = unfinished_copy(target)
     name = f"copy_{uuid.uuid4().hex}"
     ((source,),) = connection.execute("select current_database()").fetchall()
     try:
@@ -67,30 +40,37 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
         unfinished.replace(target)
         sync(target.parent)
     except (duckdb.Error, OSError) as error:
-        for left in (unfinished, unfinished.with_name(unfinished.name + ".wal")):
+        for left in (unfinished, log_of(unfinished)):
             with contextlib.suppress(OSError):
                 left.unlink(missing_ok=True)
         raise EventsError(f"{target} cannot be written: {' '.join(str(error).split())}") from error
     return target.stat().st_size
 
 
+def count_rows(connection: duckdb.DuckDBPyConnection, copy: Path) -> str | None:
+    """Compare the numbers of rows in the store's tables with those in a copy. None: they are equal.
+
+    Returns:
+        The first table that differs, with both numbers.
+
+    Raises:
+        duckdb.Error: the copy cannot be read.
+    """
+    name = f"copy_{uuid.uuid4().hex}"
+    ((source,),) = connection.execute("select current_database()").fetchall()
+    tables = connection.execute("select table_name from duckdb_tables() where database_name = current_database()").fetchall()
+    connection.execute(f"attach {quote(str(copy))} as {name} (read_only)")
+    try:
+        for (table,) in tables:
+            rows = [f'select count(*) from "{database}"."{table}"' for database in (source, name)]
+            counts = [int(connection.execute(count).fetchall()[0][0]) for count in rows]
+            if counts[0] != counts[1]:
+                return f"{table} has {counts[1]} instead of {counts[0]}"
+    finally:
+        connection.execute(f"detach {name}")
+    return None
+
+
 def quote(text: str) -> str:
     """Quote a text as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def _to_json(value: Any) -> Any:
-    """Convert a value to one that JSON can hold."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [_to_json(item) for item in value]
-    if isinstance(value, dict):
-        return {str(name): _to_json(item) for name, item in value.items()}
-    if isinstance(value, (datetime, date, time)):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, (bytes, bytearray)):
-        return value.hex()
-    return str(value)

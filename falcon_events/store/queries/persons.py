@@ -7,32 +7,73 @@ from typing import Any
 import duckdb
 import msgspec
 
-from falcon_events.errors import NotFound
+from falcon_events.errors import EventsError, NotFound
 from falcon_events.model.persons import Binding, Erased, Visitor
 from falcon_events.store.queries.event_json import COLUMNS, build_record, format_time, render_event, wrap_json
 
-# The case of an email address is ignored. A visitor may have several addresses, and an address several visitors.
-FIND_VISITORS = """
-select distinct visitor::varchar from (
-    select visitor from events
-    where list_id = $list_id
-        and (lower(email) = lower($email) or external_id = $external_id or visitor = try_cast($uuid as uuid))
+# The person of an event: the address that it carries, in lower case. Else the address of the visitor's last earlier event that
+# has one, else of the first later one. Else the visitor. An email address may have several visitors, and a visitor (a browser
+# that people share) several addresses.
+_PERSONS = """
+select seq, visitor, external_id, lower(email) as email, coalesce(
+    last_value(lower(email) ignore nulls) over (
+        partition by visitor order by occurred_at, seq rows between unbounded preceding and current row),
+    first_value(lower(email) ignore nulls) over (
+        partition by visitor order by occurred_at, seq rows between current row and unbounded following)) as person
+from events
+where list_id = $list_id and visitor in (select unnest($visitors::uuid[]))
+"""
+# Every new binding has an identify event, and the table bindings lacks those of events that are not folded yet.
+_BOUND = """
+select visitor, email, traits, bound_at from bindings where list_id = $list_id
+union all
+select visitor, lower(email) as email, null, min(received_at) from events
+where list_id = $list_id and seq > (select folded_seq from meta) and event = 'identify' and email is not null
+    and (visitor, lower(email)) not in (select (visitor, email) from bindings where list_id = $list_id)
+group by all
+"""
+FIND_EMAILS = f"""
+select distinct email from (
+    select lower(email) as email from events where list_id = $list_id and email is not null and external_id = $external_id
     union all
-    select visitor from bindings
-    where list_id = $list_id and (email = lower($email) or visitor = try_cast($uuid as uuid))
+    select person from ({_PERSONS}) where visitor = try_cast($uuid as uuid)
+    union all
+    select email from ({_BOUND}) where visitor = try_cast($uuid as uuid)
+)
+where email is not null order by all
+"""
+FIND_VISITORS = f"""
+select distinct visitor::varchar from (
+    select visitor from events where list_id = $list_id
+        and (lower(email) in (select unnest($emails::varchar[])) or external_id = $external_id
+            or visitor = try_cast($uuid as uuid))
+    union all
+    select visitor from ({_BOUND})
+    where email in (select unnest($emails::varchar[])) or visitor = try_cast($uuid as uuid)
 )
 order by all
 """
-_OF_PERSON = "list_id = $list_id and visitor in (select unnest($visitors::uuid[]))"
-FIND_BINDINGS = (
-    f"select visitor::varchar, email, traits, epoch_us(bound_at) from bindings where {_OF_PERSON} order by bound_at, email"
-)
-FIND_EVENTS = f"select {COLUMNS} from events where {_OF_PERSON} order by seq"
-FIND_ADDRESSES = f"""
-select distinct lower(email) from (
-    select email from events where {_OF_PERSON} and email is not null union all select email from bindings where {_OF_PERSON}
-) order by all
+FIND_SEQS = f"""
+select seq, visitor::varchar from ({_PERSONS})
+where person in (select unnest($emails::varchar[])) or (external_id = $external_id and email is null)
+    or (person is null and visitor = try_cast($uuid as uuid))
+order by seq
 """
+FIND_SHARED = f"""
+select distinct visitor::varchar from (
+    select visitor from ({_PERSONS}) where seq not in (select unnest($seqs::bigint[]))
+    union all
+    select visitor from ({_BOUND})
+    where visitor in (select unnest($visitors::uuid[])) and email not in (select unnest($emails::varchar[]))
+)
+order by all
+"""
+_OF_PERSON = "list_id = $list_id and seq in (select unnest($seqs::bigint[]))"
+_BOUND_TO_PERSON = "email in (select unnest($emails::varchar[]))"
+FIND_BINDINGS = f"""
+select visitor::varchar, email, traits, epoch_us(bound_at) from ({_BOUND}) where {_BOUND_TO_PERSON} order by bound_at, email
+"""
+FIND_EVENTS = f"select {COLUMNS} from events where {_OF_PERSON} order by seq"
 UNCOUNT_PROPERTIES = f"""
 with gone as (
     select event, name, value_type, count(*) as events
@@ -57,6 +98,23 @@ delete from event_ids
 where exists (select 1 from events where {_OF_PERSON} and events.event_id = event_ids.event_id
     and events.account_id = event_ids.account_id)
 """
+DELETE_EVENTS = f"delete from events where {_OF_PERSON}"
+DELETE_BINDINGS = f"delete from bindings where list_id = $list_id and {_BOUND_TO_PERSON}"
+DELETE_DELIVERIES = f"delete from deliveries where {_OF_PERSON}"
+
+
+class FoundPerson(msgspec.Struct, frozen=True):
+    """A person within a list: the addresses, the visitors, the seqs of the events, and visitors that others use too."""
+
+    list_id: int
+    emails: list[str]
+    visitors: list[str]
+    seqs: list[int]
+    shared_visitors: list[str]
+
+    def parameters(self, *names: str) -> dict[str, Any]:
+        """Return these fields and the list, as parameters of a statement."""
+        return {name: getattr(self, name) for name in ("list_id", *names)}
 
 
 def read_personal_data(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> bytes:
@@ -64,22 +122,24 @@ def read_personal_data(connection: duckdb.DuckDBPyConnection, visitor: Visitor) 
 
     Raises:
         NotFound: nothing is stored about this person.
+        EventsError: the visitor is a browser that several people share.
     """
     connection.begin()
     try:
-        person = _find_visitors(connection, visitor)
-        bindings = connection.execute(FIND_BINDINGS, person).fetchall()
-        events = connection.execute(FIND_EVENTS, person).fetchall()
+        person = find_person(connection, visitor)
+        bindings = connection.execute(FIND_BINDINGS, person.parameters("emails")).fetchall()
+        events = connection.execute(FIND_EVENTS, person.parameters("seqs")).fetchall()
     finally:
         connection.rollback()
     return msgspec.json.encode(
         {
             "list_id": visitor.list_id,
-            "visitors": person["visitors"],
+            "visitors": person.visitors,
             "bindings": [
                 build_record(Binding, (of, email, wrap_json(traits), format_time(at))) for of, email, traits, at in bindings
             ],
             "events": [render_event(row) for row in events],
+            "shared_visitors": person.shared_visitors,
         }
     )
 
@@ -91,30 +151,61 @@ def erase(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> Erased:
 
     Raises:
         NotFound: nothing is stored about this person.
+        EventsError: the visitor is a browser that several people share.
     """
     connection.begin()
     try:
-        person = _find_visitors(connection, visitor)
-        emails = [email for (email,) in connection.execute(FIND_ADDRESSES, person).fetchall()]
-        connection.execute(UNCOUNT_PROPERTIES, person)
-        connection.execute(UNCOUNT_TYPES, person)
+        person = find_person(connection, visitor)
+        events = person.parameters("seqs")
+        connection.execute(UNCOUNT_PROPERTIES, events)
+        connection.execute(UNCOUNT_TYPES, events)
         for table in ("event_properties", "event_types"):
             connection.execute(f"delete from {table} where events <= 0 and list_id = ?", [visitor.list_id])
-        event_ids, events, bindings = (
-            int(connection.execute(sql, person).fetchall()[0][0])
-            for sql in (DELETE_EVENT_IDS, f"delete from events where {_OF_PERSON}", f"delete from bindings where {_OF_PERSON}")
-        )
-        connection.execute(f"delete from deliveries where {_OF_PERSON}", person)
+        event_ids = _count(connection, DELETE_EVENT_IDS, events)
+        _count(connection, DELETE_DELIVERIES, events)
+        deleted = _count(connection, DELETE_EVENTS, events)
+        bindings = _count(connection, DELETE_BINDINGS, person.parameters("emails"))
         connection.commit()
     except BaseException:
         connection.rollback()
         raise
-    return Erased(person["visitors"], emails, events, bindings, event_ids)
+    return Erased(person.visitors, person.emails, deleted, bindings, event_ids, person.shared_visitors, [])
 
 
-def _find_visitors(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> dict[str, Any]:
-    """Return the statements' parameters for a person: the list, and the person's visitors in it."""
-    visitors = [uuid for (uuid,) in connection.execute(FIND_VISITORS, msgspec.to_builtins(visitor)).fetchall()]
+def find_person(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> FoundPerson:
+    """Find a person's addresses, visitors and events. Call it within a transaction.
+
+    Raises:
+        NotFound: nothing is stored about this person.
+        EventsError: the visitor is a browser that several people share.
+    """
+    list_id, named = visitor.list_id, {"external_id": visitor.external_id, "uuid": visitor.uuid}
+    if visitor.email is not None:
+        emails = [visitor.email.lower()]
+    else:
+        of_uuid = {"list_id": list_id, **named, "visitors": [visitor.uuid] if _is_uuid(connection, visitor.uuid) else []}
+        emails = [email for (email,) in connection.execute(FIND_EMAILS, of_uuid).fetchall()]
+        if visitor.uuid is not None and len(emails) > 1:
+            raise EventsError(
+                f"Visitor {visitor.uuid} is a browser that {len(emails)} people share ({', '.join(emails)}). Name one of them by "
+                f"email address."
+            )
+    found = connection.execute(FIND_VISITORS, {"list_id": list_id, **named, "emails": emails}).fetchall()
+    visitors = [uuid for (uuid,) in found]
+    rows = connection.execute(FIND_SEQS, {"list_id": list_id, **named, "emails": emails, "visitors": visitors}).fetchall()
+    seqs = [seq for seq, _ in rows]
+    everyone = {"list_id": list_id, "emails": emails, "visitors": visitors, "seqs": seqs}
+    shared = [uuid for (uuid,) in connection.execute(FIND_SHARED, everyone).fetchall()]
     if not visitors:
-        raise NotFound(f"List {visitor.list_id} has no data of this visitor.")
-    return {"list_id": visitor.list_id, "visitors": visitors}
+        raise NotFound(f"List {list_id} has no data of this visitor.")
+    return FoundPerson(list_id, emails, visitors, seqs, shared)
+
+
+def _is_uuid(connection: duckdb.DuckDBPyConnection, text: str | None) -> bool:
+    ((found,),) = connection.execute("select try_cast(? as uuid) is not null", [text]).fetchall()
+    return bool(found)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, statement: str, parameters: dict[str, Any]) -> int:
+    ((count,),) = connection.execute(statement, parameters).fetchall()
+    return int(count)
