@@ -58,9 +58,10 @@ def start_reader(tracking: EventTracking, pool: ThreadPoolExecutor) -> tuple[Fut
 
     def reading() -> bool:
         pids = readers_of(owner)
-        return bool(pids) and any(
-            link.readlink() == tracking.store.path for link in Path(f"/proc/{pids[0]}/fd").iterdir() if link.is_symlink()
-        )
+        try:
+            return bool(pids) and any(link.readlink() == tracking.store.path for link in Path(f"/proc/{pids[0]}/fd").iterdir())
+        except FileNotFoundError:  # a file was closed meanwhile
+            return False
 
     wait_until(reading, "the query runs")
     return asked, readers_of(owner)[0]
@@ -171,7 +172,7 @@ def test_a_query_is_not_repeated_to_the_next_owner(db: Path) -> None:
 def test_a_slow_read_is_sent_to_few_owners_only() -> None:
     """Owners that die of one operation again and again must not do so for ever; urgent calls have their time limit."""
     calls = PendingCalls()
-    slow, urgent = calls.add(RECOUNT, [1]), calls.add(PROPERTIES, [1])
+    slow, urgent = calls.add(RECOUNT, [1], 10.0), calls.add(PROPERTIES, [1], 10.0)
     for _ in range(MAX_OWNERS - 1):
         assert calls.take_unrepeatable() == []
         assert calls.frames() == [slow.frame, urgent.frame]
