@@ -142,7 +142,7 @@ def with_credentials(case: Case, api: Api) -> Case:
             **{name: value for name, value in body.items() if name not in ("APIKey", "SessionID")},
             **(wrong or {"APIKey": made.full}),
             **({"ListID": made.list_id} if LIST_ID.is_valid(body.get("ListID")) else {}),
-            **({"Timestamp": None} if at is not None and at > time.time() * 1e6 else {}),
+            **({"Timestamp": None} if at is not None and not 0 <= at <= time.time() * 1e6 else {}),
         }
     return case
 

@@ -51,9 +51,11 @@ class Room(msgspec.Struct):
 
     names: int
     types: int
-    taken: tuple[int, int] = (0, 0)
-    """Names and types that events took since the last fold. They may be in the tables, or not yet."""
+    taken: int = 0
+    """Names that events took since the last fold. They may be in the tables, or not yet."""
+    taken_types: int = 0
     taken_before: tuple[int, int] = (0, 0)
+    """Names and types that events took in the interval before."""
 
 
 class NameLimits:
@@ -100,7 +102,7 @@ class NameLimits:
                 (list_id, room)
                 for list_id, room in self._rooms.items()
                 if list_id not in self._exact
-                and room.taken != (0, 0)
+                and (room.taken or room.taken_types)
                 and (room.names < self._most_names // 2 or room.types < self._most_types // 2)
             ]
         if not scarce:
@@ -109,9 +111,10 @@ class NameLimits:
         counts = {row[0]: row[1:] for row in connection.execute(COUNT_EXACTLY, lists).fetchall()}
         for list_id, room in scarce:
             names, types = counts.get(list_id, (0, 0))
-            (now, now_types), (before, before_types) = room.taken, room.taken_before
-            left = Room(self._most_names - names - now - before, self._most_types - types - now_types - before_types)
-            left.taken_before = room.taken
+            before, before_types = room.taken_before
+            names_left = self._most_names - names - room.taken - before
+            left = Room(names_left, self._most_types - types - room.taken_types - before_types)
+            left.taken_before = room.taken, room.taken_types
             self._rooms[list_id] = left
 
     def reset(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -130,23 +133,25 @@ class NameLimits:
         names = event.properties.count(b'":')
         if sends_identify:
             names += names + 1
-        key = (event.list_id, event.event)
-        is_known_type = key in self._seen_types
-        room = self._rooms.get(event.list_id)
+        list_id = event.list_id
+        key = (list_id, event.event)
+        room = self._rooms.get(list_id)
         if room is None:
-            room = self._rooms[event.list_id] = Room(self._most_names, self._most_types)
-        types = 0 if is_known_type else 1 + sends_identify
-        if event.list_id in self._exact or names > room.names or types > room.types:
+            room = self._rooms[list_id] = Room(self._most_names, self._most_types)
+        types = 0 if key in self._seen_types else 1 + sends_identify
+        if list_id in self._exact or names > room.names or types > room.types:
             if (code := self._check_exactly(event, sends_identify)) is not None:
                 status, failure = _ERRORS[code]
                 return InvalidRequest(status, [failure])
         else:
             room.names -= names
-            room.types -= types
-            room.taken = room.taken[0] + names, room.taken[1] + types
+            room.taken += names
+            if types:
+                room.types -= types
+                room.taken_types += types
             self._drafted.append((event, sends_identify))
         self.unfolded_names += names
-        if not is_known_type:
+        if types:
             if len(self._seen_types) >= SEEN_TYPES:
                 self._seen_types.clear()
             self._seen_types.add(key)
