@@ -47,6 +47,9 @@ class Events(Protocol):
     def params(self, number: int) -> Params:
         """Return an event's parameters, named as in the schemas; raise InvalidRequest if it cannot be read."""
 
+    def let_go(self) -> None:
+        """Drop what was decoded: the events are checked, and wait for a commit."""
+
 
 class EnvelopedEvents:
     """The events in one body of POST /api/v1/events.
@@ -85,6 +88,12 @@ class EnvelopedEvents:
             event.setdefault("ListID", self._envelope["ListID"])
         return event
 
+    def let_go(self) -> None:
+        """Drop the body and what was decoded."""
+        self._body = b""
+        for decoded in (self.members, self._envelope, self._order):
+            decoded.clear()  # not replaced: callers hold them, too
+
 
 class SingleEvent:
     """The event in one body of POST /api/v1/event.
@@ -103,6 +112,10 @@ class SingleEvent:
         """Return the request's parameters."""
         return self.members[number]
 
+    def let_go(self) -> None:
+        """Drop what was decoded."""
+        self.members = []
+
 
 class LooseEvents:
     """Events in one body each. Credentials in the bodies are ignored."""
@@ -117,6 +130,10 @@ class LooseEvents:
     def params(self, number: int) -> Params:
         """Return an event's parameters; raise InvalidRequest if its body cannot be read."""
         return read_body(self._bodies[number])
+
+    def let_go(self) -> None:
+        """Drop what was decoded, and the caller's bodies."""
+        self.members, self._bodies = [], ()
 
 
 def read_envelope(body: bytes) -> Params:

@@ -14,7 +14,8 @@ from falcon_events.contract.events import EnvelopedEvents, Events, LooseEvents, 
 from falcon_events.contract.replies import Tracked
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import Failure, InvalidRequest, RequestRefused
-from falcon_events.ingest.authorization import Authorization
+from falcon_events.ingest.authorization import Authorization, read_credential
+from falcon_events.ingest.bodies import SMALL_BYTES, HeldBody
 from falcon_events.ingest.bots import find_bot
 from falcon_events.ingest.client_address import ClientAddresses
 from falcon_events.ingest.new_event import DROPPED_BY_HOST, EventBuilder
@@ -78,33 +79,65 @@ class BatchTracker:
         self._clock = clock
         self._policies = policies
 
-    def track_envelope(self, body: bytes, sender: Sender) -> Steps[list[TrackResult]]:
+    def track_envelope(self, body: HeldBody, sender: Sender) -> Steps[list[TrackResult]]:
         """Track the events in a body of POST /api/v1/events; return the result of each, in order.
 
         Raises:
             RequestRefused: the batch as a whole is refused; nothing was stored.
         """
-        params = read_envelope(body)
-        principal = yield from self._authorization.authorize_tracking(params, sender)
-        return (yield from self._track(EnvelopedEvents(params, body), principal, sender))
+        params = read_envelope(body.data)
+        credential = read_credential(params, sender.bearer)
+        if self._must_forget(body):
+            del params
+            principal = yield from self._authorization.authorize_tracking(credential, sender)
+            params = read_envelope(body.data)
+        else:
+            principal = yield from self._authorization.authorize_tracking(credential, sender)
+        return (yield from self._track(EnvelopedEvents(params, body.data), principal, sender, body))
 
-    def track_event(self, body: bytes, sender: Sender) -> Steps[TrackResult]:
+    def track_event(self, body: HeldBody, sender: Sender) -> Steps[TrackResult]:
         """Track the event in a body of POST /api/v1/event; return its result.
 
         Raises:
             RequestRefused: the body cannot be read, or the sender may not track.
         """
-        event = SingleEvent(body)
-        principal = yield from self._authorization.authorize_tracking(event.members[0], sender)
-        (result,) = yield from self._track(event, principal, sender)
+        event = SingleEvent(body.data)
+        credential = read_credential(event.members[0], sender.bearer)
+        if self._must_forget(body):
+            del event
+            principal = yield from self._authorization.authorize_tracking(credential, sender)
+            event = SingleEvent(body.data)
+        else:
+            principal = yield from self._authorization.authorize_tracking(credential, sender)
+        (result,) = yield from self._track(event, principal, sender, body)
         return result
 
     def track_bodies(self, bodies: Sequence[bytes]) -> Steps[list[TrackResult]]:
         """Track events of the host application's own code, one per body; return the result of each, in order."""
-        principal = yield from self._authorization.authorize_tracking({}, HOST)
-        return (yield from self._track(LooseEvents(bodies), principal, HOST))
+        principal = yield from self._authorization.authorize_tracking(None, HOST)
+        return (yield from self._track(LooseEvents(bodies), principal, HOST, HeldBody()))
 
-    def _track(self, events: Events, principal: Principal, sender: Sender) -> Steps[list[TrackResult]]:
+    def _must_forget(self, body: HeldBody) -> bool:
+        """Whether a body's content must not be held, because its sender's authorization may take long.
+
+        Decoded, a body may take 25 times its size in memory. So it is decoded again afterwards.
+        """
+        return len(body.data) > SMALL_BYTES and self._authorization.may_wait
+
+    def _track(self, events: Events, principal: Principal, sender: Sender, body: HeldBody) -> Steps[list[TrackResult]]:
+        results, new_events = yield from self._check_all(events, principal, sender)
+        # A commit can take seconds. Meanwhile only the events to store are held, which the queue limits.
+        events.let_go()
+        body.let_go()
+        if not new_events:
+            return [result for result in results if result is not None]
+        stored = iter((yield from self._commit(new_events)))
+        return [next(stored) if result is None else result for result in results]
+
+    def _check_all(
+        self, events: Events, principal: Principal, sender: Sender
+    ) -> Steps[tuple[list[TrackResult | None], list[NewEvent]]]:
+        """Check events; return the result of each, None for those to store, and the events to store."""
         results: list[TrackResult | None] = []
         new_events: list[NewEvent] = []
         lists: dict[int, _List] = {}
@@ -116,7 +149,7 @@ class BatchTracker:
                 try:
                     event = yield from self._check(events, number, size, request, lists, principal, sender)
                 except RequestRefused as refused:
-                    results.append(refused)
+                    results.append(refused.with_traceback(None))  # its frames hold what was decoded
                     continue
             else:  # fast path for most events of a batch: no steps
                 event = self._build(request, known.account, size, known.rules, None, None)
@@ -125,10 +158,7 @@ class BatchTracker:
                 results.append(None)
             else:
                 results.append(event)
-        if not new_events:
-            return [result for result in results if result is not None]
-        stored = iter((yield from self._commit(new_events)))
-        return [next(stored) if result is None else result for result in results]
+        return results, new_events
 
     def _check(
         self,
