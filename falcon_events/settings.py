@@ -67,6 +67,12 @@ class Settings:
     anonymous_events: bool = _number(
         False, "yes or no", "whether events other than identify are accepted with neither an email address nor a UUID"
     )
+    hide_known_addresses: bool = _number(
+        False,
+        "yes or no",
+        "whether keys of scope ingest that are bound to web origins always get the answer for a new address: identify_event_sent "
+        "is true for every event with an address, so a page does not learn which addresses are known",
+    )
     event_id_window_s: int = _number(
         48 * 3600, "seconds", "how long a sender's EventID is remembered, so that a repeat is stored once", 1
     )

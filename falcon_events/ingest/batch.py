@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from falcon_events.access.directory import Directory
-from falcon_events.access.protocol import Principal
+from falcon_events.access.protocol import Principal, Scope
 from falcon_events.contract.event import EventContract, EventRequest
 from falcon_events.contract.events import EnvelopedEvents, Events, LooseEvents, SingleEvent, read_envelope
 from falcon_events.contract.replies import Tracked
@@ -57,6 +57,7 @@ class BatchTracker:
         builder: builds the events to store.
         clock: returns the current time in seconds since 1970.
         policies: the host's hooks and plan; None: it has neither.
+        hides_known_addresses: whether pages are not told that an address is known.
     """
 
     def __init__(
@@ -69,7 +70,10 @@ class BatchTracker:
         builder: EventBuilder,
         clock: Callable[[], float] = time.time,
         policies: Policies | None = None,
+        *,
+        hides_known_addresses: bool = False,
     ) -> None:
+        self._hides_known_addresses = hides_known_addresses
         self._store = store
         self._authorization = authorization
         self._directory = directory
@@ -131,7 +135,8 @@ class BatchTracker:
         body.let_go()
         if not new_events:
             return [result for result in results if result is not None]
-        stored = iter((yield from self._commit(new_events)))
+        hides = self._hides_known_addresses and principal.scope is Scope.INGEST and principal.origins is not None
+        stored = iter((yield from self._commit(new_events, hides)))
         return [next(stored) if result is None else result for result in results]
 
     def _check_all(
@@ -213,25 +218,31 @@ class BatchTracker:
         rules = self._directory.rules_of(list_id)
         return _List(account, rules, bot, address, is_plain=bot is None and address is None and self._policies is None)
 
-    def _commit(self, events: list[NewEvent]) -> Steps[list[TrackResult]]:
+    def _commit(self, events: list[NewEvent], hides: bool) -> Steps[list[TrackResult]]:
         pending = self._store.submit(events)
         try:
             outcomes: Sequence[Outcome] = yield pending
         except RequestRefused as refused:
             return [refused] * len(events)
-        return [_build_result(event, outcome) for event, outcome in zip(events, outcomes, strict=True)]
+        return [_build_result(event, outcome, hides) for event, outcome in zip(events, outcomes, strict=True)]
 
 
 _NO_LIST = _List()
 
 
-def _build_result(event: NewEvent, outcome: Outcome) -> TrackResult:
-    """Build the result for the sender from an event's outcome in the store."""
+def _build_result(event: NewEvent, outcome: Outcome, hides: bool) -> TrackResult:
+    """Build the result for the sender from an event's outcome in the store.
+
+    Args:
+        event: the event.
+        outcome: its outcome.
+        hides: whether the sender must not learn that an address is known.
+    """
     if isinstance(outcome, Receipt):
         return Tracked(
             outcome.visitor,
             outcome.external_id,
-            outcome.identify_event_sent,
+            outcome.identify_event_sent or (hides and event.email is not None and event.dropped is None),
             outcome.event_id,
             outcome.duplicate,
             event.dropped is not None,

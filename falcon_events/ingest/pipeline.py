@@ -75,7 +75,17 @@ class Pipeline:
         if before_store or plan is not None:
             hooks = BeforeStore(before_store, contract, self._get_counter) if before_store else None
             policies = Policies(hooks, plan, self._get_counter)
-        self._batches = BatchTracker(store, self.authorization, directory, addresses, contract, self._builder, clock, policies)
+        self._batches = BatchTracker(
+            store,
+            self.authorization,
+            directory,
+            addresses,
+            contract,
+            self._builder,
+            clock,
+            policies,
+            hides_known_addresses=settings.hide_known_addresses,
+        )
 
     def _get_counter(self) -> Counter[str]:
         """Return this process's counter of what is counted by name. A forked child has its own."""

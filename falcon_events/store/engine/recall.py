@@ -14,7 +14,15 @@ from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.model.ids import RandomUUIDs
 from falcon_events.settings import Settings
 from falcon_events.store.database.statements import Statements
-from falcon_events.store.engine.draft import BindingKey, Draft, EventKey, KnownBinding, check_event, get_binding_key
+from falcon_events.store.engine.draft import (
+    BindingKey,
+    Draft,
+    EventKey,
+    KnownBinding,
+    check_event,
+    get_binding_key,
+    get_event_key,
+)
 from falcon_events.store.engine.entry import EMPTY, Entry, decode_event_ids, encode
 from falcon_events.store.engine.filter import Filter
 
@@ -181,7 +189,7 @@ class Recall:
         for event in events:
             if not event.event_id:
                 continue
-            key, since = (event.account_id, event.event_id), event.received_at - self._window_us
+            key, since = get_event_key(event, event.event_id), event.received_at - self._window_us
             if (newest := self._event_ids.get(key)) is not None:
                 repeats[key] = newest[0] if newest[1] > since else None
             elif self._event_ids_filter.may_have(key):
