@@ -139,6 +139,16 @@ class EventTracking:
             self._after_commit.close()
         self.waiter.close()
 
+    def reopen(self) -> None:
+        """Let a closed tracker be used again: its next use opens the store. Does nothing if the tracker is not closed.
+
+        ASGI applications call this when a server starts them again after a shutdown.
+        """
+        if self.store.reopen():
+            self.pipeline.reset_after_fork()
+            if self._after_commit is not None:
+                self._after_commit.reopen()
+
     def health(self) -> str | None:
         """Return why the store accepts no events at present, or None if it accepts them."""
         return self.store.health().reason

@@ -28,6 +28,7 @@ LENGTH = "CONTENT_LENGTH"
 HTTP_VERSIONS = frozenset({"1.0", "1.1", "2", "3"})
 """The versions that the framework accepts. A client may claim any other one: `GET / HTTP/9.0`."""
 _HEADER_NAMES = {name.removeprefix("HTTP_").replace("_", "-").lower().encode(): name for name in (LENGTH, *HEADERS)}
+_LOWER_NAMES = {name.decode(): known for name, known in _HEADER_NAMES.items()}
 
 
 class ASGIResource:
@@ -41,9 +42,10 @@ class ASGIResource:
             setattr(self, f"on_{method.lower()}", self._handle if method in ACTIONS[endpoint] else self._refuse)
 
     async def _handle(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        headers = _read_headers(req.scope)
+        given = req.headers_lower  # not the scope's: the framework's test client lets them be read only once, which it has done
+        headers = {name: given[lower] for lower, name in _LOWER_NAMES.items() if lower in given}
         body = await read_body(self._tracking, headers.get(LENGTH), _receive_from(req))
-        incoming = build_request(req.method, req.path, body, headers, _read_peer_address(req.scope), self._proxies, req.params)
+        incoming = build_request(req.method, req.path, body, headers, req.remote_addr or "", self._proxies, req.params)
         send(resp, await self._tracking.waiter.arun(handle(self._tracking, self._endpoint, incoming)))
 
     async def _refuse(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
@@ -121,19 +123,28 @@ class _ASGIStatic:
 
 
 class Lifespan:
-    """A Falcon middleware that closes the tracker when the server shuts down and, if `opens`, opens it when the server starts."""
+    """A Falcon middleware that closes the tracker when the server shuts down and, if `opens`, opens it when the server starts.
+
+    A server may start an application again after its shutdown: adapters for AWS Lambda do so for each call, test clients for
+    each test. The tracker is then used again.
+    """
 
     def __init__(self, tracking: EventTracking, *, opens: bool) -> None:
         self._tracking = tracking
         self._opens = opens
+        self._closed = False
 
     async def process_startup(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         """Open the store, so that the server does not start if that fails."""
+        if self._closed:
+            self._tracking.reopen()
+            self._closed = False
         if self._opens:
             await asyncio.to_thread(self._tracking.open)
 
     async def process_shutdown(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         """Close the tracker. Every request has its reply by now."""
+        self._closed = True
         await asyncio.to_thread(self._tracking.close)
 
 
@@ -150,6 +161,7 @@ class ASGIMiddleware:
         self._app = app
         self._tracking = tracking
         self._paths = frozenset(prefix + path for path in list_paths(tracking))
+        self._closed = False
         self._own = ASGIFastPath(_add_documented_endpoints(falcon.asgi.App(), tracking, prefix), tracking, prefix)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -157,6 +169,9 @@ class ASGIMiddleware:
         if scope["type"] == "http" and _strip_root_path(scope) in self._paths:
             await self._own(scope, receive, send)
         elif scope["type"] == "lifespan":
+            if self._closed:  # the server starts the application again
+                self._tracking.reopen()
+                self._closed = False
             await self._app(scope, receive, self._close_after_shutdown(send))
         else:
             await self._app(scope, receive, send)
@@ -164,6 +179,7 @@ class ASGIMiddleware:
     def _close_after_shutdown(self, send: Send) -> Send:
         async def send_and_close(message: Message) -> None:
             if message["type"].startswith("lifespan.shutdown."):
+                self._closed = True
                 await asyncio.to_thread(self._tracking.close)
             await send(message)
 

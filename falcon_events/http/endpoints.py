@@ -31,6 +31,7 @@ PATHS = (EVENT, EVENTS, PROPERTIES)
 FROM_PAGES = (EVENT, EVENTS)
 """The endpoints that pages of other origins may use."""
 PREFLIGHT_HEADERS = (
+    ("Allow", "OPTIONS, POST"),  # without it, Falcon's CORS middleware takes the other headers off
     ("Access-Control-Allow-Methods", "POST"),
     ("Access-Control-Allow-Headers", "Authorization, Content-Encoding, Content-Type"),
     ("Access-Control-Max-Age", "7200"),
