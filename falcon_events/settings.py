@@ -49,8 +49,29 @@ class Settings:
     max_body_bytes: int = _number(
         1 << 20, "bytes", "the largest request body; a larger one gets 413 and is not read to its end", 1
     )
+    body_bytes: int = _number(
+        64 << 20,
+        "bytes",
+        "how many bytes of request bodies one process holds at once while they arrive and are checked; beyond that, the one "
+        "that takes longest to arrive, or the newest, gets 503; on WSGI, bodies of up to 64 KiB are not counted",
+        1,
+    )
+    body_wait_s: float = _number(
+        30.0,
+        "seconds",
+        "how long a request's body may take to arrive before it gets 408; mounted into a WSGI application, this is checked after "
+        "each 64 KiB only, and the wait for them is up to the server",
+        0.1,  # type: ignore[arg-type]
+        3600,
+    )
     anonymous_events: bool = _number(
         False, "yes or no", "whether events other than identify are accepted with neither an email address nor a UUID"
+    )
+    hide_known_addresses: bool = _number(
+        False,
+        "yes or no",
+        "whether keys of scope ingest that are bound to web origins always get the answer for a new address: identify_event_sent "
+        "is true for every event with an address, so a page does not learn which addresses are known",
     )
     event_id_window_s: int = _number(
         48 * 3600, "seconds", "how long a sender's EventID is remembered, so that a repeat is stored once", 1

@@ -19,6 +19,7 @@ from falcon_events.contract.replies import Tracked
 from falcon_events.errors import EventsError, RequestRefused
 from falcon_events.hooks.after import AfterCommit, AfterHook
 from falcon_events.hooks.before import BeforeHook, list_hooks
+from falcon_events.ingest.bodies import Bodies, HeldBody
 from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.ingest.stream import store_many
 from falcon_events.link.link import Link
@@ -91,6 +92,7 @@ class EventTracking:
             self._after_commit = AfterCommit(after, self.settings, lambda: self.store.counts.named_counts)
             self.store.on_outcomes = self._after_commit.take
         self.waiter = Waiter()
+        self.bodies = Bodies(self.settings)
         register(self)
 
     def _name_shortcuts(self) -> None:
@@ -136,6 +138,16 @@ class EventTracking:
         if self._after_commit is not None:
             self._after_commit.close()
         self.waiter.close()
+
+    def reopen(self) -> None:
+        """Let a closed tracker be used again: its next use opens the store. Does nothing if the tracker is not closed.
+
+        ASGI applications call this when a server starts them again after a shutdown.
+        """
+        if self.store.reopen():
+            self.pipeline.reset_after_fork()
+            if self._after_commit is not None:
+                self._after_commit.reopen()
 
     def health(self) -> str | None:
         """Return why the store accepts no events at present, or None if it accepts them."""
@@ -271,6 +283,7 @@ class EventTracking:
     def reset_after_fork(self) -> None:
         """Reset what a forked child must not share with its parent. Events that wait belong to the parent."""
         self.pipeline.reset_after_fork()
+        self.bodies.reset_after_fork()
         self.waiter = Waiter()
         if self._after_commit is not None:
             self._after_commit.reset_after_fork()
@@ -282,7 +295,7 @@ class EventTracking:
         self.close()
 
     def _track(self, arguments: dict[str, Any]) -> Steps[Tracked]:
-        body = write_body(unpack_event(arguments))
+        body = HeldBody(write_body(unpack_event(arguments)))
         sender = Sender() if _shows_credential(arguments) else HOST
         return (yield from self.pipeline.track(body, sender))
 

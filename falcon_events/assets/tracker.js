@@ -159,7 +159,7 @@
     fetch(endpoint, { method: "POST", body: busy[1], credentials: "omit", keepalive: busy[2] < MOST_BYTES })
       .then((response) => {
         let status = response.status;
-        if (status == 429 || status > 499) throw response.headers.get("Retry-After");
+        if (status == 408 || status == 429 || status > 499) throw response.headers.get("Retry-After");
         return response.json();
       })
       .then((answer) => {

@@ -113,7 +113,7 @@ def parse_properties(reply: ServerReply) -> dict[str, list[str]]:
 def is_temporary(error: EventsError) -> bool:
     """Return whether the same request may succeed later."""
     if isinstance(error, RequestRefused):
-        return error.status == 429 or error.status >= 500
+        return error.status in (408, 429) or error.status >= 500
     return isinstance(error, NoAnswer)
 
 

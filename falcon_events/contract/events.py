@@ -45,6 +45,9 @@ class Events(Protocol):
     def params(self, number: int) -> Params:
         """Return an event's parameters, named as in the schemas; raise InvalidRequest if it cannot be read."""
 
+    def let_go(self) -> None:
+        """Drop what was decoded: the events are checked, and wait for a commit."""
+
 
 class EnvelopedEvents:
     """The events in one body of POST /api/v1/events. One that is unreadable is no event.
@@ -93,6 +96,12 @@ class EnvelopedEvents:
         assert isinstance(ordered, OrderedMembers)
         return ordered
 
+    def let_go(self) -> None:
+        """Drop the body and what was decoded."""
+        self._body, self._parts, self.sizes = b"", None, ()
+        for decoded in (self.members, self._envelope, self._order):
+            decoded.clear()  # not replaced: callers hold them, too
+
 
 class SingleEvent:
     """The event in one body of POST /api/v1/event.
@@ -111,6 +120,10 @@ class SingleEvent:
         """Return the request's parameters."""
         return self.members[number]
 
+    def let_go(self) -> None:
+        """Drop what was decoded."""
+        self.members = []
+
 
 class LooseEvents:
     """Events in one body each. Credentials in the bodies are ignored."""
@@ -125,6 +138,10 @@ class LooseEvents:
     def params(self, number: int) -> Params:
         """Return an event's parameters; raise InvalidRequest if its body cannot be read."""
         return read_body(self._bodies[number])
+
+    def let_go(self) -> None:
+        """Drop what was decoded, and the caller's bodies."""
+        self.members, self._bodies = [], ()
 
 
 def _decode_if_readable(body: bytes) -> dict[str, Any] | None:

@@ -50,6 +50,10 @@ class AfterCommit:
         """Reset the queue in a forked child: the queued events belong to the parent."""
         self._waiter = Waiter()
         self._changed = threading.Condition()
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Start anew, after close()."""
         self._held: deque[_Held] = deque()
         self._held_bytes = 0
         self._thread: threading.Thread | None = None

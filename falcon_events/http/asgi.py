@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import falcon
 import falcon.asgi
 
 from falcon_events.contract.replies import Reply
+from falcon_events.http.asgi_bodies import DISCONNECTED, Message, Receive, read_body
 from falcon_events.http.demo import PAGE, STREAM, AsyncDemoPage, AsyncDemoStream, Demo
 from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, handle, list_paths, reject_method, reply_to_exception
 from falcon_events.http.openapi import PAGES, StaticHandler, make_document_handler
@@ -20,13 +21,14 @@ from falcon_events.http.static import serve_script
 from falcon_events.tracking import EventTracking
 
 Scope = dict[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LENGTH = "CONTENT_LENGTH"
+HTTP_VERSIONS = frozenset({"1.0", "1.1", "2", "3"})
+"""The versions that the framework accepts. A client may claim any other one: `GET / HTTP/9.0`."""
 _HEADER_NAMES = {name.removeprefix("HTTP_").replace("_", "-").lower().encode(): name for name in (LENGTH, *HEADERS)}
+_LOWER_NAMES = {name.decode(): known for name, known in _HEADER_NAMES.items()}
 
 
 class ASGIResource:
@@ -40,10 +42,10 @@ class ASGIResource:
             setattr(self, f"on_{method.lower()}", self._handle if method in ACTIONS[endpoint] else self._refuse)
 
     async def _handle(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        body = await _read_body(req, self._tracking.settings.max_body_bytes)
-        incoming = build_request(
-            req.method, req.path, body, _read_headers(req.scope), _read_peer_address(req.scope), self._proxies, req.params
-        )
+        given = req.headers_lower  # not the scope's: the framework's test client lets them be read only once, which it has done
+        headers = {name: given[lower] for lower, name in _LOWER_NAMES.items() if lower in given}
+        body = await read_body(self._tracking, headers.get(LENGTH), _receive_from(req))
+        incoming = build_request(req.method, req.path, body, headers, req.remote_addr or "", self._proxies, req.params)
         send(resp, await self._tracking.waiter.arun(handle(self._tracking, self._endpoint, incoming)))
 
     async def _refuse(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
@@ -67,35 +69,36 @@ class ASGIFastPath:
         self._tracking = tracking
         self._proxies = Proxies.parse(tracking.settings.trusted_proxies)
         self._endpoints = {prefix + path: path for path in PATHS if "POST" in ACTIONS[path]}
+        self.body_wait_s = tracking.settings.body_wait_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope.get("root_path"):
             scope = {**scope, "path": _strip_root_path(scope)}
         if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in self._endpoints:
+            if scope.get("http_version", "1.1") not in HTTP_VERSIONS:  # the framework would raise an exception
+                scope = {**scope, "http_version": "1.1"}
             await self._app(scope, receive, send)
             return
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            return
         try:
-            reply = await self._reply(scope, receive, event)
+            reply = await self._reply(scope, receive)
         except Exception:
             reply = reply_to_exception()
+        if reply is None:
+            return
         headers = [(b"content-type", reply.content_type.encode()), (b"content-length", b"%d" % len(reply.body))]
         for name, value in reply.headers:
             headers.append((name.lower().encode(), value.encode("latin-1")))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
 
-    async def _reply(self, scope: Scope, receive: Receive, event: Message) -> Reply:
+    async def _reply(self, scope: Scope, receive: Receive) -> Reply | None:
+        """Return the reply; None if the client has disconnected before it sent anything."""
         tracking, path = self._tracking, scope["path"]
-        limit = tracking.settings.max_body_bytes
         headers = _read_headers(scope)
-        first: bytes = event.get("body", b"")
-        is_whole = not event.get("more_body") and headers.get(LENGTH) == str(len(first)) and len(first) <= limit
-        # The framework assembles bodies that come in parts, without a length or in any other form.
-        body = first if is_whole else await _read_body(falcon.asgi.Request(scope, receive, dict(event)), limit)
+        body = await read_body(tracking, headers.get(LENGTH), receive)
+        if body is DISCONNECTED:
+            return None
         incoming = build_request("POST", path, body, headers, _read_peer_address(scope), self._proxies)
         return await tracking.waiter.arun(handle(tracking, self._endpoints[path], incoming))
 
@@ -120,19 +123,28 @@ class _ASGIStatic:
 
 
 class Lifespan:
-    """A Falcon middleware that closes the tracker when the server shuts down and, if `opens`, opens it when the server starts."""
+    """A Falcon middleware that closes the tracker when the server shuts down and, if `opens`, opens it when the server starts.
+
+    A server may start an application again after its shutdown: adapters for AWS Lambda do so for each call, test clients for
+    each test. The tracker is then used again.
+    """
 
     def __init__(self, tracking: EventTracking, *, opens: bool) -> None:
         self._tracking = tracking
         self._opens = opens
+        self._closed = False
 
     async def process_startup(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         """Open the store, so that the server does not start if that fails."""
+        if self._closed:
+            self._tracking.reopen()
+            self._closed = False
         if self._opens:
             await asyncio.to_thread(self._tracking.open)
 
     async def process_shutdown(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         """Close the tracker. Every request has its reply by now."""
+        self._closed = True
         await asyncio.to_thread(self._tracking.close)
 
 
@@ -149,6 +161,7 @@ class ASGIMiddleware:
         self._app = app
         self._tracking = tracking
         self._paths = frozenset(prefix + path for path in list_paths(tracking))
+        self._closed = False
         self._own = ASGIFastPath(_add_documented_endpoints(falcon.asgi.App(), tracking, prefix), tracking, prefix)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,6 +169,9 @@ class ASGIMiddleware:
         if scope["type"] == "http" and _strip_root_path(scope) in self._paths:
             await self._own(scope, receive, send)
         elif scope["type"] == "lifespan":
+            if self._closed:  # the server starts the application again
+                self._tracking.reopen()
+                self._closed = False
             await self._app(scope, receive, self._close_after_shutdown(send))
         else:
             await self._app(scope, receive, send)
@@ -163,6 +179,7 @@ class ASGIMiddleware:
     def _close_after_shutdown(self, send: Send) -> Send:
         async def send_and_close(message: Message) -> None:
             if message["type"].startswith("lifespan.shutdown."):
+                self._closed = True
                 await asyncio.to_thread(self._tracking.close)
             await send(message)
 
@@ -208,18 +225,19 @@ def _add_documented_endpoints(app: falcon.asgi.App[Any, Any], tracking: EventTra
     return app
 
 
-async def _read_body(req: falcon.asgi.Request, limit: int) -> bytes | None:
-    """Return the body, None if it is larger than the limit, or b"" if it ends before its announced length."""
-    try:
-        length = req.content_length
-        if length is not None and length > limit:
-            return None
-        body: bytes = await req.stream.read(limit + 1)
-    except Exception:  # the length is not a number, or the client has disconnected
-        return b""
-    if len(body) > limit:
-        return None
-    return b"" if length is not None and len(body) < length else body
+def _receive_from(req: falcon.asgi.Request) -> Receive:
+    """Return a function that returns a body's next part as an ASGI server does, though the framework reads its messages."""
+    parts: AsyncIterator[bytes] | None = None
+
+    async def receive() -> Message:
+        nonlocal parts
+        if parts is None:  # not before: the framework raises an exception for a length that is not a number
+            parts = aiter(req.stream)
+        async for part in parts:
+            return {"type": "http.request", "body": part, "more_body": True}
+        return {"type": "http.request"}
+
+    return receive
 
 
 def _read_headers(scope: Scope) -> dict[str, str]:

@@ -15,6 +15,8 @@ from falcon_events.contract.replies import Reply, common_reply, errors_reply, re
 from falcon_events.errors import EventsError, Failure, RequestRefused, StoreUnavailable
 from falcon_events.http.requests import IncomingRequest, inflate
 from falcon_events.ingest.authorization import WRONG_ORIGIN
+from falcon_events.ingest.bodies import HeldBody
+from falcon_events.ingest.client_address import group_address
 from falcon_events.model.reports import HealthState
 from falcon_events.runtime.steps import Steps
 from falcon_events.tracking import EventTracking
@@ -29,6 +31,7 @@ PATHS = (EVENT, EVENTS, PROPERTIES)
 FROM_PAGES = (EVENT, EVENTS)
 """The endpoints that pages of other origins may use."""
 PREFLIGHT_HEADERS = (
+    ("Allow", "OPTIONS, POST"),  # without it, Falcon's CORS middleware takes the other headers off
     ("Access-Control-Allow-Methods", "POST"),
     ("Access-Control-Allow-Headers", "Authorization, Content-Encoding, Content-Type"),
     ("Access-Control-Max-Age", "7200"),
@@ -39,15 +42,15 @@ Action = Callable[[EventTracking, IncomingRequest], Steps[Reply]]
 
 
 def _track_event(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
-    return tracking.pipeline.event_reply(incoming.body or b"", incoming.sender)
+    return tracking.pipeline.event_reply(incoming.body or HeldBody(), incoming.sender)
 
 
 def _track_events(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
-    return tracking.pipeline.events_reply(incoming.body or b"", incoming.sender)
+    return tracking.pipeline.events_reply(incoming.body or HeldBody(), incoming.sender)
 
 
 def _list_properties(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
-    return tracking.pipeline.properties_reply(incoming.body or b"", incoming.sender)
+    return tracking.pipeline.properties_reply(incoming.body or HeldBody(), incoming.sender)
 
 
 def _query_properties(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
@@ -75,23 +78,31 @@ ACTIONS: dict[str, dict[str, Action]] = {
 def handle(tracking: EventTracking, endpoint: str, incoming: IncomingRequest) -> Steps[Reply]:
     """Return the endpoint's reply to a request."""
     began = time.perf_counter()
-    if incoming.body is None:
-        reply = common_reply(413)
-    else:
-        try:
-            if incoming.encoding:
-                incoming = inflate(incoming, tracking.settings.max_body_bytes)
-            if limit := tracking.settings.rate_limit_per_address:
-                yield from tracking.pipeline.authorization.count_request("address", incoming.sender.address, limit)
-        except RequestRefused as refused:
-            reply = tracking.pipeline.refusal(refused)
-        else:
-            reply = yield from ACTIONS[endpoint][incoming.method](tracking, incoming)
+    try:
+        reply = yield from _handle_body(tracking, endpoint, incoming)
+    finally:  # also when the request is canceled
+        if incoming.body is not None:
+            incoming.body.let_go()
     if incoming.sender.origin is not None and endpoint in FROM_PAGES:
         reply = yield from _add_cors_headers(tracking, incoming.sender.origin, reply)
     if tracking.settings.log_requests:
         logger.info("%s %s %d %.1f ms", incoming.method, incoming.path, reply.status, (time.perf_counter() - began) * 1e3)
     return reply
+
+
+def _handle_body(tracking: EventTracking, endpoint: str, incoming: IncomingRequest) -> Steps[Reply]:
+    if incoming.refusal is not None:
+        return tracking.pipeline.refusal(incoming.refusal)
+    if incoming.body is None:
+        return common_reply(413)
+    try:
+        if limit := tracking.settings.rate_limit_per_address:
+            yield from tracking.pipeline.authorization.count_request("address", group_address(incoming.sender.address), limit)
+        if incoming.encoding:  # only now, as it takes time and memory
+            inflate(incoming.body, incoming.encoding, tracking.settings.max_body_bytes)
+    except RequestRefused as refused:
+        return tracking.pipeline.refusal(refused)
+    return (yield from ACTIONS[endpoint][incoming.method](tracking, incoming))
 
 
 def _add_cors_headers(tracking: EventTracking, origin: str, reply: Reply) -> Steps[Reply]:

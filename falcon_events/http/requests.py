@@ -9,8 +9,9 @@ import msgspec
 
 from falcon_events.contract.body import unreadable_body
 from falcon_events.contract.schemas import common_error
-from falcon_events.errors import InvalidRequest
+from falcon_events.errors import InvalidRequest, RequestRefused
 from falcon_events.http.proxies import Proxies
+from falcon_events.ingest.bodies import HeldBody
 from falcon_events.model.sender import Sender
 
 PURPOSES = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
@@ -32,23 +33,25 @@ _GZIP_BITS = 16 + zlib.MAX_WBITS
 class IncomingRequest(msgspec.Struct, frozen=True):
     """A request, independent of WSGI and ASGI.
 
-    `body` is None if it is larger than the limit. `query` holds the parameters of the query string. `encoding` is the body's
-    Content-Encoding. A `preflight` asks whether another request is allowed (Access-Control-Request-Method).
+    `body` is None if it is larger than the limit, or if `refusal` says why it was not read. `query` holds the parameters of
+    the query string. `encoding` is the body's Content-Encoding. A `preflight` asks whether another request is allowed
+    (Access-Control-Request-Method).
     """
 
     method: str
     path: str
-    body: bytes | None
+    body: HeldBody | None
     query: Mapping[str, str | list[str]]
     sender: Sender
     encoding: str = ""
     preflight: bool = False
+    refusal: RequestRefused | None = None
 
 
 def build_request(
     method: str,
     path: str,
-    body: bytes | None,
+    body: HeldBody | RequestRefused | None,
     headers: Mapping[str, str],
     address: str,
     proxies: Proxies | None,
@@ -59,7 +62,7 @@ def build_request(
     Args:
         method: the request's method.
         path: the request's path.
-        body: the request's body; None if it is larger than the limit.
+        body: the request's body; None if it is larger than the limit; a refusal if it did not arrive.
         headers: the request's headers, under the names in HEADERS; other headers are ignored.
         address: the peer's address.
         proxies: the proxies trusted to name the client's address; None: no proxy.
@@ -75,33 +78,37 @@ def build_request(
         address if proxies is None else proxies.find_client(address, header(FORWARDED_FOR, "")),
     )
     is_preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in headers
-    return IncomingRequest(method, path, body, query or {}, sender, header("HTTP_CONTENT_ENCODING", ""), is_preflight)
+    encoding = header("HTTP_CONTENT_ENCODING", "")
+    if isinstance(body, RequestRefused):
+        return IncomingRequest(method, path, None, query or {}, sender, encoding, is_preflight, body)
+    return IncomingRequest(method, path, body, query or {}, sender, encoding, is_preflight)
 
 
-def inflate(incoming: IncomingRequest, max_body_bytes: int) -> IncomingRequest:
-    """Return the request with its body decompressed.
+def inflate(body: HeldBody, encoding: str, max_body_bytes: int) -> None:
+    """Decompress a request's body.
 
     Args:
-        incoming: the request.
+        body: the body.
+        encoding: its Content-Encoding.
         max_body_bytes: the largest decompressed body that is accepted.
 
     Raises:
         InvalidRequest: the encoding is unknown (415), the body is not valid gzip (400), or it is too large (413).
     """
-    if incoming.encoding.lower() in ("", "identity"):
-        return incoming
-    if incoming.encoding.lower() not in ("gzip", "x-gzip"):
+    if encoding.lower() in ("", "identity"):
+        return
+    if encoding.lower() not in ("gzip", "x-gzip"):
         raise _make_refusal(415)
     inflater = zlib.decompressobj(_GZIP_BITS)
     try:
-        body = inflater.decompress(incoming.body or b"", max_body_bytes + 1)
+        data = inflater.decompress(body.data, max_body_bytes + 1)
     except zlib.error:
         raise unreadable_body() from None
-    if len(body) > max_body_bytes:
+    if len(data) > max_body_bytes:
         raise _make_refusal(413)
     if not inflater.eof or inflater.unused_data:
         raise unreadable_body()
-    return msgspec.structs.replace(incoming, body=body, encoding="")
+    body.data = data
 
 
 def _make_refusal(code: int) -> InvalidRequest:

@@ -11,8 +11,9 @@ from falcon_events.http.endpoints import reject_method, reply_to_http_error
 def send(resp: falcon.Response, reply: Reply) -> None:
     """Copy a reply into a response."""
     resp.status = reply.status
-    resp.content_type = reply.content_type
-    resp.data = reply.body
+    if reply.status != 204:  # it has no content, and so no type (RFC 9110, 15.3.5)
+        resp.content_type = reply.content_type
+        resp.data = reply.body
     for name, value in reply.headers:
         resp.set_header(name, value)
 

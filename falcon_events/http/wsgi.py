@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import falcon
 
 from falcon_events.contract.replies import Reply
+from falcon_events.errors import RequestRefused
 from falcon_events.http.demo import PAGE, STREAM, Demo, DemoPage, DemoStream
 from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, handle, list_paths, reject_method, reply_to_exception
 from falcon_events.http.openapi import PAGES, StaticHandler, make_document_handler
@@ -15,6 +16,7 @@ from falcon_events.http.proxies import Proxies
 from falcon_events.http.requests import build_request
 from falcon_events.http.responses import send, serialize_error
 from falcon_events.http.static import serve_script
+from falcon_events.ingest.bodies import SMALL_BYTES, ArrivingBody, Bodies, HeldBody
 from falcon_events.tracking import EventTracking
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class WSGIResource:
             setattr(self, f"on_{method.lower()}", self._handle if method in ACTIONS[endpoint] else self._refuse)
 
     def _handle(self, req: falcon.Request, resp: falcon.Response) -> None:
-        body = _read_body(req, self._tracking.settings.max_body_bytes)
+        body = read_body(self._tracking, req.env)
         incoming = build_request(req.method, req.path, body, req.env, req.remote_addr or "", self._proxies, req.params)
         send(resp, self._tracking.waiter.run(handle(self._tracking, self._endpoint, incoming)))
 
@@ -78,12 +80,7 @@ class WSGIFastPath:
 
     def _reply(self, environ: WSGIEnvironment) -> Reply:
         tracking, path = self._tracking, environ["PATH_INFO"]
-        limit = tracking.settings.max_body_bytes
-        length = environ.get("CONTENT_LENGTH", "")
-        if len(length) < MAX_LENGTH_DIGITS and length.isdecimal() and int(length) <= limit:
-            body: bytes | None = _read_whole(environ, int(length))
-        else:  # the framework handles chunked bodies, and lengths that are malformed or over the limit
-            body = _read_body(falcon.Request(environ), limit)
+        body = read_body(tracking, environ)
         incoming = build_request("POST", path, body, environ, environ.get("REMOTE_ADDR", "127.0.0.1"), self._proxies)
         return tracking.waiter.run(handle(tracking, self._endpoints[path], incoming))
 
@@ -166,33 +163,57 @@ def _add_documented_endpoints(app: falcon.App[Any, Any], tracking: EventTracking
     return app
 
 
-def _read_whole(environ: WSGIEnvironment, length: int) -> bytes:
-    """Return a body of this length, or b"" if it cannot be read to its end."""
-    try:
-        body: bytes = environ["wsgi.input"].read(length)
-    except Exception:  # the client has disconnected
-        return b""
-    return body if len(body) == length else b""
+def read_body(tracking: EventTracking, environ: WSGIEnvironment) -> HeldBody | RequestRefused | None:
+    """Return the body, or None if it is larger than the limit, or why it is refused.
 
-
-def _read_body(req: falcon.Request, limit: int) -> bytes | None:
-    """Return the body, None if it is larger than the limit, or b"" if it ends before its announced length."""
-    try:
-        length = req.content_length
-        if length is not None and length > limit:
+    The body is empty if it ends before its announced length, or if the length is not a number.
+    """
+    limit = tracking.settings.max_body_bytes
+    text = environ.get("CONTENT_LENGTH", "")
+    length = None
+    if text.isdecimal() and text.isascii():
+        if len(text) >= MAX_LENGTH_DIGITS or (length := int(text)) > limit:
             return None
-        # Without a length there is a body only if it is chunked. The server marks its end then.
-        stream = req.stream if length is None and _is_chunked(req) else req.bounded_stream
-        body: bytes = stream.read(limit + 1)
-    except Exception:  # the length is not a number, or the client has disconnected
-        return b""
-    if len(body) > limit:
+        if not length:
+            return HeldBody()
+    elif text or not _is_chunked(environ):
+        return HeldBody()
+    body = tracking.bodies.begin()
+    try:
+        if length is not None and length <= SMALL_BYTES:
+            data: bytes = environ["wsgi.input"].read(length)
+        else:
+            data = _read_parts(environ["wsgi.input"].read, tracking.bodies, body, limit + 1 if length is None else length)
+        tracking.bodies.check(body)
+    except RequestRefused as refused:
+        body.let_go()
+        return refused.with_traceback(None)  # its frames would hold the body until the garbage collector runs
+    except Exception:  # the client has disconnected, or was cut off
+        body.let_go()
+        return body.refusal or HeldBody()
+    if len(data) > limit:
+        body.let_go()
         return None
-    return b"" if length is not None and len(body) < length else body
+    body.data = data if length is None or len(data) == length else b""
+    return body
 
 
-def _is_chunked(req: falcon.Request) -> bool:
-    return bool(req.env.get("wsgi.input_terminated")) or "chunked" in req.env.get("HTTP_TRANSFER_ENCODING", "").lower()
+def _read_parts(read: Callable[[int], bytes], bodies: Bodies, body: ArrivingBody, most: int) -> bytes:
+    """Read at most this many bytes. Each part is counted before it is read."""
+    parts = []
+    while most:
+        size = min(most, SMALL_BYTES)
+        bodies.count(body, size)
+        if not (part := read(size)):
+            break
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
+
+
+def _is_chunked(environ: WSGIEnvironment) -> bool:
+    """Whether there may be a body without a length: only if it is chunked. The server marks its end then."""
+    return bool(environ.get("wsgi.input_terminated")) or "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
 
 
 def _handle_exception(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:

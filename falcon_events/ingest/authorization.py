@@ -44,18 +44,23 @@ class Authorization:
         self._settings = settings
         self._ready = False
 
-    def authorize_tracking(self, params: Params, sender: Sender) -> Steps[Principal]:
+    @property
+    def may_wait(self) -> bool:
+        """Whether an authorization may have to wait: for the host application's code, or for the owner of the store."""
+        return self._access is not None or not self._ready or bool(self._settings.rate_limit_per_key)
+
+    def authorize_tracking(self, credential: Credential | None, sender: Sender) -> Steps[Principal]:
         """Return who tracks; raise NotAuthenticated, NotAllowed, RateLimited or StoreUnavailable."""
-        principal = yield from self._authenticate(params, sender)
+        principal = yield from self._authenticate(credential, sender)
         if not principal.scope.may_track:
             raise _not_allowed(WRONG_SCOPE)
         if principal.origins is not None and not matches_origin(principal.origins, sender.origin or ""):
             raise _not_allowed(WRONG_ORIGIN)
         return principal
 
-    def authorize_reading(self, params: Params, sender: Sender) -> Steps[Principal]:
+    def authorize_reading(self, credential: Credential | None, sender: Sender) -> Steps[Principal]:
         """Return who reads; raise NotAuthenticated, NotAllowed, RateLimited or StoreUnavailable."""
-        principal = yield from self._authenticate(params, sender)
+        principal = yield from self._authenticate(credential, sender)
         if not principal.scope.may_read:
             raise _not_allowed(WRONG_SCOPE)
         return principal
@@ -119,12 +124,11 @@ class Authorization:
         """Have the first request in a forked child open the store again."""
         self._ready = False
 
-    def _authenticate(self, params: Params, sender: Sender) -> Steps[Principal]:
+    def _authenticate(self, credential: Credential | None, sender: Sender) -> Steps[Principal]:
         if not self._ready:
             yield from self._ensure_open()
         if sender.trusted:
             return TRUSTED
-        credential = _read_credential(params, sender.bearer)
         if credential is None:
             _raise_not_authenticated()
         if self._access is None:
@@ -151,8 +155,12 @@ class Authorization:
             raise StoreUnavailable("The event store cannot be opened; the log has the details.") from error
 
 
-def _read_credential(params: Params, bearer: str | None) -> Credential | None:
-    """Return the request's credential: APIKey, else SessionID, else the bearer key. An empty string is not a credential."""
+def read_credential(params: Params, bearer: str | None) -> Credential | None:
+    """Return the request's credential: APIKey, else SessionID, else the bearer key. An empty string is not a credential.
+
+    Raises:
+        NotAuthenticated: the credential is not a string.
+    """
     for name, kind in (("APIKey", "api_key"), ("SessionID", "session")):
         secret = params.get(name)
         if secret is None or secret == "":

@@ -9,14 +9,15 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from falcon_events.access.directory import Directory
-from falcon_events.access.protocol import Principal
+from falcon_events.access.protocol import Principal, Scope
 from falcon_events.contract.envelope import read_envelope
 from falcon_events.contract.event import EventContract, EventRequest
 from falcon_events.contract.events import EnvelopedEvents, Events, LooseEvents, SingleEvent
 from falcon_events.contract.replies import Tracked
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import Failure, InvalidRequest, RequestRefused
-from falcon_events.ingest.authorization import Authorization
+from falcon_events.ingest.authorization import Authorization, read_credential
+from falcon_events.ingest.bodies import SMALL_BYTES, HeldBody
 from falcon_events.ingest.bots import find_bot
 from falcon_events.ingest.client_address import ClientAddresses
 from falcon_events.ingest.new_event import DROPPED_BY_HOST, EventBuilder
@@ -62,6 +63,7 @@ class BatchTracker:
         builder: builds the events to store.
         clock: returns the current time in seconds since 1970.
         policies: the host's hooks and plan; None: it has neither.
+        hides_known_addresses: whether pages are not told that an address is known.
     """
 
     def __init__(
@@ -74,7 +76,10 @@ class BatchTracker:
         builder: EventBuilder,
         clock: Callable[[], float] = time.time,
         policies: Policies | None = None,
+        *,
+        hides_known_addresses: bool = False,
     ) -> None:
+        self._hides_known_addresses = hides_known_addresses
         self._store = store
         self._authorization = authorization
         self._directory = directory
@@ -86,33 +91,68 @@ class BatchTracker:
         self._log_at = 0.0
         self._unlogged = 0
 
-    def track_envelope(self, body: bytes, sender: Sender) -> Steps[list[TrackResult]]:
+    def track_envelope(self, body: HeldBody, sender: Sender) -> Steps[list[TrackResult]]:
         """Track the events in a body of POST /api/v1/events; return the result of each, in order.
 
         Raises:
             RequestRefused: the batch as a whole is refused; nothing was stored.
         """
-        envelope = read_envelope(body)
-        principal = yield from self._authorization.authorize_tracking(envelope.params, sender)
-        return (yield from self._track(EnvelopedEvents(envelope), principal, sender))
+        envelope = read_envelope(body.data)
+        credential = read_credential(envelope.params, sender.bearer)
+        if self._must_forget(body):
+            del envelope
+            principal = yield from self._authorization.authorize_tracking(credential, sender)
+            envelope = read_envelope(body.data)
+        else:
+            principal = yield from self._authorization.authorize_tracking(credential, sender)
+        events = EnvelopedEvents(envelope)
+        del envelope  # it holds the body
+        return (yield from self._track(events, principal, sender, body))
 
-    def track_event(self, body: bytes, sender: Sender) -> Steps[TrackResult]:
+    def track_event(self, body: HeldBody, sender: Sender) -> Steps[TrackResult]:
         """Track the event in a body of POST /api/v1/event; return its result.
 
         Raises:
             RequestRefused: the body cannot be read, or the sender may not track.
         """
-        event = SingleEvent(body)
-        principal = yield from self._authorization.authorize_tracking(event.members[0], sender)
-        (result,) = yield from self._track(event, principal, sender)
+        event = SingleEvent(body.data)
+        credential = read_credential(event.members[0], sender.bearer)
+        if self._must_forget(body):
+            del event
+            principal = yield from self._authorization.authorize_tracking(credential, sender)
+            event = SingleEvent(body.data)
+        else:
+            principal = yield from self._authorization.authorize_tracking(credential, sender)
+        (result,) = yield from self._track(event, principal, sender, body)
         return result
 
     def track_bodies(self, bodies: Sequence[bytes]) -> Steps[list[TrackResult]]:
         """Track events of the host application's own code, one per body; return the result of each, in order."""
-        principal = yield from self._authorization.authorize_tracking({}, HOST)
-        return (yield from self._track(LooseEvents(bodies), principal, HOST))
+        principal = yield from self._authorization.authorize_tracking(None, HOST)
+        return (yield from self._track(LooseEvents(bodies), principal, HOST, HeldBody()))
 
-    def _track(self, events: Events, principal: Principal, sender: Sender) -> Steps[list[TrackResult]]:
+    def _must_forget(self, body: HeldBody) -> bool:
+        """Whether a body's content must not be held, because its sender's authorization may take long.
+
+        Decoded, a body may take 25 times its size in memory. So it is decoded again afterwards.
+        """
+        return len(body.data) > SMALL_BYTES and self._authorization.may_wait
+
+    def _track(self, events: Events, principal: Principal, sender: Sender, body: HeldBody) -> Steps[list[TrackResult]]:
+        results, new_events = yield from self._check_all(events, principal, sender)
+        # A commit can take seconds. Meanwhile only the events to store are held, which the queue limits.
+        events.let_go()
+        body.let_go()
+        if not new_events:
+            return [result for result in results if result is not None]
+        hides = self._hides_known_addresses and principal.scope is Scope.INGEST and principal.origins is not None
+        stored = iter((yield from self._commit(new_events, hides)))
+        return [next(stored) if result is None else result for result in results]
+
+    def _check_all(
+        self, events: Events, principal: Principal, sender: Sender
+    ) -> Steps[tuple[list[TrackResult | None], list[NewEvent]]]:
+        """Check events; return the result of each, None for those to store, and the events to store."""
         results: list[TrackResult | None] = []
         new_events: list[NewEvent] = []
         lists: dict[int, _List] = {}
@@ -126,7 +166,7 @@ class BatchTracker:
                 else:  # fast path for most events of a batch: no steps
                     event = self._build(request, known.account, size, known.rules, None, None)
             except RequestRefused as refused:
-                results.append(refused)
+                results.append(refused.with_traceback(None))  # its frames hold what was decoded
                 continue
             except Exception:
                 results.append(self._report_failure())
@@ -136,10 +176,7 @@ class BatchTracker:
                 results.append(None)
             else:
                 results.append(event)
-        if not new_events:
-            return [result for result in results if result is not None]
-        stored = iter((yield from self._commit(new_events)))
-        return [next(stored) if result is None else result for result in results]
+        return results, new_events
 
     def _check(
         self,
@@ -205,25 +242,31 @@ class BatchTracker:
             self._unlogged = 0
         return _unexpected_error()
 
-    def _commit(self, events: list[NewEvent]) -> Steps[list[TrackResult]]:
+    def _commit(self, events: list[NewEvent], hides: bool) -> Steps[list[TrackResult]]:
         pending = self._store.submit(events)
         try:
             outcomes: Sequence[Outcome] = yield pending
         except RequestRefused as refused:
             return [refused] * len(events)
-        return [_build_result(event, outcome) for event, outcome in zip(events, outcomes, strict=True)]
+        return [_build_result(event, outcome, hides) for event, outcome in zip(events, outcomes, strict=True)]
 
 
 _NO_LIST = _List()
 
 
-def _build_result(event: NewEvent, outcome: Outcome) -> TrackResult:
-    """Build the result for the sender from an event's outcome in the store."""
+def _build_result(event: NewEvent, outcome: Outcome, hides: bool) -> TrackResult:
+    """Build the result for the sender from an event's outcome in the store.
+
+    Args:
+        event: the event.
+        outcome: its outcome.
+        hides: whether the sender must not learn that an address is known.
+    """
     if isinstance(outcome, Receipt):
         return Tracked(
             outcome.visitor,
             outcome.external_id,
-            outcome.identify_event_sent,
+            outcome.identify_event_sent or (hides and event.email is not None and event.dropped is None),
             outcome.event_id,
             outcome.duplicate,
             event.dropped is not None,

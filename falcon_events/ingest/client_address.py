@@ -15,6 +15,8 @@ from falcon_events.runtime.steps import Steps
 DAY_S = 86_400
 KEPT_BITS = {4: 24, 6: 48}
 """How many bits of an address `truncated` keeps, by IP version: the network, not the machine."""
+HOST_BITS = 64
+"""How many bits of an IPv6 address name the network of one host or household (RFC 4291, 2.5.4; RFC 6177)."""
 HASH_BYTES = 16
 
 
@@ -53,11 +55,30 @@ class ClientAddresses:
         return self._salt[2]
 
 
-def _truncate(address: str) -> str | None:
+def group_address(address: str) -> str:
+    """Return what a rate limit counts for an address: the address itself for IPv4, the /64 network for IPv6.
+
+    A host with IPv6 has a whole /64, and may send each request from another of its addresses.
+    """
+    if "." in address and ":" not in address:  # most addresses
+        return address
+    known = _parse(address)
+    if not isinstance(known, ipaddress.IPv6Address):
+        return address if known is None else str(known)
+    return str(ipaddress.ip_network((known, HOST_BITS), strict=False))
+
+
+def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Parse an address without its zone; None if it is not valid. An IPv4 address in its IPv6 form is an IPv4 address."""
     try:
         known = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return None
-    if isinstance(known, ipaddress.IPv6Address) and known.ipv4_mapped is not None:
-        known = known.ipv4_mapped
+    return (known.ipv4_mapped or known) if isinstance(known, ipaddress.IPv6Address) else known
+
+
+def _truncate(address: str) -> str | None:
+    known = _parse(address)
+    if known is None:
+        return None
     return str(ipaddress.ip_network((known, KEPT_BITS[known.version]), strict=False).network_address)

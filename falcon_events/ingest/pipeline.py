@@ -24,8 +24,9 @@ from falcon_events.contract.replies import (
 )
 from falcon_events.errors import RequestRefused
 from falcon_events.hooks.before import BeforeHook, BeforeStore
-from falcon_events.ingest.authorization import Authorization
+from falcon_events.ingest.authorization import Authorization, read_credential
 from falcon_events.ingest.batch import BatchTracker, TrackResult
+from falcon_events.ingest.bodies import HeldBody, Turns
 from falcon_events.ingest.client_address import ClientAddresses
 from falcon_events.ingest.new_event import EventBuilder
 from falcon_events.ingest.policies import Policies
@@ -67,13 +68,24 @@ class Pipeline:
         self._store = store
         self.authorization = Authorization(store, directory, access, settings)
         self._builder = EventBuilder(store)
+        self._turns = Turns()
         contract = EventContract(anonymous_events=settings.anonymous_events, clock=clock)
         addresses = ClientAddresses(store, settings.client_address, clock) if settings.client_address != "none" else None
         policies = None
         if before_store or plan is not None:
             hooks = BeforeStore(before_store, contract, self._get_counter) if before_store else None
             policies = Policies(hooks, plan, self._get_counter)
-        self._batches = BatchTracker(store, self.authorization, directory, addresses, contract, self._builder, clock, policies)
+        self._batches = BatchTracker(
+            store,
+            self.authorization,
+            directory,
+            addresses,
+            contract,
+            self._builder,
+            clock,
+            policies,
+            hides_known_addresses=settings.hide_known_addresses,
+        )
 
     def _get_counter(self) -> Counter[str]:
         """Return this process's counter of what is counted by name. A forked child has its own."""
@@ -82,13 +94,14 @@ class Pipeline:
     def reset_after_fork(self) -> None:
         """Reset what a forked child must not share with its parent."""
         self.authorization.reset_after_fork()
+        self._turns.reset_after_fork()
         self._builder.reset_after_fork()
 
-    def event_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
+    def event_reply(self, body: bytes | HeldBody, sender: Sender) -> Steps[Reply]:
         """Handle POST /api/v1/event; never raise.
 
         Args:
-            body: the request's body.
+            body: the request's body. A HeldBody is let go before the event waits for its commit.
             sender: the sender of the request.
         """
         try:
@@ -99,10 +112,11 @@ class Pipeline:
             self._store.counts.refused[100005] += 1
             return _log_exception()
 
-    def events_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
+    def events_reply(self, body: bytes | HeldBody, sender: Sender) -> Steps[Reply]:
         """Handle POST /api/v1/events; never raise."""
         try:
-            results = yield from self._batches.track_envelope(body, sender)
+            body = _hold(body)
+            results = yield from self._turns.take(body, self._batches.track_envelope(body, sender))
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:
@@ -113,25 +127,27 @@ class Pipeline:
                 self._store.counts.refused.update(result.codes)
         return events_reply(results)
 
-    def properties_reply(self, body: bytes, sender: Sender) -> Steps[Reply]:
+    def properties_reply(self, body: bytes | HeldBody, sender: Sender) -> Steps[Reply]:
         """Handle POST /api/v1/website_events.properties; never raise."""
-        return (yield from self._properties_reply(lambda: read_body(body), sender))
+        body = _hold(body)
+        return (yield from self._turns.take(body, self._properties_reply(lambda: _read_question(body), sender)))
 
     def properties_query_reply(self, list_id: str | None, sender: Sender) -> Steps[Reply]:
         """Handle GET /api/v1/website_events.properties?ListID=...; never raise."""
         return (yield from self._properties_reply(lambda: {} if list_id is None else {"ListID": list_id}, sender))
 
-    def track(self, body: bytes, sender: Sender) -> Steps[Tracked]:
+    def track(self, body: bytes | HeldBody, sender: Sender) -> Steps[Tracked]:
         """Check and store the event in a request's body.
 
         Args:
-            body: the request's body.
+            body: the request's body. A HeldBody is let go before the event waits for its commit.
             sender: the sender of the request.
 
         Raises:
             RequestRefused: with the documented codes; nothing was stored.
         """
-        result = yield from self._batches.track_event(body, sender)
+        body = _hold(body)
+        result = yield from self._turns.take(body, self._batches.track_event(body, sender))
         if isinstance(result, RequestRefused):
             raise result
         return result
@@ -146,7 +162,7 @@ class Pipeline:
         Raises:
             RequestRefused: with the documented codes.
         """
-        principal = yield from self.authorization.authorize_reading(params, sender)
+        principal = yield from self.authorization.authorize_reading(read_credential(params, sender.bearer), sender)
         list_id = check_properties_request(params)
         if (yield from self.authorization.find_account(principal, list_id)) is None:
             raise list_not_found()
@@ -166,6 +182,17 @@ class Pipeline:
         except Exception:
             self._store.counts.refused[100005] += 1
             return _log_exception()
+
+
+def _hold(body: bytes | HeldBody) -> HeldBody:
+    return HeldBody(body) if isinstance(body, bytes) else body
+
+
+def _read_question(body: HeldBody) -> Params:
+    """Read the parameters of a property query, and let the body and all other members go."""
+    read = read_body(body.data)
+    body.let_go()
+    return {name: read[name] for name in ("APIKey", "SessionID", "ListID") if name in read}
 
 
 def _log_exception() -> Reply:

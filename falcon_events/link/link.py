@@ -88,11 +88,15 @@ class Link:
     def reset_after_fork(self) -> None:
         """Start without connection, threads and waiting events in a forked child: they are the parent's."""
         channel = self._transmitter.channel
+        self._reset_process()
+        if channel is not None:
+            channel.close()
+
+    def _reset_process(self) -> None:
+        """Become a new client that is not connected."""
         self._reset()
         self._connector.reset_after_fork()
         self._started = False
-        if channel is not None:
-            channel.close()
 
     def watch_directory(self, listener: Callable[[Snapshot | Changes], object]) -> None:
         """Have `listener` called with all keys, sessions and lists, and with each change before its operation returns."""
@@ -143,6 +147,19 @@ class Link:
         self._send_counts()
         self._transmitter.send(messages.encode(Leave()))
         join_thread(thread, self.path)
+
+    def reopen(self) -> bool:
+        """Let a closed link be used again: its next use connects to the owner, or starts one.
+
+        Returns:
+            Whether the link was closed.
+        """
+        with self._opening:
+            if not self._closed:
+                return False
+            self._reset_process()
+            self._closed = False
+            return True
 
     def submit(self, events: Sequence[NewEvent]) -> Pending[Sequence[Outcome]]:
         """Queue events for one commit, all or none.

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from falcon_events.http.demo import stop_streams
+from falcon_events.server.slow_bodies import SlowBodies
 from falcon_events.tracking import EventTracking
 
 if TYPE_CHECKING:
@@ -32,15 +33,21 @@ class GranianApp:
 
     The threads that handle requests all run on one core. The interpreter's lock lets only one of them run at a time anyway,
     and passing the lock between cores costs more than the work of a request.
+
+    Args:
+        app: the application.
+        tracking: the application's tracker.
+        threads: how many threads handle requests. At most half of them may wait for bodies, so that other requests get one.
     """
 
-    def __init__(self, app: WSGIApplication, tracking: EventTracking) -> None:
+    def __init__(self, app: WSGIApplication, tracking: EventTracking, threads: int) -> None:
         self._app = app
         self._tracking = tracking
         self._under_way: set[int] = set()  # threads; without a lock, because all of them would wait for it
         self._pinned: set[int] = set()
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self._core = cores[_find_worker_number() % len(cores)] if cores else None
+        SlowBodies(tracking.bodies, threads // 2)
         signals, write_end = os.pipe()
         os.set_blocking(write_end, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
@@ -78,7 +85,7 @@ def _find_worker_number() -> int:
 
 
 def _close_unread(start_response: StartResponse, status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-    """Add `Connection: close` to 413: granian closes a connection whose request body was not read, but does not always say so."""
-    if status.startswith("413"):
+    """Add `Connection: close` to 408 and 413: granian closes a connection whose body was not read, but does not always say so."""
+    if status.startswith(("408", "413")):
         headers = [*headers, ("Connection", "close")]
     return start_response(status, headers, *error)

@@ -128,7 +128,7 @@ def load_in_worker() -> Any:
 def _serve_wsgi(load: Callable[[], Any], host: str, port: int, workers: int) -> None:
     """Serve with granian, which starts a process for each worker."""
     from granian import Granian
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
 
     # A forked child would inherit the database's state in this process.
     multiprocessing.set_start_method("spawn", force=True)
@@ -137,6 +137,7 @@ def _serve_wsgi(load: Callable[[], Any], host: str, port: int, workers: int) -> 
         address=host,
         port=port,
         interface=Interfaces.WSGI,
+        http=HTTPModes.http1,  # an HTTP/2 connection could not be ended for the one request that holds back its body
         workers=workers,
         blocking_threads=WSGI_THREADS,
         backpressure=WSGI_CONNECTIONS,
@@ -163,7 +164,7 @@ def build_app(tracking: EventTracking, interface: Interface, demo: Demo | None =
     tracking.open()
     # WSGI has no shutdown event. This runs when the process ends normally, after the last reply.
     util.Finalize(None, tracking.close, exitpriority=0)
-    return GranianApp(wsgi_app(tracking, demo=demo), tracking)
+    return GranianApp(wsgi_app(tracking, demo=demo), tracking, WSGI_THREADS)
 
 
 def prepare_worker() -> None:

@@ -13,6 +13,8 @@ MAX_HEAD_BYTES = 64 << 10
 """The largest request line and headers together; granian's limit is about the same."""
 ARRIVAL_S = 60.0
 """How long a request may take to arrive, in seconds from its first byte or from the start of the connection."""
+REPLY_S = 10.0
+"""How much longer than the setting `body_wait_s` that is at least, in seconds, so that a late body gets its reply."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -73,7 +75,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def _start_timer(self) -> None:
-        self._arriving = self.loop.call_later(ARRIVAL_S, self.transport.abort)
+        wait_s = max(ARRIVAL_S, getattr(self.app, "body_wait_s", 0.0) + REPLY_S)
+        self._arriving = self.loop.call_later(wait_s, self.transport.abort)
 
     def _stop_timer(self) -> None:
         self._is_begun = False

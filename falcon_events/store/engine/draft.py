@@ -14,7 +14,7 @@ from falcon_events.store.engine.entry import DroppedRow, Entry, EventIDRow, Even
 from falcon_events.store.engine.name_limits import NameLimits
 
 EventKey = tuple[str, str]
-"""An account's id and an EventID of that account."""
+"""Where an EventID counts, as get_event_key() writes it, and the EventID."""
 BindingKey = tuple[int, str, str]
 """A list's id, a visitor and an email address in lower case."""
 
@@ -83,7 +83,7 @@ class Draft:
         if event.again and (stored := self._stored.get((event_id, event.received_at))) is not None:
             self.receipts.append(stored)
             return
-        if event.event_id and (first := self._repeats.get((event.account_id, event_id))) is not None:
+        if event.event_id and (first := self._repeats.get(get_event_key(event, event_id))) is not None:
             self.receipts.append(first)
             return
         is_identify = event.event == "identify"
@@ -102,7 +102,7 @@ class Draft:
         receipt = Receipt(event_id, event.visitor, event.external_id, sent)
         self.receipts.append(receipt)
         if event.event_id:
-            key = (event.account_id, event_id)
+            key = get_event_key(event, event_id)
             row = EventIDRow(*key, event.visitor, event.external_id, sent, event.received_at)
             self.event_ids.append(row)
             self._repeats[key] = msgspec.structs.replace(receipt, duplicate=True)
@@ -165,6 +165,15 @@ class Draft:
                 client_address=event.client_address,
             )
         )
+
+
+def get_event_key(event: NewEvent, event_id: str) -> EventKey:
+    """Return the key under which an EventID counts: within its account and list.
+
+    A key may be bound to a list. If EventIDs counted within the account, it would get another list's visitor as the answer to a
+    repeat.
+    """
+    return f"{event.account_id}/{event.list_id}", event_id
 
 
 def get_binding_key(event: NewEvent) -> BindingKey | None:

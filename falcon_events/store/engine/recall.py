@@ -15,7 +15,7 @@ from falcon_events.model.ids import RandomUUIDs
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.statements import Statements
-from falcon_events.store.engine.draft import BindingKey, Draft, EventKey, KnownBinding, get_binding_key
+from falcon_events.store.engine.draft import BindingKey, Draft, EventKey, KnownBinding, get_binding_key, get_event_key
 from falcon_events.store.engine.entry import EMPTY, Entry, decode_event_ids, encode
 from falcon_events.store.engine.name_limits import NameLimits
 from falcon_events.store.engine.tables import FIND_BINDINGS, Tables
@@ -177,7 +177,7 @@ class Recall:
         for event in events:
             if not event.event_id:
                 continue
-            key, since = (event.account_id, event.event_id), event.received_at - self._window_us
+            key, since = get_event_key(event, event.event_id), event.received_at - self._window_us
             if (newest := self._event_ids.get(key)) is None:  # before the filter, which has the key once this lacks it
                 asked[key] = since
             elif newest[1] > since:

@@ -96,7 +96,7 @@ where kept.list_id = $list_id and kept.event = gone.event
 DELETE_EVENT_IDS = f"""
 delete from event_ids
 where exists (select 1 from events where {_OF_PERSON} and events.event_id = event_ids.event_id
-    and events.account_id = event_ids.account_id)
+    and event_ids.account_id = events.account_id || '/' || events.list_id)
 """
 DELETE_EVENTS = f"delete from events where {_OF_PERSON}"
 DELETE_BINDINGS = f"delete from bindings where list_id = $list_id and {_BOUND_TO_PERSON}"

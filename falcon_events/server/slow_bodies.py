@@ -1,0 +1,122 @@
+"""Ending requests under granian whose bodies take too long: granian neither does it nor offers a way to."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from falcon_events.contract.replies import refusal_reply
+from falcon_events.ingest.bodies import ArrivingBody, Bodies
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.25
+SENDING_S = 0.05
+"""How long granian gets to send the replies before their connections are looked for, in seconds."""
+_LAST_SENT = struct.Struct("44xI")
+"""The place of tcpi_last_data_sent in Linux's struct tcp_info: how long ago data was sent, in milliseconds."""
+
+
+class SlowBodies:
+    """Watches the threads that read bodies, and frees those whose senders hold back.
+
+    A thread waits for a body until its connection ends. granian does not tell which connection that is. So the reply is sent
+    first, past the waiting thread, and then the connections that were silent before and have just sent something are those
+    of the replies.
+
+    Args:
+        bodies: the bodies that arrive.
+        most: how many may arrive at once. Beyond that the oldest are cut off, as threads are needed for other requests.
+    """
+
+    def __init__(self, bodies: Bodies, most: int) -> None:
+        self._bodies = bodies
+        self._most = most
+        self._cut: list[ArrivingBody] = []
+        self._is_warned = False
+        if hasattr(socket, "TCP_INFO") and sys.platform == "linux":
+            bodies.cut_thread = self._cut.append
+            threading.Thread(target=self._run, name="falcon-events-bodies", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(TICK_S)
+            try:
+                self._bodies.cut_overdue(self._most)
+                if self._cut:
+                    self._end_connections()
+            except Exception:
+                logger.exception("Requests whose bodies do not arrive cannot be ended")
+
+    def _end_connections(self) -> None:
+        cut = self._cut[:]
+        del self._cut[: len(cut)]  # others may have been added meanwhile
+        silent = self._list_connections(lambda sent_ms: sent_ms > SENDING_S * 1000)
+        began = time.monotonic()
+        for body in cut:
+            self._send_reply(body)
+        time.sleep(SENDING_S)
+        passed_ms = (time.monotonic() - began) * 1000 + 5
+        for descriptor, peer in self._list_connections(lambda sent_ms: sent_ms <= passed_ms).items():
+            if silent.get(descriptor) == peer:
+                _end_connection(descriptor, peer)
+
+    def _send_reply(self, body: ArrivingBody) -> None:
+        send = _find_sender(body.thread)
+        if send is None:
+            if not self._is_warned:
+                self._is_warned = True
+                logger.error("This release of granian is unknown: requests whose bodies do not arrive cannot be ended")
+            return
+        assert body.refusal is not None
+        reply = refusal_reply(body.refusal)
+        headers = [("content-type", reply.content_type), ("connection", "close"), *reply.headers]
+        send(reply.status, [(name.lower(), value) for name, value in headers], reply.body)
+
+    def _list_connections(self, matches: Callable[[int], bool]) -> dict[int, Any]:
+        """Return the peers of this process's TCP connections, by file descriptor, that sent their last data so long ago."""
+        found = {}
+        for path in Path("/proc/self/fd").iterdir():
+            descriptor = int(path.name)
+            try:
+                connection = socket.socket(fileno=descriptor)
+            except OSError:  # not a socket, or closed meanwhile
+                continue
+            try:
+                if connection.family in (socket.AF_INET, socket.AF_INET6) and connection.type == socket.SOCK_STREAM:
+                    peer = connection.getpeername()
+                    (sent_ms,) = _LAST_SENT.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_SENT.size))
+                    if matches(sent_ms):
+                        found[descriptor] = peer
+            except OSError:  # it listens, or is closed
+                pass
+            finally:
+                connection.detach()
+        return found
+
+
+def _end_connection(descriptor: int, peer: Any) -> None:
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+        if connection.getpeername() == peer:  # else it was closed, and another has its descriptor
+            connection.shutdown(socket.SHUT_RD)  # ends the wait for the body; the reply still goes out
+
+
+def _find_sender(thread: int) -> Callable[..., object] | None:
+    """Return granian's function that sends the reply to the request that a thread handles: it is a local variable there."""
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        protocol = frame.f_locals.get("proto")
+        send: Callable[..., object] | None = getattr(protocol, "response_bytes", None)
+        if send is not None:
+            return send
+        frame = frame.f_back
+    return None
