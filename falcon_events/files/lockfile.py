@@ -78,7 +78,7 @@ def socket_path(db: Path) -> str:
     Raises:
         StoreError: the temporary folder belongs to another user or is open to other users.
     """
-    beside = f"{db.resolve()}.sock"
+    beside = f"{db}.sock"
     if len(os.fsencode(beside)) <= MAX_SOCKET_PATH:
         return beside
     folder = Path(tempfile.gettempdir()) / f"falcon-events-{os.geteuid()}"

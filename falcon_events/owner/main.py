@@ -17,8 +17,9 @@ from typing import Any
 
 from falcon_events._version import __version__
 from falcon_events.errors import EventsError, StoreLocked
+from falcon_events.files.checks import check_access
 from falcon_events.files.lockfile import FileLock, socket_path
-from falcon_events.files.paths import check_access, rename_logs
+from falcon_events.files.paths import rename_logs
 from falcon_events.owner.server import OwnerServer
 from falcon_events.settings import Settings
 from falcon_events.store.store import Store

@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 import duckdb
 
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
+from falcon_events.files.checks import check_names
 from falcon_events.files.lockfile import FileLock
-from falcon_events.files.paths import log_of, sync
+from falcon_events.files.paths import log_of, resolve, sync
+from falcon_events.files.targets import check_target
 from falcon_events.model.events import NewEvent, Outcome
 from falcon_events.model.persons import Erased, Visitor
 from falcon_events.model.reports import (
@@ -68,7 +70,7 @@ class Store:
         clock: Callable[[], float] = time.time,
         replaced: Callable[[], object] = lambda: None,
     ) -> None:
-        self.path = Path(path)
+        self.path = resolve(path)
         self._settings = settings
         self._create = create
         self._clock = clock
@@ -185,7 +187,8 @@ class Store:
             target: the file to write; an existing one is replaced.
             form: `parquet` (the columns of the table) or `ndjson` (one request body a line).
         """
-        return self._read(lambda connection: export.export(connection, selection, target, form), slow=True)
+        path = check_target(target, self.path)
+        return self._read(lambda connection: export.export(connection, selection, path, form), slow=True)
 
     def measures(self) -> tuple[Measures, int, int]:
         """Return the meters, the number of events waiting for their commit, and the number that the tables still lack."""
@@ -237,13 +240,15 @@ class Store:
 
     def backup(self, target: Path) -> Future[int]:
         """Write a copy of the store as it is at this moment, and return the size of the copy in bytes."""
-        return self._read(lambda connection: maintenance.copy_to(connection, target), slow=True)
+        path = check_target(target, self.path, is_backup=True)
+        return self._read(lambda connection: maintenance.copy_to(connection, path), slow=True)
 
     def compact(self) -> Future[Sizes]:
         """Free the disk space of deleted rows by rewriting the file. Events and queries wait until it is done."""
         writer = self._open_writer()
 
         def task(connection: duckdb.DuckDBPyConnection) -> Sizes:
+            check_names(self.path)  # the other name would keep the old file
             before = self.path.stat().st_size
             fresh = self.path.with_name(self.path.name + ".compact")
             maintenance.copy_to(connection, fresh)

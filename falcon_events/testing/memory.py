@@ -77,7 +77,7 @@ class MemoryLink(Link):
 
 class _MemoryConnector(Connector):
     def __init__(self, owner: MemoryOwner, settings: Settings) -> None:
-        super().__init__(owner.store.path, settings, create=False)
+        super().__init__(owner.store.path, [], settings, create=False)
         self._memory = owner
 
     def connect(self, wait_s: float | None, leaving: threading.Event) -> tuple[Channel, Welcome]:

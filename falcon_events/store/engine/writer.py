@@ -20,6 +20,7 @@ from falcon_events.settings import Settings
 from falcon_events.store.database.errors import INVALIDATING
 from falcon_events.store.engine.apply import OpenJournal, apply, open_journal, refused_path
 from falcon_events.store.engine.backlog import Backlog
+from falcon_events.store.engine.database_log import DatabaseLog
 from falcon_events.store.engine.meters import Meters
 from falcon_events.store.engine.recall import Recall
 from falcon_events.store.engine.tables import Tables
@@ -121,10 +122,10 @@ class Writer:
         """Wait until the backlog has room for more."""
         self.backlog.wait_for_room(lambda: self.failure is not None)
 
-    def fail_journal(self, error: OSError) -> None:
+    def fail_journal(self, error: Exception) -> None:
         """Stop journaling until the journal files have been created again, because their content is unknown."""
         self._journal_failed = True
-        self.fail(f"the journal cannot be written: {error.strerror or error}")
+        self.fail(f"the journal cannot be written: {getattr(error, 'strerror', None) or error}")
 
     def close(self) -> None:
         """Apply the journal, fold, checkpoint and end the thread. The intake must be closed before."""
@@ -158,12 +159,22 @@ class Writer:
                 self._replaced()
         return False
 
+    def _check_logs(self) -> bool:
+        """Return whether the logs are in their places. If not, the store fails, and recovers with new ones."""
+        try:
+            self.journal.check()
+            self._log.secure(self.connection)
+        except (OSError, duckdb.Error) as error:
+            self.fail_journal(error)
+        return self.failure is None
+
     def _open(self) -> float:
         """Open the database and return how long that took, in seconds."""
         began = time.monotonic()
         self.connection = self._connect()
         opening_s = time.monotonic() - began
         self._file = WatchedFile(self._path)
+        self._log = DatabaseLog(self._path)
         self._tables = Tables(self.connection)
         return opening_s
 
@@ -182,7 +193,7 @@ class Writer:
                 self._recover()
             elif self.backlog.is_due():
                 self._apply()
-            elif task is None and not self._closing and self.check_file():
+            elif task is None and not self._closing and self.check_file() and self._check_logs():
                 self._run_deferrable(self.upkeep.run_when_idle)
             if task is not None:
                 self._run_task(*task)
@@ -221,15 +232,16 @@ class Writer:
         began = time.perf_counter()
         try:
             apply(self._tables, self.backlog.peek(), refused_path(self._path))
+            self.meters.observe_apply(time.perf_counter() - began)
+            self._release_applied()
         except (duckdb.Error, OSError) as error:
             self.fail(str(error))
             return
-        self.meters.observe_apply(time.perf_counter() - began)
-        self._release_applied()
         self._run_deferrable(self.upkeep.run_after_commit)
 
     def _release_applied(self) -> None:
         """Release the entries that the tables have now."""
+        self._log.secure(self.connection, committed=True)
         self.journal.mark_applied(self._tables.applied)
         if entries := self.backlog.remove_applied(self._tables.applied):
             self.recall.forget_applied(entries, self.connection)
@@ -263,7 +275,7 @@ class Writer:
                 self._recover_database()
                 if self._journal_failed:
                     self._tables.skip_to(self.number)  # an entry whose write failed was not acknowledged: never apply it
-                    self.journal.start()
+                    self.journal.start(self._tables.applied)
                     self._journal_failed = False
                 self.failure = None
                 logger.warning("The store has recovered and accepts events again")
@@ -284,7 +296,9 @@ class Writer:
 
     def _run_task(self, task: Task, future: Future[Any]) -> None:
         try:
-            future.set_result(task(self.connection))
+            result = task(self.connection)
+            self._log.secure(self.connection, committed=True)
+            future.set_result(result)
         except Exception as error:
             future.set_exception(error)
 

@@ -54,6 +54,8 @@ def _check_files(path: Path) -> list[Check]:
         advice = "" if ok else f"; others may read it: chmod 600 {file}"
         if file == refused_path(path):
             ok, advice = False, f"{advice}; the database has refused these rows: please report this"
+        if file.stat().st_nlink > 1:
+            ok, advice = False, f"{advice}; it has several names (hard links): remove the others"
         found.append(Check(f"file {file.name}", ok, f"mode {mode:04o}, {file.stat().st_size} bytes{advice}"))
     return found
 

@@ -50,11 +50,10 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
     Raises:
         EventsError: the copy cannot be written; no part of it remains.
     """
-    unfinished = target.with_name(target.name + ".unfinished")
     name = f"copy_{uuid.uuid4().hex}"
+    unfinished = target.with_name(f"{target.name}.{name}")
     ((source,),) = connection.execute("select current_database()").fetchall()
     try:
-        unfinished.unlink(missing_ok=True)
         connection.execute(f"attach {quote(str(unfinished))} as {name} (storage_version '{STORAGE_VERSION}')")
         try:
             connection.execute(f'copy from database "{source}" to {name} (schema)')
