@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import sys
 import tempfile
@@ -82,6 +83,9 @@ def export(
             require_list(tracking, list_id)
         try:
             with tempfile.TemporaryDirectory(prefix=".falcon-events-export-", dir=folder) as aside:
+                if os.geteuid() == 0:  # the owner process may run as the user of the store
+                    found = Path(db).stat()
+                    os.chown(aside, found.st_uid, found.st_gid)
                 written = Path(aside) / "events"
                 if form is None:
                     data = tracking.personal_data(cast(int, list_id), **person)

@@ -33,7 +33,7 @@ class MemoryOwner:
         self.store = MemoryStore(settings, clock)
         self.store.open()
         self._secret = os.urandom(SECRET_BYTES)
-        self._clients = OwnerServer(self.store, self._secret, MEMORY, stays=True)
+        self._clients = OwnerServer(self.store, self._secret, lambda: MEMORY, stays=True)
         self._pid = os.getpid()
 
     def connect(self, client: str) -> tuple[Channel, Welcome]:

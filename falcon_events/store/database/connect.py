@@ -6,6 +6,7 @@ import glob
 import logging
 import os
 import re
+import time
 import uuid
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from falcon_events.files.paths import WRITABLE, log_of, sync
 from falcon_events.settings import Settings
 from falcon_events.store.database.layout import compress_properties
 from falcon_events.store.database.migrations import migrate
-from falcon_events.store.database.wal import explain_damage, mend
+from falcon_events.store.database.wal import explain_damage, mend, put_back
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ def open_database(path: Path, settings: Settings, *, create: bool = True) -> duc
     check_access(path, create=create)
     if not path.exists():
         _create_file(path, settings)
+    began_ns = time.time_ns()
     mend(path)
     log = log_of(path)
     if log.exists() and (size := log.stat().st_size) >= LOGGED_WAL_BYTES:
@@ -60,7 +62,11 @@ def open_database(path: Path, settings: Settings, *, create: bool = True) -> duc
     except StoreError:
         if not mend(path, thoroughly=True):
             raise
-    return _connect(path, settings)
+    try:
+        return _connect(path, settings)
+    except StoreError:
+        put_back(path, began_ns)
+        raise
 
 
 def open_memory(settings: Settings) -> duckdb.DuckDBPyConnection:

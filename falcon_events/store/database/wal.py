@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import logging
+import glob
 import os
 import struct
 import time
@@ -19,8 +19,6 @@ from typing import BinaryIO
 
 from falcon_events.errors import StoreError
 from falcon_events.files.paths import sync, wals_of
-
-logger = logging.getLogger(__name__)
 
 # The log begins with its version, the database's identifier and the number of the last checkpoint, as fields that a number of
 # two bytes announces. Entries follow, each with its length and its checksum (src/storage/write_ahead_log.cpp of DuckDB).
@@ -81,14 +79,27 @@ def _mend_log(db: Path, log: Path, thoroughly: bool) -> bool:
             f"{log} is torn, and cannot be mended: a copy of it cannot be written ({error.strerror}). Free disk space, then start"
             " again; nothing was changed."
         ) from error
-    logger.warning(
-        "%s was torn by a power loss: its last %d bytes, after the last commit, are cut off. Acknowledged events are read from"
-        " the journal. The log as it was is kept as %s",
-        log,
-        size - whole,
-        copy,
-    )
     return True
+
+
+def find_copies(db: Path, since_ns: int) -> list[tuple[Path, Path]]:
+    """Return the logs that mend() has cut since a time (in nanoseconds since 1970), each with the copy of it as it was."""
+    found = []
+    for log in wals_of(db):
+        for copy in log.parent.glob(f"{glob.escape(log.name)}.torn-*"):
+            made = copy.name.rpartition("-")[2]
+            if made.isdigit() and int(made) >= since_ns:
+                found.append((log, copy))
+    return found
+
+
+def put_back(db: Path, since_ns: int) -> list[Path]:
+    """Undo what mend() has done since a time, in a closed database to which nothing was written. Return the logs."""
+    found = find_copies(db, since_ns)
+    for log, copy in found:
+        copy.replace(log)
+        sync(log.parent)
+    return [log for log, _ in found]
 
 
 def explain_damage(db: Path, log: Path, what: str) -> str:

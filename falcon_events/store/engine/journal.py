@@ -31,7 +31,10 @@ _MAGIC = b"\xfeFEJ"
 _START = len(HEAD) + MARK_BYTES + _NUMBER.size
 _GROWTH = bytes(1 << 18)
 OTHER_ADVICE = "Move it back to that store, and put the journal of this store in its place if there is one."
-RECOVERY_ADVICE = "Copy all files of the store to another disk first, so that nothing is lost; then restore a backup."
+RECOVERY_ADVICE = (
+    "Copy all files of the store to another disk first, so that nothing is lost. Then put back the file and the log that belong"
+    " to this journal if others are in their place, or restore a backup."
+)
 OLDER_ADVICE = (
     "Nothing was changed. Put back the file or the log that belongs to this journal (a log that was mended is kept as"
     " {log}.torn-*), and leave the journal in place."
@@ -75,8 +78,7 @@ class Journal:
             found.update(_read_records(content, after))
         last = max(found, default=after)
         if missing := next((number for number in range(after + 1, last) if number not in found), None):
-            advice = RECOVERY_ADVICE if missing > min(found) else OLDER_ADVICE.format(log=log_of(self._db))
-            raise StoreError(f"{names}: entry {missing} is damaged or missing, but later entries exist. {advice}")
+            raise StoreError(f"{names}: entry {missing} is damaged or missing, but later entries exist. {RECOVERY_ADVICE}")
         return [found[number] for number in range(after + 1, last + 1)]
 
     def start(self, applied: int) -> None:

@@ -18,6 +18,7 @@ from falcon_events.files.paths import FileState, WatchedFile, log_of
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.settings import Settings
 from falcon_events.store.database.errors import INVALIDATING
+from falcon_events.store.database.wal import find_copies, put_back
 from falcon_events.store.engine.apply import OpenJournal, apply, open_journal, refused_path
 from falcon_events.store.engine.backlog import Backlog
 from falcon_events.store.engine.database_log import DatabaseLog
@@ -76,16 +77,29 @@ class Writer:
         self._journal_failed = self._closing = False
         self._next_recovery = 0.0
         self._tasks: deque[tuple[Task, Future[Any]]] = deque()
+        began_ns = time.time_ns()
         opening_s = self._open()
+        applied = self._tables.applied
         try:
             self.journal = open_journal(path, self.connection, self._tables)
             self.number = self._tables.applied
             """The number of the newest journal entry."""
             self.recall = Recall(self.connection, self._tables.last_seq, settings)
             self._start_upkeep(opening_s)
-        except BaseException:
+        except BaseException as error:
+            if is_unchanged := self._tables.applied == applied:
+                self.connection.execute("pragma disable_checkpoint_on_shutdown")
             self._close_database()
+            if is_unchanged and (logs := put_back(path, began_ns)):
+                raise StoreError(f"{logs[0]} is damaged, and the journal does not have what it had: {error}") from error
             raise
+        for log, copy in find_copies(path, began_ns):
+            logger.warning(
+                "%s was torn by a power loss: what followed its last commit is cut off, and acknowledged events were"
+                " read from the journal. The log as it was is kept as %s",
+                log,
+                copy,
+            )
         self._thread = threading.Thread(target=self._run, name="falcon-events-writer", daemon=True)
         self._thread.start()
 
