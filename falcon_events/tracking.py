@@ -43,7 +43,8 @@ class EventTracking:
     context manager, which closes the store at the end.
 
     Args:
-        db: the path of the database file. A missing file is created.
+        db: the path of the database file, found once, here: symbolic links and relative paths may change later. A missing file
+            is created.
         access: the host application's own accounts, keys, sessions and lists; None: those of the store.
         create: whether a missing file is created.
         store: a link that replaces the usual one, for tests and measurements.

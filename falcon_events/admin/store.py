@@ -45,7 +45,7 @@ class StoreAdmin:
         """Write events to a file and return how many were written.
 
         Args:
-            target: the file to write. An existing file is replaced.
+            target: the file to write. An existing file is replaced, unless it belongs to a store or is a database.
             form: `parquet` (the columns of the table) or `ndjson` (one request body per line).
             selection: which events to write; all by default.
 
@@ -121,7 +121,7 @@ class StoreAdmin:
         the store.
 
         Raises:
-            EventsError: the copy cannot be written.
+            EventsError: the copy cannot be written, or would replace a store that is in use.
         """
         return self._store.call(operations.BACKUP, str(Path(target).absolute()))
 

@@ -13,6 +13,8 @@ import msgspec
 
 from falcon_events.contract.lists import MAX_LIST_ID
 from falcon_events.errors import NotFound, StoreError
+from falcon_events.files.checks import check_links
+from falcon_events.files.paths import list_links, resolve
 from falcon_events.tracking import DEFAULT_DB, EventTracking
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,6 +27,8 @@ class WholeNumber(click.IntRange):
 
 
 LIST_ID = WholeNumber(1, MAX_LIST_ID)
+_GIVEN = "falcon_events.db"
+"""The key of the path that --db was given, in the context of a command."""
 TABLE_WIDTH = 10_000
 """The width of tables, in characters: terminals wrap wide lines, but cutting them to fit would hide the ends of ids."""
 
@@ -59,10 +63,21 @@ def json_option(command: F) -> F:
 
 
 def open_tracking(db: str, *, create: bool = False) -> EventTracking:
-    """Return the tracker of a store. Without `create`, a missing file is an error."""
+    """Return the tracker of a store, and say where the store is if its name was not the path of the file.
+
+    Without `create`, a missing file is an error.
+    """
+    show_store(db)
     if create and not Path(db).parent.is_dir():
         raise StoreError(f"--db {db}: there is no folder {Path(db).parent}.")
     return EventTracking(db, create=create)
+
+
+def show_store(db: str) -> None:
+    """Print the path of the store's file once, on standard error, if --db was a symbolic link or a relative path."""
+    meta = click.get_current_context().meta
+    if meta.pop(_GIVEN, db) != db:
+        click.echo(f"store: {escape(db)}", err=True)
 
 
 def require_list(tracking: EventTracking, list_id: int) -> None:
@@ -122,11 +137,15 @@ def confirm(question: str) -> bool:
 
 
 def _check_path(ctx: click.Context, param: click.Parameter, path: str) -> str:
+    """Check --db, and return the path of the file that it leads to."""
     if not path.strip():
         raise click.BadParameter("it is empty; the path of the store's file is needed.", ctx, param)
     if Path(path).is_dir():
         raise click.BadParameter(f"{path} is a folder; the path of a file is needed.", ctx, param)
-    return path
+    found = resolve(path)
+    check_links(found, list_links(path))
+    ctx.meta[_GIVEN] = path
+    return str(found)
 
 
 def _format_cell(value: object) -> str:

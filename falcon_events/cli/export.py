@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import click
 import msgspec
 
 from falcon_events.cli.common import LIST_ID, db_option, json_option, open_tracking, print_json, require_list
+from falcon_events.cli.output import check_output, force_option, is_stream, put_in_place
 from falcon_events.cli.persons import check_person, person_options, warn_of_shared
 from falcon_events.errors import EventsError
 from falcon_events.model.reports import Selection
@@ -44,6 +46,7 @@ STDOUT = "-"
     help="Everything that a list has about one person, as JSON; needs --list and one of --email, --id, --uuid.",
 )
 @person_options
+@force_option(what="FILE")
 @db_option
 @json_option
 def export(
@@ -53,6 +56,7 @@ def export(
     list_id: int | None,
     output: str,
     visitor: bool,
+    force: bool,
     db: str,
     as_json: bool,
     **person: str | None,
@@ -71,12 +75,17 @@ def export(
         check_person(person)
     elif form is None or any(person.values()):
         raise click.UsageError("--format is needed, or --visitor with --email, --id or --uuid.")
-    folder = _find_folder(output)
+    target = None if output == STDOUT else check_output("--output", output, db, force=force)
+    # In the folder of the output, so that moving it there is one step.
+    folder = None if target is None or is_stream(target) else target.parent
     with open_tracking(db) as tracking:
         if list_id is not None:
             require_list(tracking, list_id)
         try:
             with tempfile.TemporaryDirectory(prefix=".falcon-events-export-", dir=folder) as aside:
+                if os.geteuid() == 0:  # the owner process may run as the user of the store
+                    found = Path(db).stat()
+                    os.chown(aside, found.st_uid, found.st_gid)
                 written = Path(aside) / "events"
                 if form is None:
                     data = tracking.personal_data(cast(int, list_id), **person)
@@ -85,7 +94,7 @@ def export(
                     count = len(data.events)
                 else:
                     count = tracking.export(written, form, selection)
-                _move_to_output(written, output)
+                _move_to_output(written, target, force)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -96,23 +105,23 @@ def export(
         click.echo(f"{count} events written to {output}")
 
 
-def _move_to_output(written: Path, output: str) -> None:
-    """Move the finished file to the output, so that a file of this name is always complete."""
-    if output == STDOUT:
+def _move_to_output(written: Path, target: Path | None, force: bool) -> None:
+    """Move the finished file to the output; None: standard output."""
+    if target is None:
         with written.open("rb") as source:
             shutil.copyfileobj(source, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
-    if output.endswith(".gz"):
+    if target.name.endswith(".gz"):
         zipped = written.with_suffix(".gz")
-        with written.open("rb") as source, gzip.open(zipped, "wb", compresslevel=6) as target:
-            shutil.copyfileobj(source, target)
+        with written.open("rb") as source, gzip.open(zipped, "wb", compresslevel=6) as output:
+            shutil.copyfileobj(source, output)
         written = zipped
-    if Path(output).exists() and not Path(output).is_file():  # write to a device or a pipe instead of replacing it
-        with written.open("rb") as source, Path(output).open("wb") as target:
-            shutil.copyfileobj(source, target)
+    if is_stream(target):
+        with written.open("rb") as source, target.open("wb") as output:
+            shutil.copyfileobj(source, output)
         return
-    written.replace(output)
+    put_in_place(written, target, force=force)
 
 
 def _parse_time(option: str, text: str | None) -> int | None:
@@ -122,16 +131,3 @@ def _parse_time(option: str, text: str | None) -> int | None:
     if moment is None:
         raise click.UsageError(f"{option} {text}: a date (2026-01-31) or an RFC 3339 time with an offset is needed.")
     return moment
-
-
-def _find_folder(output: str) -> Path | None:
-    """Return the folder for the temporary file: that of the output, so that moving it there is one step. None: any folder."""
-    if output == STDOUT:
-        return None
-    path = Path(output)
-    if not output or path.is_dir():
-        raise EventsError(f"--output {output or repr(output)}: the path of a file is needed.")
-    folder = path.resolve().parent
-    if not folder.is_dir():
-        raise EventsError(f"--output {output}: there is no folder {folder}.")
-    return None if path.exists() and not path.is_file() else folder

@@ -8,7 +8,6 @@ import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
@@ -17,6 +16,7 @@ import msgspec
 
 from falcon_events.cli.common import db_option, json_option, open_tracking, print_json
 from falcon_events.cli.ndjson import Lines, check_readable, get_size, read_lines
+from falcon_events.cli.output import check_output
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import EventsError, InvalidRequest, RequestRefused, StoreUnavailable
 from falcon_events.ingest.batch import TrackResult
@@ -48,7 +48,7 @@ def import_(files: Sequence[str], rejects: str, db: str, as_json: bool) -> None:
         check_readable(name)
     with (
         open_tracking(db) as tracking,
-        RejectFile(rejects) as reject_file,
+        RejectFile(rejects, db) as reject_file,
         ProgressBar(files) as bar,
         Interrupts() as interrupts,
     ):
@@ -107,20 +107,16 @@ class RejectFile:
 
     Args:
         name: the file's path.
+        db: the path of the store.
 
     Raises:
-        EventsError: the file cannot be written.
+        EventsError: the file cannot be written, or belongs to a store.
     """
 
-    def __init__(self, name: str) -> None:
-        self._path = Path(name)
+    def __init__(self, name: str, db: str) -> None:
+        self._path = check_output("--rejects", name, db, force=True)
         self._file: BinaryIO | None = None
-        folder = self._path.resolve().parent
-        if self._path.is_dir():
-            raise EventsError(f"--rejects {name} is a folder; the path of a file is needed.")
-        if not folder.is_dir():
-            raise EventsError(f"--rejects {name}: there is no folder {folder}.")
-        if not os.access(self._path if self._path.exists() else folder, os.W_OK):
+        if not os.access(self._path if self._path.exists() else self._path.parent, os.W_OK):
             raise EventsError(f"--rejects {name} cannot be written: permission denied for this user.")
 
     def add(self, file: str, number: int, body: bytes | None, refused: RequestRefused) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from falcon_events.cli.common import db_option, format_cells, json_option, open_tracking, print_json, print_table
+from falcon_events.cli.common import db_option, escape, format_cells, json_option, open_tracking, print_json, print_table
+from falcon_events.cli.output import check_output, force_option, is_stream
 from falcon_events.errors import EventsError
 from falcon_events.files.doctor import examine
 from falcon_events.files.lockfile import find, is_held
@@ -42,18 +43,14 @@ def sql(query: str, form: str, db: str) -> None:
 
 @click.command()
 @click.argument("out", metavar="OUT.duckdb")
-@click.option("--replace", is_flag=True, help="Replace OUT if it exists.")
+@force_option("--replace", what="OUT")
 @db_option
 @json_option
-def backup(out: str, replace: bool, db: str, as_json: bool) -> None:
+def backup(out: str, force: bool, db: str, as_json: bool) -> None:
     """Write a copy of the store as it is now to OUT.duckdb. A server may be running."""
-    target = Path(out)
-    if not target.absolute().parent.is_dir():
-        raise EventsError(f"{out}: there is no folder {target.parent}.")
-    if target.is_dir() or (target.exists() and not replace):
-        raise EventsError(f"{out} exists already; give another path or --replace.")
-    if target.exists() and target.samefile(db):
-        raise EventsError(f"{out} is the store itself; give another path.")
+    target = check_output("", out, db, force=force, is_backup=True)
+    if is_stream(target):
+        raise EventsError(f"{out} is a device or a pipe; the path of a file is needed.")
     with open_tracking(db) as tracking:
         size = tracking.backup(target)
     if as_json:
@@ -96,19 +93,20 @@ def doctor(db: str, as_json: bool) -> None:
 @json_option
 def owner(db: str, as_json: bool) -> None:
     """Show the process that holds the store's file. Also show the processes that use it. Exit with 1 if no process holds it."""
-    path = Path(db).absolute()
+    path = Path(db)
     place = find(path) if is_held(path) else None
     if place is None:
         if as_json:
             print_json(None)
         else:
-            click.echo(f"no process holds {db}")
+            click.echo(f"no process holds {escape(db)}")
         raise click.exceptions.Exit(1)
     with open_tracking(db) as tracking:
         state = tracking.owner()
     if as_json:
         print_json(state)
         return
+    click.echo(f"store    {escape(db)}")
     click.echo(f"process  {state.pid}, for {time.time() - state.since.timestamp():.0f} s")
     click.echo(f"socket   {state.socket}")
     click.echo(f"used by  {', '.join(str(pid) for pid in state.clients)} (this command among them)")

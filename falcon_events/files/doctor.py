@@ -11,7 +11,6 @@ from falcon_events.model.reports import Check
 
 def examine(db: Path) -> list[Check]:
     """Check the lock file and the socket of an open store."""
-    db = db.absolute()
     owner = find(db)
     if owner is None:
         return [Check("owner", False, f"{lock_path(db)} does not name the process that holds the store; restart the servers")]

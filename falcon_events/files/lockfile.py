@@ -18,6 +18,8 @@ from falcon_events.files.paths import WRITABLE
 MAX_SOCKET_PATH = 100
 """The longest path of a socket. Linux allows 107 bytes, macOS 103."""
 
+_DENIED = "{} cannot be read: permission denied for this user. Run as the user who owns the store."
+
 
 class OwnerAddress(NamedTuple):
     """Owner process of a store: its pid, the path of its socket, and the secret that clients must know."""
@@ -42,9 +44,7 @@ def find(db: Path) -> OwnerAddress | None:
         pid, address, secret = lock_path(db).read_text().splitlines()
         return OwnerAddress(int(pid), address, bytes.fromhex(secret))
     except PermissionError:
-        raise StoreError(
-            f"{lock_path(db)} cannot be read: permission denied for this user. Run as the user who owns the store."
-        ) from None
+        raise StoreError(_DENIED.format(lock_path(db))) from None
     except (OSError, ValueError):
         return None
 
@@ -58,9 +58,15 @@ def holder(db: Path) -> int | None:
 
 
 def is_held(db: Path) -> bool:
-    """Whether a process holds the lock."""
+    """Whether a process holds the lock.
+
+    Raises:
+        StoreError: the lock file belongs to another user.
+    """
     try:
         descriptor = os.open(lock_path(db), os.O_RDWR | os.O_CLOEXEC)
+    except PermissionError:
+        raise StoreError(_DENIED.format(lock_path(db))) from None
     except OSError:
         return False
     try:
@@ -78,7 +84,7 @@ def socket_path(db: Path) -> str:
     Raises:
         StoreError: the temporary folder belongs to another user or is open to other users.
     """
-    beside = f"{db.resolve()}.sock"
+    beside = f"{db}.sock"
     if len(os.fsencode(beside)) <= MAX_SOCKET_PATH:
         return beside
     folder = Path(tempfile.gettempdir()) / f"falcon-events-{os.geteuid()}"
@@ -120,6 +126,35 @@ class FileLock:
         """Write the socket's path and the secret that clients must know into the lock file, which only this user can read."""
         self._write(f"{os.getpid()}\n{address}\n{secret.hex()}\n")
 
+    def restore(self, address: str, secret: bytes) -> bool:
+        """Make the lock file anew if it was deleted or replaced.
+
+        Args:
+            address: the path of the socket to publish.
+            secret: the secret to publish.
+
+        Returns:
+            Whether the lock file is in its place; false if another process holds the lock of the file that is there now.
+
+        Raises:
+            OSError: the lock file cannot be created.
+        """
+        try:
+            if os.path.samestat(os.lstat(lock_path(self._path)), os.fstat(self._descriptor)):
+                return True
+        except FileNotFoundError:
+            pass
+        fresh = os.open(lock_path(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fresh, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fresh)
+            return False
+        before, self._descriptor = self._descriptor, fresh
+        os.close(before)
+        self.publish(address, secret)
+        return True
+
     def release(self) -> None:
         """Release the lock. The lock file stays: if it were removed, two processes could lock two files of the same name."""
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
@@ -129,7 +164,9 @@ class FileLock:
         try:
             return os.open(lock_path(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StoreError(f"{lock_path(self._path)} cannot be opened: {error.strerror}. {WRITABLE}") from None
+            path = lock_path(self._path)
+            advice = f"Give it to the user of the store: chown --reference={self._path} {path}"
+            raise StoreError(f"{path} cannot be opened: {error.strerror}. {advice if path.exists() else WRITABLE}") from None
 
     def _try_lock(self) -> bool:
         with contextlib.suppress(BlockingIOError):

@@ -1,4 +1,4 @@
-"""Paths of a store's file and of the logs beside it, and checks of their permissions."""
+"""Paths of a store's file and of the logs beside it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,45 @@ import contextlib
 import enum
 import glob
 import os
+import re
 import time
+import uuid
 from pathlib import Path
 
-from falcon_events.errors import StoreError, StoreMissing
-
 WRITABLE = "Make its folder writable for this user, or give another path."
+
+_LEFTOVER = re.compile(r"\.(compact(\.unfinished-[0-9a-f]{32})?|new-[0-9a-f]{32})(\.wal)?")
+"""What follows a store's name in the names of its unfinished copies."""
+
+
+def resolve(db: str | Path) -> Path:
+    """Return the absolute path of a store's file, with every symbolic link followed, also one that leads to no file yet.
+
+    The logs, the lock and the socket are beside the file itself, whatever name leads to it.
+    """
+    return Path(os.path.realpath(db))
+
+
+def list_links(db: str | Path) -> list[Path]:
+    """Return the symbolic links that lead from a store's name to its file, without links of folders on the way."""
+    links: list[Path] = []
+    path = Path(os.path.realpath(Path(db).parent), Path(db).name)
+    while path.is_symlink() and path not in links:
+        links.append(path)
+        target = path.parent / path.readlink()
+        path = Path(os.path.realpath(target.parent), target.name)
+    return links
 
 
 def log_of(path: Path) -> Path:
     """Return the path of a store's write-ahead log."""
     return path.with_name(f"{path.name}.wal")
+
+
+def wals_of(path: Path) -> tuple[Path, Path]:
+    """Return the paths of a store's write-ahead log, and of the one that the database writes during a checkpoint."""
+    log = log_of(path)
+    return log, log.with_name(f"{log.name}.checkpoint")
 
 
 def journals_of(path: Path) -> tuple[Path, Path]:
@@ -25,8 +53,10 @@ def journals_of(path: Path) -> tuple[Path, Path]:
 
 
 def logs_of(path: Path) -> tuple[Path, ...]:
-    """Return the paths of the files that a store's file needs as long as they exist: the write-ahead log and the journal."""
-    return log_of(path), *journals_of(path)
+    """Return the paths of the files that a store's file needs as long as they exist: the database's logs and the journal."""
+    log = log_of(path)
+    # The database writes the third one while it recovers from a checkpoint that was interrupted.
+    return *wals_of(path), log.with_name(f"{log.name}.recovery"), *journals_of(path)
 
 
 def compacted_copy(path: Path) -> Path:
@@ -35,13 +65,13 @@ def compacted_copy(path: Path) -> Path:
 
 
 def unfinished_copy(target: Path) -> Path:
-    """Return the path where a copy of the store is written until it is complete."""
-    return target.with_name(f"{target.name}.unfinished")
+    """Return a new path where a copy of the store is written until it is complete."""
+    return target.with_name(f"{target.name}.unfinished-{uuid.uuid4().hex}")
 
 
 def unfinished_store(path: Path) -> Path:
-    """Return the path where a new store is written until it is complete."""
-    return path.with_name(f"{path.name}.new")
+    """Return a new path where a new store is written until it is complete."""
+    return path.with_name(f"{path.name}.new-{uuid.uuid4().hex}")
 
 
 def spill_folder(path: Path) -> Path:
@@ -54,8 +84,8 @@ def remove_leftovers(path: Path) -> list[Path]:
 
     They hold events, which must not outlive the erasure of a person. Call it while no database is open at these paths.
     """
-    copy = compacted_copy(path)
-    files = [file for base in (copy, unfinished_copy(copy), unfinished_store(path)) for file in (base, log_of(base))]
+    beside = path.parent.glob(f"{glob.escape(path.name)}.*")
+    files = [file for file in beside if _LEFTOVER.fullmatch(file.name.removeprefix(path.name))]
     removed = []
     for file in files:
         with contextlib.suppress(OSError):
@@ -89,6 +119,8 @@ class FileState(enum.Enum):
     UNCHANGED = "unchanged"
     MISSING = "missing"
     REPLACED = "replaced"
+    MOVED = "moved"
+    """The path is a symbolic link to the same file now."""
 
 
 class WatchedFile:
@@ -107,20 +139,33 @@ class WatchedFile:
         found = self._read_identity()
         if found == self._identity:
             return FileState.UNCHANGED
-        return FileState.MISSING if found is None else FileState.REPLACED
+        if found is None:
+            return FileState.MISSING
+        with contextlib.suppress(OSError):
+            if _identify(self._path.stat()) == self._identity:
+                return FileState.MOVED
+        return FileState.REPLACED
 
     def describe(self, state: FileState) -> str:
         """Describe a state other than UNCHANGED, for logs and health checks."""
+        if state is FileState.MOVED:
+            return (
+                f"{self._path} was moved to {resolve(self._path)} while it was in use, without its logs. Move it back, stop all"
+                " servers, and then move it."
+            )
         if state is FileState.MISSING:
             return f"{self._path} was deleted or moved while it was in use. Put it back, or restart all servers for a new store."
         return f"{self._path} was replaced by another file while it was in use."
 
     def _read_identity(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self._path)  # noqa: PTH116  # runs before each commit; Path.stat() takes three times as long
+            return _identify(os.lstat(self._path))  # runs before each commit; Path.lstat() takes three times as long
         except OSError:
             return None
-        return found.st_dev, found.st_ino
+
+
+def _identify(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 def rename_logs(path: Path) -> list[Path]:
@@ -132,31 +177,3 @@ def rename_logs(path: Path) -> list[Path]:
             log.rename(target)
             renamed.append(target)
     return renamed
-
-
-def check_access(path: Path, *, create: bool) -> None:
-    """Check that this user can read and write the store, or create it, without changing anything.
-
-    Args:
-        path: the file's path.
-        create: whether a missing file will be created.
-
-    Raises:
-        StoreMissing: there is no file, and `create` is false.
-        StoreError: the file or its folder cannot be read or written.
-    """
-    if not path.exists():
-        if log := next((log for log in logs_of(path) if log.exists()), None):
-            raise StoreError(f"{path} is missing, but its log {log.name} exists. Put the file back, or move the log away.")
-        if not create:
-            raise StoreMissing(f"{path} does not exist. Give the path of a store, or start `falcon-events serve` to create one.")
-        if not path.parent.is_dir():
-            raise StoreError(f"{path} cannot be created: there is no folder {path.parent}. Create the folder first.")
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise StoreError(f"{path} cannot be created: permission denied for this user. {WRITABLE}")
-        return
-    for need, what in ((os.R_OK, "read"), (os.W_OK, "written")):
-        if not os.access(path, need):
-            raise StoreError(f"{path} cannot be {what}: permission denied for this user. Change its permissions.")
-    if not os.access(path.parent, os.W_OK | os.X_OK):  # DuckDB would fail only when it creates the log for the first event
-        raise StoreError(f"{path} cannot be written: its log is created in the same folder, which is not writable. {WRITABLE}")

@@ -9,14 +9,15 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from falcon_events._version import __version__
 from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
-from falcon_events.files.lockfile import find, holder, is_held
-from falcon_events.files.paths import check_access
+from falcon_events.files.checks import check_access, check_links
+from falcon_events.files.lockfile import MAX_SOCKET_PATH, find, holder, is_held
 from falcon_events.link import messages
 from falcon_events.link.channel import Channel, Refused, check_user, show_secret
 from falcon_events.link.launcher import start_owner
@@ -39,13 +40,15 @@ class Connector:
 
     Args:
         db: the store's file.
+        links: the symbolic links that lead to it.
         settings: the settings for an owner that has to be started.
         create: whether a missing file is created.
     """
 
-    def __init__(self, db: Path, settings: Settings, *, create: bool) -> None:
+    def __init__(self, db: Path, links: Sequence[Path], settings: Settings, *, create: bool) -> None:
         self.create = create
         self._db = db
+        self._links = links
         self._settings = settings
         self.reset_after_fork()
 
@@ -69,12 +72,13 @@ class Connector:
             StoreClosed: `leaving` was set.
         """
         began = let_in = time.monotonic()
-        db = self._db.absolute()
+        db = self._db
         logged = False
         while not leaving.is_set():
             if (channel := self._try_connect(db)) is not None:
                 return channel
             if not is_held(db):
+                check_links(db, self._links)
                 check_access(db, create=self.create)
                 start_owner(db, self._settings, create=self.create)
                 continue
@@ -103,7 +107,7 @@ class Connector:
             channel = Channel(connected)
             owners = self._owners + (self._owner not in (0, place.pid))
             try:
-                connected.connect(place.address)
+                _connect(connected, place.address, db)
                 check_user(connected, *_find_file_owner(db))
                 self._refused = ""  # until the welcome arrives
                 welcome = greet(channel, place.secret, self._client, owners)
@@ -119,6 +123,17 @@ class Connector:
         channel.close()
         wrong = f"The process that holds {db} sent an unexpected reply. Restart all processes on one release of falcon-events."
         raise StoreError(getattr(welcome, "text", wrong))
+
+
+def _connect(connected: socket.socket, address: str, db: Path) -> None:
+    """Connect to the owner's socket, or to the one beside the file: the owner may see the folder under another path."""
+    try:
+        connected.connect(address)
+    except FileNotFoundError:
+        beside = f"{db}.sock"
+        if beside == address or len(os.fsencode(beside)) > MAX_SOCKET_PATH:
+            raise
+        connected.connect(beside)
 
 
 def _find_file_owner(db: Path) -> tuple[int, ...]:

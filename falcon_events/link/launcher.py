@@ -14,6 +14,7 @@ import msgspec
 
 from falcon_events.errors import StoreError, StoreLocked, build_error
 from falcon_events.files.lockfile import lock_path
+from falcon_events.link.store_user import find_user
 from falcon_events.runtime.lifecycle import fork_lock
 from falcon_events.settings import Settings
 
@@ -27,6 +28,28 @@ if os.fork():
 os.setsid()
 start = json.loads(sys.stdin.readline())
 lock = None
+main = None
+if user := start["user"]:
+    groups = os.getgroups()
+    try:
+        os.setgroups(os.getgrouplist(user["name"], user["gid"]) if not user["name"].isdigit() else [user["gid"]])
+        os.setegid(user["gid"])
+        os.seteuid(user["uid"])
+        path, sys.path[:] = sys.path[:], start["sys_path"]
+        from falcon_events.owner.main import main
+        sys.path[:] = path
+    except (ImportError, OSError) as error:
+        if user["required"]:
+            print(json.dumps({"user": user["name"], "reason": str(error)}), flush=True)
+            os._exit(0)
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+    else:
+        os.seteuid(0)
+        os.setresgid(*[user["gid"]] * 3)
+        os.setresuid(*[user["uid"]] * 3)
+        os.environ.update(HOME=user["home"], USER=user["name"], LOGNAME=user["name"])
 try:
     lock = os.open(start["lock"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for again in (True,) * 10 + (False,):
@@ -40,8 +63,11 @@ try:
             time.sleep(0.01)
 except OSError:
     pass
-sys.path[:] = start["sys_path"]
-from falcon_events.owner.main import main
+if main is None:
+    sys.path[:] = start["sys_path"]
+    from falcon_events.owner.main import main
+else:
+    sys.path[:] = start["sys_path"]
 main(start, lock)
 """
 
@@ -66,6 +92,7 @@ def start_owner(db: Path, settings: Settings, *, create: bool) -> bool:
         "lock": str(lock_path(db)),
         "settings": msgspec.to_builtins(settings),
         "create": create,
+        "user": msgspec.to_builtins(find_user(db)),
     }
     command = [_find_interpreter(), "-c", _BOOTSTRAP]
     with fork_lock:  # a child forked now would keep the pipe open, so that the end of the owner would not be noticed
@@ -105,6 +132,11 @@ def _read_start_report(lines: IO[str], db: Path) -> bool:
             return False
         elif report.get("ready"):
             return True
+        elif "user" in report:
+            raise StoreError(
+                f"{db} belongs to user {report['user']}, as whom its owner process cannot be started ({report['reason']})."
+                f" Run as that user, with falcon-events where that user can read it."
+            )
         elif report.get("failed") == "StoreLocked":
             raise StoreLocked(str(db), report["pid"])
         else:

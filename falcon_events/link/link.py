@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreUnavailable
+from falcon_events.files.paths import list_links, resolve
 from falcon_events.link import messages
 from falcon_events.link.calls import PendingCall, PendingCalls, give_up
 from falcon_events.link.channel import Channel, Refused
@@ -59,9 +60,9 @@ class Link:
     """
 
     def __init__(self, path: str | Path, settings: Settings, *, create: bool = True) -> None:
-        self.path = Path(path)
+        self.path = resolve(path)
         self._settings = settings
-        self._connector = Connector(self.path, settings, create=create)
+        self._connector = Connector(self.path, list_links(path), settings, create=create)
         self._started = self._closed = False
         self._on_directory: Callable[[Snapshot | Changes], object] = lambda directory: None
         self.on_outcomes: Callable[[Sequence[NewEvent], Sequence[Outcome]], None] | None = None

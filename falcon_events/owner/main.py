@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import traceback
@@ -17,8 +16,10 @@ from typing import Any
 
 from falcon_events._version import __version__
 from falcon_events.errors import EventsError, StoreLocked
-from falcon_events.files.lockfile import FileLock, socket_path
-from falcon_events.files.paths import check_access, rename_logs
+from falcon_events.files.checks import check_access
+from falcon_events.files.lockfile import FileLock
+from falcon_events.files.paths import rename_logs
+from falcon_events.owner.listener import Listener
 from falcon_events.owner.server import OwnerServer
 from falcon_events.settings import Settings
 from falcon_events.store.store import Store
@@ -31,7 +32,6 @@ FIRST_CLIENT_S = 10.0
 LINGER_S = 0.5
 """How long the owner waits for a new client when its last one has gone without a Leave message, in seconds."""
 SECRET_BYTES = 32
-BACKLOG = 512
 
 logger = logging.getLogger(__name__)
 
@@ -68,28 +68,26 @@ class Owner:
             report.send(held=True)
             return
         try:
-            address = socket_path(self._db)
             store = Store(self._db, self._settings, create=self._create, lock=lock, replaced=self._exit_for_new_file)
             store.open()
         except BaseException:
             lock.release()
             raise
         secret = os.urandom(SECRET_BYTES)
-        with _listen(address) as listener:
-            dispatcher = Dispatcher(store.outbox, self._settings, f"falcon-events/{__version__}")
-            server = OwnerServer(store, secret, address, dispatcher)
-            handler = _ForwardingHandler(server)
-            logging.getLogger("falcon_events").addHandler(handler)
-            threading.Thread(target=server.accept, args=(listener,), name="falcon-events-accept", daemon=True).start()
-            lock.publish(address, secret)
-            report.send(ready=True)
-            report.close()
-            server.wait_until_alone(FIRST_CLIENT_S, LINGER_S)
+        listener = Listener(self._db, lock, secret)
+        dispatcher = Dispatcher(store.outbox, self._settings, f"falcon-events/{__version__}")
+        server = OwnerServer(store, secret, lambda: listener.address, dispatcher)
+        handler = _ForwardingHandler(server)
+        logging.getLogger("falcon_events").addHandler(handler)
+        listener.start(server.accept)
+        report.send(ready=True)
+        report.close()
+        server.wait_until_alone(FIRST_CLIENT_S, LINGER_S)
         dispatcher.close()
         store.close()
         if store.failed:
             os._exit(1)  # a normal exit would let the database write to a file that is gone, or fail again
-        Path(address).unlink(missing_ok=True)
+        listener.close()
         lock.release()
         server.end()
 
@@ -140,15 +138,6 @@ class _ForwardingHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._server.log(record.levelno, record.name, self.format(record))
-
-
-def _listen(address: str) -> socket.socket:
-    Path(address).unlink(missing_ok=True)  # left by a dead owner: this process holds the lock, so there is no other
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(address)
-    Path(address).chmod(0o600)  # not needed on Linux, where the umask applies to sockets
-    listener.listen(BACKLOG)
-    return listener
 
 
 def main(start: dict[str, Any], lock: int | None) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
@@ -63,13 +64,19 @@ class OwnerServer:
     Args:
         store: the open store.
         secret: the secret that a client must know.
-        address: the address of the socket.
+        address: returns the address of the socket.
         dispatcher: delivers the store's events to webhooks; None: nothing is delivered.
         stays: whether the store stays open without clients. Then a client that leaves does not have to wait for the others.
     """
 
     def __init__(
-        self, store: Store, secret: bytes, address: str, dispatcher: Dispatcher | None = None, *, stays: bool = False
+        self,
+        store: Store,
+        secret: bytes,
+        address: Callable[[], str],
+        dispatcher: Dispatcher | None = None,
+        *,
+        stays: bool = False,
     ) -> None:
         self._store = store
         self._address = address
@@ -96,7 +103,7 @@ class OwnerServer:
             try:
                 connected, _ = listener.accept()
             except OSError:
-                if self._over:
+                if self._over or listener.fileno() < 0:
                     return
                 time.sleep(0.05)  # such as no free file descriptor at the moment
                 continue
@@ -272,7 +279,7 @@ class OwnerServer:
         """Return which process holds the store, and which use it."""
         with self._changed:
             pids = sorted(client.pid for client in self._clients)
-        return OwnerState(os.getpid(), self._since, self._address, pids)
+        return OwnerState(os.getpid(), self._since, self._address(), pids)
 
     def metrics(self) -> Metrics:
         """Return the metrics of the store and of all clients."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 
 from falcon_events.errors import EventsError, StoreError, StoreUnavailable
+from falcon_events.files.checks import check_names
 from falcon_events.files.paths import compacted_copy, log_of, remove_leftovers, sync
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.model.reports import Sizes
@@ -42,6 +43,7 @@ def compact(path: Path, writer: Writer, readers: Readers) -> Sizes:
     def task(connection: duckdb.DuckDBPyConnection) -> Sizes:
         if writer.failure is not None:
             raise StoreUnavailable(CANNOT_NOW)
+        check_names(path)  # another name would keep the old file
         before = path.stat().st_size
         copy = compacted_copy(path)
         try:

@@ -31,6 +31,7 @@ class MemoryStore(Store):
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         super().__init__(MEMORY, settings, clock=clock)
+        self.path = Path(MEMORY)
         self._locked = True  # no file, so no other process can hold it
 
     def sql(self, query: str) -> Future[bytes]:
@@ -61,7 +62,10 @@ class _NullJournal(Journal):
     def read(self, after: int) -> list[bytes]:
         return []
 
-    def start(self) -> None:
+    def start(self, applied: int) -> None:
+        pass
+
+    def check(self) -> None:
         pass
 
     def append(self, number: int, entry: bytes) -> None:

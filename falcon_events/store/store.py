@@ -17,7 +17,8 @@ import msgspec
 
 from falcon_events.errors import StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.files.lockfile import FileLock
-from falcon_events.files.paths import remove_leftovers, remove_spilled
+from falcon_events.files.paths import remove_leftovers, remove_spilled, resolve
+from falcon_events.files.targets import check_target
 from falcon_events.model.events import CANNOT_NOW, NewEvent, Outcome
 from falcon_events.model.persons import Erased, Visitor
 from falcon_events.model.reports import (
@@ -76,7 +77,7 @@ class Store:
         clock: Callable[[], float] = time.time,
         replaced: Callable[[], object] = lambda: None,
     ) -> None:
-        self.path = Path(path)
+        self.path = resolve(path)
         self._settings = settings
         self._create = create
         self._clock = clock
@@ -207,7 +208,8 @@ class Store:
             target: the file to write; an existing one is replaced.
             form: `parquet` (the columns of the table) or `ndjson` (one request body a line).
         """
-        return self._read(lambda connection: export.export(connection, selection, target, form), slow=True)
+        path = check_target(target, self.path)
+        return self._read(lambda connection: export.export(connection, selection, path, form), slow=True)
 
     def measures(self) -> tuple[Measures, int, int]:
         """Return the meters, the number of events waiting for their commit, and the number that the tables still lack."""
@@ -270,7 +272,8 @@ class Store:
 
     def backup(self, target: Path) -> Future[int]:
         """Write a copy of the store as it is at this moment, and return the size of the copy in bytes."""
-        return self._read(lambda connection: maintenance.copy_to(connection, target), slow=True)
+        path = check_target(target, self.path, is_backup=True)
+        return self._read(lambda connection: maintenance.copy_to(connection, path), slow=True)
 
     def compact(self) -> Future[Sizes]:
         """Free the disk space of deleted rows by rewriting the file (see compaction.py)."""

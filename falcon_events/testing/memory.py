@@ -33,7 +33,7 @@ class MemoryOwner:
         self.store = MemoryStore(settings, clock)
         self.store.open()
         self._secret = os.urandom(SECRET_BYTES)
-        self._clients = OwnerServer(self.store, self._secret, MEMORY, stays=True)
+        self._clients = OwnerServer(self.store, self._secret, lambda: MEMORY, stays=True)
         self._pid = os.getpid()
 
     def connect(self, client: str) -> tuple[Channel, Welcome]:
@@ -77,7 +77,7 @@ class MemoryLink(Link):
 
 class _MemoryConnector(Connector):
     def __init__(self, owner: MemoryOwner, settings: Settings) -> None:
-        super().__init__(owner.store.path, settings, create=False)
+        super().__init__(owner.store.path, [], settings, create=False)
         self._memory = owner
 
     def connect(self, wait_s: float | None, leaving: threading.Event) -> tuple[Channel, Welcome]:

@@ -148,7 +148,8 @@ def test_a_failed_sync_is_followed_by_a_new_journal(flavour: str, db: Path) -> N
             before = clients.refused[503]
             with contextlib.ExitStack() as held:  # so that no new file gets an old one's number
                 files = [held.enter_context(path.open("rb")) for path in journals_of(db)]
-                with injected(db, "fdatasync", "error=EIO", *journals_of(db)):
+                unfinished = [path.with_name(f"{path.name}.new") for path in journals_of(db)]
+                with injected(db, "fdatasync", "error=EIO", *journals_of(db), *unfinished):
                     wait_until(lambda before=before: clients.refused[503] > before + 10, "it takes events", served)  # type: ignore[misc]
                     at = len(clients.acknowledged)
                     assert served.client.properties(APIKey=credentials.full, ListID=94).status_code == 200

@@ -604,12 +604,16 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date(db: Path) -> None:
 
 
 def test_an_interrupted_making_leaves_no_half_store(db: Path) -> None:
-    """What a crash left of a store that was being made is made anew."""
-    unfinished = db.with_name(db.name + ".new")
+    """What a crash left of a store that was being made is removed; a file of the user with a like name stays."""
+    unfinished = db.with_name(f"{db.name}.new-{'0' * 32}")
     unfinished.write_bytes(b"half")
+    own = [db.with_name(f"{db.name}.new"), db.with_name(f"{db.name}.new-2026")]
+    for path in own:
+        path.write_bytes(b"own")
     with EventTracking(db):
         pass
     assert not unfinished.exists()
+    assert [path.read_bytes() for path in own] == [b"own"] * 2
     assert rows(db, "select schema_version from meta") == [(SCHEMA_VERSION,)]
 
 

@@ -5,22 +5,26 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from falcon_events.errors import StoreError, StoreLocked
-from falcon_events.files.paths import WRITABLE, check_access, log_of, unfinished_store
+from falcon_events.files.checks import check_access
+from falcon_events.files.paths import WRITABLE, log_of, sync, unfinished_store
 from falcon_events.settings import Settings
 from falcon_events.store.database.layout import compress_properties
 from falcon_events.store.database.migrations import migrate
+from falcon_events.store.database.wal import explain_damage, mend, put_back
 
 logger = logging.getLogger(__name__)
 
 LOGGED_WAL_BYTES = 4 << 20
 """From this size on, replaying the database's log may take a while, so opening the store writes a log line."""
 MEMORY = ":memory:"
+"""The end of the name of a store that is being created."""
 STORAGE_VERSION = "v1.5.0"
 """The storage version of new files, whatever DuckDB is installed: DuckDB 1.5 and later can open them."""
 
@@ -52,10 +56,23 @@ def open_database(path: Path, settings: Settings, *, create: bool = True) -> duc
     check_access(path, create=create)
     if not path.exists():
         _create_file(path, settings)
+    began_ns = time.time_ns()
+    mend(path)
     log = log_of(path)
     if log.exists() and (size := log.stat().st_size) >= LOGGED_WAL_BYTES:
         logger.info("Opening %s and replaying its log of %.1f MB", path, size / 1e6)
-    return _connect(path, settings)
+    try:
+        return _connect(path, settings)
+    except StoreLocked:
+        raise
+    except StoreError:
+        if not mend(path, thoroughly=True):
+            raise
+    try:
+        return _connect(path, settings)
+    except StoreError:
+        put_back(path, began_ns)
+        raise
 
 
 def open_memory(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -129,7 +146,6 @@ def _create_file(path: Path, settings: Settings) -> None:
     """Create a new store that only its owner can read, completely or not at all."""
     unfinished = unfinished_store(path)
     try:
-        unfinished.unlink(missing_ok=True)
         # DuckDB reports a folder without permission as an internal error, so find out before it does.
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         unfinished.unlink()
@@ -139,7 +155,9 @@ def _create_file(path: Path, settings: Settings) -> None:
         ((database,),) = connection.execute("select current_database()").fetchall()
         compress_properties(connection, database)
     unfinished.chmod(0o600)
+    sync(unfinished)
     unfinished.rename(path)
+    sync(path.parent)
 
 
 def _explain(path: Path, error: duckdb.Error) -> StoreError:
@@ -153,10 +171,7 @@ def _explain(path: Path, error: duckdb.Error) -> StoreError:
     if "newer" in text or "version number" in text:
         return StoreError(f"{path} was written by a newer DuckDB than {duckdb.__version__}. Upgrade it: pip install -U duckdb")
     if "WAL" in text or "wal" in text.replace(str(path), ""):
-        return StoreError(
-            f"{log_of(path)} is damaged and cannot be replayed: {text} Restore {path} from a backup, or rename the log and the "
-            f"journal beside it; then the store opens without the events that only they contain."
-        )
+        return StoreError(explain_damage(path, log_of(path), text.rstrip(".")))
     if "Could not read enough bytes" in text or isinstance(error, (duckdb.FatalException, duckdb.SerializationException)):
         return StoreError(f"{path} is damaged: {text} Restore it from a backup.")
     return StoreError(f"{path} cannot be opened: {text}")

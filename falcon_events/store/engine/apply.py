@@ -84,7 +84,7 @@ def open_journal(path: Path, connection: duckdb.DuckDBPyConnection, tables: Tabl
             backlog.remove_applied(tables.applied)
     except (duckdb.Error, OSError) as error:
         raise StoreError(f"The journal of {path} cannot be applied: {str(error).splitlines()[0]}") from error
-    journal.start()
+    journal.start(tables.applied)
     return journal
 
 

@@ -7,27 +7,37 @@ import fcntl
 import logging
 import os
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from falcon_events.errors import StoreError
-from falcon_events.files.paths import journals_of, sync
+from falcon_events.files.paths import FileState, WatchedFile, journals_of, log_of, sync
 
 logger = logging.getLogger(__name__)
 
-# A file begins with HEAD and the store's mark. Records follow, each with its length, its CRC-32 and the entry's number. The
+# A file begins with HEAD, the store's mark, and the number of the last entry that the database had when the file was created.
+# Records follow, each with its length, its CRC-32 and the entry's number. The
 # file ends at the first record that does not have the next number, or whose checksum is wrong. The bytes after that are from
 # an earlier use of the file: files are overwritten, because a sync takes half as long if the file does not grow.
-HEAD = b"falcon-events journal 1\n"
+HEAD = b"falcon-events journal 2\n"
+_FIRST_HEAD = b"falcon-events journal 1\n"
+"""The beginning of files without the number of the last entry that the database had."""
 MARK_BYTES = 8
+_NUMBER = struct.Struct("!Q")
 _RECORD = struct.Struct("!4sIIQ")
 _MAGIC = b"\xfeFEJ"
-_START = len(HEAD) + MARK_BYTES
+_START = len(HEAD) + MARK_BYTES + _NUMBER.size
 _GROWTH = bytes(1 << 18)
+OTHER_ADVICE = "Move it back to that store, and put the journal of this store in its place if there is one."
 RECOVERY_ADVICE = (
-    "Restore the store from a backup, or rename the journal files; then the store opens without the events that only the "
-    "journal contains."
+    "Copy all files of the store to another disk first, so that nothing is lost. Then put back the file and the log that belong"
+    " to this journal if others are in their place, or restore a backup."
+)
+OLDER_ADVICE = (
+    "Nothing was changed. Put back the file or the log that belongs to this journal (a log that was mended is kept as"
+    " {log}.torn-*), and leave the journal in place."
 )
 ROTATED_BYTES = 1 << 22
 """A file of this size is replaced by the other one, as soon as the database has all entries of the other one."""
@@ -42,6 +52,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, mark: bytes) -> None:
+        self._db = path
         self._paths = journals_of(path)
         self._mark = mark
         self._files: list[_File] = []
@@ -58,30 +69,46 @@ class Journal:
         names = " and ".join(path.name for path in there)
         for path in there:
             content = path.read_bytes()
-            if len(content) >= _START and not content.startswith(HEAD + self._mark):
-                raise StoreError(f"{path} belongs to another store. {RECOVERY_ADVICE}")
+            had = self._read_head(path, content)
+            if had > after:
+                raise StoreError(
+                    f"{self._db} has the entries of its journal up to {after}, but {path.name} follows entry {had}: the file or"
+                    f" its log is older. {OLDER_ADVICE.format(log=log_of(self._db))}"
+                )
             found.update(_read_records(content, after))
         last = max(found, default=after)
         if missing := next((number for number in range(after + 1, last) if number not in found), None):
             raise StoreError(f"{names}: entry {missing} is damaged or missing, but later entries exist. {RECOVERY_ADVICE}")
         return [found[number] for number in range(after + 1, last + 1)]
 
-    def start(self) -> None:
+    def start(self, applied: int) -> None:
         """Create the files again. Call it only when the database has all their entries.
+
+        Args:
+            applied: the number of the last entry that the database has.
 
         Raises:
             StoreError: the files cannot be created.
         """
         self._close_files()
+        folder = self._paths[0].parent
         try:
+            sync(folder)  # the database's own log may be new: its name must be on the disk before the entries are gone
             for path in self._paths:
-                path.unlink(missing_ok=True)
-                self._files.append(_File(path, HEAD + self._mark))
-            sync(self._paths[0].parent)
+                self._set_aside_foreign(path)
+                self._files.append(_File(path, HEAD + self._mark + _NUMBER.pack(applied)))
+            sync(folder)
         except OSError as error:
-            raise StoreError(
-                f"The journal {self._paths[0].name} cannot be created in {self._paths[0].parent}: {error.strerror}."
-            ) from error
+            raise StoreError(f"The journal {self._paths[0].name} cannot be created in {folder}: {error.strerror}.") from error
+
+    def check(self) -> None:
+        """Check that both files are still in their places. Otherwise the next process would not find their entries.
+
+        Raises:
+            FileNotFoundError: a file was deleted, moved or replaced.
+        """
+        for file in self._files:
+            file.check()
 
     def append(self, number: int, entry: bytes) -> None:
         """Write an entry and sync it to disk.
@@ -101,11 +128,28 @@ class Journal:
 
     def close(self) -> None:
         """Close the files, and remove them if the database has all their entries."""
-        done = all(file.last <= self._applied for file in self._files)
+        done = [file for file in self._files if file.is_in_place()]
+        done = done if all(file.last <= self._applied for file in self._files) else []
         self._close_files()
-        if done:
-            for path in self._paths:
-                path.unlink(missing_ok=True)
+        for file in done:
+            file.path.unlink(missing_ok=True)
+
+    def _read_head(self, path: Path, content: bytes) -> int:
+        """Return the number of the last entry that the database had when the file was created."""
+        if content.startswith(HEAD + self._mark) and len(content) >= _START:
+            (number,) = _NUMBER.unpack_from(content, len(HEAD) + MARK_BYTES)
+            return int(number)
+        if not content.startswith(_FIRST_HEAD + self._mark) and any(content[:_START]) and len(content) >= _START:
+            raise StoreError(f"{path} belongs to another store. {OTHER_ADVICE}")
+        return 0
+
+    def _set_aside_foreign(self, path: Path) -> None:
+        """Rename a file that is not a journal of this store, so that it is not overwritten."""
+        with contextlib.suppress(FileNotFoundError):
+            with path.open("rb") as file:
+                start = file.read(len(HEAD) + MARK_BYTES)
+            if start not in (HEAD + self._mark, _FIRST_HEAD + self._mark) and any(start):
+                path.rename(path.with_name(f"{path.name}.replaced-{time.time_ns()}"))
 
     def _close_files(self) -> None:
         while self._files:
@@ -121,8 +165,10 @@ class _File:
     """
 
     def __init__(self, path: Path, head: bytes) -> None:
-        self._path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self.path = path
+        unfinished = path.with_name(f"{path.name}.new")
+        unfinished.unlink(missing_ok=True)
+        self._descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self.end = _START
         """The offset of the next record."""
         self.size = 0
@@ -132,6 +178,8 @@ class _File:
         try:
             os.pwrite(self._descriptor, head, 0)
             _sync(self._descriptor)
+            unfinished.rename(path)  # so that there is always a journal while there are entries
+            self._watched = WatchedFile(path)
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -140,9 +188,17 @@ class _File:
         """Write the next record at the beginning of the file."""
         self.end = _START
 
+    def is_in_place(self) -> bool:
+        """Return whether the path still leads to this file."""
+        return self._watched.check() is FileState.UNCHANGED
+
+    def check(self) -> None:
+        """Raise FileNotFoundError if the file was deleted, moved or replaced."""
+        if not self.is_in_place():
+            raise FileNotFoundError(f"{self.path} was deleted, moved or replaced while it was in use")
+
     def append(self, number: int, entry: bytes) -> None:
-        if os.fstat(self._descriptor).st_nlink == 0:
-            raise FileNotFoundError(f"{self._path} was deleted while it was in use")
+        self.check()
         start, end = self.end, self.end + _RECORD.size + len(entry)
         self.last = number
         try:
@@ -169,7 +225,7 @@ class _File:
 
 def _read_records(content: bytes, after: int) -> Iterator[tuple[int, bytes]]:
     """Yield the complete entries in a file's bytes whose number is above `after`, at any offset."""
-    at, previous = _START, None
+    at, previous = len(HEAD), None
     while (at := content.find(_MAGIC, at)) >= 0:
         head = content[at : at + _RECORD.size]
         if len(head) < _RECORD.size:

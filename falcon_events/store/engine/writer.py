@@ -20,8 +20,10 @@ from falcon_events.model.events import CANNOT_NOW
 from falcon_events.model.reports import FilterState
 from falcon_events.settings import Settings
 from falcon_events.store.database.errors import INVALIDATING
+from falcon_events.store.database.wal import find_copies, put_back
 from falcon_events.store.engine.apply import OpenJournal, apply, open_journal, refused_path
 from falcon_events.store.engine.backlog import Backlog
+from falcon_events.store.engine.database_log import DatabaseLog
 from falcon_events.store.engine.meters import Meters
 from falcon_events.store.engine.name_limits import NameLimits
 from falcon_events.store.engine.recall import Recall
@@ -86,7 +88,9 @@ class Writer:
         self._journal_failed = self._closing = False
         self._next_recovery = 0.0
         self._tasks: deque[tuple[Task, Future[Any]]] = deque()
+        began_ns = time.time_ns()
         opening_s = self._open()
+        applied = self._tables.applied
         try:
             self.journal = open_journal(path, self.connection, self._tables)
             self.number = self._tables.applied
@@ -95,9 +99,20 @@ class Writer:
             self.limits = NameLimits(settings, self._load_names)
             self.limits.recount(self.connection)
             self._start_upkeep(opening_s)
-        except BaseException:
+        except BaseException as error:
+            if is_unchanged := self._tables.applied == applied:
+                self.connection.execute("pragma disable_checkpoint_on_shutdown")
             self._close_database()
+            if is_unchanged and (logs := put_back(path, began_ns)):
+                raise StoreError(f"{logs[0]} is damaged, and the journal does not have what it had: {error}") from error
             raise
+        for log, copy in find_copies(path, began_ns):
+            logger.warning(
+                "%s was torn by a power loss: what followed its last commit is cut off, and acknowledged events were"
+                " read from the journal. The log as it was is kept as %s",
+                log,
+                copy,
+            )
         self._thread = threading.Thread(target=self._run, name="falcon-events-writer", daemon=True)
         self._thread.start()
 
@@ -129,7 +144,7 @@ class Writer:
     def empty_logs(self) -> None:
         """Remove rows that were deleted from the journal and from the database's log. Call it in a task of run_exclusively()."""
         try:
-            self.journal.start()
+            self.journal.start(self._tables.applied)
         except StoreError as error:
             self._journal_failed = True
             self.fail(str(error))
@@ -147,10 +162,10 @@ class Writer:
         """Return the state of the filters, by table."""
         return {"event_ids": self._tables.event_ids.state(), "bindings": self._tables.bindings.state()}
 
-    def fail_journal(self, error: OSError) -> None:
+    def fail_journal(self, error: Exception) -> None:
         """Stop journaling until the journal files have been created again, because their content is unknown."""
         self._journal_failed = True
-        self.fail(f"the journal cannot be written: {error.strerror or error}")
+        self.fail(f"the journal cannot be written: {getattr(error, 'strerror', None) or error}")
 
     def close(self) -> None:
         """Apply the journal, fold, checkpoint and end the thread. The intake must be closed before."""
@@ -207,6 +222,15 @@ class Writer:
                 self._replaced()
         return False
 
+    def _check_logs(self) -> bool:
+        """Return whether the logs are in their places. If not, the store fails, and recovers with new ones."""
+        try:
+            self.journal.check()
+            self._log.secure(self.connection)
+        except (OSError, duckdb.Error) as error:
+            self.fail_journal(error)
+        return self.failure is None
+
     def _open(self) -> float:
         """Open the database and return how long that took, in seconds."""
         began = time.monotonic()
@@ -214,6 +238,7 @@ class Writer:
         opening_s = time.monotonic() - began
         self._file = WatchedFile(self._path)
         self.shared_file = SharedFile(self._path, self.connection, self._settings)
+        self._log = DatabaseLog(self._path)
         self._tables: Tables = Tables(self.connection, (self._settings.filter_mb << 20) // 2)
         return opening_s
 
@@ -244,7 +269,7 @@ class Writer:
                 self._recover()
             elif self.backlog.is_due():
                 self._apply()
-            elif task is None and not self._closing and self.check_file():
+            elif task is None and not self._closing and self.check_file() and self._check_logs():
                 self._run_deferrable(self.upkeep.run_when_idle)
             if task is not None:
                 self._run_task(*task)
@@ -283,15 +308,16 @@ class Writer:
         began = time.perf_counter()
         try:
             apply(self._tables, self.backlog.peek(), refused_path(self._path))
+            self.meters.observe_apply(time.perf_counter() - began)
+            self._release_applied()
         except (duckdb.Error, OSError) as error:
             self.fail(str(error))
             return
-        self.meters.observe_apply(time.perf_counter() - began)
-        self._release_applied()
         self._run_deferrable(self.upkeep.run_after_commit)
 
     def _release_applied(self) -> None:
         """Release the entries that the tables have now."""
+        self._log.secure(self.connection, committed=True)
         self.journal.mark_applied(self._tables.applied)
         if entries := self.backlog.remove_applied(self._tables.applied):
             self.recall.forget_applied(entries)
@@ -325,7 +351,7 @@ class Writer:
                 self._recover_database()
                 if self._journal_failed:
                     self._tables.skip_to(self.number)  # an entry whose write failed was not acknowledged: never apply it
-                    self.journal.start()
+                    self.journal.start(self._tables.applied)
                     self._journal_failed = False
                 self.failure = None
                 logger.warning("The store has recovered and accepts events again")
@@ -346,7 +372,9 @@ class Writer:
 
     def _run_task(self, task: Task, future: Future[Any]) -> None:
         try:
-            future.set_result(task(self.connection))
+            result = task(self.connection)
+            self._log.secure(self.connection, committed=True)
+            future.set_result(result)
         except Exception as error:
             future.set_exception(error)
 

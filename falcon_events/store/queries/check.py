@@ -12,6 +12,7 @@ from falcon_events.files.lockfile import lock_path
 from falcon_events.files.paths import logs_of
 from falcon_events.model.reports import Check, FilterState
 from falcon_events.store.database import catalogue
+from falcon_events.store.database.wal import find_copies
 from falcon_events.store.engine.apply import refused_path
 
 SCANNED = (
@@ -57,7 +58,12 @@ def _check_files(path: Path) -> list[Check]:
         advice = "" if ok else f"; others may read it: chmod 600 {file}"
         if file == refused_path(path):
             ok, advice = False, f"{advice}; the database has refused these rows: please report this"
+        if file.stat().st_nlink > 1:
+            ok, advice = False, f"{advice}; it has several names (hard links): remove the others"
         found.append(Check(f"file {file.name}", ok, f"mode {mode:04o}, {file.stat().st_size} bytes{advice}"))
+    for _, copy in find_copies(path, 0):
+        words = f"{copy.stat().st_size} bytes: a log that a power loss had torn, as it was; delete it when nothing is missing"
+        found.append(Check(f"file {copy.name}", True, words))
     return found
 
 

@@ -27,7 +27,6 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
     name = f"copy_{uuid.uuid4().hex}"
     ((source,),) = connection.execute("select current_database()").fetchall()
     try:
-        unfinished.unlink(missing_ok=True)
         connection.execute(f"attach {quote(str(unfinished))} as {name} (storage_version '{STORAGE_VERSION}')")
         try:
             connection.execute(f'copy from database "{source}" to {name} (schema)')

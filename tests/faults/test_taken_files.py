@@ -1,0 +1,215 @@
+"""Files of a running store that are deleted, moved or replaced, and stores of other users: nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from falcon_events import EventTracking, StoreError
+from falcon_events.files.lockfile import lock_path
+from falcon_events.files.paths import journals_of, log_of
+from tests.harness import command, is_held, owner_of, serving, wait_until
+from tests.shortcuts import make_store
+
+pytestmark = pytest.mark.database
+
+ROOT = Path(__file__).parents[2]
+NOBODY = 65534
+COUNT = "select count(*), count(distinct event_id) from events where event = 'load'"
+EVENTS = 20
+TAKE = f"""
+import os, sys, time
+from pathlib import Path
+from falcon_events import EventTracking, StoreUnavailable
+
+db, name, how = sys.argv[1:]
+tracking = EventTracking(db).open()
+for number in range({EVENTS}):
+    tracking.track(94, "load", email="a@example.com")
+tracking.stats()
+path = Path(db + name)
+if how != "delete":
+    path.rename(db + ".aside")
+if how == "delete":
+    path.unlink()
+if how == "replace":
+    path.write_bytes(Path(db + ".aside").read_bytes())
+if how == "foreign":
+    path.write_bytes(b"something else" * 100)
+    while not list(path.parent.glob(path.name + ".replaced-*")):
+        time.sleep(0.02)
+stored = 0
+while stored < {EVENTS}:
+    try:
+        tracking.track(94, "load", email="a@example.com")
+        stored += 1
+    except StoreUnavailable:
+        time.sleep(0.02)
+owner = tracking.owner().pid
+with tracking.store._lock:  # no new owner comes for this process
+    os.kill(owner, 9)
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("how", ["delete", "move", "replace", "foreign"])
+@pytest.mark.parametrize("name", [".journal-a", ".journal-b"])
+def test_a_journal_that_is_taken_away_loses_no_event(db: Path, name: str, how: str) -> None:
+    """What is acknowledged afterwards is in a journal that the next process finds; a foreign file in its place is kept."""
+    make_store(db)
+    done = subprocess.run([sys.executable, "-c", TAKE, str(db), name, how], capture_output=True, text=True, check=False)
+    assert done.returncode == -9, done.stderr
+    wait_until(lambda: not is_held(db), "the owner lives on")
+    if how == "foreign":
+        (kept,) = db.parent.glob(f"{db.name}{name}.replaced-*")
+        assert kept.read_bytes().startswith(b"something else")
+    with EventTracking(db) as tracking:
+        assert tracking.sql(COUNT).rows == [[2 * EVENTS] * 2]
+
+
+@pytest.mark.parametrize("how", ["delete", "move", "replace"])
+def test_a_database_log_that_is_taken_away_loses_no_event(db: Path, how: str) -> None:
+    """The database would write on to a file that nobody finds: it takes everything into its own file instead."""
+    make_store(db)
+    done = subprocess.run([sys.executable, "-c", TAKE, str(db), ".wal", how], capture_output=True, text=True, check=False)
+    assert done.returncode == -9, done.stderr
+    wait_until(lambda: not is_held(db), "the owner lives on")
+    with EventTracking(db) as tracking:
+        assert tracking.sql(COUNT).rows == [[2 * EVENTS] * 2]
+
+
+def test_an_idle_store_notices_that_its_journal_is_gone(db: Path) -> None:
+    """Without any event, a new journal is there soon, and the log says what happened."""
+    make_store(db)
+    with serving(db) as served:
+        for path in journals_of(db):
+            path.rename(path.with_name(f"{path.name}.aside"))
+        wait_until(lambda: all(path.exists() for path in journals_of(db)), "it is not made anew", served)
+        wait_until(lambda: served.client.get("/healthz").status_code == 200, "it does not resume", served)
+        assert served.stop() == 0
+        assert "was deleted, moved or replaced" in served.log()
+
+
+@pytest.mark.parametrize("taken", [("sock",), ("lock",), ("sock", "lock")])
+def test_a_deleted_socket_or_lock_file_is_made_anew(db: Path, taken: tuple[str, ...]) -> None:
+    """Processes that come later reach the same owner, and the earlier ones stay connected."""
+    credentials = make_store(db)
+    with serving(db) as served:
+        pid = owner_of(db)
+        paths = [db.with_name(f"{db.name}.{ending}") for ending in taken]
+        for _ in range(2):
+            for path in paths:
+                path.unlink()
+            assert served.client.track(**credentials.event()).status_code == 200
+            wait_until(lambda: all(path.exists() for path in paths), "they are not made anew", served)
+            wait_until(lambda: is_held(db) and lock_path(db).read_text().count("\n") == 3, "nobody holds the lock", served)
+            done = command("owner", "--json", "--db", str(db))
+            assert done.returncode == 0, done.stderr
+            assert f'"pid":{pid},'.encode() in done.stdout
+        assert served.stop() == 0
+    assert not db.with_name(f"{db.name}.sock").exists()
+
+
+def test_a_file_in_the_place_of_the_socket_is_not_deleted(db: Path) -> None:
+    """The error names it."""
+    make_store(db)
+    own = db.with_name(f"{db.name}.sock")
+    own.write_text("precious")
+    with pytest.raises(StoreError, match="is not a socket"):
+        EventTracking(db).open()
+    assert own.read_text() == "precious"
+
+
+def as_nobody(script: str, *arguments: str, tmp_path: Path, user: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run Python as nobody, or as root, where this installation can be read by everybody."""
+    packages, checkout = tmp_path / "packages", tmp_path / "checkout"
+    for folder in (packages, checkout):
+        folder.mkdir(exist_ok=True)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    switch = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups" if user else ""
+    shell = f"""
+        mount --bind '{sysconfig.get_path("purelib")}' '{packages}' && mount --bind '{ROOT}' '{checkout}' &&
+        PYTHONPATH='{checkout}:{packages}' HOME=/tmp exec {switch} /usr/bin/python3 -c "$0" "$@"
+    """
+    words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", shell, script, *arguments]
+    return subprocess.run(words, capture_output=True, text=True, check=False, cwd="/")
+
+
+def has_same_python() -> bool:
+    """Whether the system's Python, which every user can run, has the version of this one."""
+    code = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
+    python = "/usr/bin/python3"
+    return Path(python).exists() and subprocess.run([python, "-c", code], check=False, capture_output=True).returncode == 0
+
+
+SAME_PYTHON = pytest.mark.skipif(not has_same_python(), reason="the system's Python has another version than this one")
+
+
+@pytest.mark.needs("mounts", "setpriv")
+@SAME_PYTHON
+@pytest.mark.parametrize("is_new", [False, True])
+def test_roots_owner_process_leaves_the_store_to_its_user(tmp_path: Path, is_new: bool) -> None:
+    """Root's command comes first and its owner is killed: every file is the user's, who goes on with all events."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    db = folder / "events.duckdb"
+    if not is_new:
+        make_store(db)
+        shutil.chown(db, NOBODY, NOBODY)
+    os.chown(folder, NOBODY, NOBODY)
+    script = """
+import os, sys
+from falcon_events import EventTracking
+tracking = EventTracking(sys.argv[1]).open()
+if not tracking.directory.accounts():
+    tracking.directory.create_account("a")
+    tracking.directory.create_list("a", "n", 94)
+tracking.track(94, "load", email="a@example.com")
+owner = tracking.owner().pid
+with tracking.store._lock:
+    os.kill(owner, 9)
+    os.kill(os.getpid(), 9)
+"""
+    done = as_nobody(script, str(db), tmp_path=tmp_path, user=False)
+    assert done.returncode in (-9, 137), done.stderr
+    wait_until(lambda: not is_held(db), "the owner lives on")
+    assert {path.name: path.lstat().st_uid for path in folder.iterdir() if path.lstat().st_uid != NOBODY} == {}
+    count = "import sys, falcon_events as f; print(f.EventTracking(sys.argv[1]).open().sql(sys.argv[2]).rows)"
+    done = as_nobody(count, str(db), COUNT, tmp_path=tmp_path)
+    assert done.stdout == "[[1, 1]]\n", done.stderr
+
+
+@pytest.mark.needs("root")
+def test_root_is_told_as_whom_to_run_if_the_user_cannot(db: Path) -> None:
+    """The user of the store cannot read this installation: one sentence, and the files stay as they are."""
+    make_store(db)
+    shutil.chown(db, NOBODY, NOBODY)
+    if os.access("/usr/bin/python3", os.X_OK) and ROOT.stat().st_mode & 0o005 and Path("/root").stat().st_mode & 0o005:
+        pytest.skip("everybody can read this installation")
+    with pytest.raises(StoreError, match=r"belongs to user \w+, as whom its owner process cannot be started"):
+        EventTracking(db).open()
+    assert [path.name for path in db.parent.iterdir()] == [db.name]
+
+
+@pytest.mark.needs("mounts", "setpriv")
+@SAME_PYTHON
+def test_another_users_commands_say_permission_denied(tmp_path: Path) -> None:
+    """`owner` does not say that nobody holds the store."""
+    db = tmp_path / "data" / "events.duckdb"
+    db.parent.mkdir(mode=0o755)
+    make_store(db)
+    main = "import sys; from falcon_events.cli.main import main; main()"
+    with EventTracking(db):
+        for name in ("owner", "stats", "doctor"):
+            done = as_nobody(main, name, "--db", str(db), tmp_path=tmp_path)
+            assert done.returncode == 2, done.stdout
+            assert "permission denied" in done.stderr
+            assert done.stderr.count("\n") == 1
+    assert log_of(db).exists() is False

@@ -1,0 +1,164 @@
+"""The database's log after a power loss: a torn end is cut off, and the journal has what it held. Other damage is reported."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from falcon_events import EventTracking, StoreError
+from falcon_events.files.paths import journals_of, log_of, logs_of
+from tests.harness import is_held, make_store, wait_until
+
+pytestmark = pytest.mark.database
+
+COMMIT = bytes.fromhex("0500000000000000e7fe7d722fed3d5e640064ffff")
+"""The entry of DuckDB's log that ends a transaction, with its length and its checksum."""
+ROUNDS, EVENTS = 6, 40
+COUNT = "select count(*), count(distinct seq) from events where event = 'load'"
+CRASH = f"""
+import os, sys
+from falcon_events import EventTracking
+
+tracking = EventTracking(sys.argv[1]).open()
+for _ in range({ROUNDS}):
+    for number in range({EVENTS}):
+        tracking.track(94, "load", email="a@example.com", properties={{"n": number, "text": os.urandom(200).hex()}})
+    tracking.stats()  # applies the journal, in a commit of its own
+owner = tracking.owner().pid
+with tracking.store._lock:  # no new owner comes for this process
+    os.kill(owner, 9)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def commits(log: bytes) -> list[int]:
+    """The offsets behind the commits."""
+    found, at = [], 0
+    while (at := log.find(COMMIT, at)) >= 0:
+        at += len(COMMIT)
+        found.append(at)
+    return found
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a store whose log has several commits, and whose journal has every event of them."""
+    db = tmp_path_factory.mktemp("killed") / "events.duckdb"
+    while not log_of(db).exists() or len(commits(log_of(db).read_bytes())) < 4:
+        for path in (db, *logs_of(db)):
+            path.unlink(missing_ok=True)
+        make_store(db)
+        done = subprocess.run([sys.executable, "-c", CRASH, str(db)], capture_output=True, check=False)
+        assert done.returncode == -9, done.stderr
+        wait_until(lambda: not is_held(db), "the owner lives on")
+    return db.parent
+
+
+@pytest.fixture
+def crashed(killed: Path, db: Path) -> Path:
+    """A copy of the store of `killed`."""
+    for path in killed.iterdir():
+        if path.is_file():
+            shutil.copy(path, db.with_name(path.name))
+    return db
+
+
+Tear = Callable[[bytes], bytes]
+TEARS: dict[str, Tear] = {
+    "nothing of it": lambda tail: b"",
+    "one byte": lambda tail: tail[:1],
+    "a part of the entry's length": lambda tail: tail[:7],
+    "a part of the entry's checksum": lambda tail: tail[:13],
+    "only the first entry's head": lambda tail: tail[:16],
+    "a third": lambda tail: tail[: len(tail) // 3],
+    "a page and a half": lambda tail: tail[:6144],
+    "all but one byte": lambda tail: tail[:-1],
+    "all but the commit": lambda tail: tail[: -len(COMMIT)],
+    "a half of the commit": lambda tail: tail[: -len(COMMIT) // 2],
+    "only zeros": lambda tail: bytes(len(tail)),
+    "zeros after a page": lambda tail: tail[:4096] + bytes(len(tail) - 4096),
+    "zeros before the rest": lambda tail: bytes(4096) + tail[4096:],
+    "a page of zeros within": lambda tail: tail[:4096] + bytes(4096) + tail[8192:],
+    "zeros at the end": lambda tail: tail[:-512] + bytes(512),
+    "a bit": lambda tail: tail[:5000] + bytes([tail[5000] ^ 1]) + tail[5001:],
+    "a bit of the first length": lambda tail: bytes([tail[0] ^ 1]) + tail[1:],
+    "a huge length": lambda tail: b"\xff" * 8 + tail[8:],
+    "a bit of the commit": lambda tail: tail[:-1] + bytes([tail[-1] ^ 1]),
+    "noise": lambda tail: os.urandom(len(tail)),
+    "noise after the commit": lambda tail: tail + os.urandom(5000),
+    "zeros after the commit": lambda tail: tail + bytes(5000),
+}
+
+
+@pytest.mark.parametrize("tear", TEARS.values(), ids=TEARS)
+def test_a_torn_end_of_the_log_loses_nothing(crashed: Path, tear: Tear, caplog: pytest.LogCaptureFixture) -> None:
+    """The store opens by itself with every event, once; the log as it was is kept, and the log of the process says so."""
+    log = log_of(crashed)
+    whole = log.read_bytes()
+    start = commits(whole)[-2]
+    torn = whole[:start] + tear(whole[start:])
+    log.write_bytes(torn)
+    with EventTracking(crashed) as tracking:
+        assert tracking.sql(COUNT).rows == [[ROUNDS * EVENTS] * 2]
+        tracking.track(94, "load", email="b@example.com")
+    with EventTracking(crashed) as tracking:
+        assert tracking.sql(COUNT).rows == [[ROUNDS * EVENTS + 1] * 2]
+    copies = list(crashed.parent.glob("*.torn-*"))
+    if len(torn) > start:
+        assert [copy.read_bytes() for copy in copies] == [torn]
+        assert any(str(copies[0]) in record.getMessage() for record in caplog.records)
+    else:
+        assert copies == []
+
+
+@pytest.mark.parametrize("keep", [0, 1, 5, 20, 31, 39])
+@pytest.mark.parametrize("filler", ["nothing", "zeros"])
+def test_a_log_whose_beginning_never_reached_the_disk_loses_nothing(crashed: Path, keep: int, filler: str) -> None:
+    """It has no commit that was synced, so it is set aside as a whole, and the journal has all events."""
+    log = log_of(crashed)
+    first = log.read_bytes()[: commits(log.read_bytes())[0]]
+    log.write_bytes(first[:keep] + (bytes(len(first) - keep) if filler == "zeros" else b""))
+    journaled = ROUNDS * EVENTS
+    with EventTracking(crashed) as tracking:
+        assert tracking.sql(COUNT).rows == [[journaled] * 2]
+
+
+@pytest.mark.parametrize("place", [0.2, 0.5])
+def test_damage_before_other_commits_stops_the_start(crashed: Path, place: float) -> None:
+    """No power loss explains it, and changes of keys or lists may follow. Nothing is changed; the advice loses no event."""
+    log = log_of(crashed)
+    damaged = bytearray(log.read_bytes())
+    at = int(len(damaged) * place)
+    damaged[at : at + 600] = os.urandom(600)
+    log.write_bytes(damaged)
+    before = {path.name: path.read_bytes() for path in (crashed, *logs_of(crashed)) if path.exists()}
+    with pytest.raises(StoreError, match="leave the journal in place") as refused:
+        EventTracking(crashed).open()
+    assert f"rename only {log.name}" in str(refused.value)
+    assert {path.name: path.read_bytes() for path in (crashed, *logs_of(crashed)) if path.exists()} == before
+    log.rename(log.with_name("aside"))
+    with EventTracking(crashed) as tracking:
+        assert tracking.sql(COUNT).rows == [[ROUNDS * EVENTS] * 2]
+
+
+def test_a_log_that_the_journal_cannot_replace_is_asked_for(crashed: Path) -> None:
+    """The journal was begun after entries that only the log has: without the log, the store stays closed and unchanged."""
+    done = subprocess.run([sys.executable, "-c", CRASH, str(crashed)], capture_output=True, check=False)
+    assert done.returncode == -9, done.stderr
+    wait_until(lambda: not is_held(crashed), "the owner lives on")
+    log = log_of(crashed)
+    log.rename(log.with_name("aside"))
+    before = {path.name: path.read_bytes() for path in (crashed, *journals_of(crashed))}
+    with pytest.raises(StoreError, match="its log is older") as refused:
+        EventTracking(crashed).open()
+    assert "leave the journal in place" in str(refused.value)
+    assert {path.name: path.read_bytes() for path in (crashed, *journals_of(crashed))} == before
+    log.with_name("aside").rename(log)
+    with EventTracking(crashed) as tracking:
+        assert tracking.sql(COUNT).rows == [[2 * ROUNDS * EVENTS] * 2]
