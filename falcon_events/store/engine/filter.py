@@ -46,7 +46,8 @@ PAUSE_S = 0.001
 """How long the thread pauses after every READ_AT_ONCE keys, to let other threads run."""
 NO_LIMIT = 1 << 62
 
-_PRIME, _FACTOR, _MASK = (1 << 61) - 1, 0x9E3779B97F4A7C15F39CC0605CEDC835, (1 << 127) - 1
+# Senders may choose UUIDs that differ in a few bits only; multiplied modulo a prime, they differ in all of them.
+_PRIME, _FACTOR = (1 << 61) - 1, 0x1D8E4E27C47D124F
 _NO_TIME, _ANY_TIME = 253_402_300_799_999_999, -62_135_596_800_000_000
 """The end and the beginning of the times that a row may have, in microseconds since 1970."""
 
@@ -333,18 +334,18 @@ class Filter(Generic[K]):
         connection.execute(FORGET_STORED, {"table": self._table, "number": number})
 
     def _digest(self, key: Any) -> int:
-        return self._number(key) >> 64
+        return self._number(key)
 
 
 def number_event_id(key: EventKey) -> int:
     """Return the number by which filters know an EventID. Stored filters depend on it."""
-    return int(key[1].replace("-", ""), 16) % _PRIME * _FACTOR & _MASK
+    return int(key[1].replace("-", ""), 16) * _FACTOR % _PRIME
 
 
 def number_binding(key: BindingKey) -> int:
     """Return the number by which filters know a binding. Stored filters depend on it."""
     list_id, visitor, email = key[:3]
-    return (int(visitor.replace("-", ""), 16) ^ zlib.crc32(email.encode()) << 64 ^ list_id) % _PRIME * _FACTOR & _MASK
+    return (int(visitor.replace("-", ""), 16) ^ zlib.crc32(email.encode()) << 64 ^ list_id) * _FACTOR % _PRIME
 
 
 def event_id_filter(most_bytes: int = NO_LIMIT) -> Filter[EventKey]:
