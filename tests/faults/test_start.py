@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from falcon_events import EventTracking, StoreError, StoreLocked
+from falcon_events import EventTracking, StoreLocked
 from falcon_events.files.paths import log_of, logs_of
 from tests.harness import command, is_held, owner_of, plain, serving, wait_until
 from tests.shortcuts import make_store
@@ -73,44 +73,11 @@ def crashed(large: Path, db: Path) -> Path:
     return db
 
 
-def contents(db: Path) -> dict[str, bytes]:
-    """The store's file and its log."""
-    return {path.name: path.read_bytes() for path in db.parent.iterdir() if path.name in (db.name, db.name + ".wal")}
-
-
 def test_a_large_log_is_taken_in_and_told(crashed: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The opening says how large the log is; everything is there."""
     with caplog.at_level(logging.INFO, "falcon_events"), EventTracking(crashed) as tracking:
         assert tracking.sql("select count(*) from events where event = 'load'").rows == [[EVENTS]]
     assert any("replaying its log of" in record.getMessage() for record in caplog.records)
-
-
-def test_a_damaged_log_stops_the_start_and_nothing_is_deleted(crashed: Path, db: Path) -> None:
-    """One line that names the log and a way out; without the log, the store stays closed if the journal lacks its events."""
-    log = db.with_name(db.name + ".wal")
-    damaged = bytearray(log.read_bytes())
-    # Half an event beyond the middle: that is within one of 60 like events. The log's entries begin near the middle itself, and
-    # one without a beginning counts as the log's end, after which the journal has everything.
-    place = len(damaged) // 2 + len(damaged) // EVENTS // 2
-    damaged[place : place + 4096] = os.urandom(4096)
-    log.write_bytes(damaged)
-    before = contents(db)
-    done = command("serve", "--db", str(db), "--port", "1")
-    line = done.stderr.decode()
-    assert done.returncode == 2
-    assert line.count("\n") == 1
-    assert log.name in line
-    assert "backup" in line
-    assert "so that nothing is lost" in line or "leave the journal in place" in line
-    assert contents(db) == before
-    with pytest.raises(StoreError, match=r"\.wal"):
-        EventTracking(db).open()
-    assert contents(db) == before
-    log.rename(log.with_name("aside"))
-    with pytest.raises(StoreError, match=r"nothing is lost|in place"):  # the journal has the last events only
-        EventTracking(db).open()
-    log.with_name("aside").rename(log)
-    assert contents(db) == before
 
 
 def test_a_damaged_file_stops_the_start_and_nothing_is_deleted(db: Path) -> None:

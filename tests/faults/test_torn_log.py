@@ -13,7 +13,7 @@ import pytest
 
 from falcon_events import EventTracking, StoreError
 from falcon_events.files.paths import journals_of, log_of, logs_of
-from tests.harness import is_held, make_store, wait_until
+from tests.harness import command, is_held, make_store, wait_until
 
 pytestmark = pytest.mark.database
 
@@ -141,10 +141,31 @@ def test_damage_before_other_commits_stops_the_start(crashed: Path, place: float
     with pytest.raises(StoreError, match="leave the journal in place") as refused:
         EventTracking(crashed).open()
     assert f"rename only {log.name}" in str(refused.value)
+    done = command("stats", "--db", str(crashed))
+    assert done.returncode == 2
+    assert done.stderr.count(b"\n") == 1
+    assert log.name.encode() in done.stderr
     assert {path.name: path.read_bytes() for path in (crashed, *logs_of(crashed)) if path.exists()} == before
     log.rename(log.with_name("aside"))
     with EventTracking(crashed) as tracking:
         assert tracking.sql(COUNT).rows == [[ROUNDS * EVENTS] * 2]
+
+
+def test_a_torn_log_stays_as_it_was_if_the_journal_does_not_have_its_events(crashed: Path) -> None:
+    """An entry of the journal is damaged, too: the store stays closed, no file has changed, and the error names the log."""
+    log = log_of(crashed)
+    log.write_bytes(log.read_bytes()[:200] + os.urandom(2000))
+    path = max(journals_of(crashed), key=lambda path: len(path.read_bytes().rstrip(b"\0")))
+    content = path.read_bytes()
+    first = content.index(b"\xfeFEJ")
+    path.write_bytes(content[: first + 40] + b"XXXX" + content[first + 44 :])
+    before = {path.name: path.read_bytes() for path in (crashed, *logs_of(crashed)) if path.exists()}
+    for _ in range(2):
+        with pytest.raises(StoreError, match="is damaged, and the journal does not have") as refused:
+            EventTracking(crashed).open()
+        assert log.name in str(refused.value)
+        assert {path.name: path.read_bytes() for path in (crashed, *logs_of(crashed)) if path.exists()} == before
+    assert list(crashed.parent.glob("*.torn-*")) == []
 
 
 def test_a_log_that_the_journal_cannot_replace_is_asked_for(crashed: Path) -> None:
