@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from falcon_events.contract.schemas import common_error, load_schema
-from falcon_events.errors import InvalidRequest
+from falcon_events.contract.values import MAX_DEPTH, encode_json, find_fault
+from falcon_events.errors import Failure, InvalidRequest
 
-MAX_DEPTH = 64
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 SAFE_DEPTH = 3000
 """How deep a body may be decoded on any thread: one with a stack of 2 MiB overflows beyond 5,000 levels (Python 3.13)."""
 
@@ -44,7 +45,6 @@ ARGUMENTS = {
     "session_id": "SessionID",
 }
 """The API's name of each argument of the Python calls that track an event."""
-_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def unreadable_body() -> InvalidRequest:
@@ -84,7 +84,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
     if len(body) > SAFE_DEPTH and count_brackets(body) > SAFE_DEPTH and _measure_depth(body) > SAFE_DEPTH:
         raise unreadable_body()
     try:
-        members = _decode(body)
+        # .NET and PowerShell write a byte order mark, which a parser may ignore (RFC 8259, 8.1).
+        members = _decode(body[len(BYTE_ORDER_MARK) :] if body.startswith(BYTE_ORDER_MARK) else body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise unreadable_body() from None
     if type(members) is not dict:
@@ -118,7 +119,7 @@ class OrderedMembers(list[tuple[str, Any]]):
 
 def decode_in_order(body: bytes) -> OrderedMembers:
     """Decode the object in a body that decode_object() accepts, and keep the order of all names."""
-    read: OrderedMembers = json.loads(body, object_pairs_hook=OrderedMembers)
+    read: OrderedMembers = json.loads(body.removeprefix(BYTE_ORDER_MARK), object_pairs_hook=OrderedMembers)
     return read
 
 
@@ -148,10 +149,14 @@ def write_body(arguments: Mapping[str, Any]) -> bytes:
     """Write the body of an event from the arguments of a call. Arguments that are None or missing are left out.
 
     Raises:
-        InvalidRequest: JSON cannot hold an argument.
+        InvalidRequest: JSON cannot hold an argument; the message names it.
     """
     given = {name: arguments[argument] for argument, name in ARGUMENTS.items() if arguments.get(argument) is not None}
     try:
-        return _encode(given).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise unreadable_body() from error
+        return encode_json(given).encode()
+    except Exception as error:  # also what the conversion of a value raises
+        faults = (find_fault(arguments.get(argument), argument) for argument in ARGUMENTS)
+        fault = next(filter(None, faults), None)
+        if fault is None:
+            raise unreadable_body() from error
+        raise InvalidRequest(400, [Failure(100000, fault)]) from error

@@ -7,7 +7,6 @@ from itertools import repeat
 from typing import Any, Protocol
 
 from falcon_events.contract.body import (
-    MAX_DEPTH,
     OrderedMembers,
     Params,
     count_brackets,
@@ -20,6 +19,7 @@ from falcon_events.contract.body import (
     unreadable_body,
 )
 from falcon_events.contract.schemas import RequestSchema, load_schema
+from falcon_events.contract.values import MAX_DEPTH
 from falcon_events.errors import InvalidRequest
 
 ENVELOPE_DEPTH = 2
