@@ -25,5 +25,6 @@ from falcon_events.errors import (
 from falcon_events.hooks.events import CommittedEvent as CommittedEvent, IncomingEvent as IncomingEvent
 from falcon_events.plan.declarations import event as event
 from falcon_events.plan.plan import Plan as Plan
+from falcon_events.runtime.environment import freeze_support as freeze_support
 from falcon_events.settings import Settings as Settings
 from falcon_events.tracking import EventTracking as EventTracking

@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from falcon_events.runtime.environment import freeze_support
+
 
 def run() -> None:
     """Run what the arguments select."""
@@ -15,10 +17,7 @@ def run() -> None:
     with contextlib.suppress(OSError):
         fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
     multiprocessing.freeze_support()  # does not return in a worker
-    # Like `python -c`: the package starts processes with sys.executable, which is this program.
-    if sys.argv[1:2] == ["-c"] and len(sys.argv) == 3:
-        exec(sys.argv[2], {"__name__": "__main__"})
-        return
+    freeze_support()  # nor in another process of the package
     from falcon_events.cli import main
 
     main()

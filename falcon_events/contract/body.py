@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from falcon_events.contract.schemas import common_error, load_schema
-from falcon_events.errors import InvalidRequest
+from falcon_events.contract.values import MAX_DEPTH, encode_json, find_fault
+from falcon_events.errors import Failure, InvalidRequest
 
-MAX_DEPTH = 64
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 SAFE_DEPTH = 3000
 """How deep a body may be decoded on any thread: one with a stack of 2 MiB overflows beyond 5,000 levels (Python 3.13)."""
 
@@ -51,7 +52,6 @@ ARGUMENTS = {
     "session_id": "SessionID",
 }
 """The API's name of each argument of the Python calls that track an event."""
-_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def unreadable_body() -> InvalidRequest:
@@ -92,6 +92,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
     if len(body) > SAFE_DEPTH and count_brackets(body) > SAFE_DEPTH and _measure_depth(body) > SAFE_DEPTH:
         raise unreadable_body()
     try:
+        # .NET and PowerShell write a byte order mark, which a parser may ignore (RFC 8259, 8.1).
+        body = body.removeprefix(BYTE_ORDER_MARK)
         try:
             members = _decode(body)
         except msgspec.DecodeError:
@@ -134,7 +136,7 @@ class OrderedMembers(list[tuple[str, Any]]):
 
 def decode_in_order(body: bytes) -> OrderedMembers:
     """Decode the object in a body that decode_object() accepts, and keep the order of all names."""
-    read: OrderedMembers = json.loads(body, object_pairs_hook=OrderedMembers)
+    read: OrderedMembers = json.loads(body.removeprefix(BYTE_ORDER_MARK), object_pairs_hook=OrderedMembers)
     return read
 
 
@@ -166,13 +168,17 @@ def write_body(arguments: Mapping[str, Any]) -> bytes:
     Half a surrogate pair is written as U+FFFD.
 
     Raises:
-        InvalidRequest: JSON cannot hold an argument.
+        InvalidRequest: JSON cannot hold an argument; the message names it.
     """
     given = {name: arguments[argument] for argument, name in ARGUMENTS.items() if arguments.get(argument) is not None}
     try:
-        return encode_text(_encode(given))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise unreadable_body() from error
+        return encode_text(encode_json(given))
+    except Exception as error:  # also what the conversion of a value raises
+        faults = (find_fault(arguments.get(argument), argument) for argument in ARGUMENTS)
+        fault = next(filter(None, faults), None)
+        if fault is None:
+            raise unreadable_body() from error
+        raise InvalidRequest(400, [Failure(100000, fault)]) from error
 
 
 def encode_text(text: str) -> bytes:

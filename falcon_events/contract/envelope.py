@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from falcon_events.contract.body import (
-    MAX_DEPTH,
     Params,
     count_brackets,
     decode_in_order,
@@ -19,6 +18,7 @@ from falcon_events.contract.body import (
     rename_members,
     unreadable_body,
 )
+from falcon_events.contract.values import MAX_DEPTH
 from falcon_events.errors import InvalidRequest
 
 ENVELOPE_DEPTH = 2

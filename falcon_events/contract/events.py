@@ -7,7 +7,6 @@ from itertools import repeat
 from typing import Any, Protocol
 
 from falcon_events.contract.body import (
-    MAX_DEPTH,
     OrderedMembers,
     Params,
     count_brackets,
@@ -21,6 +20,7 @@ from falcon_events.contract.body import (
 )
 from falcon_events.contract.envelope import Envelope
 from falcon_events.contract.schemas import RequestSchema, load_schema
+from falcon_events.contract.values import MAX_DEPTH
 from falcon_events.errors import InvalidRequest
 
 _schema = RequestSchema(load_schema("events.request"))

@@ -17,6 +17,7 @@ from falcon_events.files.paths import WRITABLE
 
 MAX_SOCKET_PATH = 100
 """The longest path of a socket. Linux allows 107 bytes, macOS 103."""
+SHORT_FOLDERS = ("/tmp", "/var/tmp")
 
 _DENIED = "{} cannot be read: permission denied for this user. Run as the user who owns the store."
 
@@ -79,20 +80,36 @@ def is_held(db: Path) -> bool:
 
 
 def socket_path(db: Path) -> str:
-    """Return the path of the owner's socket: beside the store, or in the user's temporary folder if that path is too long.
+    """Return the path of the owner's socket: beside the store, or in a private folder for temporary files if that is too long.
 
     Raises:
-        StoreError: the temporary folder belongs to another user or is open to other users.
+        StoreError: there is no such folder, or it belongs to another user or is open to other users.
     """
     beside = f"{db}.sock"
-    if len(os.fsencode(beside)) <= MAX_SOCKET_PATH:
+    if _fits(beside):
         return beside
-    folder = Path(tempfile.gettempdir()) / f"falcon-events-{os.geteuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    name = f"{hashlib.sha256(os.fsencode(beside)).hexdigest()[:24]}.sock"
+    for temporary in (tempfile.gettempdir(), *SHORT_FOLDERS):  # macOS has long paths in TMPDIR
+        folder = Path(temporary) / f"falcon-events-{os.geteuid()}"
+        if _fits(str(folder / name)):
+            break
+    else:
+        raise StoreError(f"The path of {db} is too long for a socket beside it, and TMPDIR, too. Set TMPDIR to a shorter path.")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The path of {db} is too long for a socket beside it, and {folder} cannot be created: {error.strerror}. "
+            "Set TMPDIR to a folder with a short path."
+        ) from None
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise StoreError(f"{folder} is not a private folder of this user. Remove it, or set TMPDIR to another folder.")
-    return str(folder / f"{hashlib.sha256(os.fsencode(beside)).hexdigest()[:32]}.sock")
+    return str(folder / name)
+
+
+def _fits(path: str) -> bool:
+    return len(os.fsencode(path)) <= MAX_SOCKET_PATH
 
 
 class FileLock:

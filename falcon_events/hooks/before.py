@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -15,6 +14,7 @@ import msgspec
 from falcon_events.contract.body import encode_text, read_body
 from falcon_events.contract.event import MAX_AHEAD_S, EventContract, EventRequest
 from falcon_events.contract.schemas import common_error
+from falcon_events.contract.values import encode_json, find_fault
 from falcon_events.errors import EventDropped, EventRefused, EventsError, RequestRefused
 from falcon_events.hooks.events import FIRST_TIME, FIXED, IncomingEvent, build_incoming_event, to_microseconds
 from falcon_events.model.reports import BEFORE_STORE_FAILED
@@ -83,7 +83,7 @@ class BeforeStore:
                 raise TypeError(f"before_store must not change an event's {field}")
         # Encode and check the event like those of track(), so that everything the store gets is valid JSON.
         params = {name: getattr(event, field) for name, field in _PARAMETERS.items()}
-        body = encode_text(json.dumps(params, allow_nan=False, ensure_ascii=False))
+        body = _encode(params, event)
         try:
             changed = self._contract.check(read_body(body), own_clock=True)
         except RequestRefused as refused:
@@ -109,6 +109,16 @@ _PARAMETERS = {
     "EventID": "event_id",
     "IdentifyProperties": "identify_properties",
 }
+
+
+def _encode(params: dict[str, Any], event: IncomingEvent) -> bytes:
+    try:
+        return encode_text(encode_json(params))
+    except Exception as error:
+        fields = (find_fault(getattr(event, field), field) for field in _PARAMETERS.values())
+        raise EventsError(
+            f"before_store has changed an event so that it cannot be stored: {next(filter(None, fields), error)}"
+        ) from error
 
 
 def get_hook_name(hook: object) -> str:

@@ -15,6 +15,7 @@ import msgspec
 from falcon_events.errors import StoreError, StoreLocked, build_error
 from falcon_events.files.lockfile import lock_path
 from falcon_events.link.store_user import find_user
+from falcon_events.runtime.environment import mark
 from falcon_events.runtime.lifecycle import fork_lock
 from falcon_events.settings import Settings
 
@@ -94,7 +95,7 @@ def start_owner(db: Path, settings: Settings, *, create: bool) -> bool:
         "create": create,
         "user": msgspec.to_builtins(find_user(db)),
     }
-    command = [_find_interpreter(), "-c", _BOOTSTRAP]
+    command = [_find_interpreter(), "-c", mark(_BOOTSTRAP)]
     with fork_lock:  # a child forked now would keep the pipe open, so that the end of the owner would not be noticed
         try:
             process = subprocess.Popen(
@@ -148,7 +149,7 @@ def _find_interpreter() -> str:
     """Find Python's executable. In a server that embeds Python, `sys.executable` names the server."""
     names = ("python3", "python", f"python{sys.version_info.major}.{sys.version_info.minor}")
     running = Path(sys.executable or "")
-    # The single-file executable accepts `-c`, too (packaging/entry.py).
+    # A frozen program accepts `-c`, too (freeze_support).
     if running.name.startswith(("python", "pypy")) or getattr(sys, "frozen", False):
         return str(running)
     for folder in (Path(sys.prefix) / "bin", Path(sys.base_prefix) / "bin"):

@@ -38,6 +38,7 @@ from falcon_events.model.access import Changes, Snapshot
 from falcon_events.model.events import CANNOT_NOW, NewEvent, Outcome
 from falcon_events.model.operations import HEALTH, Operation, P, R
 from falcon_events.model.reports import QUEUE_FULL, Health, HealthState
+from falcon_events.runtime.environment import check_environment
 from falcon_events.runtime.lifecycle import fork_lock, join_thread, register
 from falcon_events.runtime.pending import Pending
 from falcon_events.settings import Settings
@@ -124,6 +125,7 @@ class Link:
                 raise StoreClosed
             if self._started:
                 return
+            check_environment()
             channel, welcome = self._connector.connect(wait_s, self._leaving)
             self._start_connection(channel, welcome)
             self._connector.create = False  # if the file is missing later, it was removed and must not be created again

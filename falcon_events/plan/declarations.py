@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
@@ -72,7 +73,7 @@ def unpack_event(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         return arguments
     if arguments["properties"] is not None:
         raise TypeError(f"properties={arguments['properties']!r} must be left out: {type(given).__qualname__} has its own.")
-    return {**arguments, "event": name, "properties": msgspec.to_builtins(given, enc_hook=_encode_time)}
+    return {**arguments, "event": name, "properties": msgspec.to_builtins(given, builtin_types=(Decimal,), enc_hook=_encode_time)}
 
 
 def _encode_time(value: object) -> str:

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 
 import msgspec
 
+from falcon_events.runtime.environment import mark
 from falcon_events.webhooks.poster_messages import Job, JobOutcome, Stop, decode_outcome, encode, read_frame, write_frame
 
 _BOOTSTRAP = """
@@ -79,7 +80,7 @@ class PosterProcess:
 
     def _launch(self) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(
-            [sys.executable, "-c", _BOOTSTRAP],
+            [sys.executable, "-c", mark(_BOOTSTRAP)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
