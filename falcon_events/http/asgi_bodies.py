@@ -40,7 +40,7 @@ async def read_body(tracking: EventTracking, announced: str | None, receive: Rec
             return None
     # The first message of most requests is there already. They need no deadline, which costs as much as all else here.
     coroutine = receive()
-    if not isinstance(coroutine, Coroutine):
+    if type(coroutine) is not types.CoroutineType:
         coroutine = _wait(coroutine)
     try:
         waits_for = coroutine.send(None)

@@ -78,11 +78,18 @@ ACTIONS: dict[str, dict[str, Action]] = {
 def handle(tracking: EventTracking, endpoint: str, incoming: IncomingRequest) -> Steps[Reply]:
     """Return the endpoint's reply to a request."""
     began = time.perf_counter()
-    try:
-        reply = yield from _handle_body(tracking, endpoint, incoming)
-    finally:  # also when the request is canceled
-        if incoming.body is not None:
-            incoming.body.let_go()
+    body = incoming.body
+    if body is None:
+        reply = common_reply(413) if incoming.refusal is None else tracking.pipeline.refusal(incoming.refusal)
+    else:
+        try:
+            if tracking.settings.rate_limit_per_address or incoming.encoding:
+                yield from _prepare(tracking, incoming, body)
+            reply = yield from ACTIONS[endpoint][incoming.method](tracking, incoming)
+        except RequestRefused as refused:
+            reply = tracking.pipeline.refusal(refused)
+        finally:  # also when the request is canceled
+            body.let_go()
     if incoming.sender.origin is not None and endpoint in FROM_PAGES:
         reply = yield from _add_cors_headers(tracking, incoming.sender.origin, reply)
     if tracking.settings.log_requests:
@@ -90,19 +97,12 @@ def handle(tracking: EventTracking, endpoint: str, incoming: IncomingRequest) ->
     return reply
 
 
-def _handle_body(tracking: EventTracking, endpoint: str, incoming: IncomingRequest) -> Steps[Reply]:
-    if incoming.refusal is not None:
-        return tracking.pipeline.refusal(incoming.refusal)
-    if incoming.body is None:
-        return common_reply(413)
-    try:
-        if limit := tracking.settings.rate_limit_per_address:
-            yield from tracking.pipeline.authorization.count_request("address", group_address(incoming.sender.address), limit)
-        if incoming.encoding:  # only now, as it takes time and memory
-            inflate(incoming.body, incoming.encoding, tracking.settings.max_body_bytes)
-    except RequestRefused as refused:
-        return tracking.pipeline.refusal(refused)
-    return (yield from ACTIONS[endpoint][incoming.method](tracking, incoming))
+def _prepare(tracking: EventTracking, incoming: IncomingRequest, body: HeldBody) -> Steps[None]:
+    """Count a request against the rate limit of its address, then decompress its body, which takes time and memory."""
+    if limit := tracking.settings.rate_limit_per_address:
+        yield from tracking.pipeline.authorization.count_request("address", group_address(incoming.sender.address), limit)
+    if incoming.encoding:
+        inflate(body, incoming.encoding, tracking.settings.max_body_bytes)
 
 
 def _add_cors_headers(tracking: EventTracking, origin: str, reply: Reply) -> Steps[Reply]:

@@ -99,7 +99,7 @@ class BatchTracker:
         """
         envelope = read_envelope(body.data)
         credential = read_credential(envelope.params, sender.bearer)
-        if self._must_forget(body):
+        if len(body.data) > SMALL_BYTES and self._authorization.may_wait:  # decoded, it may take 25 times its size meanwhile
             del envelope
             principal = yield from self._authorization.authorize_tracking(credential, sender)
             envelope = read_envelope(body.data)
@@ -117,7 +117,7 @@ class BatchTracker:
         """
         event = SingleEvent(body.data)
         credential = read_credential(event.members[0], sender.bearer)
-        if self._must_forget(body):
+        if len(body.data) > SMALL_BYTES and self._authorization.may_wait:  # decoded, it may take 25 times its size meanwhile
             del event
             principal = yield from self._authorization.authorize_tracking(credential, sender)
             event = SingleEvent(body.data)
@@ -130,13 +130,6 @@ class BatchTracker:
         """Track events of the host application's own code, one per body; return the result of each, in order."""
         principal = yield from self._authorization.authorize_tracking(None, HOST)
         return (yield from self._track(LooseEvents(bodies), principal, HOST, HeldBody()))
-
-    def _must_forget(self, body: HeldBody) -> bool:
-        """Whether a body's content must not be held, because its sender's authorization may take long.
-
-        Decoded, a body may take 25 times its size in memory. So it is decoded again afterwards.
-        """
-        return len(body.data) > SMALL_BYTES and self._authorization.may_wait
 
     def _track(self, events: Events, principal: Principal, sender: Sender, body: HeldBody) -> Steps[list[TrackResult]]:
         results, new_events = yield from self._check_all(events, principal, sender)

@@ -39,11 +39,12 @@ class ArrivingBody(HeldBody):
     `thread` is the thread that reads it. `interrupt` stops the reading from any thread; None if nothing can.
     """
 
-    __slots__ = ("_bodies", "counted", "deadline", "interrupt", "refusal", "thread")
+    __slots__ = ("_bodies", "counted", "deadline", "interrupt", "is_arriving", "refusal", "thread")
 
     def __init__(self, bodies: Bodies, deadline: float, interrupt: Callable[[], object] | None) -> None:
-        super().__init__()
+        self.data = b""
         self._bodies = bodies
+        self.is_arriving = True
         self.thread = threading.get_ident()
         self.deadline = deadline
         self.interrupt = interrupt
@@ -53,7 +54,8 @@ class ArrivingBody(HeldBody):
     def let_go(self) -> None:
         """Drop the body and make room for others. A second call does nothing."""
         self.data = b""
-        self._bodies.finish(self)
+        if self.is_arriving:
+            self._bodies.finish(self)
         if self.counted:
             self._bodies.uncount(self)
 
@@ -107,6 +109,7 @@ class Bodies:
 
     def check(self, body: ArrivingBody) -> None:
         """Note that a body is read to its end; raise RequestRefused if it was cut off before."""
+        body.is_arriving = False
         if self._arriving.pop(id(body), None) is None and body.refusal is not None:
             raise body.refusal
 
@@ -177,9 +180,10 @@ class Turns:
         self._lock = threading.Lock()
 
     def take(self, body: HeldBody, steps: Steps[T]) -> Steps[T]:
-        """Run the steps that handle a body. While they wait, others have their turn."""
-        if len(body.data) <= SMALL_BYTES:
-            return (yield from steps)
+        """Return the steps that handle a body so that they run in turn. While they wait, others have their turn."""
+        return steps if len(body.data) <= SMALL_BYTES else self._run_in_turn(steps)
+
+    def _run_in_turn(self, steps: Steps[T]) -> Steps[T]:
         step: Callable[[Any], Wait] = steps.send
         value: Any = None
         try:
