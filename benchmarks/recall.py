@@ -28,13 +28,13 @@ UUID = "md5('{}' || n)::uuid"
 FILL_EVENT_IDS = f"""
 insert into event_ids
 select '{ACCOUNT}', {UUID.format("id")}, {UUID.format("of")}, 'visitor ' || n, false,
-    (now() at time zone 'utc')::timestamp - interval 1 hour * ($all - n) * 40 / $all
+    (now() at time zone 'utc')::timestamp - to_seconds(40 * 3600.0 * ($all - n) / $all)
 from range($first, $last) as numbers(n)
 """
 FILL_BINDINGS = f"""
 insert into bindings
 select 1, {UUID.format("visitor")}, 'person' || n || '@example.com', null,
-    (now() at time zone 'utc')::timestamp - interval 1 day * ($all - n) * 300 / $all
+    (now() at time zone 'utc')::timestamp - to_seconds(300 * 86400.0 * ($all - n) / $all)
 from range($first, $last) as numbers(n)
 """
 COMPUTE = "select md5($word || n)::uuid::varchar from (select unnest($numbers::bigint[]) as n)"

@@ -209,6 +209,22 @@ TABLES: list[tuple[str, str, dict[str, str]]] = [
         },
     ),
     (
+        "Batches of 300 events beside many EventIDs and bindings",
+        "recall",
+        {
+            "EventIDs": "event_ids",
+            "bindings": "bindings",
+            "open s": "open_s",
+            "new ms": "new_ms",
+            "to an empty store": "new_to_empty",
+            "repeated ms": "repeated_ms",
+            "returning ms": "returning_ms",
+            "query ms": "query_ms",
+            "close s": "close_s",
+            "resident MB": "resident_mb",
+        },
+    ),
+    (
         "Bytes on disk per event",
         "size",
         {"events": "events", "here": "bytes_per_event", "PostgreSQL": "postgresql_bytes_per_event", "ratio": "ratio"},
