@@ -17,7 +17,7 @@ from falcon_events.access.origins import matches_origin, normalize_origin
 from falcon_events.http import mount
 from falcon_events.model.timestamps import format_timestamp
 from tests.conftest import Api
-from tests.harness import EVENT, EVENTS, PROPERTIES, Credentials, Served, fill_store, plain, serving
+from tests.harness import EVENT, EVENTS, PROPERTIES, Credentials, Served, command, fill_store, plain, serving
 from tests.shortcuts import make_store
 
 PAGE = "https://shop.example.com"
@@ -165,6 +165,25 @@ def test_what_is_no_visitor_is_tagged(api: Api, headers: dict[str, str], changes
     assert "X-Event-Dropped" not in answer.headers
     names = api.client.properties(APIKey=api.credentials.read, ListID=94).json()["Properties"][name]
     assert names == ([] if bot is None else ["$bot"]) + ["number-of-subscribers-imported"]
+
+
+@pytest.mark.database
+def test_stats_tell_what_was_taken_for_a_bot(db: Path) -> None:
+    """The most frequent first, by list; so that somebody who is taken for one is noticed."""
+    with EventTracking(db) as tracking:
+        credentials = fill_store(tracking)
+        app = falcon.App()
+        mount(app, tracking)
+        for agent, list_id, count in ((CRAWLER, 94, 3), (CRAWLER, 95, 1), (BROWSER, 94, 2), ("curl/8", 94, 1)):
+            for _ in range(count):
+                body = credentials.event(ListID=list_id)
+                answer = falcon.testing.simulate_post(app, EVENT, json=body, headers={"User-Agent": agent, "Origin": PAGE})
+                assert answer.status_code == 200
+        told = [(found.list_id, found.bot, found.events) for found in tracking.stats().bots]
+    assert told == [(94, "Googlebot", 4), (95, "Googlebot", 2), (94, "curl", 1)]  # with an identify event in each list
+    shown = command("stats", "--db", str(db)).stdout.decode()
+    assert "no visitor sent" in shown
+    assert "Googlebot" in shown
 
 
 @pytest.mark.database
