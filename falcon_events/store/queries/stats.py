@@ -25,7 +25,7 @@ COUNT_DROPPED = "select list_id, events, epoch_us(first_seen), epoch_us(last_see
 COUNT_BOTS = """
 with newest as (
     select list_id, json_extract_string(properties, '$."$bot"') as bot
-    from events where seq > (select max(seq) from events) - 100000
+    from events where seq > (select max(seq) from events) - 100000 and contains(properties::varchar, '"$bot"')
 )
 select list_id, bot, count(*) from newest where bot is not null group by all order by 3 desc, 1, 2 limit 20
 """
