@@ -16,6 +16,19 @@ LIST = Path(__file__).parents[1] / "falcon_events" / "ingest" / "bots.json"
 PACKAGE = "crawler-user-agents"
 LIBRARY = "http-library"
 """The tag of HTTP client libraries."""
+MENDED: dict[str, str | None] = {
+    r"AP3A\.240617\.008": None,  # a build of Android 15
+    "Fluid": None,  # a browser
+    r"008\/": r"(?<![\w.-])008/",
+    "Butterfly": r"\bButterfly/",
+    "Expanse": "^Expanse,",
+    "Fever": "^Fever/",
+    "Sogou": r"Sogou[\w ]*[Ss]pider",  # Sogou has a browser, too
+    "Sonic": r"RankSonic|\bSonic/",
+    "Viber": "^Viber",  # at the end of an agent it is the browser within the app
+    "WhatsApp": "^WhatsApp",
+}
+"""Patterns of the package that also match browsers, phones or their systems, with the patterns to use instead; None: none."""
 
 
 def render_list() -> str:
@@ -24,7 +37,10 @@ def render_list() -> str:
     (licence,) = (path for path in installed.files or () if path.name == "LICENSE")
     patterns: dict[str, list[str]] = {"bots": [], "http-libraries": []}
     for bot in CRAWLER_USER_AGENTS_DATA:
-        patterns["http-libraries" if LIBRARY in bot.get("tags", ()) else "bots"].append(bot["pattern"])
+        if (pattern := MENDED.get(bot["pattern"], bot["pattern"])) is not None:
+            patterns["http-libraries" if LIBRARY in bot.get("tags", ()) else "bots"].append(pattern)
+    if gone := MENDED.keys() - {bot["pattern"] for bot in CRAWLER_USER_AGENTS_DATA}:
+        raise SystemExit(f"{PACKAGE} has these patterns no more: {sorted(gone)}. Remove them from MENDED.")
     source = {"source": f"{PACKAGE} {installed.version}", "licence": Path(str(licence.locate())).read_text()}
     return json.dumps(source | patterns, indent=1, ensure_ascii=False) + "\n"
 

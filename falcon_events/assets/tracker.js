@@ -16,12 +16,14 @@
   let prefix = "oct_" + list + "_";
   let uuidName = "oct_uuid";
 
-  let MOST_BYTES = 6e4; // browsers refuse keepalive requests of more than 65,536
-  let MOST_KEPT = 500; // events in the outbox
-  let MOMENT = 50; // how long a request waits for more events, in milliseconds
-  let LEASE = 15e3; // how long other pages leave an event to the page that sends it, in milliseconds
-  let ARRIVAL = 3e3; // how long other pages leave an event alone after its page has closed, in milliseconds
-  let MOST_AGE = 16e7; // the age up to which an event is sent, in milliseconds: later the server may have forgotten its EventID
+  const MOST_BYTES = 6e4; // browsers refuse keepalive requests of more than 65,536
+  const MOST_KEPT = 500; // events in the outbox
+  const MOST_CHARS = 1e6; // of the outbox in localStorage: browsers give a site 2.5 to 5 million
+  const MOMENT = 50; // how long a request waits for more events, in milliseconds
+  const TITLE = 1e3; // how long a page view waits for the page's title, in milliseconds: applications set it after pushState
+  const LEASE = 15e3; // how long other pages leave an event to the page that sends it, in milliseconds
+  const ARRIVAL = 3e3; // how long other pages leave an event alone after its page has closed, in milliseconds
+  const MOST_AGE = 16e7; // the age up to which an event is sent, in milliseconds: later the server may have forgotten its EventID
 
   // Storage may be refused, missing or full.
   let attempt = (action) => {
@@ -31,9 +33,20 @@
   };
   let local = (key, value) =>
     attempt(() =>
-      value === undefined ? localStorage.getItem(key) : value === null ? localStorage.removeItem(key) : localStorage.setItem(key, value),
+      value ? localStorage.setItem(key, value) : value === null ? localStorage.removeItem(key) : localStorage.getItem(key),
     );
-  let cookie = () => attempt(() => document.cookie.match(uuidName + "=([^;]+)")[1]);
+  // Other scripts may write anything to the places where a UUID is kept.
+  let uuidIn = (text, before) => (RegExp(before + "([\\da-f]{8}(-[\\da-f]{4}){3}-[\\da-f]{12})(;|$)", "i").exec(text) || [])[1];
+  let cookie = () => attempt(() => uuidIn(document.cookie, "(?:^|; )" + uuidName + "="));
+
+  // Return the JSON of a value, whatever toJSON other scripts have added to Array or Object. Half of a surrogate pair, which
+  // JSON.stringify escapes, becomes U+FFFD.
+  let stringify = (value) =>
+    JSON.stringify(value, function (key, given) {
+      let own = this[key];
+      return Array.isArray(own) || (own && own.toJSON == Object.prototype.toJSON) ? own : given;
+    }).replace(/\\(ud[89a-f]..|.)/g, (escape, code) => (code[4] ? "\ufffd" : escape));
+  let now = () => new Date().toISOString(); // scripts of old replace Date.prototype.toJSON, too
 
   // Only secure origins have crypto.randomUUID. The name of an object URL is a random UUID on every origin (File API, 8.3.1).
   let randomUUID = () => {
@@ -43,19 +56,27 @@
   };
 
   let visitor;
-  let setVisitor = (value, days) => {
+  let setCookie = (value, days, domain) =>
+    attempt(() => {
+      document.cookie =
+        uuidName + "=" + value + ";path=/;max-age=" + days * 86400 + ";SameSite=Lax" +
+        (domain ? ";domain=" + domain : "") + (location.protocol == "https:" ? ";Secure" : "");
+    });
+  let setVisitor = (value) => {
     visitor = value;
     if (!persistent) return;
     if (data.storage != "local") {
-      attempt(() => {
-        document.cookie =
-          uuidName + "=" + value + ";path=/;max-age=" + days * 86400 + ";SameSite=Lax" +
-          (data.domain ? ";domain=" + data.domain : "") + (location.protocol == "https:" ? ";Secure" : "");
-      });
+      if (data.domain) setCookie("", 0); // of the time before this option was set
+      setCookie(value, data.days || 365, data.domain);
     }
-    local(uuidName, cookie() == value ? null : value || null);
+    local(uuidName, cookie() == value ? null : value);
   };
-  let forgetVisitor = () => setVisitor("", 0);
+  // Pages of one site may set the cookie for their host, or for any domain above it.
+  let forgetVisitor = () => {
+    visitor = "";
+    local(uuidName, null);
+    ("." + location.hostname).split(".").forEach((_, level, names) => setCookie("", 0, names.slice(level + 1).join(".")));
+  };
 
   let silenced; // opted out on a page without storage
   let isSilent = () =>
@@ -70,8 +91,8 @@
   let device = found(/iPhone|iPad|Android|Windows|Mac|CrOS|Linux(?!.*Android)/)[0];
   let systems = { iPhone: "iOS", iPad: "iOS", Mac: "macOS", CrOS: "Chrome OS" };
 
+  let referrer = document.referrer; // later the page before, in a single-page application
   let properties = (given) => {
-    let referrer = document.referrer;
     return {
       $browser: browsers[browser[1]] || browser[1] || "",
       $browser_language: navigator.language,
@@ -88,7 +109,7 @@
       $pageTitle: document.title,
       $pathname: location.pathname,
       $referrer: referrer,
-      $referring_domain: referrer && new URL(referrer).host,
+      $referring_domain: attempt(() => new URL(referrer).host) || "",
       $screen_height: screen.height,
       $screen_width: screen.width,
       $server: origin,
@@ -102,29 +123,45 @@
 
   // The outbox: events in order. Each is also stored under its own key in localStorage.
   let waiting = [];
-  let busy, timer, failures = 0, retryAt = 0;
+  let view; // the page view whose title may still change
+  let busy, stopped, timer, limit = MOST_KEPT, failures = 0, retryAt = 0, heldUntil = 0;
 
   let keep = (event, until) => {
-    if (persistent) local(prefix + event.EventID, JSON.stringify([Date.now() + until, event]));
+    let text = stringify([Date.now() + until, event]);
+    if (persistent && text.length < MOST_CHARS) local(prefix + event.EventID, text);
   };
   let remove = (event) => {
     waiting = waiting.filter((other) => other != event);
     local(prefix + event.EventID, null);
   };
-  // Collect events of other pages whose lease has expired. Delete all of them if the visitor has opted out.
+  let eachKept = (action) =>
+    attempt(() => {
+      for (let key in localStorage) key.indexOf(prefix) || action(key, local(key));
+    });
+  let isFull = () => {
+    let size = 0;
+    eachKept((key, text) => (size += text.length));
+    return size > MOST_CHARS || waiting.length > MOST_KEPT;
+  };
+  // Collect events of other pages whose lease has expired. Delete what is no event, and all of them if the visitor has opted out.
   let collect = () => {
     let now = Date.now(), later;
-    attempt(() => {
-      for (let key in localStorage) {
-        if (key.indexOf(prefix)) continue;
-        let [until, event] = JSON.parse(local(key));
-        if (isSilent() || now - new Date(event.Timestamp) > MOST_AGE) local(key, null);
-        else if (waiting.every((other) => other.EventID != event.EventID)) {
-          if (until > now) later = Math.min(later || LEASE, until - now);
-          else {
-            waiting.push(event);
-            keep(event, LEASE);
-          }
+    eachKept((key, text) => {
+      let until, event;
+      let isValid = attempt(() => {
+        [until, event] = JSON.parse(text);
+        return (
+          text.length < MOST_CHARS &&
+          uuidIn(key, "^" + prefix) && key == prefix + event.EventID && Object(event.Properties) === event.Properties &&
+          Math.abs(now - new Date(event.Timestamp)) < MOST_AGE
+        );
+      });
+      if (!isValid || isSilent()) local(key, null);
+      else if (waiting.every((other) => other.EventID != event.EventID)) {
+        if (until > now) later = Math.min(later || LEASE, until - now);
+        else {
+          waiting.push(event);
+          keep(event, LEASE);
         }
       }
     });
@@ -133,15 +170,19 @@
   };
   let soon = () => {
     clearTimeout(timer);
-    timer = setTimeout(send, Math.max(MOMENT, retryAt - Date.now()));
+    timer = setTimeout(send, Math.max(MOMENT, Math.max(retryAt, heldUntil) - Date.now()));
   };
 
   // Return the events, the body and the size of the next request.
+  let setTitle = () => {
+    if (view) view.Properties.$pageTitle = document.title;
+  };
   let pack = (events, until) => {
     let size = 99, parts = [];
+    setTitle();
     for (let event of events) {
-      event.Properties.$sent_at = new Date();
-      let text = JSON.stringify(event);
+      event.Properties.$sent_at = now();
+      let text = stringify(event);
       size += new Blob([text]).size + 1;
       if (parts[0] && size > MOST_BYTES) break;
       parts.push(text);
@@ -149,37 +190,51 @@
     }
     return [
       events.slice(0, parts.length),
-      '{"APIKey":' + JSON.stringify(data.key || "") + ',"ListID":' + list + ',"Events":[' + parts + "]}",
+      '{"APIKey":' + stringify(data.key || "") + ',"ListID":' + list + ',"Events":[' + parts + "]}",
       size,
     ];
   };
-  let send = () => {
-    if (busy || !waiting[0]) return;
-    busy = pack(waiting, LEASE);
-    fetch(endpoint, { method: "POST", body: busy[1], credentials: "omit", keepalive: busy[2] < MOST_BYTES })
-      .then((response) => {
-        let status = response.status;
-        if (status == 408 || status == 429 || status > 499) throw response.headers.get("Retry-After");
-        return response.json();
-      })
-      .then((answer) => {
-        failures = retryAt = 0;
-        busy[0].forEach((event, number) => {
-          let errors = (answer.Results ? answer.Results[number] : answer).Errors;
+  // A request that fails is halved, so that what one event contains keeps no other back. While requests fail, the newest event is
+  // sent first.
+  let send = async () => {
+    if (stopped || busy || !waiting[0]) return;
+    busy = pack(waiting.slice(-limit), LEASE);
+    let [events, body, size] = busy;
+    let status, after;
+    try {
+      let response = await fetch(endpoint, { method: "POST", body, credentials: "omit", keepalive: size < MOST_BYTES });
+      status = response.status;
+      after = response.headers.get("Retry-After");
+      let answer = await response.json();
+      let refusal = (answer.Errors || [0])[0];
+      stopped = /^9999[7-9]/.test(refusal.Code); // the key or the origin: nothing else would be accepted
+      if (stopped) console.warn(name, refusal.Message);
+      else {
+        events.forEach((event, number) => {
+          let errors = answer.Results[number].Errors;
           if (errors) console.warn(name, event.Event, errors);
-          if (answer.Results && errors && errors[0].Code > 99) retryAt = Date.now() + 2e3; // not this event's fault
+          if (errors && errors[0].Code > 99) after = 2; // not this event's fault
           else remove(event);
         });
-      })
-      .catch((after) => {
-        after = after * 1e3 || Math.min(6e4, 500 * 2 ** failures++);
+        failures = 0;
+        limit *= 2;
+        retryAt = after && Date.now() + after * 1e3;
+      }
+    } catch (failed) {
+      let isRefused = /^4(?!08|2[59])/.test(status);
+      limit = events.length >> 1 || 1;
+      if (!isRefused || !events[1]) {
+        after = after > 0 ? after * 1e3 : Math.min(6e4, 500 * 2 ** failures++);
         retryAt = Date.now() + after;
+        if (isRefused) {
+          console.warn(name, events[0].Event, status);
+          remove(events[0]);
+        } else if (!events[1]) waiting.sort((one, other) => (other == events[0]) - (one == events[0])); // to the front
         waiting.forEach((event) => keep(event, after + LEASE));
-      })
-      .then(() => {
-        busy = 0;
-        soon();
-      });
+      }
+    }
+    busy = 0;
+    soon();
   };
   // When the page closes, hand the events that are not being sent to the browser (sendBeacon). Beacons report no result, so the
   // events stay in the outbox. The next page sends them again after ARRIVAL.
@@ -189,31 +244,32 @@
       return !busy || busy[0].indexOf(event) < 0;
     });
     waiting = []; // a page that comes back collects them
-    while (left[0]) {
+    while (left[0] && !stopped) {
       let packed = pack(left, ARRIVAL);
-      if (!navigator.sendBeacon(endpoint, packed[1])) break;
+      if (!attempt(() => navigator.sendBeacon(endpoint, packed[1]))) break;
       left = left.slice(packed[0].length);
     }
   };
 
   let track = (event, given, more) => {
     if (isSilent()) return;
-    if (!visitor) setVisitor((persistent && (cookie() || local(uuidName))) || randomUUID(), data.days || 365);
+    if (!visitor) setVisitor((persistent && (cookie() || uuidIn(local(uuidName), "^"))) || randomUUID());
     // Copy the arguments now, because the page may change them later. A value that JSON cannot hold raises an error here, in the
     // caller, and does not block other events.
-    let made = JSON.parse(JSON.stringify({
+    let made = JSON.parse(stringify({
       Event: event,
       EventID: randomUUID(),
       UUID: visitor,
-      Timestamp: new Date(),
+      Timestamp: now(),
       OwnTraffic: !!local("oct_own"),
       Properties: properties(given),
       ...more,
     }));
     waiting.push(made);
     keep(made, LEASE);
-    if (waiting.length > MOST_KEPT) remove(waiting[0]);
+    while (waiting[1] && isFull()) remove(waiting[0]);
     soon();
+    return made;
   };
 
   let api = (window[name] = {
@@ -245,12 +301,18 @@
   let viewed = (replaced) => {
     let newPath = location.pathname;
     let newRest = location.search + ("hash" in data ? location.hash : "");
-    let isNew = path != newPath || (replaced != 1 && rest != newRest);
+    if (path != newPath || (replaced != 1 && rest != newRest)) {
+      setTitle(); // no application has set the new page's title yet
+      if (path) referrer = location.origin + path + rest;
+      if (data.auto != "off") {
+        heldUntil = Date.now() + TITLE;
+        view = track("pageView", { url: location.href });
+      }
+    }
     path = newPath;
     rest = newRest;
-    if (isNew && data.auto != "off") api.eventP();
   };
-  let on = (target, type, listener) => target.addEventListener(type, listener);
+  let on = (target, type, listener) => target.addEventListener(type, listener, true); // before the application's listeners
   let start = () => {
     let mark = location.hash.match(/#oct-own(=off)?/);
     if (mark) local("oct_own", mark[1] ? null : 1);
@@ -259,12 +321,12 @@
       let original = history[method];
       history[method] = function () {
         original.apply(this, arguments);
-        viewed(replaces);
+        attempt(() => viewed(replaces));
       };
     });
     on(window, "popstate", viewed);
     on(window, "hashchange", viewed);
-    (before.q || []).forEach((call) => api[call[0]](...call[1]));
+    (before.q || []).forEach(async (call) => api[call[0]](...call[1])); // if one throws, the others run
     on(window, "pagehide", leave);
     on(document, "visibilitychange", () => document.hidden && send());
     on(window, "pageshow", (shown) => {

@@ -42,7 +42,7 @@ def stats(db: str, as_json: bool) -> None:
     """Show what the store holds.
 
     The output has events by list and type, their times, the sizes of the files, the events that are not folded into the catalogue
-    yet, and the events that were dropped.
+    yet, the events that were dropped, and the most frequent reasons why no visitor sent an event.
     """
     with open_tracking(db) as tracking:
         held = tracking.stats()
@@ -64,3 +64,6 @@ def stats(db: str, as_json: bool) -> None:
         click.echo("\nnot stored, because no visitor sent them or a before_store hook dropped them:")
         columns = {"list_id": "list", "events": "events", "first_seen": "first seen", "last_seen": "last seen"}
         print_rows(held.dropped, False, columns)
+    if held.bots:
+        click.echo("\nof the newest 100,000 events, those that no visitor sent, by $bot:")
+        print_rows(held.bots, False, {"list_id": "list", "bot": "$bot", "events": "events"})

@@ -91,7 +91,8 @@ def handle(tracking: EventTracking, endpoint: str, incoming: IncomingRequest) ->
         finally:  # also when the request is canceled
             body.let_go()
     if incoming.sender.origin is not None and endpoint in FROM_PAGES:
-        reply = yield from _add_cors_headers(tracking, incoming.sender.origin, reply)
+        is_refusal = reply.status >= 400 and incoming.method == "POST"
+        reply = yield from _add_cors_headers(tracking, incoming.sender.origin, reply, is_refusal)
     if tracking.settings.log_requests:
         logger.info("%s %s %d %.1f ms", incoming.method, incoming.path, reply.status, (time.perf_counter() - began) * 1e3)
     return reply
@@ -105,11 +106,14 @@ def _prepare(tracking: EventTracking, incoming: IncomingRequest, body: HeldBody)
         inflate(body, incoming.encoding, tracking.settings.max_body_bytes)
 
 
-def _add_cors_headers(tracking: EventTracking, origin: str, reply: Reply) -> Steps[Reply]:
-    """Let pages of this origin read the reply, if a key admits the origin (Fetch, 3.2)."""
+def _add_cors_headers(tracking: EventTracking, origin: str, reply: Reply, is_refusal: bool) -> Steps[Reply]:
+    """Let pages of this origin read the reply, if a key admits the origin (Fetch, 3.2).
+
+    Pages of every origin may read why they are refused. Otherwise they could not tell a refusal from a broken network.
+    """
     headers: tuple[tuple[str, str], ...] = (("Vary", "Origin"),)
     try:
-        if (yield from tracking.pipeline.authorization.allows_origin(origin)):
+        if is_refusal or (yield from tracking.pipeline.authorization.allows_origin(origin)):
             headers += (("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", EXPOSED))
     except RequestRefused:  # the store cannot be opened, so its keys are not known
         pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Collection
 from typing import NoReturn
 
 from falcon_events.access.directory import Directory
@@ -22,6 +23,10 @@ from falcon_events.settings import Settings
 logger = logging.getLogger(__name__)
 
 WRONG_SCOPE, WRONG_ORIGIN = 99999, 99997
+MAX_ORIGINS_LOGGED = 100
+"""How many origins a process remembers as logged. It logs no others."""
+MAX_ORIGIN_SHOWN = 200
+"""How many characters of an origin are logged."""
 
 TRUSTED = Principal("")
 """Code of the host application that calls without a credential. It may do everything; events belong to the list's owner."""
@@ -43,6 +48,7 @@ class Authorization:
         self._access = access
         self._settings = settings
         self._ready = False
+        self._logged_origins: set[str] = set()
 
     @property
     def may_wait(self) -> bool:
@@ -55,6 +61,7 @@ class Authorization:
         if not principal.scope.may_track:
             raise _not_allowed(WRONG_SCOPE)
         if principal.origins is not None and not matches_origin(principal.origins, sender.origin or ""):
+            self._log_origin(sender.origin, principal.origins)
             raise _not_allowed(WRONG_ORIGIN)
         return principal
 
@@ -142,6 +149,19 @@ class Authorization:
         if limit := self._settings.rate_limit_per_key:
             yield from self.count_request("key", hashlib.sha256(credential.secret.encode()).hexdigest(), limit)
         return principal
+
+    def _log_origin(self, origin: str | None, allowed: Collection[str]) -> None:
+        """Log that a key was refused because of a page's origin, once for each origin."""
+        shown = "a request without an Origin header" if origin is None else f"the origin {origin[:MAX_ORIGIN_SHOWN]!a}"
+        if shown in self._logged_origins or len(self._logged_origins) >= MAX_ORIGINS_LOGGED:
+            return
+        self._logged_origins.add(shown)
+        logger.warning(
+            "Refused %s: the API key may be used from %s only. An origin is a scheme, a host and a port; localhost and 127.0.0.1"
+            " are two. A snippet for another origin: falcon-events snippet --origin ORIGIN",
+            shown,
+            ", ".join(sorted(allowed)),
+        )
 
     def _ensure_open(self) -> Steps[None]:
         if not self._ready:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from importlib import resources
 
 from falcon_events.model.sender import Sender
@@ -16,6 +16,8 @@ KINDS = ("bots", "http-libraries")
 USER_AGENTS = 4096
 MAX_USER_AGENT = 1024
 
+_find_device = re.compile(r"\((?:Linux|Android)\b(?=[^()]*\bAndroid\b)[^()]*(?:\([^()]*\)[^()]*)*\)").search
+_cut_model = partial(re.compile(r"\bAndroid\b.*?(?:\bBuild/[^;)]*|(?=\)$))").sub, "Android", count=1)
 _ahead = re.compile(r"\b(?:prefetch|prerender|preview)\b", re.IGNORECASE).search
 
 
@@ -42,10 +44,19 @@ def find_bot(sender: Sender, *, own: bool, from_a_page: bool) -> str | None:
 @lru_cache(USER_AGENTS)
 def _match_user_agent(user_agent: str, libraries: bool) -> str | None:
     """Return the part of a user agent that names a bot, or None."""
+    user_agent = _remove_device(user_agent)
     for pattern, is_library in _load_patterns():
         if (libraries or not is_library) and (found := pattern.search(user_agent)):
             return found[0].strip(" /:;(")
     return None
+
+
+def _remove_device(user_agent: str) -> str:
+    """Remove the model and the build of an Android device. They may contain any word, also one that a bot has as its name."""
+    device = _find_device(user_agent)
+    if device is None:
+        return user_agent
+    return user_agent[: device.start()] + _cut_model(device[0]) + user_agent[device.end() :]
 
 
 @cache

@@ -33,8 +33,19 @@ class DroppedCount(msgspec.Struct, frozen=True):
     last_seen: str
 
 
+class BotCount(msgspec.Struct, frozen=True):
+    """How many of a list's newest events have one value of `$bot`."""
+
+    list_id: int
+    bot: str
+    events: int
+
+
 class Stats(msgspec.Struct, frozen=True):
-    """The contents of a store. Sizes are in bytes, times are RFC 3339 text."""
+    """The contents of a store. Sizes are in bytes, times are RFC 3339 text.
+
+    `bots` has the most frequent values of `$bot`, of the store's newest 100,000 events.
+    """
 
     events: int
     by_type: list[TypeCount]
@@ -46,6 +57,7 @@ class Stats(msgspec.Struct, frozen=True):
     wal_bytes: int
     schema_version: int
     database_version: str
+    bots: list[BotCount] = []
 
 
 class ObservedProperty(msgspec.Struct, frozen=True, array_like=True):

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import falcon
+import falcon.testing
 import pytest
 
 from falcon_events import EventsError, EventTracking, NotFound
 from falcon_events.access.origins import matches_origin, normalize_origin
+from falcon_events.http import mount
 from falcon_events.model.timestamps import format_timestamp
 from tests.conftest import Api
-from tests.harness import EVENT, EVENTS, PROPERTIES, Credentials, Served, fill_store, plain, serving
+from tests.harness import EVENT, EVENTS, PROPERTIES, Credentials, Served, command, fill_store, plain, serving
 from tests.shortcuts import make_store
 
 PAGE = "https://shop.example.com"
@@ -70,8 +73,8 @@ def page_server(flavour: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_a_bound_key_works_from_its_origins_and_for_its_lists(page_server: tuple[Served, Credentials]) -> None:
-    """Elsewhere it is refused; pages of its origins may read answers, others may not; properties are nobody's."""
-    served, _ = page_server
+    """Elsewhere it is refused; pages of any origin may read why; properties are nobody's."""
+    served, credentials = page_server
     with EventTracking(served.db) as tracking:
         made = tracking.directory.keys()
         for key in made:
@@ -83,11 +86,17 @@ def test_a_bound_key_works_from_its_origins_and_for_its_lists(page_server: tuple
             tracking.directory.create_key("alice", "ingest", list_ids=[96])
     body = {"APIKey": key, "ListID": 94, "event": "test", "email": "a@example.com"}
     for origin, status in ((PAGE, 200), ("https://x.example.org", 200), ("https://evil.example", 403), (None, 403)):
-        headers = {} if origin is None else {"Origin": origin}
+        headers = {} if origin is None else {"origin": origin}
         answer = served.client.post(EVENT, json=body, headers=headers)
         assert answer.status_code == status
-        assert answer.headers.get("Access-Control-Allow-Origin") == (origin if status == 200 else None)
+        assert answer.headers.get("Access-Control-Allow-Origin") == origin
         assert status == 200 or answer.json()["Errors"][0]["Code"] == 99997
+    for path in (EVENT, EVENTS):
+        unknown = served.client.post(path, json={**body, "APIKey": "x"}, headers={"Origin": "https://evil.example"})
+        assert (unknown.status_code, unknown.headers["Access-Control-Allow-Origin"]) == (401, "https://evil.example")
+        assert unknown.headers["Vary"] == "Origin"
+    elsewhere = served.client.post(EVENT, json={**body, "APIKey": credentials.full}, headers={"Origin": "https://evil.example"})
+    assert (elsewhere.status_code, elsewhere.headers.get("Access-Control-Allow-Origin")) == (401, "https://evil.example")
     other = served.client.post(EVENT, json={**body, "ListID": 95}, headers={"Origin": PAGE})
     assert other.json()["Errors"][0]["Code"] == 4
     assert other.headers["Access-Control-Allow-Origin"] == PAGE
@@ -101,6 +110,37 @@ def test_a_bound_key_works_from_its_origins_and_for_its_lists(page_server: tuple
         assert "Content-Type" in preflight.headers["Access-Control-Allow-Headers"]
         refused = served.client.options(path, headers={**ahead, "Origin": "https://evil.example"})
         assert (refused.status_code, "Access-Control-Allow-Origin" in refused.headers) == (403, False)
+
+
+@pytest.mark.database
+def test_a_refused_origin_is_logged_once(
+    tracking: EventTracking, credentials: Credentials, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the origins that the key has; a stranger's many origins fill neither the log nor the memory."""
+    app = falcon.App()
+    mount(app, tracking)
+    key = tracking.directory.create_key("alice", "ingest", origins=["http://localhost:8000"], list_ids=[94]).key
+    body = {"APIKey": key, "ListID": 94, "event": "test", "email": "a@example.com"}
+
+    def send(origin: str | None) -> None:
+        headers = {} if origin is None else {"origin": origin}
+        assert falcon.testing.simulate_post(app, EVENT, json=body, headers=headers).status_code == 403
+
+    for _ in range(3):
+        send("http://127.0.0.1:8000")
+        send("http://localhost:9000")
+        send(None)
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("falcon_events")]
+    assert len(told) == 3
+    assert "'http://127.0.0.1:8000'" in told[0]
+    assert "from http://localhost:8000 only" in told[0]
+    assert "localhost and 127.0.0.1 are two" in told[0]
+    assert "without an Origin header" in told[2]
+    for number in range(200):
+        send(f"https://{number}.example{'x' * 1000}")
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("falcon_events")]
+    assert len(told) == 100
+    assert max(map(len, told)) < 600
 
 
 @pytest.mark.parametrize(
@@ -124,6 +164,24 @@ def test_what_is_no_visitor_is_tagged(api: Api, headers: dict[str, str], changes
     assert "X-Event-Dropped" not in answer.headers
     names = api.client.properties(APIKey=api.credentials.read, ListID=94).json()["Properties"][name]
     assert names == ([] if bot is None else ["$bot"]) + ["number-of-subscribers-imported"]
+
+
+def test_stats_tell_what_was_taken_for_a_bot(db: Path) -> None:
+    """The most frequent first, by list; so that somebody who is taken for one is noticed."""
+    with EventTracking(db) as tracking:
+        credentials = fill_store(tracking)
+        app = falcon.App()
+        mount(app, tracking)
+        for agent, list_id, count in ((CRAWLER, 94, 3), (CRAWLER, 95, 1), (BROWSER, 94, 2), ("curl/8", 94, 1)):
+            for _ in range(count):
+                body = credentials.event(ListID=list_id)
+                answer = falcon.testing.simulate_post(app, EVENT, json=body, headers={"User-Agent": agent, "Origin": PAGE})
+                assert answer.status_code == 200
+        told = [(found.list_id, found.bot, found.events) for found in tracking.stats().bots]
+    assert told == [(94, "Googlebot", 4), (95, "Googlebot", 2), (94, "curl", 1)]  # with an identify event in each list
+    shown = command("stats", "--db", str(db)).stdout.decode()
+    assert "no visitor sent" in shown
+    assert "Googlebot" in shown
 
 
 def test_dropped_events_are_counted_only(page_server: tuple[Served, Credentials]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from falcon_events.files.paths import logs_of
-from falcon_events.model.reports import DroppedCount, Stats, TypeCount
+from falcon_events.model.reports import BotCount, DroppedCount, Stats, TypeCount
 from falcon_events.model.timestamps import format_timestamp
 
 COUNT_TYPES = """
@@ -22,6 +22,13 @@ select list_id, event, sum(events)::bigint, epoch_us(min(first_seen)), epoch_us(
 from seen group by all order by all
 """
 COUNT_DROPPED = "select list_id, events, epoch_us(first_seen), epoch_us(last_seen) from dropped_events order by list_id"
+COUNT_BOTS = """
+with newest as (
+    select list_id, json_extract_string(properties, '$."$bot"') as bot
+    from events where seq > (select max(seq) from events) - 100000 and contains(properties::varchar, '"$bot"')
+)
+select list_id, bot, count(*) from newest where bot is not null group by all order by 3 desc, 1, 2 limit 20
+"""
 COUNT_TAIL = "select count(*) from events where seq > (select folded_seq from meta)"
 
 
@@ -37,6 +44,7 @@ def read_stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
             DroppedCount(list_id, events, format_timestamp(first), format_timestamp(last))
             for list_id, events, first, last in connection.execute(COUNT_DROPPED).fetchall()
         ]
+        bots = [BotCount(*row) for row in connection.execute(COUNT_BOTS).fetchall()]
         ((tail,),) = connection.execute(COUNT_TAIL).fetchall()
         ((version,),) = connection.execute("select schema_version from meta").fetchall()
     finally:
@@ -52,4 +60,5 @@ def read_stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
         wal_bytes=sum(log.stat().st_size for log in logs_of(path) if log.exists()),
         schema_version=version,
         database_version=duckdb.__version__,
+        bots=bots,
     )

@@ -1,0 +1,44 @@
+"""Which user agents are bots: real ones of people and of bots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from falcon_events.ingest.bots import find_bot
+from falcon_events.model.sender import Sender
+
+PEOPLE, BOTS = (Path(__file__).with_name("user_agents") / f"{kind}.txt" for kind in ("people", "bots"))
+PAGE = "https://shop.example.com"
+ANDROID = "Mozilla/5.0 (Linux; Android 15; {}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36"
+CRAWLER = "(compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+
+
+def find(user_agent: str) -> str | None:
+    """The reason why this agent is no visitor's, as a page sends it."""
+    return find_bot(Sender(origin=PAGE, user_agent=user_agent), own=False, from_a_page=True)
+
+
+@pytest.mark.parametrize("agent", PEOPLE.read_text().splitlines())
+def test_people_are_no_bots(agent: str) -> None:
+    """Phones, tablets, television sets, computers, and browsers within applications."""
+    assert find(agent) is None
+
+
+@pytest.mark.parametrize("agent", BOTS.read_text().splitlines())
+def test_bots_are_found(agent: str) -> None:
+    """The reason is a part of the agent: what the pattern has matched."""
+    reason = find(agent)
+    assert reason
+    assert reason in agent
+
+
+@pytest.mark.parametrize(
+    "model", ["Googlebot", "HTC Butterfly Build/JDQ39", "curl Build/curl", "Sonic(bot) Build/AP3A.240617.008; wv"]
+)
+def test_the_name_of_a_device_is_no_bots_name(model: str) -> None:
+    """Whatever manufacturers call their phones and builds; what stands beside it counts, also in the same parentheses."""
+    assert find(ANDROID.format(model)) is None
+    assert find(ANDROID.format(model) + " " + CRAWLER) == "Googlebot"
+    assert find(ANDROID.format("Pixel 2 Build/OPD3.170816.012; Storebot-Google/1.0")) == "Storebot-Google"
