@@ -160,6 +160,12 @@ class Settings:
     plan_unknown: str = _text(
         "allow", "allow, reject or report", "what happens to an event that the plan does not have", "allow|reject|report"
     )
+    temporary_store: bool = _number(
+        False,
+        "yes or no",
+        "whether a temporary store takes the place of the file that the tracker is given, and is deleted at exit; for tests, so"
+        " that they never touch a live store",
+    )
     log_requests: bool = _number(False, "yes or no", "whether each request is logged in one line, without its contents")
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ from falcon_events.ingest.failures import FailureGuard, OnError
 from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.ingest.stream import store_many
 from falcon_events.link.link import Link
+from falcon_events.link.temporary import find_temporary
 from falcon_events.model.sender import HOST, Sender
 from falcon_events.plan import resolve_plan, unpack_event
 from falcon_events.runtime.lifecycle import register
@@ -93,6 +94,8 @@ class EventTracking:
     ) -> None:
         self.settings = Settings.from_environment(**settings)
         self._access = access
+        if self.settings.temporary_store and store is None:
+            db, create = find_temporary(db), True
         self.store = store or Link(db, self.settings, create=create)
         self.directory = Directory(self.store, clock)
         self.plan = resolve_plan(plan, self.settings)
@@ -280,7 +283,8 @@ class EventTracking:
 
         Args:
             list_id: the list that the page's events belong to.
-            key: a key of scope `ingest`; None: the page key for this list and these origins, which the first call creates.
+            key: a key of scope `ingest`; None: the page key for this list and these origins, which the first call creates. With
+                accounts of your own, it is what `access.page_key(list_id)` returns.
             url: where this tracker is mounted, with its prefix. If the page is on the same host: the prefix, or nothing.
             origins: the web origins that may use the page key; None: any.
             nonce: the page's Content-Security-Policy nonce, if it has one.
@@ -288,7 +292,7 @@ class EventTracking:
 
         Raises:
             NotFound: a page key is needed, and the store has no such list.
-            EventsError: an argument is not valid in a page.
+            EventsError: an argument is not valid in a page, or the tracker would refuse the key.
         """
         path = self.settings.tracker_path
         if not path:
@@ -297,9 +301,10 @@ class EventTracking:
         if key is not None:
             if origins is not None:
                 raise EventsError("origins: only the page key takes origins; a given key has its own. Leave out key or origins.")
+            self.pipeline.authorization.check_page_key(list_id, key)
             return make(key)
         make("")  # checks the arguments before a key is created
-        return make(self.directory.page_key(list_id, origins=origins))
+        return make(self.waiter.run(self.pipeline.authorization.find_page_key(list_id, origins)))
 
     def track_many(self, bodies: Iterable[bytes]) -> Iterator[Tracked | RequestRefused]:
         """Store many events, each given as a request body. Commits run while further bodies are read.
