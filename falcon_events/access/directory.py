@@ -25,6 +25,8 @@ from falcon_events.model.operations import Operation, P, R
 MIN_SESSIONS_PURGED = 1000
 """The smallest number of sessions at which expired ones are removed from memory."""
 MAX_LIST_ID = 2**63 - 1
+DEFAULT_TTL_S = 86400
+"""How long a session lasts if nobody says otherwise, in seconds."""
 FIRST_ACCOUNT = "default"
 """The account that a list is created for if nobody names another."""
 
@@ -304,12 +306,12 @@ class Directory:
         """
         self._ask(operations.REVOKE_KEY, key, hash_secret(key), self._now())
 
-    def create_session(self, account: str, ttl_s: int) -> str:
+    def create_session(self, account: str, ttl_s: int = DEFAULT_TTL_S) -> str:
         """Create a session and return its id.
 
         Args:
             account: the name of the account that the session belongs to.
-            ttl_s: how long the session lasts, in seconds.
+            ttl_s: how long the session lasts, in seconds; by default a day.
 
         Raises:
             NotFound: there is no such account.
