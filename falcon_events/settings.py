@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib.util
 import ipaddress
+import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from falcon_events.errors import SettingError
 
+logger = logging.getLogger(__name__)
+
 PREFIX = "FALCON_EVENTS_"
+OTHER_VARIABLES = frozenset({f"{PREFIX}DB", f"{PREFIX}CACHE"})
+"""Variables that are no settings of a tracker: those of the command and of its executable."""
+_warned: set[str] = set()
 _TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -219,6 +226,12 @@ class Settings:
     plan_unknown: str = _text(
         "allow", "allow, reject or report", "what happens to an event that the plan does not have", "allow|reject|report"
     )
+    temporary_store: bool = _number(
+        False,
+        "yes or no",
+        "whether a temporary store takes the place of the file that the tracker is given, and is deleted at exit; for tests, so"
+        " that they never touch a live store",
+    )
     log_requests: bool = _number(False, "yes or no", "whether each request is logged in one line, without its contents")
 
     def __post_init__(self) -> None:
@@ -261,12 +274,24 @@ class Settings:
         fields = {field.name: str(field.type) for field in dataclasses.fields(cls)}
         if unknown := overrides.keys() - fields.keys():
             raise SettingError(f"{min(unknown)!r} is not a setting; the settings are {', '.join(fields)}.")
+        _warn_of_unknown(environment, fields)
         values: dict[str, Any] = {}
         for name, kind in fields.items():
             text = environment.get(PREFIX + name.upper())
             if text is not None:
                 values[name] = _parse(name, kind, text)
         return cls(**{**values, **overrides})
+
+
+def _warn_of_unknown(environment: Mapping[str, str], known: Iterable[str]) -> None:
+    """Log the variables that look like settings and are none, each once in a process."""
+    right = {PREFIX + name.upper() for name in known} | OTHER_VARIABLES
+    for variable in sorted(environment):
+        if variable.startswith(PREFIX) and variable not in right and variable not in _warned:
+            _warned.add(variable)
+            close = difflib.get_close_matches(variable, right, 1)
+            hint = f"; did you mean {close[0]}?" if close else ". docs/settings.md lists the settings."
+            logger.warning("%s is not a setting, so it has no effect%s", variable, hint)
 
 
 def _parse(name: str, kind: str, text: str) -> Any:

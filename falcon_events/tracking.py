@@ -7,22 +7,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, overload
 
-from falcon_events.access.directory import Directory
+from falcon_events.access.directory import Directory, explain_missing_list
 from falcon_events.access.protocol import Access
 from falcon_events.admin.store import StoreAdmin
 from falcon_events.admin.webhooks import Webhooks
 from falcon_events.assets.snippet import render_snippet
 from falcon_events.contract.body import write_body
+from falcon_events.contract.lists import read_list_id
 from falcon_events.contract.replies import Tracked
-from falcon_events.errors import EventsError, RequestRefused
+from falcon_events.errors import EventsError, InvalidRequest, RequestRefused
 from falcon_events.hooks.after import AfterCommit, AfterHook
 from falcon_events.hooks.before import BeforeHook, list_hooks
 from falcon_events.ingest.bodies import Bodies, HeldBody
+from falcon_events.ingest.failures import FailureGuard, OnError
 from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.ingest.stream import store_many
 from falcon_events.link.link import Link
+from falcon_events.link.temporary import find_temporary
 from falcon_events.model.sender import HOST, Sender
 from falcon_events.plan import resolve_plan, unpack_event
 from falcon_events.runtime.lifecycle import register
@@ -33,6 +36,20 @@ if TYPE_CHECKING:
     from falcon_events.plan.plan import Plan
 
 DEFAULT_DB = "events.duckdb"
+
+
+class TrackOptions(TypedDict, total=False):
+    """The keyword arguments of track() and atrack(), for type checkers. The docstring of track() explains them."""
+
+    email: str | None
+    id: str | int | None
+    properties: Mapping[str, Any] | None
+    uuid: str | None
+    timestamp: str | None
+    event_id: str | None
+    identify_properties: Mapping[str, Any] | None
+    api_key: str | None
+    session_id: str | None
 
 
 class EventTracking:
@@ -78,6 +95,9 @@ class EventTracking:
         **settings: Any,
     ) -> None:
         self.settings = Settings.from_environment(**settings)
+        self._access = access
+        if self.settings.temporary_store and store is None:
+            db, create = find_temporary(db), True
         self.store = store or Link(db, self.settings, create=create)
         self.directory = Directory(self.store, clock)
         self.plan = resolve_plan(plan, self.settings)
@@ -154,6 +174,16 @@ class EventTracking:
         """Return why the store accepts no events at present, or None if it accepts them."""
         return self.store.health().reason
 
+    @overload
+    def track(
+        self, list_id: int | str, event: str | object, *, on_error: Literal["raise"] = "raise", **options: Unpack[TrackOptions]
+    ) -> Tracked: ...
+
+    @overload
+    def track(
+        self, list_id: int | str, event: str | object, *, on_error: OnError, **options: Unpack[TrackOptions]
+    ) -> Tracked | None: ...
+
     def track(
         self,
         list_id: int | str,
@@ -168,7 +198,8 @@ class EventTracking:
         identify_properties: Mapping[str, Any] | None = None,
         api_key: str | None = None,
         session_id: str | None = None,
-    ) -> Tracked:
+        on_error: OnError = "raise",
+    ) -> Tracked | None:
         """Store an event as POST /api/v1/event does. Return once it is committed and synced to disk.
 
         Args:
@@ -184,6 +215,8 @@ class EventTracking:
             identify_properties: traits of the visitor (`IdentifyProperties`).
             api_key: a key to check. With neither key nor session, the caller is trusted.
             session_id: a session to check.
+            on_error: `raise` raises an exception if the event is not stored. `log` logs it, under `falcon_events.tracking`, and
+                returns None, so that the request of a visitor goes on.
 
         Raises:
             InvalidRequest: a parameter is not as documented, or the event violates the plan.
@@ -192,7 +225,19 @@ class EventTracking:
             NotAllowed: the key's scope does not allow tracking.
             StoreUnavailable: the store cannot take the event now; nothing of it was kept.
         """
-        return self.waiter.run(self._track(locals()))
+        with FailureGuard(on_error, list_id, event):
+            return self.waiter.run(self._track(locals()))
+        return None
+
+    @overload
+    async def atrack(
+        self, list_id: int | str, event: str | object, *, on_error: Literal["raise"] = "raise", **options: Unpack[TrackOptions]
+    ) -> Tracked: ...
+
+    @overload
+    async def atrack(
+        self, list_id: int | str, event: str | object, *, on_error: OnError, **options: Unpack[TrackOptions]
+    ) -> Tracked | None: ...
 
     async def atrack(
         self,
@@ -208,9 +253,12 @@ class EventTracking:
         identify_properties: Mapping[str, Any] | None = None,
         api_key: str | None = None,
         session_id: str | None = None,
-    ) -> Tracked:
+        on_error: OnError = "raise",
+    ) -> Tracked | None:
         """Track an event as track() does, for coroutines. The event loop goes on while the commit is under way."""
-        return await self.waiter.arun(self._track(locals()))
+        with FailureGuard(on_error, list_id, event):
+            return await self.waiter.arun(self._track(locals()))
+        return None
 
     def properties(
         self, list_id: int | str, *, api_key: str | None = None, session_id: str | None = None
@@ -248,7 +296,8 @@ class EventTracking:
 
         Args:
             list_id: the list that the page's events belong to.
-            key: a key of scope `ingest`; None: the page key for this list and these origins, which the first call creates.
+            key: a key of scope `ingest`; None: the page key for this list and these origins, which the first call creates. With
+                accounts of your own, it is what `access.page_key(list_id)` returns.
             url: where this tracker is mounted, with its prefix. If the page is on the same host: the prefix, or nothing.
             origins: the web origins that may use the page key; None: any.
             nonce: the page's Content-Security-Policy nonce, if it has one.
@@ -256,7 +305,7 @@ class EventTracking:
 
         Raises:
             NotFound: a page key is needed, and the store has no such list.
-            EventsError: an argument is not valid in a page.
+            EventsError: an argument is not valid in a page, or the tracker would refuse the key.
         """
         path = self.settings.tracker_path
         if not path:
@@ -265,9 +314,10 @@ class EventTracking:
         if key is not None:
             if origins is not None:
                 raise EventsError("origins: only the page key takes origins; a given key has its own. Leave out key or origins.")
+            self.pipeline.authorization.check_page_key(list_id, key)
             return make(key)
         make("")  # checks the arguments before a key is created
-        return make(self.directory.page_key(list_id, origins=origins))
+        return make(self.waiter.run(self.pipeline.authorization.find_page_key(list_id, origins)))
 
     def track_many(self, bodies: Iterable[bytes]) -> Iterator[Tracked | RequestRefused]:
         """Store many events, each given as a request body. Commits run while further bodies are read.
@@ -298,13 +348,27 @@ class EventTracking:
     def _track(self, arguments: dict[str, Any]) -> Steps[Tracked]:
         body = HeldBody(write_body(unpack_event(arguments)))
         sender = Sender() if _shows_credential(arguments) else HOST
-        return (yield from self.pipeline.track(body, sender))
+        try:
+            return (yield from self.pipeline.track(body, sender))
+        except InvalidRequest as refused:
+            self._explain_unknown_list(refused, arguments["list_id"], sender)
+            raise
 
     def _properties(self, list_id: int | str, api_key: str | None, session_id: str | None) -> Steps[dict[str, list[str]]]:
         params = {"ListID": list_id, "APIKey": api_key, "SessionID": session_id}
         sender = HOST if api_key is None and session_id is None else Sender()
-        _, names = yield from self.pipeline.properties(params, sender)
+        try:
+            _, names = yield from self.pipeline.properties(params, sender)
+        except InvalidRequest as refused:
+            self._explain_unknown_list(refused, list_id, sender)
+            raise
         return names
+
+    def _explain_unknown_list(self, refused: InvalidRequest, list_id: int | str, sender: Sender) -> None:
+        """Tell the host application's own code how to create the list that it names. Other senders may not know what exists."""
+        number = read_list_id(list_id)
+        if sender.trusted and self._access is None and number is not None and self.directory.owner_of(number) is None:
+            refused.args = (f"{refused}. {explain_missing_list(number)}",)
 
 
 def _shows_credential(arguments: Mapping[str, Any]) -> bool:

@@ -25,6 +25,8 @@ PORT = re.compile(r"\b80[08]0\b")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 INSTALLS = ("pip install ", "python3 -m venv .venv && . .venv/bin/activate\n")
 """The lines in whose place the tests have their own environment."""
+VISITOR = "11111111-2222-4333-8444-555555555555"
+"""The visitor of the browser that visits a page."""
 SHELLS_OWN = {"_", "PWD", "OLDPWD", "SHLVL"}
 SERVERS = ("granian", "uvicorn", "gunicorn", "falcon-events serve")
 _BLOCK = re.compile(r'^```(\w+)(?: title="([\w./]+)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
@@ -195,7 +197,7 @@ def visit(served: Served, path: str = "/", **visitor: Any) -> None:
     script = httpx.get(urljoin(str(page.url), given["src"]), timeout=30)
     assert (script.status_code, script.headers["Content-Type"].split(";")[0]) == (200, "text/javascript")
     endpoint = given.get("data-endpoint", "api/v1/events")
-    view = {"event": "pageView", "UUID": "11111111-2222-4333-8444-555555555555", "properties": {"url": str(page.url)}}
+    view = {"event": "pageView", "UUID": VISITOR, "properties": {"url": str(page.url)}}
     body = {"APIKey": given["data-key"], "ListID": int(given["data-list"]), "Events": [view]}
     answer = httpx.post(urljoin(str(script.url), endpoint), content=json.dumps(body), headers={"Content-Type": "text/plain"})
     assert [result.get("status") for result in answer.json()["Results"]] == ["success"], answer.text

@@ -11,7 +11,7 @@ import falcon
 import falcon.asgi
 
 from falcon_events import EventTracking, RequestRefused
-from falcon_events.http import mount
+from falcon_events.http import mount, visitor_of
 
 READERS = 1
 PAGE = """<!doctype html>
@@ -50,7 +50,9 @@ class Subscriptions:
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Store an event; the event loop is not blocked during the commit."""
         form = await req.get_media()
-        tracked = await tracking.atrack(READERS, "subscribe", email=form.get("email"), properties={"topic": form.get("topic")})
+        tracked = await tracking.atrack(
+            READERS, "subscribe", email=form.get("email"), uuid=visitor_of(req), properties={"topic": form.get("topic")}
+        )
         resp.status = falcon.HTTP_201
         resp.media = {"reader": tracked.uuid, "new": tracked.identify_event_sent}
 

@@ -8,7 +8,7 @@ import uuid
 import falcon
 
 from falcon_events import EventTracking
-from falcon_events.http import mount
+from falcon_events.http import mount, visitor_of
 
 CUSTOMERS = 1
 PAGE = """<!doctype html>
@@ -34,14 +34,22 @@ class Shop:
 
 
 class Orders:
-    """Orders; the conversion is on disk before the answer is sent."""
+    """Orders; the conversion is on disk before the answer is sent, or logged if it cannot be stored: the order counts."""
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Store a conversion for the order."""
         order = req.get_media()
         number = str(uuid.uuid4())
         conversion = {"conversion-id": number, "conversion-name": "purchase", "conversion-value": order["value"]}
-        tracking.track(CUSTOMERS, "conversion", email=order["email"], properties=conversion, event_id=number)
+        tracking.track(
+            CUSTOMERS,
+            "conversion",
+            email=order["email"],
+            uuid=visitor_of(req),
+            properties=conversion,
+            event_id=number,
+            on_error="log",
+        )
         resp.status = falcon.HTTP_201
         resp.media = {"order": number}
 

@@ -11,7 +11,7 @@ from fastapi import Cookie, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from falcon_events import Credential, EventTracking, Principal, RequestRefused, Scope
-from falcon_events.http import ASGIMiddleware
+from falcon_events.http import ASGIMiddleware, visitor_of
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,11 @@ async def login(user: str, response: Response) -> dict[str, str]:
 
 
 @app.post("/notes", status_code=201)
-async def take_note(text: str, user: Annotated[User, Depends(signed_in)]) -> dict[str, str]:
+async def take_note(text: str, user: Annotated[User, Depends(signed_in)], request: Request) -> dict[str, str]:
     """Track on the list of the signed-in user; the session was checked, so tracking needs no credential."""
-    tracked = await tracking.atrack(user.list_id, "note", email=f"{user.name}@example.com", properties={"length": len(text)})
+    tracked = await tracking.atrack(
+        user.list_id, "note", email=f"{user.name}@example.com", uuid=visitor_of(request), properties={"length": len(text)}
+    )
     return {"event": tracked.event_id}
 
 

@@ -9,7 +9,7 @@ from flask import Flask, render_template, request
 from markupsafe import Markup
 
 from falcon_events import EventTracking, RequestRefused
-from falcon_events.http import WSGIMiddleware
+from falcon_events.http import WSGIMiddleware, visitor_of
 
 NEWSLETTER = 1
 
@@ -39,6 +39,7 @@ def join() -> tuple[dict[str, Any], int]:
         NEWSLETTER,
         "join",
         email=request.form.get("email"),
+        uuid=visitor_of(request),
         properties={"plan": request.form.get("plan", "free")},
         identify_properties={"name": request.form.get("name", "")},
     )

@@ -5,7 +5,7 @@ README.md beside this file says how to start it and which requests to send.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 
 from falcon_events import EventTracking, InvalidRequest
-from falcon_events.http import asgi_app
+from falcon_events.http import asgi_app, visitor_of
 
 READERS = 1
 PAGE = """<!doctype html>
@@ -43,19 +43,17 @@ async def page(request: Request) -> Response:
 
 
 async def paper(request: Request) -> Response:
-    """Return a paper; track the download if the visitor has the tracker's cookie, and ignore an invalid cookie."""
+    """Return a paper; track the download if the visitor has the tracker's cookie. Tracking never keeps anybody from reading."""
     name = request.path_params["name"]
-    if visitor := request.cookies.get("oct_uuid"):
-        with suppress(InvalidRequest):
-            await tracking.atrack(READERS, "download", uuid=visitor, properties={"paper": name})
+    if visitor := visitor_of(request):
+        await tracking.atrack(READERS, "download", uuid=visitor, properties={"paper": name}, on_error="log")
     return PlainTextResponse(f"All about {name}.")
 
 
 async def subscribe(request: Request) -> Response:
     """Bind the visitor to an address: earlier events of the same UUID then belong to that reader."""
     form = await request.json()
-    visitor = request.cookies.get("oct_uuid")
-    tracked = await tracking.atrack(READERS, "identify", uuid=visitor, email=form.get("email"))
+    tracked = await tracking.atrack(READERS, "identify", uuid=visitor_of(request), email=form.get("email"))
     return JSONResponse({"reader": tracked.uuid, "new": tracked.identify_event_sent}, 201)
 
 

@@ -25,6 +25,10 @@ from falcon_events.model.operations import Operation, P, R
 MIN_SESSIONS_PURGED = 1000
 """The smallest number of sessions at which expired ones are removed from memory."""
 MAX_LIST_ID = 2**63 - 1
+DEFAULT_TTL_S = 86400
+"""How long a session lasts if nobody says otherwise, in seconds."""
+FIRST_ACCOUNT = "default"
+"""The account that a list is created for if nobody names another."""
 
 
 class DirectoryStore(Protocol):
@@ -166,23 +170,24 @@ class Directory:
         new_id = self._ask(operations.ADD_LIST, list_id, owner, check_name(name), now)
         return EventList(new_id, account, name, now)
 
-    def ensure_list(self, list_id: int, name: str, account: str = "default") -> EventList:
+    def ensure_list(self, list_id: int, name: str, account: str | None = None) -> EventList:
         """Return a list. If it does not exist, create it, and its account if necessary.
 
         Args:
             list_id: the id of the list.
             name: the name of a new list.
-            account: the name of the account that owns the list.
+            account: the name of the account that owns the list; None: any account, and `default` for a new list.
 
         Raises:
-            AlreadyExists: the list belongs to another account.
+            AlreadyExists: the list belongs to another account than the one given.
         """
+        owner = account or FIRST_ACCOUNT
         if not any(found.list_id == list_id for found in self.lists()):
-            for create in (partial(self.create_account, account), partial(self.create_list, account, name, list_id)):
+            for create in (partial(self.create_account, owner), partial(self.create_list, owner, name, list_id)):
                 with suppress(AlreadyExists):  # another process was first
                     create()
         found = next(found for found in self.lists() if found.list_id == list_id)
-        if found.account != account:
+        if account is not None and found.account != account:
             raise AlreadyExists(f"List {list_id} belongs to account {found.account!r}, not to {account!r}.")
         return found
 
@@ -273,7 +278,7 @@ class Directory:
         """
         bound = None if origins is None else sorted({normalize_origin(origin) for origin in origins}) or None
         if (owner := self.find_owner(list_id)) is None:
-            raise NotFound(f"There is no list {list_id}.")
+            raise NotFound(explain_missing_list(list_id))
         for turn in count():
             derived = derive_page_key(self._store.uuid_namespace, owner, list_id, bound, turn)
             if self.identify(Credential("api_key", derived.key)) is not None:
@@ -301,12 +306,12 @@ class Directory:
         """
         self._ask(operations.REVOKE_KEY, key, hash_secret(key), self._now())
 
-    def create_session(self, account: str, ttl_s: int) -> str:
+    def create_session(self, account: str, ttl_s: int = DEFAULT_TTL_S) -> str:
         """Create a session and return its id.
 
         Args:
             account: the name of the account that the session belongs to.
-            ttl_s: how long the session lasts, in seconds.
+            ttl_s: how long the session lasts, in seconds; by default a day.
 
         Raises:
             NotFound: there is no such account.
@@ -331,6 +336,12 @@ class Directory:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def explain_missing_list(list_id: int) -> str:
+    """Say that a list does not exist, and what host code calls to create it."""
+    call = f"tracking.directory.ensure_list({list_id}, 'its name')"
+    return f"There is no list {list_id}. When your application starts, call {call}."
 
 
 def _build_principal(grant: Grant) -> Principal:

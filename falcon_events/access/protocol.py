@@ -54,7 +54,8 @@ class Access(Protocol):
     """Interface of a host application that replaces accounts, keys, sessions and lists with its own.
 
     The methods may be plain or `async`. Under ASGI, plain ones run in a thread, so they may block. An optional third method,
-    `allows_origin(origin)`, returns whether pages of another origin may read answers (CORS); without it none may.
+    `allows_origin(origin)`, returns whether pages of another origin may read answers (CORS); without it none may. An optional
+    fourth, `page_key(list_id)`, returns a key for a list's web pages, which `snippet()` then uses.
     """
 
     def identify(self, credential: Credential) -> Principal | str | Awaitable[Principal | str | None] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from falcon_events.access.directory import DEFAULT_TTL_S
 from falcon_events.access.protocol import Scope
 from falcon_events.cli.common import (
     LIST_ID,
@@ -54,7 +55,7 @@ def list_accounts(db: str, as_json: bool) -> None:
 
 @click.group()
 def lists() -> None:
-    """Manage subscriber lists. Every event belongs to a list."""
+    """Manage lists: audiences or sites of yours. Every event belongs to a list."""
 
 
 @lists.command("create")
@@ -216,7 +217,12 @@ def sessions() -> None:
 @sessions.command("create")
 @click.option("--account", callback=check_text, required=True, help="The name of the account that the session is for.")
 @click.option(
-    "--ttl-s", type=WholeNumber(1, MAX_TTL_S), metavar="N", required=True, help="After how many seconds the session expires."
+    "--ttl-s",
+    type=WholeNumber(1, MAX_TTL_S),
+    metavar="N",
+    default=DEFAULT_TTL_S,
+    show_default=True,
+    help="After how many seconds the session expires; the default is a day.",
 )
 @db_option
 @json_option

@@ -21,6 +21,8 @@ from falcon_events.model.reports import Selection
 from falcon_events.model.timestamps import parse_timestamp
 
 STDOUT = "-"
+ENDINGS = {".parquet": "parquet", ".ndjson": "ndjson", ".ndjson.gz": "ndjson", ".jsonl": "ndjson", ".jsonl.gz": "ndjson"}
+"""Which format the end of a file's name stands for."""
 
 
 @click.command()
@@ -28,7 +30,8 @@ STDOUT = "-"
     "--format",
     "form",
     type=click.Choice(["parquet", "ndjson"]),
-    help="The columns of the table (parquet), or request bodies that `import` accepts (ndjson).",
+    help="The columns of the table (parquet), or request bodies that `import` accepts (ndjson); by default what the name of"
+    " --output ends in.",
 )
 @click.option("--since", metavar="TIME", help="Only events that happened at this time or later (RFC 3339, or a date in UTC).")
 @click.option("--until", metavar="TIME", help="Only events that happened before this time.")
@@ -68,13 +71,18 @@ def export(
         raise click.UsageError("--output FILE is needed, because standard output is closed.")
     if output == STDOUT and form == "parquet" and sys.stdout.isatty():
         raise click.UsageError("--format parquet needs --output FILE, because a terminal cannot show Parquet.")
+    if form is None and not visitor:
+        form = _guess_format(output)
     selection = Selection(list_id, _parse_time("--since", since), _parse_time("--until", until))
     if visitor:
         if form is not None or since is not None or until is not None or list_id is None:
             raise click.UsageError("--visitor needs --list N and excludes --format, --since and --until.")
         check_person(person)
     elif form is None or any(person.values()):
-        raise click.UsageError("--format is needed, or --visitor with --email, --id or --uuid.")
+        raise click.UsageError(
+            "--format is needed, unless the name of --output FILE ends in .parquet, .ndjson or .jsonl; or --visitor with --email,"
+            " --id or --uuid."
+        )
     target = None if output == STDOUT else check_output("--output", output, db, force=force)
     # In the folder of the output, so that moving it there is one step.
     folder = None if target is None or is_stream(target) else target.parent
@@ -103,6 +111,12 @@ def export(
         print_json({"events": count, "file": output})
     elif output != STDOUT:
         click.echo(f"{count} events written to {output}")
+
+
+def _guess_format(output: str) -> str | None:
+    """Return the format that a file's name stands for, or None."""
+    name = output.lower()
+    return next((form for ending, form in ENDINGS.items() if name.endswith(ending)), None)
 
 
 def _move_to_output(written: Path, target: Path | None, force: bool) -> None:

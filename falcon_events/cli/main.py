@@ -11,6 +11,7 @@ import click
 from falcon_events._version import __version__
 from falcon_events.cli.accounts import accounts, keys, lists, sessions
 from falcon_events.cli.common import escape
+from falcon_events.cli.events import events
 from falcon_events.cli.export import export
 from falcon_events.cli.import_ import import_
 from falcon_events.cli.maintenance import backup, compact, doctor, owner, sql
@@ -50,8 +51,8 @@ def cli(ctx: click.Context) -> None:
 
 
 _COMMANDS = (
-    serve, accounts, lists, keys, sessions, snippet, properties, stats, import_, export, erase, sql, backup, compact, doctor,
-    owner, webhooks, deliveries, plan, install_service, health,
+    serve, accounts, lists, keys, sessions, snippet, events, properties, stats, import_, export, erase, sql, backup,
+    compact, doctor, owner, webhooks, deliveries, plan, install_service, health,
 )  # fmt: skip
 for command in _COMMANDS:
     cli.add_command(command)

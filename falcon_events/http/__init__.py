@@ -1,4 +1,4 @@
-"""Routes, applications and middleware for WSGI and ASGI. The only package that imports falcon."""
+"""Routes, applications and middleware for WSGI and ASGI, and the visitor of a request. The only package that imports falcon."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import falcon
 import falcon.asgi
 
 from falcon_events.http.asgi import ASGIMiddleware, Lifespan, asgi_app, mount_asgi
+from falcon_events.http.visitors import visitor_of
 from falcon_events.http.wsgi import WSGIMiddleware, mount_wsgi, wsgi_app
 from falcon_events.tracking import EventTracking
 
-__all__ = ["ASGIMiddleware", "WSGIMiddleware", "asgi_app", "mount", "wsgi_app"]
+__all__ = ["ASGIMiddleware", "WSGIMiddleware", "asgi_app", "mount", "visitor_of", "wsgi_app"]
 
 
 def mount(app: falcon.App[Any, Any] | falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str = "") -> None:

@@ -12,7 +12,19 @@ import falcon.asgi
 from falcon_events.contract.replies import Reply
 from falcon_events.http.asgi_bodies import DISCONNECTED, Message, Receive, read_body
 from falcon_events.http.demo import PAGE, STREAM, AsyncDemoPage, AsyncDemoStream, Demo
-from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, handle, list_paths, reject_method, reply_to_exception
+from falcon_events.http.endpoints import (
+    ACTIONS,
+    HEALTH,
+    OPERATIONS,
+    PATHS,
+    handle,
+    list_paths,
+    normalize_prefix,
+    reject_method,
+    reply_to_exception,
+    report_health,
+)
+from falcon_events.http.home import HOME, AsyncHomePage
 from falcon_events.http.openapi import PAGES, StaticHandler, make_document_handler
 from falcon_events.http.proxies import Proxies
 from falcon_events.http.requests import HEADERS, build_request
@@ -68,6 +80,7 @@ class ASGIFastPath:
         self._app = app
         self._tracking = tracking
         self._proxies = Proxies.parse(tracking.settings.trusted_proxies)
+        prefix = normalize_prefix(prefix)
         self._endpoints = {prefix + path: path for path in PATHS if "POST" in ACTIONS[path]}
         self.body_wait_s = tracking.settings.body_wait_s
 
@@ -160,6 +173,7 @@ class ASGIMiddleware:
     def __init__(self, app: ASGIApplication, tracking: EventTracking, prefix: str = "") -> None:
         self._app = app
         self._tracking = tracking
+        prefix = normalize_prefix(prefix)
         self._paths = frozenset(prefix + path for path in list_paths(tracking))
         self._closed = False
         self._own = ASGIFastPath(_add_documented_endpoints(falcon.asgi.App(), tracking, prefix), tracking, prefix)
@@ -188,6 +202,7 @@ class ASGIMiddleware:
 
 def mount_asgi(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str) -> None:
     """Add the documented endpoints to a falcon.asgi.App."""
+    prefix = normalize_prefix(prefix)
     for path in PATHS:
         app.add_route(prefix + path, ASGIResource(tracking, path))
     if script := tracking.settings.tracker_path:
@@ -196,21 +211,28 @@ def mount_asgi(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: 
         app.add_route(prefix + document, _ASGIStatic(make_document_handler(document)))
 
 
-def asgi_app(tracking: EventTracking, *, demo: Demo | None = None) -> ASGIApplication:
-    """Return a standalone ASGI application: the endpoints, /healthz, /readyz, /metrics, /openapi.json and /docs.
+def asgi_app(
+    tracking: EventTracking, *, docs: bool = False, operations: bool = False, home: bool = False, demo: Demo | None = None
+) -> ASGIApplication:
+    """Return a standalone ASGI application: the endpoints, the tracker's script and /healthz, and what is asked for.
 
     All its errors have the documented form. It opens the tracker when the server starts and closes it when the server shuts
     down (lifespan).
 
     Args:
         tracking: the tracker.
+        docs: whether /openapi.json and /docs are served.
+        operations: whether /readyz and /metrics are served, which show how much the store has to do.
+        home: whether / is a page that says that the server runs, with links to the others.
         demo: the list and key for the page of `serve --demo`; None for no such page.
     """
     app = _add_documented_endpoints(falcon.asgi.App(middleware=[Lifespan(tracking, opens=True)]), tracking, "")
-    for path, reply in OPERATIONS.items():
+    for path, reply in OPERATIONS.items() if operations else [(HEALTH, report_health)]:
         app.add_route(path, _ASGIOperation(tracking, reply))
-    for path, handler in PAGES.items():
+    for path, handler in PAGES.items() if docs else ():
         app.add_route(path, _ASGIStatic(handler))
+    if home:
+        app.add_route(HOME, AsyncHomePage(tracking, has_demo=demo is not None))
     if demo is not None:
         app.add_route(PAGE, AsyncDemoPage(tracking, demo))
         app.add_route(STREAM, AsyncDemoStream(tracking, demo))

@@ -28,6 +28,7 @@ PROPERTIES = "/api/v1/website_events.properties"
 EVENTS = "/api/v1/events"
 PATHS = (EVENT, EVENTS, PROPERTIES)
 """The documented endpoints."""
+HEALTH = "/healthz"
 FROM_PAGES = (EVENT, EVENTS)
 """The endpoints that pages of other origins may use."""
 PREFLIGHT_HEADERS = (
@@ -126,6 +127,12 @@ def list_paths(tracking: EventTracking) -> tuple[str, ...]:
     return (*PATHS, *(path for path in (settings.tracker_path, settings.openapi_path) if path))
 
 
+def normalize_prefix(prefix: str) -> str:
+    """Return a mount's prefix with one slash at its start and none at its end: `tracking/` and `/tracking` are the same."""
+    inner = prefix.strip("/")
+    return f"/{inner}" if inner else ""
+
+
 def reject_method(path: str) -> Reply:
     """Return the reply to a method that the endpoint at this path does not have. The path may have a prefix."""
     allowed = next((actions for endpoint, actions in ACTIONS.items() if path.endswith(endpoint)), ("GET",))
@@ -154,7 +161,7 @@ def report_metrics(tracking: EventTracking) -> Reply:
 
 
 OPERATIONS: dict[str, Callable[[EventTracking], Reply]] = {
-    "/healthz": report_health,
+    HEALTH: report_health,
     "/readyz": report_readiness,
     "/metrics": report_metrics,
 }

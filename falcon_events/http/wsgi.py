@@ -10,7 +10,19 @@ import falcon
 from falcon_events.contract.replies import Reply
 from falcon_events.errors import RequestRefused
 from falcon_events.http.demo import PAGE, STREAM, Demo, DemoPage, DemoStream
-from falcon_events.http.endpoints import ACTIONS, OPERATIONS, PATHS, handle, list_paths, reject_method, reply_to_exception
+from falcon_events.http.endpoints import (
+    ACTIONS,
+    HEALTH,
+    OPERATIONS,
+    PATHS,
+    handle,
+    list_paths,
+    normalize_prefix,
+    reject_method,
+    reply_to_exception,
+    report_health,
+)
+from falcon_events.http.home import HOME, HomePage
 from falcon_events.http.openapi import PAGES, StaticHandler, make_document_handler
 from falcon_events.http.proxies import Proxies
 from falcon_events.http.requests import build_request
@@ -60,6 +72,7 @@ class WSGIFastPath:
         self._app = app
         self._tracking = tracking
         self._proxies = Proxies.parse(tracking.settings.trusted_proxies)
+        prefix = normalize_prefix(prefix)
         self._endpoints = {prefix + path: path for path in PATHS if "POST" in ACTIONS[path]}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -115,6 +128,7 @@ class WSGIMiddleware:
 
     def __init__(self, app: WSGIApplication, tracking: EventTracking, prefix: str = "") -> None:
         self._app = app
+        prefix = normalize_prefix(prefix)
         self._paths = frozenset(prefix + path for path in list_paths(tracking))
         self._own = WSGIFastPath(_add_documented_endpoints(falcon.App(), tracking, prefix), tracking, prefix)
 
@@ -127,6 +141,7 @@ class WSGIMiddleware:
 
 def mount_wsgi(app: falcon.App[Any, Any], tracking: EventTracking, prefix: str) -> None:
     """Add the documented endpoints to a falcon.App."""
+    prefix = normalize_prefix(prefix)
     for path in PATHS:
         app.add_route(prefix + path, WSGIResource(tracking, path))
     if script := tracking.settings.tracker_path:
@@ -135,20 +150,27 @@ def mount_wsgi(app: falcon.App[Any, Any], tracking: EventTracking, prefix: str) 
         app.add_route(prefix + document, _WSGIStatic(make_document_handler(document)))
 
 
-def wsgi_app(tracking: EventTracking, *, demo: Demo | None = None) -> WSGIApplication:
-    """Return a standalone WSGI application: the endpoints, /healthz, /readyz, /metrics, /openapi.json and /docs.
+def wsgi_app(
+    tracking: EventTracking, *, docs: bool = False, operations: bool = False, home: bool = False, demo: Demo | None = None
+) -> WSGIApplication:
+    """Return a standalone WSGI application: the endpoints, the tracker's script and /healthz, and what is asked for.
 
     All its errors have the documented form.
 
     Args:
         tracking: the tracker. The caller has to close it.
+        docs: whether /openapi.json and /docs are served.
+        operations: whether /readyz and /metrics are served, which show how much the store has to do.
+        home: whether / is a page that says that the server runs, with links to the others.
         demo: the list and key for the page of `serve --demo`; None for no such page.
     """
     app = _add_documented_endpoints(falcon.App(), tracking, "")
-    for path, reply in OPERATIONS.items():
+    for path, reply in OPERATIONS.items() if operations else [(HEALTH, report_health)]:
         app.add_route(path, _WSGIOperation(tracking, reply))
-    for path, handler in PAGES.items():
+    for path, handler in PAGES.items() if docs else ():
         app.add_route(path, _WSGIStatic(handler))
+    if home:
+        app.add_route(HOME, HomePage(tracking, has_demo=demo is not None))
     if demo is not None:
         app.add_route(PAGE, DemoPage(tracking, demo))
         app.add_route(STREAM, DemoStream(tracking, demo))

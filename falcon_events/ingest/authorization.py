@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from functools import partial
 from typing import NoReturn
 
 from falcon_events.access.directory import Directory
@@ -13,7 +14,7 @@ from falcon_events.access.protocol import Access, Credential, Principal
 from falcon_events.contract.body import Params
 from falcon_events.contract.lists import MAX_LIST_ID
 from falcon_events.contract.schemas import common_error
-from falcon_events.errors import NotAllowed, NotAuthenticated, RateLimited, StoreError, StoreUnavailable
+from falcon_events.errors import EventsError, NotAllowed, NotAuthenticated, RateLimited, StoreError, StoreUnavailable
 from falcon_events.link.link import Link
 from falcon_events.model.operations import COUNT_REQUEST
 from falcon_events.model.sender import Sender
@@ -92,6 +93,51 @@ class Authorization:
             return principal.account if self._directory.owns_list(principal.account, list_id) else None
         owns = yield Call(self._access.owns_list, principal.account, list_id)
         return principal.account if owns else None
+
+    def find_page_key(self, list_id: int, origins: Iterable[str] | None) -> Steps[str]:
+        """Return a key for a list's web pages: the store's own, or that of the host's accounts, if these accept it.
+
+        Raises:
+            NotFound: there is no such list.
+            EventsError: the host's accounts have no such key, or do not accept it for this list.
+        """
+        if self._access is None:
+            key: str = yield Call(partial(self._directory.page_key, list_id, origins=origins))
+            return key
+        find = getattr(self._access, "page_key", None)
+        if find is None:
+            raise EventsError(
+                "key: with accounts of your own, give a key that your access.identify() accepts, or add a method"
+                " page_key(list_id) to your access that returns one."
+            )
+        if origins is not None:
+            raise EventsError("origins: with accounts of your own, your access.identify() says which origins a key is for.")
+        found = yield Call(find, list_id)
+        if not isinstance(found, str) or not found:
+            raise EventsError(f"access.page_key({list_id}) returned {type(found).__name__}; expected a key as text.")
+        principal = yield Call(self._access.identify, Credential("api_key", found))
+        if isinstance(principal, str):
+            principal = Principal(principal)
+        accepted = principal is not None and principal.scope.may_track
+        if not accepted or (yield from self.find_account(principal, list_id)) is None:
+            raise EventsError(f"access.page_key({list_id}) returned a key that your access does not accept for this list.")
+        return found
+
+    def check_page_key(self, list_id: int, key: str) -> None:
+        """Refuse a key of the store that cannot track on a list, before it is put into a page. Other keys pass.
+
+        Raises:
+            EventsError: the key is for reading, or for other lists.
+        """
+        principal = self._directory.identify(Credential("api_key", key)) if self._access is None else None
+        if principal is None:
+            return
+        if not principal.scope.may_track:
+            raise EventsError("key: its scope is read, so that a page could not track with it. Use a key of scope ingest.")
+        if principal.list_ids is not None and list_id not in principal.list_ids:
+            raise EventsError(f"key: it is not bound to list {list_id}. Use a key of scope ingest for this list.")
+        if self._directory.owner_of(list_id) != principal.account:
+            raise EventsError(f"key: it belongs to another account than list {list_id}, or there is no such list.")
 
     def list_may_exist(self, list_id: int) -> bool:
         """Return whether the directory has the list. With lists of the host application, any list may exist."""

@@ -84,7 +84,8 @@ def _reset_child() -> None:
     _kept.clear()
 
 
-def _close_all() -> None:
+def close_all() -> None:
+    """Close every part of this process, at its exit."""
     for part in list(_alive):
         try:
             part.close()
@@ -92,5 +93,5 @@ def _close_all() -> None:
             logger.exception("%s could not be closed at exit", type(part).__name__)
 
 
-atexit.register(_close_all)
+atexit.register(close_all)
 os.register_at_fork(before=fork_lock.acquire, after_in_parent=fork_lock.release, after_in_child=_reset_child)

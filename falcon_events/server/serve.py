@@ -21,6 +21,7 @@ from functools import partial
 from importlib.util import find_spec
 from multiprocessing import util
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
@@ -30,6 +31,8 @@ from falcon_events.http.demo import Demo
 from falcon_events.http.wsgi import wsgi_app
 from falcon_events.server.granian import WSGI_GRACE_S, GranianApp
 from falcon_events.tracking import EventTracking
+
+logger = logging.getLogger("falcon_events.server")
 
 Interface = Literal["asgi", "wsgi"]
 
@@ -84,6 +87,15 @@ def serve(
     check_address(host, port)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every connection takes a file descriptor
+    configure_logging()
+    logger.info(
+        "Serving %s on http://%s:%d (%s, %d workers).",
+        Path(db).resolve(),
+        f"[{host}]" if ":" in host else host,
+        port,
+        interface,
+        workers,
+    )
     load = load or partial(load_app, db, interface, log_requests, demo)
     if interface == "asgi":
         _serve_asgi(load, host, port, workers)
@@ -151,20 +163,25 @@ def _serve_wsgi(load: Callable[[], Any], host: str, port: int, workers: int) -> 
 def load_app(db: str, interface: Interface, log_requests: bool, demo: Demo | None = None) -> Any:
     """Prepare the serving process and return its application."""
     prepare_worker()
-    if log_requests:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging()
     overrides: dict[str, Any] = {"log_requests": True} if log_requests else {}
     return build_app(EventTracking(db, **overrides), interface, demo)
+
+
+def configure_logging() -> None:
+    """Log to standard error, each line with its time: this package's messages from INFO, those of libraries from WARNING."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("falcon_events").setLevel(logging.INFO)
 
 
 def build_app(tracking: EventTracking, interface: Interface, demo: Demo | None = None) -> Any:
     """Return the standalone application of a tracker, which is closed when the process ends."""
     if interface == "asgi":
-        return asgi_app(tracking, demo=demo)
+        return asgi_app(tracking, docs=True, operations=True, home=True, demo=demo)
     tracking.open()
     # WSGI has no shutdown event. This runs when the process ends normally, after the last reply.
     util.Finalize(None, tracking.close, exitpriority=0)
-    return GranianApp(wsgi_app(tracking, demo=demo), tracking, WSGI_THREADS)
+    return GranianApp(wsgi_app(tracking, docs=True, operations=True, home=True, demo=demo), tracking, WSGI_THREADS)
 
 
 def prepare_worker() -> None:

@@ -94,13 +94,16 @@ class FalconEvents:
 
     @cached_property
     def list_id(self) -> int:
-        """The id of a list."""
-        return self.create_list()
+        """The id of a list: the first one that the application has created, or else a new one."""
+        lists = self.tracking.directory.lists()
+        return lists[0].list_id if lists else self.create_list()
 
     @cached_property
     def api_key(self) -> str:
-        """A key that may track events and query properties."""
-        return self.create_key()
+        """A key that may track events and query properties on `list_id`."""
+        directory = self.tracking.directory
+        account = next((found.account for found in directory.lists() if found.list_id == self.list_id), ACCOUNT)
+        return directory.create_key(account).key
 
     def create_list(self, name: str = "test") -> int:
         """Create another list and return its id."""

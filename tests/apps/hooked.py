@@ -60,5 +60,5 @@ def tracker() -> EventTracking:
 
 
 tracking = tracker()
-wsgi = wsgi_app(tracking)
-asgi = asgi_app(tracking)
+wsgi = wsgi_app(tracking, operations=True)
+asgi = asgi_app(tracking, operations=True)

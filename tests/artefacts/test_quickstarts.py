@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.pages import ROOT, Walk, visit
+from tests.pages import ROOT, VISITOR, Walk, visit
 
 FOLDER = ROOT / "docs" / "start"
 STARTS = ("django.md", "falcon.md", "fastapi.md", "flask.md", "standalone.md", "starlette.md")
+FRAMEWORKS = tuple(name for name in STARTS if name != "standalone.md")
 
 
 def test_every_start_is_followed() -> None:
@@ -47,3 +49,38 @@ def test_a_starts_links_lead_somewhere(name: str) -> None:
     assert targets
     for target in targets:
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.needs("curl")
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_person_stays_one_visitor_from_the_page_to_the_sign_up(name: str, tmp_path: Path) -> None:
+    """The page view of a browser, and the sign-up that it sends, are of one visitor; other requests are not stopped by tracking.
+
+    A tampered cookie, a mistyped address and no address at all are answered as every sign-up is.
+    """
+    walker = Walk(FOLDER / name, tmp_path)
+    walker.write_files()
+    walker.prepare()
+    (server,) = walker.servers()
+    sign_up = next(script for script, _ in walker.questions() if "/signup" in script)
+
+    def send(cookie: str, address: str) -> tuple[str, object]:
+        script = sign_up.replace("ada@example.com", address).replace("curl ", f"curl -w '\n%{{http_code}}' -b oct_uuid={cookie} ")
+        body, _, status = walker.run(script).strip().rpartition("\n")
+        return status, json.loads(body)["visitor"]
+
+    with walker.serving(server) as served:
+        visit(served)  # as VISITOR
+        assert send(VISITOR, "ada@example.com") == ("200", VISITOR)
+        status, other = send("tampered", "grace@example.com")
+        assert (status, other != VISITOR) == ("200", True)
+        assert send("tampered", "ada@") == ("200", None)
+        assert send("''", "") == ("200", None)
+        assert send(VISITOR, "ada.example.com") == ("200", None)
+        seen = walker.run(
+            f"""falcon-events sql --format csv "select event, email from events where visitor = '{VISITOR}' order by seq" """
+        )
+    assert seen.splitlines()[1:] == ["pageView,", "identify,ada@example.com", "signup,ada@example.com"]
+    log = (tmp_path / "server.log").read_text()
+    assert log.count("was not tracked") == 3
+    assert "Traceback" not in log

@@ -82,7 +82,7 @@ def test_a_mounted_tracker_leaves_the_hosts_document_alone(db: Path) -> None:
     """FastAPI's /openapi.json and /docs are FastAPI's, mounted, wrapped or below a path; there the tracker has its own."""
     with EventTracking(db) as tracking:
         host: Any = FastAPI(title="Shop")
-        host.mount("/tracking", asgi_app(tracking))
+        host.mount("/tracking", asgi_app(tracking, docs=True))
         for app in (host, ASGIMiddleware(host, tracking)):
             client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop.example")
             own, page, mounted, refused = run(

@@ -1,0 +1,128 @@
+"""The command events, and small conveniences of the other commands and of mounting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import falcon
+import falcon.asgi
+import falcon.testing
+import httpx
+import pytest
+
+from falcon_events import EventTracking
+from falcon_events.http import ASGIMiddleware, WSGIMiddleware, mount
+from tests.blocks import environment
+
+COMMAND = [sys.executable, "-m", "falcon_events"]
+
+
+def run(*words: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end."""
+    env = {**environment(), **more}
+    return subprocess.run([*COMMAND, *words], cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a store, which has a list with two events: an identify event and a signup."""
+    with EventTracking(tmp_path / "events.duckdb") as tracking:
+        tracking.directory.ensure_list(1, "Customers")
+        tracking.track(1, "signup", email="ada@example.com", properties={"plan": "free"})
+    return tmp_path
+
+
+def test_events_are_shown_as_they_arrive(folder: Path) -> None:
+    """With --follow: what is there, then each new event once, in order, until Ctrl-C."""
+    words = [*COMMAND, "events", "--list", "1", "--follow", "--json", "--last", "1"]
+    with (
+        EventTracking(folder / "events.duckdb") as tracking,
+        subprocess.Popen(words, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True) as following,
+    ):
+        assert following.stdout is not None
+        seen = [json.loads(following.stdout.readline())["event"]]
+        for number in range(3):
+            tracking.track(1, f"new-{number}", email="ada@example.com")
+            seen.append(json.loads(following.stdout.readline())["event"])
+        following.send_signal(2)
+        assert following.wait() == 130
+        assert following.stdout.read() == ""
+    assert seen == ["signup", "new-0", "new-1", "new-2"]
+
+
+def test_the_last_events_are_shown_in_lines(folder: Path) -> None:
+    """Time, type, address and properties; a list that does not exist is named."""
+    done = run("events", "--list", "1", folder=folder)
+    lines = done.stdout.splitlines()
+    assert [line.split("  ")[1:] for line in lines] == [
+        ["identify", "ada@example.com", '{"plan":"free","emailAddress":"ada@example.com"}'],
+        ["signup", "ada@example.com", '{"plan":"free"}'],
+    ]
+    assert run("events", "--list", "1", "--last", "0", folder=folder).stdout == ""
+    assert (missing := run("events", "--list", "9", folder=folder)).returncode == 2
+    assert "--list 9" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("out.parquet", b"PAR1"), ("OUT.NDJSON", b"{"), ("out.jsonl", b"{"), ("out.ndjson.gz", b"\x1f\x8b"), ("out.txt", None)],
+)
+def test_an_export_has_the_format_that_its_name_says(folder: Path, name: str, first: bytes | None) -> None:
+    """Without --format; another name needs it."""
+    done = run("export", "-o", name, folder=folder)
+    if first is None:
+        assert (done.returncode, "--format" in done.stderr) == (2, True)
+    else:
+        assert done.returncode == 0, done.stderr
+        assert (folder / name).read_bytes().startswith(first)
+
+
+def test_a_session_lasts_a_day_by_default(folder: Path) -> None:
+    """Neither the command nor the call needs a lifetime."""
+    assert run("sessions", "create", "--account", "default", folder=folder).stdout.startswith("fs_")
+    with EventTracking(folder / "events.duckdb") as tracking:
+        assert tracking.directory.create_session("default")
+        lifetimes = tracking.sql("select distinct epoch(expires_at) - epoch(created_at) from sessions").rows
+    assert [round(seconds) for (seconds,) in lifetimes] == [86400]
+
+
+@pytest.mark.parametrize("prefix", ["tracking", "/tracking", "tracking/", "/tracking/", "//tracking//"])
+@pytest.mark.parametrize("kind", ["mounted", "wrapped"])
+@pytest.mark.parametrize("make", [falcon.App, falcon.asgi.App])
+def test_a_prefix_means_the_same_with_and_without_slashes(make: Any, kind: str, prefix: str, db: Path) -> None:
+    """Mounted and in middleware, for the API and the script."""
+    app: Any = make()
+    with EventTracking(db) as tracking:
+        if kind == "mounted":
+            mount(app, tracking, prefix=prefix)
+        elif make is falcon.App:
+            app = WSGIMiddleware(app, tracking, prefix=prefix)
+        else:
+            client = httpx.AsyncClient(transport=httpx.ASGITransport(ASGIMiddleware(app, tracking, prefix)), base_url="http://h")
+            assert asyncio.run(_statuses(client)) == [401, 200]
+            return
+        client = falcon.testing.TestClient(app)
+        assert client.simulate_post("/tracking/api/v1/event", json={}).status_code == 401
+        assert client.simulate_get("/tracking/tracker.js").status_code == 200
+
+
+async def _statuses(client: httpx.AsyncClient) -> list[int]:
+    async with client:
+        answers = [await client.post("/tracking/api/v1/event", json={}), await client.get("/tracking/tracker.js")]
+    return [answer.status_code for answer in answers]
+
+
+def test_an_unknown_variable_is_named_once(folder: Path) -> None:
+    """With the setting that it resembles; known variables are not named."""
+    known = {"FALCON_EVENTS_DB": "events.duckdb", "FALCON_EVENTS_THREADS": "1"}
+    done = run("stats", folder=folder, FALCON_EVENTS_TREADS="3", **known)
+    assert done.returncode == 0
+    assert done.stderr.count("FALCON_EVENTS_TREADS is not a setting") == 1
+    assert "did you mean FALCON_EVENTS_THREADS?" in done.stderr
+    assert os.linesep not in done.stderr.strip()
