@@ -14,6 +14,7 @@ from falcon_events.files.paths import WRITABLE, check_access, log_of
 from falcon_events.settings import Settings
 from falcon_events.store.database.layout import compress_properties
 from falcon_events.store.database.migrations import migrate
+from falcon_events.store.database.views import create_views
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ def _connect(path: Path, settings: Settings, **options: str) -> duckdb.DuckDBPyC
         raise _explain(path, error) from error
     try:
         migrate(connection, str(path))
+        create_views(connection)
     except duckdb.Error as error:
         connection.close()
         raise _explain(path, error) from error
