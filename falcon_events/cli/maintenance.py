@@ -2,35 +2,90 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import click
 
 from falcon_events.cli.common import db_option, escape, format_cells, json_option, open_tracking, print_json, print_table
-from falcon_events.cli.output import check_output, force_option, is_stream
+from falcon_events.cli.output import check_output, force_option, is_stream, put_in_place
 from falcon_events.errors import EventsError
 from falcon_events.files.doctor import examine
 from falcon_events.files.lockfile import find, is_held
+from falcon_events.model.reports import Table
+
+ENDINGS = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
+"""Which format the end of a file's name stands for."""
 
 
 @click.command()
-@click.argument("query")
+@click.argument("query", required=False)
+@click.option("--file", "-f", "file", metavar="FILE", help="Read the query from a file, or from standard input (-).")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print the rows.",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    help="How to print the rows; by default what the name of --output ends in, or a table.",
 )
+@click.option("--csv", "form", flag_value="csv", help="The same as --format csv.")
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
+@click.option("--parquet", "form", flag_value="parquet", help="The same as --format parquet.")
+@click.option("--output", "-o", metavar="FILE", help="The file to write; by default standard output.")
+@force_option(what="FILE")
 @db_option
-def sql(query: str, form: str, db: str) -> None:
-    """Run QUERY, one SELECT on the store's tables. A server may be running."""
+def sql(query: str | None, file: str | None, form: str | None, output: str | None, force: bool, db: str) -> None:
+    """Run QUERY, one SELECT on the store's tables; - reads it from standard input. A server may be running."""
+    text = _read_query(query, file)
+    form = form or ENDINGS.get(Path(output or "").suffix.lower(), "table")
+    if form == "parquet" and output is None and sys.stdout.isatty():
+        raise click.UsageError("--format parquet needs --output FILE, because a terminal cannot show Parquet.")
+    target = None if output is None else check_output("--output", output, db, force=force)
     with open_tracking(db) as tracking:
-        found = tracking.sql(query)
+        found = tracking.sql(text)
+    if target is None and form != "parquet":
+        _print_answer(found, form)
+        return
+    with tempfile.TemporaryDirectory(prefix=".falcon-events-sql-", dir=_folder_of(target)) as aside:
+        written = Path(aside) / "answer"
+        _write_answer(found, form, written)
+        if target is None:
+            sys.stdout.buffer.write(written.read_bytes())
+            sys.stdout.buffer.flush()
+        elif is_stream(target):
+            target.write_bytes(written.read_bytes())
+        else:
+            put_in_place(written, target, force=force)
+
+
+def _folder_of(target: Path | None) -> Path | None:
+    """Return the folder of a file, so that moving a finished file there is one step; None for streams."""
+    return None if target is None or is_stream(target) else target.parent
+
+
+def _read_query(query: str | None, file: str | None) -> str:
+    """Return the query: the argument, or the content of a file or of standard input."""
+    if (query is None) is (file is None):
+        raise click.UsageError("QUERY or --file FILE is needed, and not both.")
+    source = file if file is not None else "-" if query == "-" else None
+    if source is None:
+        return query or ""
+    if source == "-" and sys.stdin is None:
+        raise click.UsageError("-: standard input is closed.")
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise EventsError(f"--file {source} cannot be read: {error.strerror}.") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise EventsError(f"--file {source}: expected a query in UTF-8.") from None
+
+
+def _print_answer(found: Table, form: str) -> None:
     if form == "json":
         print_json([dict(zip(found.columns, row, strict=True)) for row in found.rows])
     elif form == "csv":
@@ -39,6 +94,16 @@ def sql(query: str, form: str, db: str) -> None:
         writer.writerows(format_cells(row) for row in found.rows)
     else:
         print_table(found.columns, found.rows)
+
+
+def _write_answer(found: Table, form: str, path: Path) -> None:
+    if form == "parquet":
+        from falcon_events.store.database.parquet import write_parquet  # loads the database, which other commands do not need
+
+        write_parquet(found, path)
+        return
+    with path.open("x", encoding="utf-8") as target, contextlib.redirect_stdout(target):
+        _print_answer(found, form)
 
 
 @click.command()

@@ -17,6 +17,7 @@ from falcon_events.files.paths import WRITABLE, log_of, sync, unfinished_store
 from falcon_events.settings import Settings
 from falcon_events.store.database.layout import compress_properties
 from falcon_events.store.database.migrations import migrate
+from falcon_events.store.database.views import create_views
 from falcon_events.store.database.wal import explain_damage, mend, put_back
 
 logger = logging.getLogger(__name__)
@@ -133,6 +134,7 @@ def _connect(path: Path, settings: Settings, **options: str) -> duckdb.DuckDBPyC
         raise _explain(path, error) from error
     try:
         migrate(connection, str(path))
+        create_views(connection)
     except duckdb.Error as error:
         connection.close()
         raise _explain(path, error) from error

@@ -76,7 +76,7 @@ def test_a_visitor_is_forgotten_wherever_they_were_kept(world: World, browser: B
     assert (browser.get_cookies(), browser.js("localStorage.length")) == ([], 0)
 
 
-@pytest.mark.parametrize("kept", ["undefined", "1-2-3", "-" * 36, f"{uuid.uuid4()}x"])
+@pytest.mark.parametrize("kept", ["undefined", "1-2-3", "-" * 36, "0b8e1a55-7c1e-4b0b-9a50-0d0f1d6b8f9ex"])
 def test_a_visitor_that_is_no_uuid_is_replaced(world: World, browser: Browser, kept: str) -> None:
     """Otherwise the server would refuse every event; another cookie whose name ends alike is none of ours."""
     seed(world, browser, f"document.cookie = 'oct_uuid={kept};path=/'; document.cookie = 'my_oct_uuid={uuid.uuid4()};path=/'")

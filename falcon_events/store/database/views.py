@@ -1,0 +1,68 @@
+"""Views for people who write SQL: page views, conversions and people, in columns that need no JSON paths."""
+
+from __future__ import annotations
+
+import duckdb
+
+PAGE_VIEWS = """
+create view page_views as
+select seq, event_id, list_id, visitor, email, occurred_at,
+    coalesce(properties->>'url', properties->>'$."$current_url"') as url,
+    properties->>'$."$host"' as host,
+    properties->>'$."$pathname"' as path,
+    properties->>'$."$pageTitle"' as title,
+    properties->>'$."$referrer"' as referrer,
+    properties->>'$."$referring_domain"' as referring_domain,
+    properties->>'$."$browser"' as browser,
+    properties->>'$."$os"' as os,
+    properties->>'$."$device_type"' as device_type,
+    properties->>'$."$browser_language"' as language
+from events where event = 'pageView'
+"""
+
+CONVERSIONS = """
+create view conversions as
+select seq, event_id, list_id, visitor, email, occurred_at,
+    properties->>'conversion-id' as conversion_id,
+    properties->>'conversion-name' as name,
+    try_cast(properties->>'conversion-value' as double) as value
+from events where event = 'conversion'
+"""
+
+# The person of an event: its own address, else that of its visitor's last earlier event that has one, else that of the first
+# later one, else the visitor.
+PEOPLE = """
+create view people as
+with attributed as (
+    select list_id, visitor, event, occurred_at,
+        lower(coalesce(
+            last_value(email ignore nulls) over (
+                partition by list_id, visitor order by occurred_at, seq rows between unbounded preceding and current row
+            ),
+            first_value(email ignore nulls) over (
+                partition by list_id, visitor order by occurred_at, seq rows between current row and unbounded following
+            )
+        )) as email,
+        case when event = 'conversion' then try_cast(properties->>'conversion-value' as double) end as value
+    from events
+)
+select list_id, coalesce(email, visitor::varchar) as person, any_value(email) as email,
+    count(distinct visitor) as visitors,
+    min(occurred_at) as first_seen,
+    max(occurred_at) as last_seen,
+    count(*) as events,
+    count(*) filter (where event = 'pageView') as page_views,
+    count(*) filter (where event = 'conversion') as conversions,
+    coalesce(sum(value), 0) as conversion_value
+from attributed group by list_id, coalesce(email, visitor::varchar)
+"""
+
+VIEWS = {"page_views": PAGE_VIEWS, "conversions": CONVERSIONS, "people": PEOPLE}
+
+
+def create_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the views that the file does not have. A change of a view needs a migration that drops it."""
+    there = {name for (name,) in connection.execute("select view_name from duckdb_views() where not internal").fetchall()}
+    for name, statement in VIEWS.items():
+        if name not in there:
+            connection.execute(statement)
