@@ -18,6 +18,7 @@ from falcon_events.files.paths import compacted_copy, log_of, spill_folder, unfi
 from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.settings import Settings
 from falcon_events.store import compaction
+from falcon_events.store.queries import maintenance
 from falcon_events.store.store import Store
 from tests.harness import wait_until
 
@@ -146,7 +147,7 @@ def test_queries_and_events_wait_while_the_file_is_replaced(store: Store, monkey
 
 def break_copying(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The copy cannot be written."""
-    unfinished_copy(compacted_copy(store.path)).mkdir()
+    monkeypatch.setattr(maintenance, "unfinished_copy", lambda target: target.with_name("no-such-folder") / target.name)
 
 
 def break_counting(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,7 +218,6 @@ def test_nesting_ends_at_64_levels(api: Api, port: int, brackets: tuple[bytes, b
     "body",
     [
         b"",
-        b"\xef\xbb\xbf{}",
         "{}".encode("utf-16"),
         b'{"event": "\xff"}',
         b'{"event": "\xed\xa0\x80"}',
@@ -421,7 +420,7 @@ def test_a_method_that_nobody_knows_is_refused(api: Api, port: int, method: str)
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/api", "/api/v1/event/", "/api/v1/eventx", "/api/v1/event%00", "/%ff", "/../x", "/api/v1/Event", "/" + "x" * 5000],
+    ["/api", "/api/v1/event/", "/api/v1/eventx", "/api/v1/event%00", "/%ff", "/../x", "/api/v1/Event", "/" + "x" * 5000],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_a_path_that_does_not_exist_is_not_found(port: int, path: str, method: str) -> None:
