@@ -61,7 +61,7 @@ def json_option(command: F) -> F:
 def open_tracking(db: str, *, create: bool = False) -> EventTracking:
     """Return the tracker of a store. Without `create`, a missing file is an error."""
     if create and not Path(db).parent.is_dir():
-        raise StoreError(f"--db {db}: there is no folder {Path(db).parent}.")
+        raise StoreError(f"--db {db}: there is no folder {Path(db).parent.resolve()}.")
     return EventTracking(db, create=create)
 
 

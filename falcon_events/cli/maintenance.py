@@ -162,13 +162,14 @@ def owner(db: str, as_json: bool) -> None:
         if as_json:
             print_json(None)
         else:
-            click.echo(f"no process holds {db}")
+            click.echo(f"no process holds {path.resolve()}")
         raise click.exceptions.Exit(1)
     with open_tracking(db) as tracking:
         state = tracking.owner()
     if as_json:
         print_json(state)
         return
+    click.echo(f"store    {path.resolve()}")
     click.echo(f"process  {state.pid}, for {time.time() - state.since.timestamp():.0f} s")
     click.echo(f"socket   {state.socket}")
     click.echo(f"used by  {', '.join(str(pid) for pid in state.clients)} (this command among them)")

@@ -49,6 +49,7 @@ def stats(db: str, as_json: bool) -> None:
     if as_json:
         print_json(held)
         return
+    click.echo(f"store          {tracking.store.path.resolve()}")
     click.echo(f"events         {held.events}")
     click.echo(f"oldest         {held.oldest or '-'}")
     click.echo(f"newest         {held.newest or '-'}")
