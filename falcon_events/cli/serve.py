@@ -139,9 +139,8 @@ def _print_welcome(key: str, db: str, host: str, port: int) -> None:
         "email": "you@example.com",
         "properties": {"number-of-subscribers-imported": 100},
     }
-    click.echo(
-        f"New store {Path(db).resolve()}: account {FIRST_ACCOUNT!r}, list {FIRST_LIST}, and this API key, shown only now:\n\n  {key}\n"
-    )
+    store = Path(db).resolve()
+    click.echo(f"New store {store}: account {FIRST_ACCOUNT!r}, list {FIRST_LIST}, and this API key, shown only now:\n\n  {key}\n")
     click.echo("Track an event:\n")
     url = f"http://{_format_host(_make_reachable(host))}:{port}/api/v1/event"
     click.echo(f"  curl -X POST {url} -H 'Content-Type: application/json' -d '{msgspec.json.encode(body).decode()}'\n")
