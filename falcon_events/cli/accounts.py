@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from falcon_events.access.directory import DEFAULT_TTL_S
@@ -35,6 +37,8 @@ def accounts() -> None:
 @json_option
 def create_account(name: str, db: str, as_json: bool) -> None:
     """Create an account called NAME (1 to 200 printable characters). A missing store is created."""
+    if not Path(db).exists():
+        click.echo(f"new store {Path(db).resolve()}", err=True)
     with open_tracking(db, create=True) as tracking:
         account = tracking.directory.create_account(name)
     if as_json:

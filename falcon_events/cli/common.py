@@ -69,7 +69,7 @@ def open_tracking(db: str, *, create: bool = False) -> EventTracking:
     """
     show_store(db)
     if create and not Path(db).parent.is_dir():
-        raise StoreError(f"--db {db}: there is no folder {Path(db).parent}.")
+        raise StoreError(f"--db {db}: there is no folder {Path(db).parent.resolve()}.")
     return EventTracking(db, create=create)
 
 

@@ -75,7 +75,7 @@ def serve(
     with _prepare_store(db, host, port) as tracking:
         demo_page = _make_demo(tracking, demo_list, host, port) if demo or demo_list is not None else None
         _warn(tracking, interface)
-    click.echo(f"Serving {db} on http://{_format_host(host)}:{port} ({interface}). Stop with Ctrl-C.")
+    click.echo(f"Serving {Path(db).resolve()} on http://{_format_host(host)}:{port} ({interface}). Stop with Ctrl-C.")
     try:
         serve.serve(db, host, port, interface, log_requests, workers=workers, demo=demo_page)
     finally:
@@ -139,7 +139,8 @@ def _print_welcome(key: str, db: str, host: str, port: int) -> None:
         "email": "you@example.com",
         "properties": {"number-of-subscribers-imported": 100},
     }
-    click.echo(f"New store {db}: account {FIRST_ACCOUNT!r}, list {FIRST_LIST}, and this API key, shown only now:\n\n  {key}\n")
+    store = Path(db).resolve()
+    click.echo(f"New store {store}: account {FIRST_ACCOUNT!r}, list {FIRST_LIST}, and this API key, shown only now:\n\n  {key}\n")
     click.echo("Track an event:\n")
     url = f"http://{_format_host(_make_reachable(host))}:{port}/api/v1/event"
     click.echo(f"  curl -X POST {url} -H 'Content-Type: application/json' -d '{msgspec.json.encode(body).decode()}'\n")
