@@ -1,15 +1,20 @@
-"""Which user agents are bots: real ones of people and of bots."""
+"""Which user agents are bots: real ones of people and of bots, from the sources in user_agents/README.md."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from falcon_events.ingest.bots import find_bot
 from falcon_events.model.sender import Sender
+from tools.renew_bots import MENDED
 
-PEOPLE, BOTS = (Path(__file__).with_name("user_agents") / f"{kind}.txt" for kind in ("people", "bots"))
+PEOPLE, LOOKALIKES, BOTS = (
+    (Path(__file__).with_name("user_agents") / f"{kind}.txt").read_text().splitlines()
+    for kind in ("people", "lookalikes", "bots")
+)
 PAGE = "https://shop.example.com"
 ANDROID = "Mozilla/5.0 (Linux; Android 15; {}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36"
 CRAWLER = "(compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
@@ -20,13 +25,25 @@ def find(user_agent: str) -> str | None:
     return find_bot(Sender(origin=PAGE, user_agent=user_agent), own=False, from_a_page=True)
 
 
-@pytest.mark.parametrize("agent", PEOPLE.read_text().splitlines())
+@pytest.mark.parametrize("agent", PEOPLE)
 def test_people_are_no_bots(agent: str) -> None:
     """Phones, tablets, television sets, computers, and browsers within applications."""
     assert find(agent) is None
 
 
-@pytest.mark.parametrize("agent", BOTS.read_text().splitlines())
+@pytest.mark.parametrize("agent", LOOKALIKES)
+def test_people_whose_agent_contains_a_word_of_a_bot_are_no_bots(agent: str) -> None:
+    """Phones and builds with a bot's name, and browsers of services that also run bots."""
+    assert find(agent) is None
+
+
+@pytest.mark.parametrize("pattern", MENDED)
+def test_each_mended_pattern_took_a_person_for_a_bot(pattern: str) -> None:
+    """As the list has it, the pattern matches the agent of a person, so that it has to be mended."""
+    assert any(re.search(pattern, agent) for agent in LOOKALIKES)
+
+
+@pytest.mark.parametrize("agent", BOTS)
 def test_bots_are_found(agent: str) -> None:
     """The reason is a part of the agent: what the pattern has matched."""
     reason = find(agent)
