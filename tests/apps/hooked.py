@@ -25,7 +25,7 @@ def obey(event: IncomingEvent) -> IncomingEvent | None:
         case "return":
             return event
         case "spoil":
-            event.properties["set"] = {1, 2}
+            event.properties["bytes"] = b"spoiled"
         case "move":
             event.list_id += 1
         case "rename":

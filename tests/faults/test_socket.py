@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -249,10 +251,11 @@ def test_a_path_longer_than_a_sockets_name_works(tmp_path: Path) -> None:
     assert not address.exists()
 
 
-def test_a_folder_for_sockets_that_others_can_enter_is_refused(tmp_path: Path) -> None:
+def test_a_folder_for_sockets_that_others_can_enter_is_refused(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Somebody else's, or open: the message says what to do."""
-    temporary = tmp_path / "temporary"
-    (temporary / f"falcon-events-{os.geteuid()}").mkdir(parents=True)
+    temporary = Path(tempfile.mkdtemp(dir="/tmp"))  # short enough for a socket
+    request.addfinalizer(lambda: shutil.rmtree(temporary))
+    (temporary / f"falcon-events-{os.geteuid()}").mkdir()
     (temporary / f"falcon-events-{os.geteuid()}").chmod(0o777)
     folder = tmp_path / ("d" * 120)
     folder.mkdir()

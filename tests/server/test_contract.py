@@ -423,7 +423,6 @@ def test_checks_come_in_their_order(api: Api, path: str, body: bytes, key: str |
         case("with a number beyond a double", b'{"ListID": 94, "x": 1e400}'),
         case("with a control character", b'{"x": "\x01"}'),
         case("with an integer of 4,301 digits", b'{"x": ' + b"9" * 4301 + b"}"),
-        case("with a byte order mark", b'\xef\xbb\xbf{"ListID": 94}'),
         case("in Latin-1", b'{"event": "\xff"}'),
         case("in UTF-16", '{"ListID": 94}'.encode("utf-16")),
         case("65 levels deep", b'{"properties": ' + b"[" * 64 + b"]" * 64 + b"}"),
@@ -605,12 +604,12 @@ def test_a_repeat_must_keep_to_the_rules(api: Api) -> None:
 
 
 @pytest.mark.database
-def test_an_event_id_belongs_to_its_account(tracking: EventTracking) -> None:
-    """Two accounts that happen upon one EventID do not meet."""
+def test_an_event_id_belongs_to_its_list(tracking: EventTracking) -> None:
+    """Two lists that happen upon one EventID do not meet, whichever accounts they belong to."""
     fill_store(tracking)
     event_id = str(uuid.uuid4())
     answers = [tracking.track(list_id, "test", email="a@example.com", event_id=event_id) for list_id in (94, 96, 95)]
-    assert [answer.duplicate for answer in answers] == [False, False, True]
+    assert [answer.duplicate for answer in answers] == [False, False, False]
 
 
 @pytest.mark.database

@@ -155,7 +155,10 @@ create table kept_event_ids (
     identify_event_sent boolean not null,
     stored_at timestamp not null
 );
-insert into kept_event_ids from event_ids;
+insert into kept_event_ids
+    select coalesce(known.account_id || '/' || stored.list_id, known.account_id), known.* exclude (account_id)
+    from event_ids as known left join events as stored on stored.event_id = known.event_id and stored.received_at = known.stored_at
+    order by known.stored_at;
 drop table event_ids;
 alter table kept_event_ids rename to event_ids;
 create table kept_bindings (

@@ -130,7 +130,7 @@ def test_an_event_that_cannot_be_sent_keeps_no_other_back(kind: str, world: Worl
     event, deep = name(), {}
     for _ in range(70):
         deep = {"a": deep}
-    bad = [{"x": float("nan")}, {"x": {1}}, deep, {"x": "x" * (1 << 21)}]
+    bad = [{"x": float("nan")}, {"x": b"1"}, deep, {"x": "x" * (1 << 21)}]
     events = [Event(94, event, email="a@example.com", properties=bad[n // 5] if n % 5 == 2 else None) for n in range(20)]
     with Caller(kind, world.url, world.made.full) as client:
         results = client.track_many(events)
@@ -218,7 +218,7 @@ def test_refusals_are_the_packages_own_errors(kind: str, api: Api) -> None:
         assert (invalid.value.status, invalid.value.codes) == (422, (5, 6))
         with pytest.raises(InvalidRequest, match="List not found"):
             client.properties(made.foreign_list)
-        with pytest.raises(InvalidRequest, match="JSON object"):
+        with pytest.raises(InvalidRequest, match="finite"):
             client.track(94, "x", email="a@example.com", properties={"n": float("nan")})
     with Caller(kind, api.url, "wrong") as client, pytest.raises(NotAuthenticated):
         client.properties(94)
