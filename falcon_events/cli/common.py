@@ -74,9 +74,12 @@ def open_tracking(db: str, *, create: bool = False) -> EventTracking:
 
 
 def show_store(db: str) -> None:
-    """Print the path of the store's file once, on standard error, if --db was a symbolic link or a relative path."""
-    meta = click.get_current_context().meta
-    if meta.pop(_GIVEN, db) != db:
+    """Print the path of the store's file once, on standard error, if --db was a symbolic link.
+
+    On a terminal, print it for a relative path, too. Elsewhere it would only be noise, such as a mail for each run of a cron job.
+    """
+    given = click.get_current_context().meta.pop(_GIVEN, db)
+    if given != db and (list_links(given) or (sys.stderr is not None and sys.stderr.isatty())):
         click.echo(f"store: {escape(db)}", err=True)
 
 

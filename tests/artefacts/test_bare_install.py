@@ -15,7 +15,7 @@ from tests.harness import EVENT, free_port, running, unmeasured_environment
 
 pytestmark = pytest.mark.checkout
 ROOT = Path(__file__).parents[2]
-CORE = {"falcon", "duckdb", "jsonschema", "msgspec", "click", "rich", "granian"}
+CORE = {"falcon", "duckdb", "jsonschema", "msgspec", "click", "rich", "granian", "rbloom"}
 REPEAT = """
 import sys
 from falcon_events import EventTracking
@@ -43,7 +43,7 @@ def run(bare: Path, *command: str, cwd: Path) -> subprocess.CompletedProcess[str
 
 
 def test_few_packages_are_required() -> None:
-    """Four that the endpoints are made of, and what the command and its server need; the rest are extras."""
+    """Five that the endpoints and the store are made of, and what the command and its server need; the rest are extras."""
     required = [line for line in importlib.metadata.requires("falcon-events") or () if "extra ==" not in line]
     assert {re.split(r"[<>=!~ ]", line)[0] for line in required} == CORE
 
@@ -63,8 +63,8 @@ def test_it_serves_without_extras(bare: Path, tmp_path: Path) -> None:
         assert counted["events"] == 2
 
 
-def test_a_repeat_is_stored_once_without_a_filter(bare: Path, tmp_path: Path) -> None:
-    """The table of EventIDs is asked instead."""
+def test_a_repeat_is_stored_once(bare: Path, tmp_path: Path) -> None:
+    """The filters of EventIDs need no extra."""
     done = run(bare, "python", "-c", REPEAT, str(tmp_path / "events.duckdb"), cwd=tmp_path)
     assert done.stdout.splitlines() == ["False True", "True True"], done.stderr
 

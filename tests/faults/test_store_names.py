@@ -159,14 +159,20 @@ def test_a_relative_path_belongs_to_the_folder_in_which_the_tracker_was_made(
     assert list(used.iterdir()) == []
 
 
-def test_commands_say_where_a_relative_path_or_a_link_leads(real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On standard error, so that output can be read by programs; a full path is not repeated."""
+def test_commands_say_where_a_link_leads(real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On standard error, so that output can be read by programs; of a relative path only on a terminal."""
     link = link_file(tmp_path, real)
     monkeypatch.chdir(real.parent)
-    for name in (str(link), real.name, f"../data/{real.name}"):
-        done = command("stats", "--json", "--db", name)
-        assert done.stderr.decode() == f"store: {real}\n"
-    assert command("stats", "--json", "--db", str(real)).stderr == b""
+    done = command("stats", "--json", "--db", str(link))
+    assert done.stderr.decode() == f"store: {real}\n"
+    for name in (str(real), real.name, f"../data/{real.name}"):
+        assert command("stats", "--json", "--db", name).stderr == b""
+    near, far = os.openpty()
+    shown = [sys.executable, "-m", "falcon_events", "stats", "--json", "--db", real.name]
+    subprocess.run(shown, check=True, stdout=subprocess.DEVNULL, stderr=far)
+    os.close(far)
+    assert os.read(near, 1000).decode().strip() == f"store: {real}"
+    os.close(near)
     assert f"store          {real}\n" in command("stats", "--db", str(real)).stdout.decode()
 
 

@@ -157,7 +157,8 @@ create table kept_event_ids (
 );
 insert into kept_event_ids
     select coalesce(known.account_id || '/' || stored.list_id, known.account_id), known.* exclude (account_id)
-    from event_ids as known left join events as stored on stored.event_id = known.event_id and stored.received_at = known.stored_at
+    from event_ids as known
+    left join events as stored on stored.event_id = known.event_id and stored.received_at = known.stored_at
     order by known.stored_at;
 drop table event_ids;
 alter table kept_event_ids rename to event_ids;
