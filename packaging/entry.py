@@ -16,8 +16,8 @@ def run() -> None:
     folder = os.open(Path(sys.executable).parent, os.O_RDONLY | os.O_CLOEXEC)
     with contextlib.suppress(OSError):
         fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    multiprocessing.freeze_support()  # does not return in a worker
-    freeze_support()  # nor in another process of the package
+    freeze_support()  # does not return in another process of the package
+    multiprocessing.freeze_support()  # nor in a worker, which starts such processes, too
     from falcon_events.cli import main
 
     main()

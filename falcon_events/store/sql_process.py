@@ -16,6 +16,7 @@ import msgspec
 
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.model.events import CANNOT_NOW
+from falcon_events.runtime.environment import mark
 from falcon_events.settings import Settings
 from falcon_events.store.engine.readers import INTERRUPTED, OpenRead
 from falcon_events.store.engine.writer import Writer
@@ -114,7 +115,7 @@ def _let_open(writer: Writer, process: _QueryProcess) -> object:
 def _launch() -> Iterator[subprocess.Popen[bytes]]:
     try:
         child = subprocess.Popen(
-            [sys.executable, "-c", _BOOTSTRAP],
+            [sys.executable, "-c", mark(_BOOTSTRAP)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
