@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from falcon_events import EventsError, EventTracking, NotFound
-from falcon_events.files.paths import logs_of
+from falcon_events.files.paths import journals_of, log_of
 from tests.faults.test_sql import start_reader
 from tests.harness import wait_until
 from tests.shortcuts import command
@@ -129,7 +129,7 @@ def test_the_log_is_emptied_after_the_last_query_that_reads_it(tracking: EventTr
     """A query that runs holds the checkpoint back; the journal is emptied at once all the same."""
     tracking.directory.ensure_list(1, "news")
     tracking.track(1, "order", email=ALICE)
-    log, *journals = logs_of(db)
+    log, journals = log_of(db), journals_of(db)
     with ThreadPoolExecutor() as pool:
         asked, reader = start_reader(tracking, pool)
         tracking.erase(1, email=ALICE)
