@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from falcon_events import EventsError, EventTracking, NotFound
-from falcon_events.files.paths import journals_of, log_of
+from falcon_events.files.paths import journals_of, log_of, logs_of
 from tests.faults.test_sql import start_reader
 from tests.harness import wait_until
 from tests.shortcuts import command
