@@ -37,10 +37,11 @@ def accounts() -> None:
 @json_option
 def create_account(name: str, db: str, as_json: bool) -> None:
     """Create an account called NAME (1 to 200 printable characters). A missing store is created."""
-    if not Path(db).exists():
-        click.echo(f"new store {Path(db).resolve()}", err=True)
+    is_new = not Path(db).exists()
     with open_tracking(db, create=True) as tracking:
         account = tracking.directory.create_account(name)
+    if is_new:
+        click.echo(f"new store {tracking.store.path}", err=True)
     if as_json:
         print_json(account)
     else:

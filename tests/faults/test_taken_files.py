@@ -17,8 +17,6 @@ from falcon_events.files.paths import journals_of, log_of
 from tests.harness import command, is_held, owner_of, serving, wait_until
 from tests.shortcuts import make_store
 
-pytestmark = pytest.mark.database
-
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
 COUNT = "select count(*), count(distinct event_id) from events where event = 'load'"
@@ -58,6 +56,7 @@ with tracking.store._lock:  # no new owner comes for this process
 """
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("how", ["delete", "move", "replace", "foreign"])
 @pytest.mark.parametrize("name", [".journal-a", ".journal-b"])
 def test_a_journal_that_is_taken_away_loses_no_event(db: Path, name: str, how: str) -> None:
@@ -73,6 +72,7 @@ def test_a_journal_that_is_taken_away_loses_no_event(db: Path, name: str, how: s
         assert tracking.sql(COUNT).rows == [[2 * EVENTS] * 2]
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("how", ["delete", "move", "replace"])
 def test_a_database_log_that_is_taken_away_loses_no_event(db: Path, how: str) -> None:
     """The database would write on to a file that nobody finds: it takes everything into its own file instead."""
@@ -84,6 +84,7 @@ def test_a_database_log_that_is_taken_away_loses_no_event(db: Path, how: str) ->
         assert tracking.sql(COUNT).rows == [[2 * EVENTS] * 2]
 
 
+@pytest.mark.database
 def test_an_idle_store_notices_that_its_journal_is_gone(db: Path) -> None:
     """Without any event, a new journal is there soon, and the log says what happened."""
     make_store(db)
@@ -96,6 +97,7 @@ def test_an_idle_store_notices_that_its_journal_is_gone(db: Path) -> None:
         assert "was deleted, moved or replaced" in served.log()
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("taken", [("sock",), ("lock",), ("sock", "lock")])
 def test_a_deleted_socket_or_lock_file_is_made_anew(db: Path, taken: tuple[str, ...]) -> None:
     """Processes that come later reach the same owner, and the earlier ones stay connected."""
@@ -116,6 +118,7 @@ def test_a_deleted_socket_or_lock_file_is_made_anew(db: Path, taken: tuple[str, 
     assert not db.with_name(f"{db.name}.sock").exists()
 
 
+@pytest.mark.database
 def test_a_file_in_the_place_of_the_socket_is_not_deleted(db: Path) -> None:
     """The error names it."""
     make_store(db)
@@ -186,6 +189,7 @@ with tracking.store._lock:
     assert done.stdout == "[[1, 1]]\n", done.stderr
 
 
+@pytest.mark.database
 @pytest.mark.needs("root")
 def test_root_is_told_as_whom_to_run_if_the_user_cannot(db: Path) -> None:
     """The user of the store cannot read this installation: one sentence, and the files stay as they are."""
