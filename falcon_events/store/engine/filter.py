@@ -35,8 +35,8 @@ FILTERS = 16
 """About how many filters a large table has. Each of them costs every look-up; fewer would make each hit read more rows."""
 STORED_SHARE = 8
 """A filter is stored whenever an eighth of its room has been used, because the rows added since are read at the next opening."""
-MOST_BITS, LEAST_BITS = 18.0, 6.0
-"""Bits for each key. A filter takes one of 5,700 new keys for a known one with 18 bits, and one of 18 with 6 bits."""
+MOST_BITS, LEAST_BITS = 22.0, 6.0
+"""Bits for each key. A filter takes one of 39,000 new keys for a known one with 22 bits, and one of 18 with 6 bits."""
 READ_AT_ONCE = 5_000
 READ_AT_OPENING = 100_000
 """The most rows that opening a store reads. More are read in a thread; until then each look-up reads the table."""
@@ -165,17 +165,24 @@ class Filter(Generic[K]):
 
     def group(self, keys: Iterable[K]) -> dict[Span, list[K]]:
         """Return the keys that the table may have, by the times of the rows that may have them."""
-        groups: dict[Span, list[K]] = {}
         if self._reading:  # asked before the parts are, which are complete once this is over
-            groups[Span(_ANY_TIME, _NO_TIME)] = list(keys)
-            return groups
+            return {Span(_ANY_TIME, _NO_TIME): list(keys)}
         parts = self._parts
+        found: dict[int, list[K]] = {}
         for key in keys:
             number = self._number(key)
-            for part in parts:
+            for place, part in enumerate(parts):
                 if number in part.bloom:
-                    groups.setdefault(part.span, []).append(key)
-        return groups
+                    found.setdefault(place, []).append(key)
+        groups: dict[Span, set[K]] = {}
+        places = sorted(found)
+        span = Span(_NO_TIME, _ANY_TIME)
+        for at, place in enumerate(places):  # one statement for neighbours is faster than one for each
+            asked = groups.pop(span) if at and places[at - 1] == place - 1 else set()
+            first, last = parts[place].span
+            span = Span(min(first, span.first), max(last, span.last)) if asked else parts[place].span
+            groups.setdefault(span, set()).update(asked, found[place])
+        return {span: list(asked) for span, asked in groups.items()}
 
     def look_up(self, statements: Statements, sql: str, keys: Iterable[K]) -> list[tuple[Any, ...]]:
         """Run a statement for the rows that may have some of these keys, and return its rows.

@@ -18,12 +18,17 @@ from falcon_events.store.engine.draft import BindingKey, Draft, EventKey, KnownB
 from falcon_events.store.engine.entry import EMPTY, Entry, decode_event_ids, encode
 from falcon_events.store.engine.tables import FIND_BINDINGS, Tables
 
+# A join on one column passes a filter on to the scan, and takes a fifth of the time; the limit keeps the join so.
 FIND_REPEATS = """
-select known.account_id, known.event_id::varchar, known.visitor::varchar, known.external_id, known.identify_event_sent,
-       epoch_us(known.stored_at)
-from (select unnest(from_json_strict($rows, '[{"account_id": "VARCHAR", "event_id": "UUID"}]')) as r) as asked
-join event_ids as known on known.account_id = asked.r.account_id and known.event_id = asked.r.event_id
-where known.stored_at >= make_timestamp($first) and known.stored_at <= make_timestamp($last)
+select account_id, event_id::varchar, visitor::varchar, external_id, identify_event_sent, epoch_us(stored_at)
+from (
+    select known.*, asked.r.account_id as of_account
+    from (select unnest(from_json_strict($rows, '[{"account_id": "VARCHAR", "event_id": "UUID"}]')) as r) as asked
+    join event_ids as known on known.event_id = asked.r.event_id
+    where known.stored_at >= make_timestamp($first) and known.stored_at <= make_timestamp($last)
+    limit 1_000_000_000_000
+)
+where account_id = of_account
 """
 # An event's identify event has the seq right before it (draft.py). The times of receipt let DuckDB's zone maps skip row groups.
 FIND_STORED = """
@@ -202,7 +207,7 @@ class Recall:
             asked[binding] = None if known is None else msgspec.structs.replace(known)
             uncertain.append(binding)
         found = self._tables.bindings.look_up(self._statements, FIND_BINDINGS, uncertain) if uncertain else ()
-        for list_id, visitor, email, traits in found:
+        for list_id, visitor, email, traits, _ in found:
             known = asked[(list_id, visitor, email)] or KnownBinding(0, 0)
             known.traits = None if traits is None else msgspec.json.decode(traits)
             asked[(list_id, visitor, email)] = known
