@@ -167,13 +167,15 @@ class Filter(Generic[K]):
         """Return the keys that the table may have, by the times of the rows that may have them."""
         if self._reading:  # asked before the parts are, which are complete once this is over
             return {Span(_ANY_TIME, _NO_TIME): list(keys)}
-        parts = self._parts
-        found: dict[int, list[K]] = {}
-        for key in keys:
-            number = self._number(key)
-            for place, part in enumerate(parts):
-                if number in part.bloom:
-                    found.setdefault(place, []).append(key)
+        parts, keys = self._parts, list(keys)
+        numbers = list(map(self._number, keys))
+        found = {
+            place: hits
+            for place, bloom in enumerate([part.bloom for part in parts])
+            if (hits := [key for key, number in zip(keys, numbers, strict=True) if number in bloom])
+        }
+        if not found:
+            return {}
         groups: dict[Span, set[K]] = {}
         places = sorted(found)
         span = Span(_NO_TIME, _ANY_TIME)
@@ -255,7 +257,7 @@ class Filter(Generic[K]):
     def _add(self, part: _Part, keys: Sequence[Any], times: Sequence[int]) -> None:
         first, last = part.span
         part.span = Span(min(first, *times), max(last, *times))  # before the keys, because look-ups find these at once
-        part.bloom.update([self._number(key) for key in keys])
+        part.bloom.update(list(map(self._number, keys)))
         part.keys += len(keys)
 
     def _read(self, cursor: duckdb.DuckDBPyConnection, row: int, rows: int, pause_s: float = 0) -> None:

@@ -144,7 +144,8 @@ class Tables:
 
     def fold_bindings(self, bindings: dict[BindingKey, KnownBinding]) -> None:
         """Write bindings that only events record so far. Call it before the catalogue's fold passes these events."""
-        statements, keys = Statements(self._reading), list(bindings)
+        statements = Statements(self._reading)
+        keys = [key for key, new in bindings.items() if new.traits is None]  # those with traits were written with their event
         for at in range(0, len(keys), BINDINGS_AT_ONCE):
             some = keys[at : at + BINDINGS_AT_ONCE]
             known = {row[:3] for row in self.bindings.look_up(statements, FIND_BINDINGS, some)}
@@ -198,15 +199,17 @@ class Tables:
             self._statements.run(COUNT_DROPPED, rows=dropped)
 
     def _write_traits(self, traits: dict[BindingKey, TraitsRow]) -> None:
-        self._writing.execute("pragma enable_optimizer")  # without it these statements would read every binding
-        try:
-            found = self.bindings.look_up(self._statements, FIND_BINDINGS, traits)
-            changed = {(list_id, visitor, email): row for list_id, visitor, email, _, row in found}
-            if changed:
-                rows = [{"row": row, "traits": traits[key].traits} for key, row in changed.items()]
-                self._statements.run(CHANGE_TRAITS, rows=encode(rows).decode())
-        finally:
-            self._writing.execute("pragma disable_optimizer")
+        changed: dict[BindingKey, int] = {}
+        if self.bindings.group(traits):
+            self._writing.execute("pragma enable_optimizer")  # without it these statements would read every binding
+            try:
+                found = self.bindings.look_up(self._statements, FIND_BINDINGS, traits)
+                changed = {(list_id, visitor, email): row for list_id, visitor, email, _, row in found}
+                if changed:
+                    rows = [{"row": row, "traits": traits[key].traits} for key, row in changed.items()]
+                    self._statements.run(CHANGE_TRAITS, rows=encode(rows).decode())
+            finally:
+                self._writing.execute("pragma disable_optimizer")
         if new := [row for key, row in traits.items() if key not in changed]:
             self._insert_bindings(new)
 
