@@ -153,6 +153,11 @@ class Filter(Generic[K]):
         )
         self._thread.start()
 
+    @property
+    def reads(self) -> bool:
+        """Whether a thread reads rows."""
+        return self._thread is not None and self._thread.is_alive()
+
     def close(self) -> None:
         """Stop reading rows, because the open cursor would keep the database alive."""
         self._closing = True
@@ -205,7 +210,7 @@ class Filter(Generic[K]):
 
         The thread that inserts rows calls it, while it has no transaction open.
         """
-        if self._reading and self._thread is not None and not self._thread.is_alive():
+        if self._reading and not self.reads and not self._closing:
             self.load(connection)  # the database has failed meanwhile
         *full, newest = self._parts
         for part in full:
@@ -270,7 +275,6 @@ class Filter(Generic[K]):
             pause_s: how long to pause after every READ_AT_ONCE keys.
         """
         try:
-            cursor.execute("begin transaction read only")  # keeps no checkpoint waiting
             reading = cursor.execute(self._read_after, {"row": row})
             in_thread = bool(pause_s)
             while not self._closing and (read := reading.fetchmany(READ_AT_ONCE)):

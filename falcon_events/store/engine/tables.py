@@ -50,17 +50,22 @@ update bindings as known set traits = asked.r.traits
 from (select unnest(from_json_strict($rows, '[{"row": "BIGINT", "traits": "JSON"}]')) as r) as asked
 where known.rowid = asked.r.row
 """
-# A join on one column passes a filter on to the scan, and takes a fifth of the time; the limit keeps the join so.
+# A join on one column passes a filter on to the scan, which reads the other columns of the found rows only. The limit keeps
+# the joins apart.
 FIND_BINDINGS = """
-select list_id, visitor::varchar, email, traits, row
-from (
-    select known.*, known.rowid as row, asked.r.list_id as of_list, asked.r.email as of_email
-    from (select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "UUID", "email": "VARCHAR"}]')) as r) as asked
-    join bindings as known on known.visitor = asked.r.visitor
-    where known.bound_at >= make_timestamp($first) and known.bound_at <= make_timestamp($last)
-    limit 1_000_000_000_000
+with asked as materialized (
+    select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "UUID", "email": "VARCHAR"}]')) as r
 )
-where list_id = of_list and email = of_email
+select found.list_id, found.visitor::varchar, found.email, found.traits, found.row
+from (
+    select *, rowid as row from bindings
+    where rowid in (
+        select known.rowid from asked join bindings as known on known.visitor = asked.r.visitor
+        where known.bound_at >= make_timestamp($first) and known.bound_at <= make_timestamp($last)
+    )
+    limit 1_000_000_000_000
+) as found
+join asked on found.list_id = asked.r.list_id and found.visitor = asked.r.visitor and found.email = asked.r.email
 """
 COUNT_DROPPED = """
 insert into dropped_events
@@ -178,10 +183,19 @@ class Tables:
             self._reading.execute(FORGET_EXPIRED, {"since": forgotten})
             self.event_ids.forget(self._reading, forgotten)
 
-    def close(self) -> None:
-        """Close the cursors, because they would keep the database alive."""
+    @property
+    def reads(self) -> bool:
+        """Whether filters are being built by reading the tables, which keeps checkpoints waiting."""
+        return self.event_ids.reads or self.bindings.reads
+
+    def stop_reading(self) -> None:
+        """Stop building filters. The next opening of the store continues."""
         self.event_ids.close()
         self.bindings.close()
+
+    def close(self) -> None:
+        """Close the cursors, because they would keep the database alive."""
+        self.stop_reading()
         self._writing.close()
 
     def _write(self, entries: Sequence[Entry]) -> None:
