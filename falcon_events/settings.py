@@ -114,7 +114,7 @@ class Settings:
     filter_mb: int = _number(
         512,
         "megabytes",
-        "how much memory the filters that recognize EventIDs and bindings may use, half for each; one takes 2.3 bytes, or fewer "
+        "how much memory the filters that recognize EventIDs and bindings may use, half for each; one takes 2.8 bytes, or fewer "
         "when the memory is nearly used up, and is then looked up more often",
         1,
         1 << 16,

@@ -125,6 +125,20 @@ def test_keys_of_many_filters_are_known_across_openings(db: Path, small_filters:
     assert rows(db, "select count(*), count(distinct visitor) from bindings") == [(len(sent), len(sent))]
 
 
+def test_keys_of_one_moment_are_known_whatever_filter_has_them(db: Path, small_filters: None) -> None:
+    """Also those of filters that are not next to each other."""
+    moment = int(time.time() * 1e6)
+    events = [new_event(event_id=str(uuid.uuid4()), received_at=moment) for _ in range(640)]
+    store = Store(db, Settings())
+    for at in range(0, 640, 64):
+        send(store, events[at : at + 64])
+        store.stats().result(60)
+    assert store.filters()["event_ids"].bytes > 5 * 64 * 22 / 8
+    for places in ((0, 639), (0, 320, 639), range(0, 640, 7), range(640)):
+        assert all(receipt.duplicate for receipt in send(store, [events[place] for place in places]))
+    store.close()
+
+
 def test_filters_are_built_anew_when_nothing_tells_what_they_have(db: Path, small_filters: None) -> None:
     """The marked row was deleted, or another release made them. Meanwhile and afterwards every key is known."""
     events = [event_now(event_id=str(uuid.uuid4())) for _ in range(300)]
@@ -241,7 +255,7 @@ def test_an_interrupted_migration_begins_again(db: Path, monkeypatch: pytest.Mon
 
 
 def test_doctor_reports_filters_before_their_memory_is_used_up(db: Path) -> None:
-    """From half of the setting filter_mb on, with the setting to raise."""
+    """With the setting to raise."""
     for megabytes, ok in ((512, True), (2, False)):
         store = Store(db, Settings(filter_mb=megabytes))
         checks = {check.name: check for check in store.check().result(60)}

@@ -39,6 +39,14 @@ class EventIDRow(msgspec.Struct, gc=False):
     stored_at: int
 
 
+class EventIDKey(msgspec.Struct, gc=False):
+    """The columns of an EventIDRow by which it is known."""
+
+    account_id: str
+    event_id: str
+    stored_at: int
+
+
 class TraitsRow(msgspec.Struct, gc=False):
     """A row of the table bindings with changed traits, already merged with the earlier ones."""
 
@@ -87,7 +95,7 @@ class ListedEvent(msgspec.Struct):
 encode = msgspec.json.Encoder().encode
 decode_entry = msgspec.json.Decoder(Entry).decode
 decode_traits = msgspec.json.Decoder(list[TraitsRow]).decode
-decode_event_ids = msgspec.json.Decoder(list[EventIDRow]).decode
+decode_event_ids = msgspec.json.Decoder(list[EventIDKey]).decode
 decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_listed = msgspec.json.Decoder(list[ListedEvent]).decode
 

@@ -35,8 +35,8 @@ FILTERS = 16
 """About how many filters a large table has. Each of them costs every look-up; fewer would make each hit read more rows."""
 STORED_SHARE = 8
 """A filter is stored whenever an eighth of its room has been used, because the rows added since are read at the next opening."""
-MOST_BITS, LEAST_BITS = 18.0, 6.0
-"""Bits for each key. A filter takes one of 5,700 new keys for a known one with 18 bits, and one of 18 with 6 bits."""
+MOST_BITS, LEAST_BITS = 22.0, 6.0
+"""Bits for each key. A filter takes one of 39,000 new keys for a known one with 22 bits, and one of 18 with 6 bits."""
 READ_AT_ONCE = 5_000
 READ_AT_OPENING = 100_000
 """The most rows that opening a store reads. More are read in a thread; until then each look-up reads the table."""
@@ -153,6 +153,11 @@ class Filter(Generic[K]):
         )
         self._thread.start()
 
+    @property
+    def reads(self) -> bool:
+        """Whether a thread reads rows."""
+        return self._thread is not None and self._thread.is_alive()
+
     def close(self) -> None:
         """Stop reading rows, because the open cursor would keep the database alive."""
         self._closing = True
@@ -165,17 +170,26 @@ class Filter(Generic[K]):
 
     def group(self, keys: Iterable[K]) -> dict[Span, list[K]]:
         """Return the keys that the table may have, by the times of the rows that may have them."""
-        groups: dict[Span, list[K]] = {}
         if self._reading:  # asked before the parts are, which are complete once this is over
-            groups[Span(_ANY_TIME, _NO_TIME)] = list(keys)
-            return groups
-        parts = self._parts
-        for key in keys:
-            number = self._number(key)
-            for part in parts:
-                if number in part.bloom:
-                    groups.setdefault(part.span, []).append(key)
-        return groups
+            return {Span(_ANY_TIME, _NO_TIME): list(keys)}
+        parts, keys = self._parts, list(keys)
+        numbers = list(map(self._number, keys))
+        found = {
+            place: hits
+            for place, bloom in enumerate([part.bloom for part in parts])
+            if (hits := [key for key, number in zip(keys, numbers, strict=True) if number in bloom])
+        }
+        if not found:
+            return {}
+        groups: dict[Span, set[K]] = {}
+        places = sorted(found)
+        span = Span(_NO_TIME, _ANY_TIME)
+        for at, place in enumerate(places):  # one statement for neighbours is faster than one for each
+            asked = groups.pop(span) if at and places[at - 1] == place - 1 else set()
+            first, last = parts[place].span
+            span = Span(min(first, span.first), max(last, span.last)) if asked else parts[place].span
+            groups.setdefault(span, set()).update(asked, found[place])
+        return {span: list(asked) for span, asked in groups.items()}
 
     def look_up(self, statements: Statements, sql: str, keys: Iterable[K]) -> list[tuple[Any, ...]]:
         """Run a statement for the rows that may have some of these keys, and return its rows.
@@ -196,7 +210,7 @@ class Filter(Generic[K]):
 
         The thread that inserts rows calls it, while it has no transaction open.
         """
-        if self._reading and self._thread is not None and not self._thread.is_alive():
+        if self._reading and not self.reads and not self._closing:
             self.load(connection)  # the database has failed meanwhile
         *full, newest = self._parts
         for part in full:
@@ -248,7 +262,7 @@ class Filter(Generic[K]):
     def _add(self, part: _Part, keys: Sequence[Any], times: Sequence[int]) -> None:
         first, last = part.span
         part.span = Span(min(first, *times), max(last, *times))  # before the keys, because look-ups find these at once
-        part.bloom.update([self._number(key) for key in keys])
+        part.bloom.update(list(map(self._number, keys)))
         part.keys += len(keys)
 
     def _read(self, cursor: duckdb.DuckDBPyConnection, row: int, rows: int, pause_s: float = 0) -> None:
@@ -261,7 +275,6 @@ class Filter(Generic[K]):
             pause_s: how long to pause after every READ_AT_ONCE keys.
         """
         try:
-            cursor.execute("begin transaction read only")  # keeps no checkpoint waiting
             reading = cursor.execute(self._read_after, {"row": row})
             in_thread = bool(pause_s)
             while not self._closing and (read := reading.fetchmany(READ_AT_ONCE)):

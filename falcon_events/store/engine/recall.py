@@ -20,12 +20,16 @@ from falcon_events.store.engine.entry import EMPTY, Entry, decode_event_ids, enc
 from falcon_events.store.engine.name_limits import NameLimits
 from falcon_events.store.engine.tables import FIND_BINDINGS, Tables
 
+# A join on one column passes a filter on to the scan, which reads the other columns of the found rows only.
 FIND_REPEATS = """
-select known.account_id, known.event_id::varchar, known.visitor::varchar, known.external_id, known.identify_event_sent,
-       epoch_us(known.stored_at)
-from (select unnest(from_json_strict($rows, '[{"account_id": "VARCHAR", "event_id": "UUID"}]')) as r) as asked
-join event_ids as known on known.account_id = asked.r.account_id and known.event_id = asked.r.event_id
-where known.stored_at >= make_timestamp($first) and known.stored_at <= make_timestamp($last)
+select account_id, event_id::varchar, visitor::varchar, external_id, identify_event_sent, epoch_us(stored_at)
+from event_ids
+where rowid in (
+    select known.rowid
+    from (select unnest(from_json_strict($rows, '[{"account_id": "VARCHAR", "event_id": "UUID"}]')) as r) as asked
+    join event_ids as known on known.event_id = asked.r.event_id
+    where known.stored_at >= make_timestamp($first) and known.stored_at <= make_timestamp($last)
+)
 """
 # An event's identify event has the seq right before it (draft.py). The times of receipt let DuckDB's zone maps skip row groups.
 FIND_STORED = """
@@ -184,7 +188,7 @@ class Recall:
                 repeats[key] = newest[0]
         found = self._tables.event_ids.look_up(self._statements, FIND_REPEATS, asked) if asked else ()
         for account, event_id, visitor, external_id, sent, at in found:
-            if at > asked[(account, event_id)]:
+            if at > asked.get((account, event_id), at):  # else it has expired, or is another account's
                 repeats[(account, event_id)] = Receipt(event_id, visitor, external_id, sent, duplicate=True)
         return repeats
 
@@ -217,7 +221,7 @@ class Recall:
             asked[binding] = None if known is None else msgspec.structs.replace(known)
             uncertain.append(binding)
         found = self._tables.bindings.look_up(self._statements, FIND_BINDINGS, uncertain) if uncertain else ()
-        for list_id, visitor, email, traits in found:
+        for list_id, visitor, email, traits, _ in found:
             known = asked[(list_id, visitor, email)] or KnownBinding(0, 0)
             known.traits = None if traits is None else msgspec.json.decode(traits)
             asked[(list_id, visitor, email)] = known

@@ -39,26 +39,33 @@ select r.account_id, r.event_id, r.visitor, r.external_id, r.identify_event_sent
 from (select unnest(from_json_strict($rows, '[{"account_id": "VARCHAR", "event_id": "UUID", "visitor": "UUID",
     "external_id": "VARCHAR", "identify_event_sent": "BOOLEAN", "stored_at": "BIGINT"}]')) as r)
 """
-_BINDINGS = """
-(select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "UUID", "email": "VARCHAR", "traits": "JSON",
-    "bound_at": "BIGINT"}]')) as r)
+INSERT_BINDINGS = """
+insert into bindings
+select r.list_id, r.visitor, r.email, r.traits, make_timestamp(r.bound_at)
+from (select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "UUID", "email": "VARCHAR",
+    "traits": "JSON", "bound_at": "BIGINT"}]')) as r)
 """
-INSERT_BINDINGS = f"""
-insert into bindings select r.list_id, r.visitor, r.email, r.traits, make_timestamp(r.bound_at) from {_BINDINGS}
-"""
-CHANGE_TRAITS = f"""
+CHANGE_TRAITS = """
 update bindings as known set traits = asked.r.traits
-from {_BINDINGS} as asked
-where known.bound_at >= make_timestamp($first) and known.bound_at <= make_timestamp($last)
-    and known.list_id = asked.r.list_id and known.visitor = asked.r.visitor and known.email = asked.r.email
-returning known.list_id, known.visitor::varchar, known.email
+from (select unnest(from_json_strict($rows, '[{"row": "BIGINT", "traits": "JSON"}]')) as r) as asked
+where known.rowid = asked.r.row
 """
+# A join on one column passes a filter on to the scan, which reads the other columns of the found rows only. The limit keeps
+# the joins apart.
 FIND_BINDINGS = """
-select known.list_id, known.visitor::varchar, known.email, known.traits
-from (select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "UUID", "email": "VARCHAR"}]')) as r) as asked
-join bindings as known
-    on known.list_id = asked.r.list_id and known.visitor = asked.r.visitor and known.email = asked.r.email
-where known.bound_at >= make_timestamp($first) and known.bound_at <= make_timestamp($last)
+with asked as materialized (
+    select unnest(from_json_strict($rows, '[{"list_id": "BIGINT", "visitor": "UUID", "email": "VARCHAR"}]')) as r
+)
+select found.list_id, found.visitor::varchar, found.email, found.traits, found.row
+from (
+    select *, rowid as row from bindings
+    where rowid in (
+        select known.rowid from asked join bindings as known on known.visitor = asked.r.visitor
+        where known.bound_at >= make_timestamp($first) and known.bound_at <= make_timestamp($last)
+    )
+    limit 1_000_000_000_000
+) as found
+join asked on found.list_id = asked.r.list_id and found.visitor = asked.r.visitor and found.email = asked.r.email
 """
 COUNT_DROPPED = """
 insert into dropped_events
@@ -142,10 +149,13 @@ class Tables:
 
     def fold_bindings(self, bindings: dict[BindingKey, KnownBinding]) -> None:
         """Write bindings that only events record so far. Call it before the catalogue's fold passes these events."""
-        known = {row[:3] for row in self.bindings.look_up(Statements(self._reading), FIND_BINDINGS, bindings)}
-        rows = [TraitsRow(*binding, None, new.bound_at) for binding, new in bindings.items() if binding not in known]
-        for at in range(0, len(rows), BINDINGS_AT_ONCE):
-            self._insert_bindings(rows[at : at + BINDINGS_AT_ONCE])
+        statements = Statements(self._reading)
+        keys = [key for key, new in bindings.items() if new.traits is None]  # those with traits were written with their event
+        for at in range(0, len(keys), BINDINGS_AT_ONCE):
+            some = keys[at : at + BINDINGS_AT_ONCE]
+            known = {row[:3] for row in self.bindings.look_up(statements, FIND_BINDINGS, some)}
+            if new := [TraitsRow(*key, None, bindings[key].bound_at) for key in some if key not in known]:
+                self._insert_bindings(new)
 
     def store_filters(self, *, closing: bool = False) -> None:
         """Store the filters that have enough new keys. Call it after a commit."""
@@ -173,16 +183,26 @@ class Tables:
             self._reading.execute(FORGET_EXPIRED, {"since": forgotten})
             self.event_ids.forget(self._reading, forgotten)
 
-    def close(self) -> None:
-        """Close the cursors, because they would keep the database alive."""
+    @property
+    def reads(self) -> bool:
+        """Whether filters are being built by reading the tables, which keeps checkpoints waiting."""
+        return self.event_ids.reads or self.bindings.reads
+
+    def stop_reading(self) -> None:
+        """Stop building filters. The next opening of the store continues."""
         self.event_ids.close()
         self.bindings.close()
+
+    def close(self) -> None:
+        """Close the cursors, because they would keep the database alive."""
+        self.stop_reading()
         self._writing.close()
 
     def _write(self, entries: Sequence[Entry]) -> None:
         for events in _split_events(entries):
             self._statements.run(INSERT_EVENTS, rows=events)
-        self._write_traits(_keep_last(entry.traits for entry in entries))
+        if traits := _keep_last(entry.traits for entry in entries):
+            self._write_traits(traits)
         arrays = [array for entry in entries for array in (entry.event_ids, entry.renewed_event_ids) if array != EMPTY]
         if arrays:
             rows = [row for array in arrays for row in decode_event_ids(array)]
@@ -193,14 +213,15 @@ class Tables:
             self._statements.run(COUNT_DROPPED, rows=dropped)
 
     def _write_traits(self, traits: dict[BindingKey, TraitsRow]) -> None:
-        changed: set[BindingKey] = set()
-        if groups := self.bindings.group(traits):
-            self._writing.execute("pragma enable_optimizer")  # without it the statement would read every binding
+        changed: dict[BindingKey, int] = {}
+        if self.bindings.group(traits):
+            self._writing.execute("pragma enable_optimizer")  # without it these statements would read every binding
             try:
-                for span, keys in groups.items():
-                    rows = encode([traits[key] for key in keys]).decode()
-                    found = self._statements.run(CHANGE_TRAITS, rows=rows, first=span.first, last=span.last)
-                    changed.update(found.fetchall())
+                found = self.bindings.look_up(self._statements, FIND_BINDINGS, traits)
+                changed = {(list_id, visitor, email): row for list_id, visitor, email, _, row in found}
+                if changed:
+                    rows = [{"row": row, "traits": traits[key].traits} for key, row in changed.items()]
+                    self._statements.run(CHANGE_TRAITS, rows=encode(rows).decode())
             finally:
                 self._writing.execute("pragma disable_optimizer")
         if new := [row for key, row in traits.items() if key not in changed]:

@@ -116,6 +116,7 @@ class Upkeep:
     def run_at_close(self) -> None:
         """Fold everything, store the filters and checkpoint, so that the store opens quickly."""
         self.fold(1)
+        self._tables.stop_reading()
         self._tables.store_filters(closing=True)
         self._next_checkpoint = 0.0
         self._checkpoint(0.0)
@@ -151,7 +152,9 @@ class Upkeep:
         """Checkpoint the log if replaying it would take longer than `most_s` seconds."""
         replay_s = self._replayed_s + self._commits * REPLAY_COMMIT_S
         began = time.monotonic()
-        if self._shared_file.in_use or not self._wal.exists() or (began < self._next_checkpoint and not self._emptying):
+        if self._shared_file.in_use or self._tables.reads or not self._wal.exists():
+            return
+        if began < self._next_checkpoint and not self._emptying:
             return
         size = self._wal.stat().st_size
         if not size or (not self._emptying and replay_s + size * REPLAY_BYTE_S < most_s):

@@ -32,7 +32,7 @@ select url, disabled, (select count(*) from deliveries as d where d.webhook_id =
 from webhooks as w order by created_at
 """
 LEAST_FREE_BYTES = 1 << 30
-MOST_FILTERS = 0.5
+MOST_FILTERS = 0.6
 """The share of their memory from which on the filters are reported."""
 
 
