@@ -134,7 +134,7 @@ def test_a_unit_starts_the_file_and_not_what_it_unpacked(executable: Path, here:
 
 
 @in_a_bare_root
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(("flavour", "workers"), [("wsgi", "1"), ("asgi", "2")])
 def test_it_serves_where_there_is_nothing_but_a_c_library(bare: Bare, data: str, flavour: str, workers: str) -> None:
     """Endpoints, the tracker and its page, the reference, health and metrics; SIGTERM ends every process of it with exit code
     0, and the file is checkpointed.
@@ -167,7 +167,7 @@ def test_it_serves_where_there_is_nothing_but_a_c_library(bare: Bare, data: str,
 
 
 @in_a_bare_root
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(("flavour", "workers"), [("wsgi", "1"), ("asgi", "2")])
 def test_kill_9_leaves_no_process_no_files_and_a_free_port(bare: Bare, data: str, flavour: str, workers: str) -> None:
     """Of the process that was started, three times on one port and one store: nothing has to be cleaned up in between."""
     options = ("--interface", flavour, "--workers", workers)
@@ -256,11 +256,10 @@ def test_webhooks_are_posted_to_where_there_is_nothing_but_a_c_library(bare: Bar
 
 
 @pytest.mark.needs("outside-tmp", "mounts", "seccomp", "systemd")
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_it_serves_under_its_units_restrictions(executable: Path, here: dict[str, str], tmp_path: Path, workers: str) -> None:
+def test_it_serves_under_its_units_restrictions(executable: Path, here: dict[str, str], tmp_path: Path) -> None:
     """Unpacked into the unit's cache folder, by a user who may write to nothing else but its state."""
     port, uid = free_port(), random.SystemRandom().randrange(200_000, 1_000_000_000)
-    options = ("--port", str(port), "--workers", workers)
+    options = ("--port", str(port), "--workers", "2")
     words = [executable, "install-service", *options]
     unit = subprocess.run(words, capture_output=True, text=True, check=True, env=here).stdout
     with running(restricted(unit, tmp_path, uid), tmp_path / "log", port=port, ready="/readyz") as served:

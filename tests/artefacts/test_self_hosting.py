@@ -89,6 +89,12 @@ class House:
 
 
 @pytest.fixture
+def flavour(one_flavour: str) -> str:
+    """One flavour per test, as the page is about files and commands."""
+    return one_flavour
+
+
+@pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     """A machine with a store, the command, and the page's script for backups."""
     for name in ("state", "bin"):

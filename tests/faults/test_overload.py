@@ -36,13 +36,13 @@ IDLE = 2000
 
 
 def resident_mb(pid: int) -> float:
-    """The memory of a process and all below it."""
+    """The memory of a process and those that it has started."""
     total = 0.0
-    for status in Path("/proc").glob("[0-9]*/status"):
+    started = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    for process in (str(pid), *(child for children in started for child in children)):
         with contextlib.suppress(OSError):
-            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-            if int(fields["Pid"]) == pid or int(fields["PPid"]) == pid:
-                total += int(fields.get("VmRSS", "0 kB").split()[0]) / 1024
+            fields = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+            total += int(fields.get("VmRSS", "0 kB").split()[0]) / 1024
     return total
 
 

@@ -25,9 +25,9 @@ import pytest
 from falcon_events import EventTracking
 from falcon_events.http import WSGIMiddleware, mount, wsgi_app
 from tests.conftest import Api
-from tests.harness import EVENT, PROPERTIES, Credentials, command, free_port, plain, running, unmeasured_environment
+from tests.harness import EVENT, PROPERTIES, Credentials, free_port, plain, running, unmeasured_environment
 from tests.server.test_mounting import hosting
-from tests.shortcuts import make_store
+from tests.shortcuts import command, make_store
 
 MIB = 1 << 20
 UNREADABLE = [100000]

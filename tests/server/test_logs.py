@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,11 @@ class Sender:
         yield b"[" * 100 + body
         yield body + b" " * MIB
 
-    def send(self) -> set[int]:
-        """Sends it all, to both endpoints, in bodies and headers; the statuses that came."""
+    def send(self, bodies: Iterable[bytes] | None = None) -> set[int]:
+        """Sends it all, or these bodies, to both endpoints, in bodies and headers; the statuses that came."""
         statuses = set()
         with httpx.Client(base_url=self.url, timeout=60) as client:
-            for body in self.bodies():
+            for body in self.bodies() if bodies is None else bodies:
                 # A WSGI server closes a connection whose request it has not read to its end, and few say so.
                 headers = {"Connection": "close"} if len(body) > MIB else {}
                 for path in (EVENT, PROPERTIES):
@@ -95,7 +95,7 @@ def logged(served: Served, words: str) -> Callable[[], bool]:
 def test_the_standalone_server_logs_requests_without_their_contents(flavour: str, db: Path) -> None:
     """One line a request with method, path, status and time; nothing that was sent, be it refused or in a query string."""
     sender = Sender("", make_store(db))
-    env = {"FALCON_EVENTS_LOG_REQUESTS": "yes", "FALCON_EVENTS_QUEUE_EVENTS": "100", "FALCON_EVENTS_ANONYMOUS_EVENTS": "yes"}
+    env = {"FALCON_EVENTS_QUEUE_EVENTS": "100", "FALCON_EVENTS_ANONYMOUS_EVENTS": "yes"}
     with serving(db, flavour, "--log-requests", env=env) as served:
         sender.url = served.url
         assert sender.send() == {200, 400, 401, 403, 405, 413, 422}
@@ -147,7 +147,8 @@ def test_a_store_that_fails_logs_no_secret(tmp_path: Path) -> None:
     with hosting(tmp_path / "host", "fastapi-mounted", HOST_LOG_LEVEL="DEBUG") as host:
         host.db.write_bytes(b"this is no database\n" * 1000)
         sender = Sender(str(host.api.base_url), good)
-        assert 503 in sender.send()
+        # Each request that asks the store tries to open it, in a process; so there are a few of them.
+        assert 503 in sender.send(list(sender.bodies())[:5])
         host.served.stop()
         log = host.served.log()
     assert str(host.db) in log

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
@@ -44,6 +45,11 @@ class Browser(Chrome):
     def before_pages(self, code: str) -> None:
         """Runs code in every page of the present tab before the page's own."""
         self.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": code})
+
+    def crash_tab(self) -> None:
+        """End the process of the present tab, which gives its page no chance to do anything."""
+        with contextlib.suppress(WebDriverException):
+            self.execute_cdp_cmd("Page.crash", {})
 
     def kill(self) -> None:
         """Kill -9 to all of it."""
@@ -160,6 +166,7 @@ class Door:
         self.tricks: list[Callable[[_DoorHandler], bool]] = []
         """Each is used up by one POST; it says whether the request is passed on after all."""
         self.posts = 0
+        self.client = httpx.Client(timeout=30)
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_DoorHandler, self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -168,6 +175,7 @@ class Door:
         """Stands there no more."""
         self._server.shutdown()
         self._server.server_close()
+        self.client.close()
 
 
 class _DoorHandler(http.server.BaseHTTPRequestHandler):
@@ -193,7 +201,7 @@ class _DoorHandler(http.server.BaseHTTPRequestHandler):
     def passed_on(self, body: bytes) -> httpx.Response:
         """The server's answer."""
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HIDDEN}
-        return httpx.request(self.command, self._door.server + self.path, content=body, headers=headers, timeout=30)
+        return self._door.client.request(self.command, self._door.server + self.path, content=body, headers=headers)
 
     def answer(self, answer: httpx.Response) -> None:
         """Gives an answer to the browser, if it is still there."""

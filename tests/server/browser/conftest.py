@@ -66,10 +66,9 @@ class World:
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, one_flavour: str, servers: Callable[[str], Served]) -> Iterator[World]:
-    """A world of the test's own, on both flavours for a test that asks for `flavour`."""
-    both = "flavour" in request.fixturenames
-    made = World(servers(request.getfixturevalue("flavour") if both else one_flavour))
+def world(one_flavour: str, servers: Callable[[str], Served]) -> Iterator[World]:
+    """A world of the test's own, on one flavour: the script's requests are the same for both, and others test the endpoints."""
+    made = World(servers(one_flavour))
     yield made
     made.events.settle()
     made.close()

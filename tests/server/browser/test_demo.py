@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from falcon_events import EventTracking
-from tests.harness import command, serving, wait_until
+from tests.harness import Served, serving, wait_until
 from tests.server.browser.common import Browser, Events
-from tests.shortcuts import make_store
+from tests.shortcuts import command, make_store
 
 CONTRASTS = """
 const linear = (c) => (c /= 255) <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4;
@@ -70,10 +71,10 @@ def picture(browser: Browser) -> Any:
     return found
 
 
-def test_every_call_is_a_button_and_its_event_arrives_before_ones_eyes(flavour: str, db: Path, browser: Browser) -> None:
+def test_every_call_is_a_button_and_its_event_arrives_before_ones_eyes(one_flavour: str, db: Path, browser: Browser) -> None:
     """From waiting, over the first event, to the last 20."""
     make_store(db)
-    with serving(db, flavour, "--demo", "--demo-list", "95") as served:
+    with serving(db, one_flavour, "--demo", "--demo-list", "95") as served:
         browser.before_pages("addEventListener('DOMContentLoaded', () => { window.first = status.textContent })")
         browser.before_pages("Object.defineProperty(window, 'status', {get: () => document.getElementById('status')})")
         browser.get(served.url + "/tracker")
@@ -133,7 +134,7 @@ def test_the_page_can_be_read_by_everybody(db: Path, browser: Browser) -> None:
 
 
 def test_a_stream_goes_on_where_it_was(flavour: str, db: Path) -> None:
-    """A browser that comes again gets what it has missed, and nothing twice."""
+    """A browser that comes again gets what it has missed, and nothing twice; one that stays does not keep the server."""
     make_store(db)
     with EventTracking(db) as tracking:
         for number in range(25):
@@ -145,14 +146,21 @@ def test_a_stream_goes_on_where_it_was(flavour: str, db: Path) -> None:
         assert again == seen[17:]
         for nonsense in ("x", "-1", "9" * 40):
             assert len(read_stream(served.url, 20, after=nonsense)) == 20
+        with httpx.stream("GET", served.url + "/tracker/events", timeout=30) as answer:
+            assert next(answer.iter_lines())
+            assert served.stop() == 0
 
 
-def test_the_page_is_off_unless_asked_for(flavour: str, db: Path) -> None:
+def test_the_page_is_off_unless_asked_for(flavour: str, servers: Callable[[str], Served]) -> None:
     """It shows events to anybody."""
+    client = servers(flavour).client
+    assert client.get("/tracker").status_code == 404
+    assert client.get("/tracker/events").status_code == 404
+
+
+def test_the_page_is_of_a_list_that_there_is(db: Path) -> None:
+    """Another one is told in one line."""
     make_store(db)
-    with serving(db, flavour) as served:
-        assert served.client.get("/tracker").status_code == 404
-        assert served.client.get("/tracker/events").status_code == 404
     refused = command("serve", "--db", str(db), "--demo-list", "4711")
     assert (refused.returncode, refused.stderr) == (2, b"falcon-events: --demo-list 4711: there is no such list.\n")
 
