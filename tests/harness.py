@@ -251,6 +251,15 @@ def command(*arguments: str, stdin: bytes | None = None, env: dict[str, str] | N
     )
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started. Threads of it may end meanwhile."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, path.read_text().split())
+    return found
+
+
 def wait_until(condition: Any, message: str, served: Served | None = None, seconds: float = 240) -> None:
     """Waits for a condition; the limit only ends a run that would otherwise hang."""
     deadline = time.monotonic() + seconds
