@@ -251,6 +251,15 @@ def command(*arguments: str, stdin: bytes | None = None, env: dict[str, str] | N
     )
 
 
+def pytest_environment(*plugins: str) -> dict[str, str]:
+    """The environment for a run of pytest inside a test, with these plugins only; without any, with all that are installed.
+
+    Some of those that are installed here take seconds to import.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return {**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": ",".join(plugins)} if plugins else kept
+
+
 def children_of(pid: int) -> list[int]:
     """The processes that a process has started. Threads of it may end meanwhile."""
     found: list[int] = []
