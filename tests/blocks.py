@@ -51,7 +51,7 @@ def blocks_of(text: str, page: str) -> list[Block]:
 BLOCKS = [block for path in PAGES for block in blocks_of(path.read_text("utf-8"), path.relative_to(ROOT).as_posix())]
 
 
-def block(name: str) -> str:
+def text_of(name: str) -> str:
     """Return what stands in the block of this name."""
     (found,) = (block for block in BLOCKS if block.name == name)
     return found.text

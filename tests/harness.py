@@ -251,6 +251,24 @@ def command(*arguments: str, stdin: bytes | None = None, env: dict[str, str] | N
     )
 
 
+def pytest_environment(*plugins: str) -> dict[str, str]:
+    """The environment for a run of pytest inside a test, with these plugins only; without any, with all that are installed.
+
+    Some of those that are installed here take seconds to import.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return {**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": ",".join(plugins)} if plugins else kept
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started. Threads of it may end meanwhile."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, path.read_text().split())
+    return found
+
+
 def wait_until(condition: Any, message: str, served: Served | None = None, seconds: float = 240) -> None:
     """Waits for a condition; the limit only ends a run that would otherwise hang."""
     deadline = time.monotonic() + seconds

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.blocks import block, shell
+from tests.blocks import ROOT, shell, text_of
 from tests.builds import once
 
-ROOT = Path(__file__).parents[2]
 COPIED = ("falcon_events", "jsonschemas", "tests", "benchmarks", "docs", "examples", "tools", ".ci")
 FILES = ("pyproject.toml", "mkdocs.yml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE")
 
@@ -33,7 +31,7 @@ def release(request: pytest.FixtureRequest) -> Path:
 
     def make(folder: Path) -> None:
         (copy_checkout(folder) / ".venv").symlink_to(sys.prefix)
-        done: subprocess.CompletedProcess[str] = shell(block("CONTRIBUTING.md sh 7"), folder)
+        done = shell(text_of("CONTRIBUTING.md sh 7"), folder)
         assert done.returncode == 0, done.stdout + done.stderr
         (folder / "dist" / "said").write_text(done.stdout)
 

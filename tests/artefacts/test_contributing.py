@@ -13,7 +13,7 @@ import pytest
 from benchmarks.__main__ import BEGIN, END
 from benchmarks.plans import FULL
 from tests.artefacts.conftest import copy_checkout
-from tests.blocks import ROOT, block, environment, serve, shell
+from tests.blocks import ROOT, environment, serve, shell, text_of
 from tests.harness import free_port, running
 
 pytestmark = pytest.mark.checkout
@@ -36,15 +36,15 @@ def prepared(checkout: Path) -> Path:
 def test_the_readmes_server_takes_the_line_that_it_prints(checkout: Path, tmp_path: Path) -> None:
     """From nothing to an answer of the shown shape; the snippet is made meanwhile. Only the port is the test's."""
     port = free_port()
-    start = ["bash", "-euc", f"cd {checkout}\n{block('README.md sh 0').strip()} --port {port}"]
+    start = ["bash", "-euc", f"cd {checkout}\n{text_of('README.md sh 0').strip()} --port {port}"]
     with running(start, tmp_path / "log", port=port, env=environment()) as served:
         (line,) = re.findall(r"^ *(curl .*)$", served.log(), re.MULTILINE)
         key = re.findall(r"fe_full_[\w-]+", line)[0]
-        assert line.replace(key, "fe_full_…").replace(f":{port}", ":8080") == block("README.md sh 1").strip()
+        assert line.replace(key, "fe_full_…").replace(f":{port}", ":8080") == text_of("README.md sh 1").strip()
         done = shell(line + " --silent", checkout)
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout).keys() == json.loads(block("README.md json 0")).keys()
-        snippet = shell(block("README.md sh 2"), checkout)
+        assert json.loads(done.stdout).keys() == json.loads(text_of("README.md json 0")).keys()
+        snippet = shell(text_of("README.md sh 2"), checkout)
         assert snippet.returncode == 0, snippet.stderr
         assert "https://events.example.com/tracker.js" in snippet.stdout
         assert httpx.get(f"{served.url}/tracker.js").status_code == 200
@@ -54,7 +54,7 @@ def test_the_commands_for_contributors_run(prepared: Path) -> None:
     """CONTRIBUTING.md's for the tests of one subject and the documentation, which is up to date: nothing changes in docs/."""
     before = {path: path.read_bytes() for path in sorted(prepared.glob("docs/**/*.*"))}
     for name in ("CONTRIBUTING.md sh 2", "CONTRIBUTING.md sh 4"):
-        done = shell(block(name), prepared)
+        done = shell(text_of(name), prepared)
         assert done.returncode == 0, f"{name}\n{done.stdout}{done.stderr}"
     assert {path: path.read_bytes() for path in sorted(prepared.glob("docs/**/*.*"))} == before
     assert (prepared / "site" / "index.html").is_file()
@@ -63,13 +63,13 @@ def test_the_commands_for_contributors_run(prepared: Path) -> None:
 def test_format_lint_and_types_are_checked_by_the_documented_commands() -> None:
     """`.ci/run` has CONTRIBUTING.md's commands; it checks the format, and changes nothing."""
     run = [line.strip() for line in (ROOT / ".ci" / "run").read_text().splitlines()]
-    for command in block("CONTRIBUTING.md sh 3").replace("ruff format .", "ruff format --check .").splitlines():
+    for command in text_of("CONTRIBUTING.md sh 3").replace("ruff format .", "ruff format --check .").splitlines():
         assert command in run
 
 
 def test_the_pages_are_shown_while_they_are_written(prepared: Path) -> None:
     """CONTRIBUTING.md's `mkdocs serve` answers where it says."""
-    assert serve(block("CONTRIBUTING.md sh 5").strip(), prepared, "page").startswith("200 \n<!doctype html>")
+    assert serve(text_of("CONTRIBUTING.md sh 5").strip(), prepared, "page").startswith("200 \n<!doctype html>")
 
 
 def test_a_release_is_built_and_tried(release: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_release_is_built_and_tried(release: Path) -> None:
 
 def test_the_command_for_the_figures_names_what_there_is() -> None:
     """docs/performance.md's benchmarks take an hour: they are among those that there are, and the page takes their tables."""
-    _, run, report = block("docs/performance.md sh 0").splitlines()
+    _, run, report = text_of("docs/performance.md sh 0").splitlines()
     assert set(run.removeprefix("python -m benchmarks ").split()) <= FULL.keys()
     page = (ROOT / report.split()[-1]).read_text()
     assert page.index(BEGIN) < page.index(END)

@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 
 from falcon_events import EventTracking, Plan
 from falcon_events.contract.schemas import load_schema
-from tests.blocks import BLOCKS, PAGES, ROOT, Block, blocks_of, environment, serve, shell
+from tests.blocks import BLOCKS, PAGES, ROOT, Block, blocks_of, environment, serve, shell, text_of
 from tests.needs import require
 from tests.receiver import receiving
 
@@ -152,10 +152,8 @@ def test_the_test_that_is_named_is_there(name: str) -> None:
     """Its file has it, and speaks of the page; what .ci/run is said to run stands there, or in what it takes from README.md."""
     target = ELSEWHERE[name]
     if target == ".ci/run":
-        (block,) = (block for block in BLOCKS if block.name == name)
-        readme = next(found for found in BLOCKS if found.name == "README.md sh 4").text  # what its `eval`s take
-        run = (ROOT / ".ci" / "run").read_text() + readme
-        for command in re.split(r" && |\n", block.text.strip()):
+        run = (ROOT / ".ci" / "run").read_text() + text_of("README.md sh 4")  # which its `eval`s take
+        for command in re.split(r" && |\n", text_of(name).strip()):
             assert command.split(" --out")[0] in run, command
         return
     file, _, test = target.partition("::")

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events.cli.unit import TEMPORARY, Service, render_unit
-from tests.harness import free_port, owner_of, running, serving, wait_until
+from tests.harness import children_of, free_port, owner_of, running, serving, wait_until
 from tests.needs import require
 from tests.restricted import directives
 from tests.server.test_cli_serve import Load, ended, stored
@@ -315,9 +315,8 @@ def test_a_stop_of_every_process_at_once_loses_nothing(flavour: str, db: Path, w
 def tree(pid: int) -> Iterator[int]:
     """A process and all below it."""
     yield pid
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in path.read_text().split():
-            yield from tree(int(child))
+    for child in children_of(pid):
+        yield from tree(child)
 
 
 def test_health_says_whether_a_server_works_and_why_not(db: Path) -> None:

@@ -24,6 +24,7 @@ from tests.harness import (
     Client,
     Credentials,
     Served,
+    children_of,
     fill_store,
     owner_of,
     serving,
@@ -38,8 +39,7 @@ IDLE = 2000
 def resident_mb(pid: int) -> float:
     """The memory of a process and those that it has started."""
     total = 0.0
-    started = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    for process in (str(pid), *(child for children in started for child in children)):
+    for process in (pid, *children_of(pid)):
         with contextlib.suppress(OSError):
             fields = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
             total += int(fields.get("VmRSS", "0 kB").split()[0]) / 1024

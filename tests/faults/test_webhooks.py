@@ -12,23 +12,13 @@ import pytest
 
 from falcon_events import EventTracking
 from tests.faults.common import Clients, kill_owner
-from tests.harness import Credentials, free_port, owner_of, serving, wait_until
+from tests.harness import Credentials, children_of, free_port, owner_of, serving, wait_until
 from tests.receiver import Post, Receiver, receiving
 from tests.shortcuts import make_store
 
 pytestmark = pytest.mark.database
 
 FAST = {"FALCON_EVENTS_DELIVERY_BACKOFF_S": "0.02"}
-
-
-def children_of(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()] + [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        if task.name != str(pid)
-        for child in (task / "children").read_text().split()
-    ]
 
 
 def load(credentials: Credentials, number: int) -> dict[str, object]:

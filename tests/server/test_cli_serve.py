@@ -139,7 +139,9 @@ async def _health_when_closed(tracking: EventTracking) -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    ("flavour", "sign"), [("asgi", signal.SIGTERM), ("wsgi", signal.SIGINT)], ids=["asgi-SIGTERM", "wsgi-SIGINT"]
+    ("flavour", "sign"),
+    [("asgi", signal.SIGTERM), ("asgi", signal.SIGINT), ("wsgi", signal.SIGINT)],  # test_systemd_service has wsgi's SIGTERM
+    ids=["asgi-SIGTERM", "asgi-SIGINT", "wsgi-SIGINT"],
 )
 def test_whatever_an_ending_server_stored_was_answered(flavour: str, db: Path, sign: signal.Signals) -> None:
     """A signal under load, Ctrl-C to the whole process group as a terminal does: what is in the file and what was answered

@@ -249,6 +249,7 @@ def test_an_address_is_stored_only_as_the_setting_says(flavour: str, db: Path, k
             ipaddress.ip_address(address)
 
 
+@pytest.mark.database
 def test_a_person_is_erased_everywhere(db: Path) -> None:
     """From events, bindings, EventIDs and the catalogue, and after compact() from the file's bytes; others stay."""
     secret = f"{uuid.uuid4().hex}@example.com"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.harness import unmeasured_environment
+from tests.harness import pytest_environment, unmeasured_environment
 
 PREAMBLE = """
 import asyncio
@@ -19,18 +19,15 @@ import pytest
 """
 
 
-ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "falcon_events.pytest_plugin,xdist.plugin"}
-"""An environment where pytest loads no other plugins: some that are installed here take seconds to import."""
-
-
-def run_pytest(folder: Path, code: str, *options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs a test module to its end."""
+def run_pytest(
+    folder: Path, code: str, *options: str, plugins: Sequence[str] = ("falcon_events.pytest_plugin", "xdist.plugin")
+) -> subprocess.CompletedProcess[str]:
+    """Runs a test module to its end, with these plugins only; without any, with all that are installed."""
     module = folder / "test_host.py"
     if not module.exists():
         module.write_text(PREAMBLE + code)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *options, str(module)]
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment = {**own, **(ALONE if env is None else env)}
+    environment = pytest_environment(*plugins)
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -51,7 +48,7 @@ def fails_with(folder: Path, code: str) -> list[str]:
 
 def test_the_fixture_is_there_once_the_package_is_installed(tmp_path: Path) -> None:
     """Without a line of configuration, and beside every other installed plugin."""
-    done = run_pytest(tmp_path, "\ndef test_nothing(falcon_events):\n    falcon_events.assert_not_tracked('x')\n", env={})
+    done = run_pytest(tmp_path, "\ndef test_nothing(falcon_events):\n    falcon_events.assert_not_tracked('x')\n", plugins=())
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
 

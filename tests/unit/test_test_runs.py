@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import needs
+from tests.harness import pytest_environment
 from tests.needs import NEEDS, Need
 
 ROOT = Path(__file__).parents[2]
@@ -41,17 +41,15 @@ def test_leaving(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, env=environment, cwd=tmp_path)
     (tmp_path.parent / "pid").write_text(str(process.pid))
 """
-ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "xdist.plugin"}
-"""An environment where pytest loads no other plugins: some that are installed here take seconds to import."""
 
 
 def run(folder: Path, code: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Runs a test module to its end, as a run of its own with the hooks of these tests."""
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_module.py").write_text(code)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_") and name != needs.REQUIRE_ALL}
+    kept = {name: value for name, value in pytest_environment("xdist.plugin").items() if name != needs.REQUIRE_ALL}
     command = [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", "--basetemp", str(folder / "temporary")]
-    environment = {**kept, "PYTHONPATH": str(ROOT), "LEFTOVERS_PATIENCE_S": "0", **ALONE, **env}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "LEFTOVERS_PATIENCE_S": "0", **env}
     return subprocess.run(
         [*command, *options, str(folder)], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
