@@ -16,7 +16,7 @@ from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.model.reports import Table
 from falcon_events.settings import Settings
 from falcon_events.store.database import migrations
-from falcon_events.store.engine import filter as filters, tables
+from falcon_events.store.engine import filter as filters, tables, upkeep
 from falcon_events.store.store import Store
 from tests.harness import wait_until
 from tests.unit.test_store import new_event, rows
@@ -189,6 +189,7 @@ def read_count(store: Store) -> int:
 def test_expired_event_ids_leave_table_and_filters(db: Path, small_filters: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many expire at once, they are deleted a portion at a time, with the filters that have no others."""
     monkeypatch.setattr(tables, "FORGOTTEN_AT_ONCE", 100)
+    monkeypatch.setattr(upkeep, "EXPIRY_INTERVAL_S", 0.1)
     now = time.time()
     store = Store(db, Settings(event_id_window_s=100), clock=lambda: now)
     for batch in range(20):

@@ -37,7 +37,7 @@ Task = Callable[[duckdb.DuckDBPyConnection], Any]
 
 FAILED = "The event store has failed: {}"
 IDLE_S = 1.0
-"""How long the writer waits for work before it does the upkeep of an idle store."""
+"""How long after the last event the writer does the upkeep of an idle store, which questions alone leave idle."""
 READS_S = 5.0
 """How long a recovery waits for reads of the failed database, in seconds, before it is put off."""
 RECOVERY_INTERVAL_S = 0.5
@@ -87,6 +87,7 @@ class Writer:
         self._file_state = FileState.UNCHANGED
         self._journal_failed = self._closing = False
         self._next_recovery = 0.0
+        self._idle_at = time.monotonic() + IDLE_S
         self._tasks: deque[tuple[Task, Future[Any]]] = deque()
         began_ns = time.time_ns()
         opening_s = self._open()
@@ -269,8 +270,10 @@ class Writer:
                 self._recover()
             elif self.backlog.is_due():
                 self._apply()
-            elif task is None and not self._closing and self.check_file() and self._check_logs():
-                self._run_deferrable(self.upkeep.run_when_idle)
+            elif task is None and not self._closing:
+                if self.check_file() and self._check_logs():
+                    self._run_deferrable(self.upkeep.run_when_idle)
+                self._idle_at = time.monotonic() + IDLE_S
             if task is not None:
                 self._run_task(*task)
             elif self._closing:
@@ -278,12 +281,13 @@ class Writer:
         self._finish()
 
     def _wait_for_task(self) -> tuple[Task, Future[Any]] | None:
-        """Return the next task, or None if there is other work to do or the store has been idle for IDLE_S."""
-        idle_at = time.monotonic() + IDLE_S
+        """Return the next task, or None if there is other work to do. Upkeep is, every IDLE_S, however many tasks there are."""
         with self.backlog.changed:
-            while not (self._tasks or self._closing):
-                left_s = (idle_at if self.failure is None else self._next_recovery) - time.monotonic()
+            while not self._closing:
+                left_s = (self._idle_at if self.failure is None else self._next_recovery) - time.monotonic()
                 due_s = None if self.failure is not None else self.backlog.due_s()
+                if self._tasks and (self.failure is not None or left_s > 0):
+                    break
                 if left_s <= 0 or due_s == 0:
                     return None
                 self.backlog.changed.wait(left_s if due_s is None else min(due_s, left_s))
@@ -314,6 +318,7 @@ class Writer:
             self.fail(str(error))
             return
         self._run_deferrable(self.upkeep.run_after_commit)
+        self._idle_at = time.monotonic() + IDLE_S
 
     def _release_applied(self) -> None:
         """Release the entries that the tables have now."""

@@ -25,10 +25,11 @@ COUNT_DROPPED = "select list_id, events, epoch_us(first_seen), epoch_us(last_see
 COUNT_BOTS = """
 with newest as (
     select list_id, json_extract_string(properties, '$."$bot"') as bot
-    from events where seq > (select max(seq) from events) - 100000 and contains(properties::varchar, '"$bot"')
+    from events where seq > (select max(seq) from events) - $newest and contains(properties::varchar, '"$bot"')
 )
 select list_id, bot, count(*) from newest where bot is not null group by all order by 3 desc, 1, 2 limit 20
 """
+COUNT_BOTS_AMONG = 100_000
 COUNT_TAIL = "select count(*) from events where seq > (select folded_seq from meta)"
 
 
@@ -44,7 +45,6 @@ def read_stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
             DroppedCount(list_id, events, format_timestamp(first), format_timestamp(last))
             for list_id, events, first, last in connection.execute(COUNT_DROPPED).fetchall()
         ]
-        bots = [BotCount(*row) for row in connection.execute(COUNT_BOTS).fetchall()]
         ((tail,),) = connection.execute(COUNT_TAIL).fetchall()
         ((version,),) = connection.execute("select schema_version from meta").fetchall()
     finally:
@@ -60,5 +60,16 @@ def read_stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
         wal_bytes=sum(log.stat().st_size for log in logs_of(path) if log.exists()),
         schema_version=version,
         database_version=duckdb.__version__,
-        bots=bots,
+        bots=count_bots(connection),
     )
+
+
+def count_bots(connection: duckdb.DuckDBPyConnection) -> list[BotCount]:
+    """Count the newest events of each bot: among the newest 100,000 events, or fewer if those do not fit into memory."""
+    newest = COUNT_BOTS_AMONG
+    while newest:
+        try:
+            return [BotCount(*row) for row in connection.execute(COUNT_BOTS, {"newest": newest}).fetchall()]
+        except duckdb.OutOfMemoryException:
+            newest //= 10
+    return []
