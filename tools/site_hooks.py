@@ -13,6 +13,10 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from write_openapi import write_site  # beside this file: MkDocs puts its folder on the path
 
+TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
+HEADING = re.compile(r"<th(?: [^>]*)?>(.*?)</th>", re.DOTALL)
+ROW = re.compile(r"<tr>.*?</tr>", re.DOTALL)
+CELL = re.compile(r"<td(?: [^>]*)?>")
 LINK = re.compile(r"\[([^\]\n]+)\]\(([^)\s]+)\)")
 
 
@@ -53,6 +57,23 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return text if text.strip("`") == file else f"{text} (`{file}`)"
 
     return LINK.sub(rewrite, markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Give the cells of wide tables their column's heading, which docs/narrow.css shows on narrow screens."""
+    return TABLE.sub(lambda table: _label_cells(table[0]), html)
+
+
+def _label_cells(table: str) -> str:
+    headings = HEADING.findall(table)
+    if len(headings) < 4:
+        return table
+
+    def label(row: re.Match[str]) -> str:
+        columns = iter(headings)
+        return CELL.sub(lambda cell: f'{cell[0]}<span class="head-label">{next(columns)}</span>', row[0])
+
+    return f'<div class="stacked">{ROW.sub(label, table)}</div>'
 
 
 def _find_examples(root: Path) -> dict[str, Path]:

@@ -44,10 +44,15 @@ def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str
         "openapi": "3.1.0",
         "info": {"title": title, "version": "1", "description": "Tracks events of a subscriber list's visitors."},
         "servers": [{"url": url} for url in servers],
+        "tags": [
+            {"name": "Events", "description": "Record what visitors do."},
+            {"name": "Questions", "description": "Ask about what is stored."},
+        ],
         "paths": {
             "/api/v1/event": {
                 "post": {
                     "operationId": "trackEvent",
+                    "tags": ["Events"],
                     "summary": "Track an event",
                     "security": _build_security(body=True),
                     "requestBody": _build_request_body("event.request"),
@@ -57,6 +62,7 @@ def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str
             "/api/v1/events": {
                 "post": {
                     "operationId": "trackEvents",
+                    "tags": ["Events"],
                     "summary": "Track up to 1,000 events",
                     "security": _build_security(body=True),
                     "requestBody": _build_request_body("events.request"),
@@ -66,6 +72,7 @@ def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str
             "/api/v1/website_events.properties": {
                 "post": {
                     "operationId": "retrieveEventProperties",
+                    "tags": ["Questions"],
                     "summary": "Retrieve event properties of a list",
                     "security": _build_security(body=True),
                     "requestBody": _build_request_body("properties.request"),
@@ -73,6 +80,7 @@ def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str
                 },
                 "get": {
                     "operationId": "retrieveEventPropertiesByQuery",
+                    "tags": ["Questions"],
                     "summary": "Retrieve event properties of a list, without a body",
                     "security": _build_security(body=False),
                     "parameters": [_build_list_parameter()],

@@ -72,6 +72,17 @@ def test_the_site_has_every_page(site: Path, pages: dict[Path, Page]) -> None:
     assert built - {"index.html"} <= set(pages[site / "index.html"].links)
 
 
+def test_cells_of_wide_tables_have_their_headings_for_narrow_screens(site: Path) -> None:
+    """Each cell of a table of four or more columns; a table of fewer fits."""
+    tables = re.findall(r"<table>.*?</table>", (site / "settings.html").read_text(), re.DOTALL)
+    wide = [table for table in tables if table.count("<th") - 1 >= 4]
+    assert wide
+    for table in wide:
+        assert table.count("<td") == table.count('<span class="head-label">')
+    assert '<span class="head-label">' not in (site / "index.html").read_text()
+    assert "narrow.css" in (site / "settings.html").read_text()
+
+
 def test_every_link_and_anchor_leads_somewhere(site: Path, pages: dict[Path, Page]) -> None:
     """Within the site; 404.html is served below any path, so it has links from the root."""
     followed = 0

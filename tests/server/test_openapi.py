@@ -49,6 +49,15 @@ def values(part: object, word: str) -> Iterator[Any]:
             yield from values(inner, word)
 
 
+def test_operations_stand_under_declared_headings() -> None:
+    """Without one, a renderer makes a heading of its own, for which most fonts have no sign."""
+    document = openapi_document()
+    declared = {tag["name"] for tag in document["tags"]}
+    used = [tag for path in document["paths"].values() for operation in path.values() for tag in operation["tags"]]
+    assert set(used) == declared
+    assert len(used) == sum(len(path) for path in document["paths"].values())
+
+
 def test_the_document_is_valid() -> None:
     """OpenAPI 3.1, as its own schema has it."""
     Draft202012Validator(OPENAPI_31).validate(DOCUMENT)
