@@ -14,8 +14,6 @@ from falcon_events.files.lockfile import lock_path
 from falcon_events.files.paths import journals_of
 from tests.harness import command, is_held, make_store, owner_of, serving, wait_until
 
-pytestmark = pytest.mark.database
-
 EVENTS = 30
 COUNT = "select count(*) from events where event = 'load'"
 CRASH = f"""
@@ -86,6 +84,7 @@ def link_in_chain(folder: Path, real: Path) -> Path:
     return second
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("make_link", [link_file, link_relatively, link_within_folder, link_folder, link_in_chain])
 def test_events_acknowledged_through_a_link_are_found_through_every_name(tmp_path: Path, real: Path, make_link) -> None:  # type: ignore[no-untyped-def]
     """After a crash they are there by the link, and by the real path; all files of the store are beside the real file."""

@@ -99,7 +99,6 @@ def test_an_idle_store_notices_that_its_journal_is_gone(db: Path) -> None:
         assert "was deleted, moved or replaced" in served.log()
 
 
-@pytest.mark.database
 @pytest.mark.parametrize("taken", [("sock",), ("lock",), ("sock", "lock")])
 def test_a_deleted_socket_or_lock_file_is_made_anew(db: Path, taken: tuple[str, ...]) -> None:
     """Processes that come later reach the same owner, and the earlier ones stay connected."""
@@ -120,7 +119,6 @@ def test_a_deleted_socket_or_lock_file_is_made_anew(db: Path, taken: tuple[str, 
     assert not db.with_name(f"{db.name}.sock").exists()
 
 
-@pytest.mark.database
 def test_a_file_in_the_place_of_the_socket_is_not_deleted(db: Path) -> None:
     """The error names it."""
     make_store(db)
@@ -191,7 +189,6 @@ with tracking.store._lock:
     assert done.stdout == "[[1, 1]]\n", done.stderr
 
 
-@pytest.mark.database
 @pytest.mark.needs("root", "mounts")
 def test_root_is_told_as_whom_to_run_if_the_user_cannot(db: Path, tmp_path: Path) -> None:
     """The user of the store cannot read this installation: one sentence, and the files stay as they are."""

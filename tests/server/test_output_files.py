@@ -16,8 +16,6 @@ from falcon_events import EventsError, EventTracking
 from falcon_events.files.paths import journals_of
 from tests.shortcuts import command, make_store
 
-pytestmark = pytest.mark.database
-
 BESIDE = ("", ".wal", ".journal-a", ".lock", ".sock", ".refused.ndjson", ".wal.torn-17")
 REJECTED = b'{"ListID":94,"event":"","email":"a@example.com"}\n'
 

@@ -13,8 +13,6 @@ from falcon_events import AlreadyExists, Credential, EventsError, EventTracking,
 from falcon_events.testing.fixture import FalconEvents
 from tests.blocks import environment
 
-pytestmark = pytest.mark.database
-
 
 class OwnAccess:
     """The host's own accounts, with a key for the pages of list 7."""

@@ -12,8 +12,6 @@ import pytest
 
 from falcon_events import EventRefused, EventsError, EventTracking, Tracked, event
 
-pytestmark = pytest.mark.database
-
 Track = Callable[..., Tracked | None]
 
 
