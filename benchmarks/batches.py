@@ -79,7 +79,7 @@ def insert(db: Path, requests: list[bytes]) -> float:
 def _row(seq: int, event: dict[str, Any], at: int) -> EventRow:
     visitor, external_id = event.get("UUID") or str(uuid.uuid4()), event.get("id") or "x"
     who = ("benchmark", event["ListID"], event["event"], visitor, external_id, event["email"])
-    return EventRow(seq, str(uuid.uuid4()), *who, at, at, msgspec.Raw(msgspec.json.encode(event["properties"])), None, None)
+    return EventRow(seq, str(uuid.uuid4()), *who, at, at, msgspec.Raw(msgspec.json.encode(event["properties"])), None, None, None)
 
 
 def measure(folder: Path, kind: str, given: argparse.Namespace, report: Report) -> list[dict[str, Any]]:

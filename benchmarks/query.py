@@ -39,7 +39,7 @@ FILL = f"""
 insert into events
 select $first + i, md5('event ' || ($first + i))::uuid, 'benchmark', list_id, event, visitor, 'user-id-' || i, i || '@test.com',
        timestamp '2025-06-01' + to_milliseconds(i), timestamp '2025-06-01' + to_milliseconds(i),
-       replace(properties, '{VISITOR}', visitor::varchar), null, null
+       replace(properties, '{VISITOR}', visitor::varchar), null, null, null
 from (select i, md5('visitor ' || i // 20)::uuid as visitor from range($since, $until) as numbers(i))
 join patterns on patterns.number = hash(i) % {PATTERNS}
 order by i

@@ -204,7 +204,13 @@ class Directory:
         self._ask(operations.DELETE_LIST, list_id)
 
     def set_rules(
-        self, list_id: int, *, bots: str = "tag", denied: Iterable[str] = (), redacted: Iterable[str] = ()
+        self,
+        list_id: int,
+        *,
+        bots: str = "tag",
+        denied: Iterable[str] = (),
+        redacted: Iterable[str] = (),
+        time_zone: str = "UTC",
     ) -> ListRules:
         """Set the rules that are applied to a list's events before they are stored. They replace the earlier ones.
 
@@ -214,11 +220,13 @@ class Directory:
                 stores them unchanged.
             denied: names of properties that are removed.
             redacted: names of properties whose values are replaced by `[redacted]`.
+            time_zone: the time zone of questions about the list that name none.
 
         Raises:
-            EventsError: `bots` is not one of these, or a name is empty, too long or `emailAddress`, which identify events have.
+            EventsError: `bots` is not one of these, there is no such time zone, or a name is empty, too long or `emailAddress`,
+                which identify events have.
         """
-        rules = build_rules(list_id, bots, denied, redacted)
+        rules = build_rules(list_id, bots, denied, redacted, time_zone)
         self._ask(operations.SET_RULES, rules)
         return rules
 

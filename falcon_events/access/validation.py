@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from falcon_events.errors import EventsError
 from falcon_events.model.access import ListRules
+from falcon_events.model.time_zones import find_time_zone
 
 MAX_NAME = 200
 MAX_RULE_NAMES = 1000
@@ -19,9 +20,9 @@ def check_name(name: str) -> str:
     return name
 
 
-def build_rules(list_id: int, bots: str, denied: Iterable[str], redacted: Iterable[str]) -> ListRules:
+def build_rules(list_id: int, bots: str, denied: Iterable[str], redacted: Iterable[str], time_zone: str = "UTC") -> ListRules:
     """Build the rules of a list. Raises EventsError if they are invalid."""
-    rules = ListRules(list_id, bots, sorted(set(denied)), sorted(set(redacted)))  # type: ignore[arg-type]
+    rules = ListRules(list_id, bots, sorted(set(denied)), sorted(set(redacted)), time_zone)  # type: ignore[arg-type]
     if bots not in ("drop", "tag", "keep"):
         raise EventsError(f"bots={bots!r} must be drop, tag or keep.")
     names = [*rules.denied, *rules.redacted]
@@ -30,4 +31,6 @@ def build_rules(list_id: int, bots: str, denied: Iterable[str], redacted: Iterab
             f"denied and redacted must be names of properties, of 1 to {MAX_NAME} characters each and at most {MAX_RULE_NAMES} "
             f"together. {EMAIL_PROPERTY} is not allowed, because identify events need it."
         )
+    if find_time_zone(time_zone) is None:
+        raise EventsError(f"time_zone={time_zone[:40]!r} must be the IANA name of a time zone, such as Europe/Berlin.")
     return rules

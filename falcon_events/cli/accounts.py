@@ -126,20 +126,34 @@ def delete_list(list_id: int, yes: bool, db: str) -> None:
 )
 @click.option("--deny", multiple=True, metavar="NAME", help="A property to leave out; repeatable.")
 @click.option("--redact", multiple=True, metavar="NAME", help="A property whose value to replace by [redacted]; repeatable.")
+@click.option(
+    "--time-zone", metavar="NAME", help="The time zone of questions about the list, such as Europe/Berlin; default: UTC."
+)
 @click.option("--clear", is_flag=True, help="Remove the list's present rules; new rules may be given with it.")
 @db_option
 @json_option
 def list_rules(
-    list_id: int, bots: str | None, deny: tuple[str, ...], redact: tuple[str, ...], clear: bool, db: str, as_json: bool
+    list_id: int,
+    bots: str | None,
+    deny: tuple[str, ...],
+    redact: tuple[str, ...],
+    time_zone: str | None,
+    clear: bool,
+    db: str,
+    as_json: bool,
 ) -> None:
     """Show or change the rules of a list. They are applied to its events before these are stored. Rules not given stay."""
     with open_tracking(db) as tracking:
         if tracking.directory.owner_of(list_id) is None:
             raise NotFound(f"There is no list {list_id}.")
         rules = ListRules(list_id) if clear else tracking.directory.rules_of(list_id)
-        if clear or bots or deny or redact:
+        if clear or bots or deny or redact or time_zone:
             rules = tracking.directory.set_rules(
-                list_id, bots=bots or rules.bots, denied=deny or rules.denied, redacted=redact or rules.redacted
+                list_id,
+                bots=bots or rules.bots,
+                denied=deny or rules.denied,
+                redacted=redact or rules.redacted,
+                time_zone=time_zone or rules.time_zone,
             )
     if as_json:
         print_json(rules)
@@ -147,6 +161,7 @@ def list_rules(
         click.echo(f"bots      {rules.bots}")
         click.echo(f"denied    {escape(', '.join(rules.denied)) or '-'}")
         click.echo(f"redacted  {escape(', '.join(rules.redacted)) or '-'}")
+        click.echo(f"time zone {escape(rules.time_zone)}")
 
 
 @click.group()

@@ -58,13 +58,15 @@ class ListRules(msgspec.Struct, frozen=True):
     """How a list's events are changed before they are stored.
 
     `bots` applies to events that no visitor sent: `tag` stores them with the property `$bot`, `drop` only counts them, `keep`
-    stores them unchanged. The values of `redacted` properties are replaced. `denied` properties are removed.
+    stores them unchanged. The values of `redacted` properties are replaced. `denied` properties are removed. `time_zone` is the
+    time zone of questions about the list that name none.
     """
 
     list_id: int
     bots: Literal["drop", "tag", "keep"] = "tag"
     denied: list[str] = []
     redacted: list[str] = []
+    time_zone: str = "UTC"
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -28,7 +28,8 @@ from falcon_events.store.database.connect import open_database
 from falcon_events.store.database.migrations import MIGRATIONS, SCHEMA_VERSION
 from falcon_events.store.engine import intake, recall
 from falcon_events.store.engine.draft import Draft
-from falcon_events.store.engine.entry import Entry
+from falcon_events.store.engine.entry import Entry, complete_entry, decode_entry
+from falcon_events.store.engine.tables import Tables
 from falcon_events.store.store import Store
 from tests.harness import Credentials, wait_until
 from tests.shortcuts import make_store
@@ -722,3 +723,36 @@ def test_a_pending_result_wakes_whoever_waits_however_the_threads_meet() -> None
         assert pending.result(60) == number
         giver.join()
         assert met == [number]
+
+
+def test_an_identify_event_beside_another_is_marked(db: Path) -> None:
+    """So that questions can tell it from one that a request named; other events have no mark."""
+    credentials = make_store(db)
+    with EventTracking(db) as tracking:
+        tracking.track(credentials.list_id, "e", email="a@example.com")
+        tracking.track(credentials.list_id, "e", email="a@example.com")
+        tracking.track(credentials.list_id, "identify", email="a@example.com")
+        kept = tracking.sql("select event, automatic from events order by seq").rows
+    assert kept == [["identify", True], ["e", None], ["e", None], ["identify", False]]
+
+
+def test_journal_entries_of_an_earlier_release_are_applied(db: Path) -> None:
+    """Their rows have no member `automatic`."""
+    at = 1_700_000_000_000_000
+    row = {
+        "seq": 1,
+        "event_id": str(uuid.uuid4()),
+        "account_id": "a-1",
+        "list_id": 94,
+        "event": "e",
+        "visitor": str(uuid.uuid4()),
+    }
+    row |= {"external_id": "x", "email": None, "occurred_at": at, "received_at": at, "properties": {"a": "}"}}
+    row |= {"client_timestamp": None, "client_address": None}
+    entry = decode_entry(msgspec.json.encode({"number": 1, "last_seq": 1, "count": 1, "events": [row]}))
+    with open_database(db, Settings()) as connection:
+        tables = Tables(connection)
+        tables.apply([complete_entry(complete_entry(entry))])
+        kept = connection.execute("select seq, properties, automatic from events").fetchall()
+        tables.close()
+    assert kept == [(1, '{"a":"}"}', None)]

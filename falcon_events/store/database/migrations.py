@@ -186,7 +186,12 @@ create table key_filters (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS, _NO_INDEXES)
+_ANSWERS = """
+alter table events add column automatic boolean;
+alter table list_rules add column time_zone varchar default 'UTC';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS, _NO_INDEXES, _ANSWERS)
 """Step n migrates schema version n to n + 1. A released step never changes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -15,7 +15,7 @@ from falcon_events.errors import StoreError
 from falcon_events.files.paths import sync
 from falcon_events.store.database.errors import TRANSIENT
 from falcon_events.store.engine.backlog import Backlog
-from falcon_events.store.engine.entry import Entry, decode_entry, decode_rows, encode, encode_rows
+from falcon_events.store.engine.entry import Entry, complete_entry, decode_entry, decode_rows, encode, encode_rows
 from falcon_events.store.engine.journal import MARK_BYTES, Journal
 from falcon_events.store.engine.tables import Tables
 
@@ -75,7 +75,7 @@ def open_journal(path: Path, connection: duckdb.DuckDBPyConnection, tables: Tabl
     journal = Journal(path, hashlib.sha256(namespace.bytes).digest()[:MARK_BYTES])
     backlog = Backlog()
     for entry in journal.read(tables.applied):
-        backlog.add(decode_entry(entry), len(entry))
+        backlog.add(complete_entry(decode_entry(entry)), len(entry))
     if len(backlog):
         logger.info("Applying %d events from the journal of %s", len(backlog), path)
     try:

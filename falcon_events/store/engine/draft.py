@@ -97,8 +97,9 @@ class Draft:
         properties = build_identify_properties(event) if sent else event.properties
         if sent and not is_identify:
             # Before its event: when an export is imported, the visitor is then bound already and gets no second identify event.
-            self._add_row(event, next(self._new_ids), "identify", properties)
-        self._add_row(event, event_id, event.event, properties if is_identify else event.properties)
+            self._add_row(event, next(self._new_ids), "identify", properties, automatic=True)
+        automatic = False if is_identify else None
+        self._add_row(event, event_id, event.event, properties if is_identify else event.properties, automatic=automatic)
         receipt = Receipt(event_id, event.visitor, event.external_id, sent)
         self.receipts.append(receipt)
         if event.event_id:
@@ -146,7 +147,7 @@ class Draft:
             self.changed_traits[binding] = known
         return newly_bound
 
-    def _add_row(self, event: NewEvent, event_id: str, name: str, properties: bytes) -> None:
+    def _add_row(self, event: NewEvent, event_id: str, name: str, properties: bytes, *, automatic: bool | None) -> None:
         self.last_seq += 1
         self._rows.append(
             EventRow(
@@ -163,6 +164,7 @@ class Draft:
                 properties=msgspec.Raw(properties),
                 client_timestamp=event.client_timestamp,
                 client_address=event.client_address,
+                automatic=automatic,
             )
         )
 

@@ -26,6 +26,8 @@ class EventRow(msgspec.Struct, gc=False):
     properties: msgspec.Raw
     client_timestamp: int | None
     client_address: str | None
+    automatic: bool | None
+    """Whether an identify event was stored beside another event; None: it is no identify event."""
 
 
 class EventIDRow(msgspec.Struct, gc=False):
@@ -97,7 +99,17 @@ decode_entry = msgspec.json.Decoder(Entry).decode
 decode_traits = msgspec.json.Decoder(list[TraitsRow]).decode
 decode_event_ids = msgspec.json.Decoder(list[EventIDKey]).decode
 decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_listed = msgspec.json.Decoder(list[ListedEvent]).decode
+
+
+def complete_entry(entry: Entry) -> Entry:
+    """Add the column `automatic`, which entries of earlier releases lack, to the event rows of an entry."""
+    rows = decode_rows(entry.events)
+    if not rows or "automatic" in _decode_members(rows[0]):
+        return entry
+    completed = [msgspec.Raw(bytes(row)[:-1] + b',"automatic":null}') for row in rows]
+    return msgspec.structs.replace(entry, events=encode_rows(completed))
 
 
 def encode_rows(rows: list[Any]) -> msgspec.Raw:

@@ -27,11 +27,11 @@ INSERT_EVENTS = """
 insert into events
 select r.seq, r.event_id, r.account_id, r.list_id, r.event as event, r.visitor, r.external_id, r.email,
        make_timestamp(r.occurred_at), make_timestamp(r.received_at), r.properties, make_timestamp(r.client_timestamp),
-       r.client_address
+       r.client_address, r.automatic
 from (select unnest(from_json_strict($rows, '[{"seq": "BIGINT", "event_id": "UUID", "account_id": "VARCHAR",
     "list_id": "BIGINT", "event": "VARCHAR", "visitor": "UUID", "external_id": "VARCHAR", "email": "VARCHAR",
     "occurred_at": "BIGINT", "received_at": "BIGINT", "properties": "JSON", "client_timestamp": "BIGINT",
-    "client_address": "VARCHAR"}]')) as r)
+    "client_address": "VARCHAR", "automatic": "BOOLEAN"}]')) as r)
 """
 INSERT_EVENT_IDS = """
 insert into event_ids

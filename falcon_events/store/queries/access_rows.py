@@ -79,14 +79,14 @@ def rename_list(connection: duckdb.DuckDBPyConnection, list_id: int, name: str) 
 
 def rules(connection: duckdb.DuckDBPyConnection) -> list[ListRules]:
     """Return the rules of every list that has rules of its own."""
-    rows = connection.execute("select list_id, bots, denied, redacted from list_rules order by list_id").fetchall()
+    rows = connection.execute("select list_id, bots, denied, redacted, time_zone from list_rules order by list_id").fetchall()
     return [ListRules(*row) for row in rows]
 
 
 def set_rules(connection: duckdb.DuckDBPyConnection, rules: ListRules) -> None:
     """Replace the rules of a list."""
-    values = [rules.list_id, rules.bots, rules.denied, rules.redacted]
-    connection.execute("insert or replace into list_rules values (?, ?, ?, ?)", values)
+    values = [rules.list_id, rules.bots, rules.denied, rules.redacted, rules.time_zone]
+    connection.execute("insert or replace into list_rules values (?, ?, ?, ?, ?)", values)
 
 
 def add_key(connection: duckdb.DuckDBPyConnection, key_id: str, grant: Grant, now: datetime) -> None:
