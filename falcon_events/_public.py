@@ -13,6 +13,7 @@ from falcon_events.errors import (
     NotAuthenticated as NotAuthenticated,
     NotFound as NotFound,
     PlanError as PlanError,
+    QueryTooLong as QueryTooLong,
     RateLimited as RateLimited,
     RequestRefused as RequestRefused,
     SettingError as SettingError,
@@ -23,6 +24,7 @@ from falcon_events.errors import (
     StoreUnavailable as StoreUnavailable,
 )
 from falcon_events.hooks.events import CommittedEvent as CommittedEvent, IncomingEvent as IncomingEvent
+from falcon_events.model.answers import QueryResult as QueryResult, QueryRow as QueryRow
 from falcon_events.plan.declarations import event as event
 from falcon_events.plan.plan import Plan as Plan
 from falcon_events.runtime.environment import freeze_support as freeze_support

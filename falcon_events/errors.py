@@ -87,9 +87,16 @@ class StoreUnavailable(RequestRefused):
     `retry_after_s` is how long to wait before the next try, in seconds.
     """
 
-    def __init__(self, reason: str, retry_after_s: int = 1) -> None:
-        super().__init__(503, [Failure(503, reason)])
+    def __init__(self, reason: str, retry_after_s: int = 1, code: int = 503) -> None:
+        super().__init__(503, [Failure(code, reason)])
         self.retry_after_s = retry_after_s
+
+
+class QueryTooLong(StoreUnavailable):
+    """A question took longer than the setting `query_timeout_s` allows (HTTP 503, code 504)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, code=504)
 
 
 class StoreClosed(StoreUnavailable):

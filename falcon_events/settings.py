@@ -152,6 +152,21 @@ class Settings:
         "how much memory the database may use for such a query, in the query's own process; larger queries spill to disk",
         64,
     )
+    query_timeout_s: float = _number(
+        10.0,
+        "seconds",
+        "how long a question may take before it is ended, and how long it may wait for its turn before",
+        0.1,  # type: ignore[arg-type]
+        3600,
+    )
+    query_slots: int = _number(2, "questions", "how many questions are answered at once; others wait", 1, 64)
+    session_gap_s: float = _number(
+        1800.0,
+        "seconds",
+        "the time without an event of a visitor that ends a session, for questions about sessions",
+        1.0,  # type: ignore[arg-type]
+        86_400,
+    )
     commit_wait_s: float = _number(
         10.0,
         "seconds",

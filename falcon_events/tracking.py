@@ -102,7 +102,7 @@ class EventTracking:
         self.directory = Directory(self.store, clock)
         self.plan = resolve_plan(plan, self.settings)
         before = list_hooks("before_store", before_store)
-        self.pipeline = Pipeline(self.store, self.directory, access, self.settings, clock, before, self.plan)
+        self.pipeline = Pipeline(self.store, self.directory, access, self.settings, clock, before, self.plan, lambda: self.waiter)
         self.admin = StoreAdmin(self.store)
         """Statistics, exports, personal data, SQL, backups, checks and metrics (docs/python.md)."""
         self.webhooks = Webhooks(self.store, self.pipeline.authorization.list_may_exist)
@@ -118,6 +118,8 @@ class EventTracking:
 
     def _name_shortcuts(self) -> None:
         """Set the short names of methods: `tracking.stats()` is `tracking.admin.stats()`."""
+        self.query = self.pipeline.questions.query
+        self.aquery = self.pipeline.questions.aquery
         self.recount = self.admin.recount
         self.stats = self.admin.stats
         self.export = self.admin.export

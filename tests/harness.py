@@ -26,6 +26,7 @@ from falcon_events.files import lockfile
 EVENT = "/api/v1/event"
 EVENTS = "/api/v1/events"
 PROPERTIES = "/api/v1/website_events.properties"
+QUERY = "/api/v1/website_events.query"
 FLAVOURS = ("asgi", "wsgi")
 GRANIAN_ENDS = ("--workers-kill-timeout", "10")
 """Without it granian can wait for ever for a worker that it has told to end, as docs/deployment.md says."""
@@ -34,6 +35,7 @@ _ANSWERS = {
     EVENT: Draft202012Validator(load_schema("event.response")),
     EVENTS: Draft202012Validator(load_schema("events.response")),
     PROPERTIES: Draft202012Validator(load_schema("properties.response")),
+    QUERY: Draft202012Validator(load_schema("query.response")),
 }
 _ERRORS = Draft202012Validator(load_schema("errors"))
 

@@ -60,6 +60,23 @@ def unreadable_body() -> InvalidRequest:
     return InvalidRequest(status, [failure])
 
 
+def read_question(body: bytes, parameters: Mapping[str, str]) -> Params:
+    """Read the parameters of a question as read_body() does.
+
+    Args:
+        body: the request's body.
+        parameters: the question's parameters, by their names in lower case.
+
+    Raises:
+        InvalidRequest: as with read_body().
+    """
+    members = decode_object(body)
+    if count_brackets(body) > MAX_DEPTH and exceeds_depth(members, MAX_DEPTH):
+        raise unreadable_body()
+    last = {parameters[name.lower()]: name for name, _ in decode_in_order(body) if name.lower() in parameters}
+    return {known: members[name] for known, name in last.items()}
+
+
 def read_body(body: bytes, max_depth: int = MAX_DEPTH) -> Params:
     """Read the parameters of a JSON body, named as in the schemas. Unknown parameters are left out.
 

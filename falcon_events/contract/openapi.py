@@ -14,6 +14,8 @@ _COMPONENTS = {
     "events.response": "EventsAnswer",
     "properties.request": "PropertiesRequest",
     "properties.response": "PropertiesAnswer",
+    "query.request": "QueryRequest",
+    "query.response": "QueryAnswer",
     "errors": "Errors",
 }
 _RETRY_AFTER = {"description": "How long to wait before the next try, in seconds.", "schema": {"type": "integer", "minimum": 0}}
@@ -86,6 +88,16 @@ def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str
                     "parameters": [_build_list_parameter()],
                     "responses": _build_responses("properties.request", "properties.response"),
                 },
+            },
+            "/api/v1/website_events.query": {
+                "post": {
+                    "operationId": "queryEvents",
+                    "tags": ["Questions"],
+                    "summary": "Count what happened: trends, totals, breakdowns, revenue",
+                    "security": _build_security(body=True),
+                    "requestBody": _build_request_body("query.request"),
+                    "responses": _build_responses("query.request", "query.response"),
+                }
             },
         },
         "components": {

@@ -80,6 +80,11 @@ def properties_reply(list_id: int, properties: Mapping[str, Sequence[str]]) -> R
     return Reply(200, _encode({"ListID": str(list_id), "Properties": properties}))
 
 
+def answer_reply(body: bytes) -> Reply:
+    """Build the 200 reply with the answer to a question, which is JSON already."""
+    return Reply(200, body)
+
+
 def errors_reply(status: int, failures: Iterable[Failure], headers: tuple[tuple[str, str], ...] = ()) -> Reply:
     """Build a reply with failures, in the form that all failures have."""
     return Reply(status, _encode(_list_errors(failures)), headers)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NAMES = (
     *("event.request", "event.response", "events.request", "events.response"),
-    *("properties.request", "properties.response", "errors"),
+    *("properties.request", "properties.response", "query.request", "query.response", "errors"),
 )
 
 Schema = dict[str, Any]

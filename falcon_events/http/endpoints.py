@@ -26,7 +26,8 @@ logger = logging.getLogger("falcon_events.requests")
 EVENT = "/api/v1/event"
 PROPERTIES = "/api/v1/website_events.properties"
 EVENTS = "/api/v1/events"
-PATHS = (EVENT, EVENTS, PROPERTIES)
+QUERY = "/api/v1/website_events.query"
+PATHS = (EVENT, EVENTS, PROPERTIES, QUERY)
 """The documented endpoints."""
 HEALTH = "/healthz"
 FROM_PAGES = (EVENT, EVENTS)
@@ -60,6 +61,10 @@ def _query_properties(tracking: EventTracking, incoming: IncomingRequest) -> Ste
     return tracking.pipeline.properties_query_reply(last[-1] if isinstance(last, list) else last, incoming.sender)
 
 
+def _query_events(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
+    return tracking.pipeline.query_reply(incoming.body or HeldBody(), incoming.sender)
+
+
 def _handle_preflight(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
     """Tell a browser whether a page of another origin may send an event (Fetch, 4.8)."""
     if incoming.sender.origin is None or not incoming.preflight:
@@ -73,6 +78,7 @@ ACTIONS: dict[str, dict[str, Action]] = {
     EVENT: {"POST": _track_event, "OPTIONS": _handle_preflight},
     EVENTS: {"POST": _track_events, "OPTIONS": _handle_preflight},
     PROPERTIES: {"GET": _query_properties, "POST": _list_properties},
+    QUERY: {"POST": _query_events},
 }
 
 

@@ -16,6 +16,7 @@ from falcon_events.contract.properties import check_properties_request, list_not
 from falcon_events.contract.replies import (
     Reply,
     Tracked,
+    answer_reply,
     common_reply,
     event_reply,
     events_reply,
@@ -30,10 +31,11 @@ from falcon_events.ingest.bodies import HeldBody, Turns
 from falcon_events.ingest.client_address import ClientAddresses
 from falcon_events.ingest.new_event import EventBuilder
 from falcon_events.ingest.policies import Policies
+from falcon_events.ingest.questions import Questions
 from falcon_events.link.link import Link
 from falcon_events.model.operations import PROPERTIES
 from falcon_events.model.sender import Sender
-from falcon_events.runtime.steps import Steps
+from falcon_events.runtime.steps import Steps, Waiter
 from falcon_events.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Pipeline:
         clock: returns the current time in seconds since 1970.
         before_store: the host's hooks.
         plan: the host's tracking plan.
+        get_waiter: returns what runs the steps of calls of the Python API.
     """
 
     def __init__(
@@ -64,9 +67,12 @@ class Pipeline:
         clock: Callable[[], float] = time.time,
         before_store: Sequence[BeforeHook] = (),
         plan: Plan | None = None,
+        get_waiter: Callable[[], Waiter] = Waiter,
     ) -> None:
         self._store = store
         self.authorization = Authorization(store, directory, access, settings)
+        self.questions = Questions(store, directory, self.authorization, get_waiter, clock)
+        """Questions about stored events."""
         self._builder = EventBuilder(store)
         self._turns = Turns()
         contract = EventContract(anonymous_events=settings.anonymous_events, clock=clock)
@@ -136,6 +142,11 @@ class Pipeline:
         """Handle GET /api/v1/website_events.properties?ListID=...; never raise."""
         return (yield from self._properties_reply(lambda: {} if list_id is None else {"ListID": list_id}, sender))
 
+    def query_reply(self, body: bytes | HeldBody, sender: Sender) -> Steps[Reply]:
+        """Handle POST /api/v1/website_events.query; never raise."""
+        body = _hold(body)
+        return (yield from self._turns.take(body, self._query_reply(body, sender)))
+
     def track(self, body: bytes | HeldBody, sender: Sender) -> Steps[Tracked]:
         """Check and store the event in a request's body.
 
@@ -173,6 +184,17 @@ class Pipeline:
         """Count a refused request and build the reply to it."""
         self._store.counts.refused.update(refused.codes)
         return refusal_reply(refused)
+
+    def _query_reply(self, body: HeldBody, sender: Sender) -> Steps[Reply]:
+        try:
+            params = self.questions.contract.read_body(body.data)
+            body.let_go()
+            return answer_reply((yield from self.questions.ask(params, sender)))
+        except RequestRefused as refused:
+            return self.refusal(refused)
+        except Exception:
+            self._store.counts.refused[100005] += 1
+            return _log_exception()
 
     def _properties_reply(self, read: Callable[[], Params], sender: Sender) -> Steps[Reply]:
         try:

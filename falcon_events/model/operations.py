@@ -18,6 +18,7 @@ from falcon_events.model.reports import (
     Metrics,
     ObservedProperty,
     OwnerState,
+    QueryAnswer,
     Recount,
     Selection,
     Sizes,
@@ -77,6 +78,8 @@ COUNT_REQUEST = Read[[str, str, int], int]("count_request", urgent=True)
 allowed now. The owner counts in memory only."""
 SALT = Read[[int], bytes]("salt", urgent=True)
 """Argument: a day, counted from 1970. Result: the salt for hashes of client addresses on that day."""
+QUERY = Read[[bytes], QueryAnswer]("query", repeatable=False)
+"""Argument: a checked question (query/question.py) as MessagePack."""
 HEALTH = Read[[], Health]("health")
 
 # Accounts, lists, keys and sessions.

@@ -199,3 +199,10 @@ class Metrics(msgspec.Struct, frozen=True):
     filters: dict[str, FilterState]
     """The filters, by table."""
     healthy: bool
+
+
+class QueryAnswer(msgspec.Struct, frozen=True):
+    """The answer to a question, as JSON, or the codes and messages of its failures."""
+
+    body: bytes = b""
+    failures: list[tuple[int, str]] = []

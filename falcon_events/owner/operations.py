@@ -51,6 +51,7 @@ class Operations:
         self._properties = store.properties
         handle(operations.COUNT_REQUEST, lambda kind, who, per_minute: _wrap_result(limits.hit(kind, who, per_minute)))
         handle(operations.SALT, lambda day: _wrap_result(salts.get(day)))
+        handle(operations.QUERY, store.query)
         handle(operations.HEALTH, lambda: _wrap_result(store.health()))
 
         read(operations.ACCOUNTS, rows.accounts)

@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import Future
 from typing import Any
 
-from falcon_events.errors import EventsError, StoreUnavailable
+from falcon_events.errors import EventsError, QueryTooLong, StoreUnavailable
 from falcon_events.link import messages
 from falcon_events.link.channel import MAX_FRAME_BYTES, Channel
 from falcon_events.link.messages import Answer, AnswerPart, Failed, Hello
@@ -61,7 +61,8 @@ class ClientSession:
 def build_failure(number: int, error: BaseException) -> Failed:
     """Build the message for a failed call, and log errors that are not an EventsError."""
     if isinstance(error, StoreUnavailable):
-        return Failed(number, "StoreUnavailable", error.failures[0].message)
+        kind = "QueryTooLong" if isinstance(error, QueryTooLong) else "StoreUnavailable"
+        return Failed(number, kind, error.failures[0].message)
     if isinstance(error, EventsError):
         return Failed(number, type(error).__name__, str(error))
     logger.error("An operation on the store failed", exc_info=error)

@@ -30,11 +30,13 @@ from falcon_events.model.reports import (
     HealthState,
     Measures,
     ObservedProperty,
+    QueryAnswer,
     Recount,
     Selection,
     Sizes,
     Stats,
 )
+from falcon_events.query.question import decode_question
 from falcon_events.settings import Settings
 from falcon_events.store import sql_process
 from falcon_events.store.compaction import compact
@@ -44,7 +46,7 @@ from falcon_events.store.engine.intake import Intake
 from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.shared_reads import SharedReads
 from falcon_events.store.engine.writer import Task, Writer
-from falcon_events.store.queries import access_rows, check, event_json, export, maintenance, observed, persons, stats
+from falcon_events.store.queries import access_rows, answers, check, event_json, export, maintenance, observed, persons, stats
 from falcon_events.store.set_aside import find_left
 from falcon_events.store.webhooks.outbox import Outbox
 
@@ -89,7 +91,7 @@ class Store:
         self._lock_wait_s = settings.lock_wait_s
         self._writer: Writer | None = None
         self._intake: Intake | None = None
-        self._readers = Readers()
+        self._readers = Readers(settings.query_slots)
         self._names = catalogue.PropertyNames()
         self._shared_names = SharedReads(self._start_names, self._read_names)
         self.outbox = Outbox(self._open_writer, self._readers, clock)
@@ -264,6 +266,26 @@ class Store:
         writer = self._open_writer()
         return self._readers.run_beside(
             lambda read: sql_process.run_beside(self.path, query, self._settings, writer, read), before=writer.wait_until_applied
+        )
+
+    def query(self, question: bytes) -> Future[QueryAnswer]:
+        """Answer a question from every event acknowledged so far.
+
+        Args:
+            question: the Question, as MessagePack.
+
+        Raises:
+            QueryTooLong: in the future: it took longer than `query_timeout_s`.
+            StoreUnavailable: in the future: there was no turn for it in that time, or the memory ran out.
+        """
+        writer, asked, settings = self._open_writer(), decode_question(question), self._settings
+        return self._readers.query(
+            lambda: writer.connection,
+            lambda connection: answers.answer(
+                connection, asked, timeout_s=settings.query_timeout_s, session_gap_s=settings.session_gap_s
+            ),
+            before=writer.wait_until_applied,
+            wait_s=settings.query_timeout_s,
         )
 
     def check(self) -> Future[list[Check]]:

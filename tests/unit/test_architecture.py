@@ -33,14 +33,28 @@ FLOORS = (
     ("store/engine",),
     ("store/database",),
     ("link", "client"),
-    ("access", "plan", "assets"),
+    ("access", "plan", "assets", "query"),
     ("files", "contract", "runtime"),
     ("model", "settings"),
     ("errors", "_version"),
 )
 """Every folder and root module of the package, from the top down: imports lead to lower floors only."""
 FLOOR_OF = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders}
-HOST_SIDE = {"model", "runtime", "contract", "access", "plan", "hooks", "ingest", "link", "client", "http", "admin", "tracking"}
+HOST_SIDE = {
+    "model",
+    "query",
+    "runtime",
+    "contract",
+    "access",
+    "plan",
+    "hooks",
+    "ingest",
+    "link",
+    "client",
+    "http",
+    "admin",
+    "tracking",
+}
 """What a host application loads: it has no database."""
 OWNER_SIDE = {"store", "store/engine", "store/database", "store/queries", "store/webhooks", "owner"}
 LIBRARIES = {
@@ -140,11 +154,11 @@ def test_a_library_is_imported_in_its_place_only() -> None:
 
 
 def test_sql_stands_in_the_store_only() -> None:
-    """Whoever changes a table finds every statement on it there."""
+    """Whoever changes a table finds every statement on it there. What `query` compiles names no table."""
     wrong = [
         f"{path.relative_to(PACKAGE)} may not have SQL ({node.value!r}): go through falcon_events/store/queries"
         for path, here in FOLDERS.items()
-        if not here.startswith("store")
+        if not here.startswith("store") and here != "query"
         for node in ast.walk(TREES[path])
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value)
     ]

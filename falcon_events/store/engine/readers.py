@@ -20,6 +20,7 @@ SHORT_READERS = 2
 SLOW_READERS = 4
 """The number of threads for slow work, so that property queries do not wait for it."""
 INTERRUPTED = "The read was ended, because the process that asked for it has left or the store is closing."
+NO_TURN = "Other questions are being answered, and there was no turn for this one within {:g} seconds. Try again later."
 INTERRUPT_INTERVAL_S = 0.05
 """How often a read is interrupted until it ends, in seconds: it may be between two statements, where an interrupt is lost."""
 
@@ -27,7 +28,8 @@ INTERRUPT_INTERVAL_S = 0.05
 class Readers:
     """The threads that read a store."""
 
-    def __init__(self) -> None:
+    def __init__(self, query_slots: int = 2) -> None:
+        self._queries = ThreadPoolExecutor(query_slots, thread_name_prefix="falcon-events-query")
         self._short = ThreadPoolExecutor(SHORT_READERS, thread_name_prefix="falcon-events-reader")
         self._slow = ThreadPoolExecutor(SLOW_READERS, thread_name_prefix="falcon-events-slow-reader")
         self._webhooks = ThreadPoolExecutor(1, thread_name_prefix="falcon-events-outbox")
@@ -58,18 +60,53 @@ class Readers:
         """
 
         def job(state: OpenRead) -> T:
-            before()  # outside the lock: the work that it waits for may need the exclusive lock
-            with self._lock.shared(slow=slow):
-                try:
-                    cursor = self._cursor(connection())
-                    with state.running(cursor.interrupt):
-                        return read(cursor)
-                except duckdb.InterruptException:
-                    raise EventsError(INTERRUPTED) from None
-                except (*INVALIDATING, duckdb.ConnectionException) as error:
-                    raise StoreUnavailable(CANNOT_NOW) from error  # until the writer has opened the database again
+            return self._read(state, connection, read, before, slow=slow)
 
         return self._start(self._webhooks if for_webhooks else self._slow if slow else self._short, job)
+
+    def query(
+        self,
+        connection: Callable[[], duckdb.DuckDBPyConnection],
+        read: Callable[[duckdb.DuckDBPyConnection], T],
+        *,
+        before: Callable[[], object],
+        wait_s: float,
+    ) -> Future[T]:
+        """Answer a question as a slow read, in one of the threads for questions.
+
+        Args:
+            connection: returns the writer's current connection.
+            read: reads with the cursor and returns the result.
+            before: called first, to wait for the data to be read.
+            wait_s: how long the question may wait for a thread, in seconds. After that it fails with StoreUnavailable.
+        """
+        answered: Future[T] = Future()
+        answered.set_running_or_notify_cancel()
+
+        def job(state: OpenRead) -> T:
+            return self._read(state, connection, read, before, slow=True)
+
+        running = self._start(self._queries, job)
+        state = self._open_reads.get(running)
+        if state is not None:
+            self._open_reads[answered] = state  # so that abandon() finds it
+
+        timer = threading.Timer(wait_s, running.cancel)  # has no effect once it runs
+        timer.daemon = True
+        timer.start()
+
+        def settle(done: Future[T]) -> None:
+            timer.cancel()
+            self._open_reads.pop(answered, None)
+            if done.cancelled():
+                answered.set_exception(StoreUnavailable(NO_TURN.format(wait_s)))
+            elif (error := done.exception()) is not None:
+                answered.set_exception(error)
+            else:
+                answered.set_result(done.result())
+
+        running.add_done_callback(settle)
+        return answered
 
     def run_beside(self, work: Callable[[OpenRead], T], *, before: Callable[[], object]) -> Future[T]:
         """Run a slow read that uses no cursor, such as one in another process. It can be interrupted like other reads."""
@@ -122,18 +159,39 @@ class Readers:
     def close(self) -> None:
         """Complete a compaction, interrupt the slow reads, cancel the queued ones, wait for the others, and close the cursors."""
         self._compaction.shutdown(cancel_futures=True)
-        for pool in (self._webhooks, self._slow, self._short):
+        pools = (self._webhooks, self._queries, self._slow, self._short)
+        for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
         for found in list(self._open_reads.values()):
             if found.slow:
                 found.interrupt_until_done()
-        for pool in (self._webhooks, self._slow, self._short):
+        for pool in pools:
             pool.shutdown()
         while self._cursors:
             self._cursors.pop().close()
 
+    def _read(
+        self,
+        state: OpenRead,
+        connection: Callable[[], duckdb.DuckDBPyConnection],
+        read: Callable[[duckdb.DuckDBPyConnection], T],
+        before: Callable[[], object],
+        *,
+        slow: bool,
+    ) -> T:
+        before()  # outside the lock: the work that it waits for may need the exclusive lock
+        with self._lock.shared(slow=slow):
+            try:
+                cursor = self._cursor(connection())
+                with state.running(cursor.interrupt):
+                    return read(cursor)
+            except duckdb.InterruptException:
+                raise EventsError(INTERRUPTED) from None
+            except (*INVALIDATING, duckdb.ConnectionException) as error:
+                raise StoreUnavailable(CANNOT_NOW) from error  # until the writer has opened the database again
+
     def _start(self, pool: ThreadPoolExecutor, job: Callable[[OpenRead], T]) -> Future[T]:
-        state = OpenRead(slow=pool is self._slow)
+        state = OpenRead(slow=pool in (self._slow, self._queries))
         future = self._submit(pool, lambda: job(state))
         self._open_reads[future] = state
         future.add_done_callback(self._forget)

@@ -1,0 +1,83 @@
+"""Buckets of a time dimension: their limits and labels, from the time zone's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone, tzinfo
+from itertools import islice
+
+import msgspec
+
+from falcon_events.query.ranges import Period, find_change, find_week, localize, start_of_day
+
+_SECONDS = {"minute": 60, "hour": 3600}
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """A bucket, in microseconds since 1970, cut to the question's range; `until` is excluded.
+
+    `partial` is whether the range cuts it, or it has not ended yet.
+    """
+
+    label: str
+    since: int
+    until: int
+    partial: bool
+
+
+def make_buckets(period: Period, unit: str, zone: tzinfo, week_start: str, now_us: int, most: int) -> list[Bucket]:
+    """Return the buckets of a range in order, at most `most` of them."""
+    found = _list_clock(period, unit, zone) if unit in _SECONDS else _list_calendar(period, unit, zone, week_start)
+    return [
+        Bucket(
+            label,
+            max(since, period.since),
+            min(until, period.until),
+            since < period.since or until > period.until or until > now_us,
+        )
+        for label, since, until in islice(found, most)
+    ]
+
+
+def _list_calendar(period: Period, unit: str, zone: tzinfo, week_start: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the label and the limits of days, weeks or months. A day that the time zone skips has the same limit twice."""
+    day = localize(period.since, zone).date() if period.days is None else period.days[0]
+    day = find_week(day, week_start) if unit == "week" else day.replace(day=1) if unit == "month" else day
+    since = start_of_day(day, zone)
+    while since < period.until:
+        following = _find_next(day, unit)
+        until = start_of_day(following, zone)
+        yield day.isoformat()[:7] if unit == "month" else day.isoformat(), since, until
+        day, since = following, until
+
+
+def _find_next(day: date, unit: str) -> date:
+    if unit == "month":
+        return (day + timedelta(days=31)).replace(day=1)
+    return day + timedelta(days=7 if unit == "week" else 1)
+
+
+def _list_clock(period: Period, unit: str, zone: tzinfo) -> Iterator[tuple[str, int, int]]:
+    """Yield the label and the limits of local hours or minutes. A change of the offset ends a bucket."""
+    length = _SECONDS[unit] * 1_000_000
+    moment = period.since
+    while moment < period.until:
+        local = localize(moment, zone)
+        floor = _floor(local, unit)
+        into = (local.replace(tzinfo=floor.tzinfo) - floor) // timedelta(microseconds=1)
+        until = moment - into + length
+        if localize(until - 1, zone).utcoffset() != local.utcoffset():
+            until = find_change(moment, until - 1, zone)
+        since = moment - into
+        if into and localize(since, zone).utcoffset() != local.utcoffset():
+            since = find_change(since, moment, zone)
+        yield floor.isoformat(timespec="seconds"), since, until
+        moment = until
+
+
+def _floor(local: datetime, unit: str) -> datetime:
+    """Return the beginning of a local hour or minute, with the offset of this moment."""
+    offset = local.utcoffset()
+    assert offset is not None
+    fixed = local.replace(tzinfo=timezone(offset), fold=0)
+    return fixed.replace(second=0, microsecond=0) if unit == "minute" else fixed.replace(minute=0, second=0, microsecond=0)

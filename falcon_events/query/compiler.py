@@ -1,0 +1,240 @@
+"""Compile a question to SQL: the rows, the totals, what to compare them with, and the warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from falcon_events.query import names
+from falcon_events.query.buckets import Bucket
+from falcon_events.query.expressions import Parameters, express_all, express_dimension, express_number
+from falcon_events.query.question import Condition, Metric, ValueCondition, walk
+from falcon_events.query.ranges import Period
+from falcon_events.query.relations import CHOSEN, CTE, ENRICHED, Scope, build_events, build_persons, express_period
+
+_OF_SESSIONS = frozenset({"sessions", "bounce_rate", "session_seconds", "views_per_session"})
+_OF_ORDERS = frozenset({"conversions", "revenue"})
+_VIEWS = "count(*) filter (where event = 'pageView')"
+_SESSIONS = "count(*) filter (where leads)"
+_METRICS = {
+    "events": "count(*)",
+    "visitors": "count(distinct visitor)",
+    "people": "count(distinct person)",
+    "sessions": _SESSIONS,
+    "conversions": "count(*) filter (where is_order)",
+    "revenue": "fsum(conversion_value) filter (where is_order)",
+    "views": _VIEWS,
+    "bounce_rate": f"count(*) filter (where leads and session_events = 1) / nullif({_SESSIONS}, 0)",
+    "session_seconds": "avg(session_seconds) filter (where leads)",
+    "views_per_session": f"{_VIEWS} / nullif({_SESSIONS}, 0)",
+}
+"""The SQL of each metric. `leads` marks one event of each session in each row."""
+_AGGREGATES = {
+    "sum": "fsum({})",
+    "avg": "favg({})",
+    "min": "min({})",
+    "max": "max({})",
+    "median": "quantile_cont({}, 0.5)",
+    "p95": "quantile_cont({}, 0.95)",
+    "distinct": "count(distinct {})",
+}
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """A SELECT and its parameters."""
+
+    sql: str
+    parameters: dict[str, Any]
+
+
+def compile_rows(scope: Scope, period: Period, buckets: Sequence[Bucket]) -> Statement:
+    """Return the SELECT of a page of rows: its dimensions (a time dimension as the bucket's number), then its metrics."""
+    question = scope.question
+    compiler = _Compiler(scope, period, buckets, question.dimensions)
+    order = ", ".join(compiler.list_order())
+    ordered = f" order by {order}" if order else ""
+    limit, offset = compiler.parameters.add(question.limit), compiler.parameters.add(question.offset)
+    return compiler.finish(f"select {compiler.columns} from filled{ordered} limit {limit} offset {offset}")
+
+
+def compile_total_rows(scope: Scope, period: Period, buckets: Sequence[Bucket]) -> Statement:
+    """Return the SELECT of the number of rows on all pages."""
+    return _Compiler(scope, period, buckets, scope.question.dimensions).finish("select count(*) from filled")
+
+
+def compile_totals(scope: Scope, period: Period) -> Statement:
+    """Return the SELECT of the metrics without dimensions: one row."""
+    compiler = _Compiler(scope, period, (), [])
+    return compiler.finish(f"select {compiler.columns} from filled")
+
+
+def compile_comparison(scope: Scope, period: Period, buckets: Sequence[Bucket], keys: Sequence[Sequence[Any]]) -> Statement:
+    """Return the SELECT of the metrics of the rows that have these dimensions, in their order, in another range.
+
+    A row without events has the metrics of nothing.
+    """
+    compiler = _Compiler(scope, period, buckets, scope.question.dimensions)
+    lists = []
+    for number, name in enumerate(scope.question.dimensions):
+        kind = "bigint" if name.startswith("time:") else "varchar"
+        lists.append(f"unnest({compiler.parameters.add([key[number] for key in keys])}::{kind}[]) as k{number}")
+    lists.append(f"unnest({compiler.parameters.add(list(range(len(keys))))}::bigint[]) as place")
+    joined = " and ".join(f"d{number} is not distinct from k{number}" for number in range(len(scope.question.dimensions)))
+    metrics = ", ".join(compiler.list_filled_metrics())
+    compiler.add("page", f"select {', '.join(lists)}")
+    return compiler.finish(f"select {metrics} from page left join grouped on {joined or 'true'} order by place")
+
+
+def compile_warnings(scope: Scope, period: Period) -> tuple[list[str], Statement | None]:
+    """Return the dimensions whose values are compared or computed as numbers, and the SELECT of how many are no numbers.
+
+    An event counts if every filter holds for it that does not compare this dimension as a number.
+    """
+    question = scope.question
+    computed = [one[1] for one in question.metrics if isinstance(one, list) and one[0] != "distinct"]
+    compared = [name for condition in question.filters for name in _list_compared(condition)]
+    dimensions = list(dict.fromkeys([*computed, *compared]))
+    if not dimensions:
+        return [], None
+    parameters = Parameters(scope.source.parameters)
+    relations = build_events(scope, parameters, sessions=False, orders=False)
+    counts = []
+    for name in dimensions:
+        text = express_dimension(name, parameters).text
+        others = [one for one in question.filters if name not in _list_compared(one)]
+        no_number = f"{text} is not null and {express_number(text)} is null"
+        counts.append(f"count(*) filter (where {no_number} and {express_all(others, parameters)})")
+    chosen = _choose_people(scope, parameters, relations)
+    where = f"is_shown and {express_period(period, parameters)}{chosen}"
+    select = f"select {', '.join(counts)} from {ENRICHED} where {where}"
+    return dimensions, Statement(_join(relations, select), parameters.values)
+
+
+def _list_compared(condition: Condition) -> list[str]:
+    """Return the dimensions that a filter compares as numbers."""
+    return [
+        one.dimension for one in walk([condition]) if isinstance(one, ValueCondition) and one.operator in names.NUMBER_OPERATORS
+    ]
+
+
+def _choose_people(scope: Scope, parameters: Parameters, relations: list[CTE]) -> str:
+    """Add the relations of the chosen persons, and return the condition that an event is of one of them."""
+    if not scope.question.people:
+        return ""
+    relations += build_persons(scope, parameters, scope.question.people)
+    return f" and person in (select person from {CHOSEN})"
+
+
+def _join(relations: Sequence[CTE], select: str) -> str:
+    return "with " + ",\n".join(f"{name} as ({body})" for name, body in relations) + "\n" + select
+
+
+class _Compiler:
+    """Builds the relation `grouped`, one row for each combination of dimensions, and `filled`, with the buckets without events.
+
+    Both have the dimensions as d0, d1, d2 and the metrics as m0, m1, ...
+    """
+
+    def __init__(self, scope: Scope, period: Period, buckets: Sequence[Bucket], dimensions: list[str]) -> None:
+        self._scope = scope
+        self._dimensions = dimensions
+        self._metrics: list[Metric] = scope.question.metrics
+        self.parameters = Parameters(scope.source.parameters)
+        used = {metric for metric in self._metrics if isinstance(metric, str)}
+        sessions = bool(used & _OF_SESSIONS)
+        self._relations = build_events(scope, self.parameters, sessions=sessions, orders=bool(used & _OF_ORDERS))
+        self._match(period, buckets, sessions=sessions)
+        self._group()
+        self._fill(buckets)
+
+    @property
+    def columns(self) -> str:
+        """The columns of a row."""
+        return ", ".join([*(f"d{number}" for number in range(len(self._dimensions))), *self._name_metrics()])
+
+    def add(self, name: str, body: str) -> None:
+        """Add a relation."""
+        self._relations.append((name, body))
+
+    def finish(self, select: str) -> Statement:
+        """Return the statement that ends with a SELECT."""
+        return Statement(_join(self._relations, select), self.parameters.values)
+
+    def list_filled_metrics(self) -> list[str]:
+        """Return the SQL of each metric of a row that may be missing in `grouped`."""
+        return [
+            f"coalesce({name}, 0) as {name}" if names.is_counting(metric) else name
+            for name, metric in zip(self._name_metrics(), self._metrics, strict=True)
+        ]
+
+    def list_order(self) -> list[str]:
+        """Return the SQL of the order of rows."""
+        question = self._scope.question
+        wanted = question.order_by
+        if not wanted:
+            time = next((name for name in self._dimensions if name.startswith("time:")), None)
+            wanted = [(time, "asc")] if time else [(self._metrics[0], "desc")]
+        terms = []
+        for key, direction in wanted:
+            is_metric = key in self._metrics
+            name = f"m{self._metrics.index(key)}" if is_metric else f"d{self._dimensions.index(key)}"  # type: ignore[arg-type]
+            terms.append(f"{name} {direction} nulls last")
+        return [*terms, *(f"d{number} asc nulls last" for number in range(len(self._dimensions)))]
+
+    def _name_metrics(self) -> list[str]:
+        return [f"m{number}" for number in range(len(self._metrics))]
+
+    def _match(self, period: Period, buckets: Sequence[Bucket], *, sessions: bool) -> None:
+        """Add `matched`: the events that count, with their dimensions and the values that metrics aggregate."""
+        columns, joined = [], ""
+        for number, name in enumerate(self._dimensions):
+            if name.startswith("time:"):
+                columns.append(f"buckets.number as d{number}")
+                joined = " asof join buckets on occurred_at >= buckets.since"
+                self._add_buckets(buckets)
+            else:
+                columns.append(f"{express_dimension(name, self.parameters).text} as d{number}")
+        for number, metric in enumerate(self._metrics):
+            if isinstance(metric, list):
+                text = express_dimension(metric[1], self.parameters).text
+                columns.append(f"{text if metric[0] == 'distinct' else express_number(text)} as v{number}")
+        filters = express_all(self._scope.question.filters, self.parameters)
+        chosen = _choose_people(self._scope, self.parameters, self._relations)
+        where = f"is_shown and {express_period(period, self.parameters)} and {filters}{chosen}"
+        self.add("met", f"select * from {ENRICHED} where {where}")
+        self.add("matched", f"select {', '.join(['met.*', *columns])} from met{joined}")
+        if sessions:
+            row = "".join(f"d{number}, " for number in range(len(self._dimensions)))
+            leads = f"row_number() over (partition by {row}visitor, session_number order by seq) = 1 as leads"
+            self.add("led", f"select *, {leads} from matched")
+
+    def _add_buckets(self, buckets: Sequence[Bucket]) -> None:
+        filled = [(number, bucket.since) for number, bucket in enumerate(buckets) if bucket.since < bucket.until]
+        numbers = self.parameters.add([number for number, _ in filled])
+        starts = self.parameters.add([since for _, since in filled])
+        self.add(
+            "buckets",
+            f"select number, make_timestamp(since_us) as since"
+            f" from (select unnest({numbers}::bigint[]) as number, unnest({starts}::bigint[]) as since_us)",
+        )
+
+    def _group(self) -> None:
+        expressions = []
+        for number, metric in enumerate(self._metrics):
+            sql = _METRICS[metric] if isinstance(metric, str) else _AGGREGATES[metric[0]].format(f"v{number}")
+            expressions.append(f"{sql} as m{number}")
+        row = [f"d{number}" for number in range(len(self._dimensions))]
+        grouped = f" group by {', '.join(row)}" if row else ""
+        last = self._relations[-1][0]
+        self.add("grouped", f"select {', '.join([*row, *expressions])} from {last}{grouped}")
+
+    def _fill(self, buckets: Sequence[Bucket]) -> None:
+        if len(self._dimensions) == 1 and self._dimensions[0].startswith("time:"):
+            count = self.parameters.add(len(buckets))
+            metrics = ", ".join(self.list_filled_metrics())
+            every = f"(select unnest(range({count}::bigint)) as number)"
+            self.add("filled", f"select number as d0, {metrics} from {every} as every left join grouped on d0 = number")
+        else:
+            self.add("filled", "select * from grouped")

@@ -1,0 +1,152 @@
+"""SQL of values and conditions: a dimension's value, a number in a text, and conditions on events. Values are parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from falcon_events.query import names
+from falcon_events.query.question import (
+    AllConditions,
+    AnyCondition,
+    Condition,
+    NotCondition,
+    Value,
+    ValueCondition,
+    walk,
+)
+
+_NUMBER = r"[ \t\n\r]*-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?[ \t\n\r]*"
+"""A number as JSON writes it, in a text that JSON would read as one."""
+
+
+class Parameters:
+    """The parameters of a statement, which are all that it has of a request's values and names."""
+
+    def __init__(self, given: dict[str, Any] | None = None) -> None:
+        self.values: dict[str, Any] = dict(given or {})
+
+    def add(self, value: object) -> str:
+        """Add a value and return the SQL that stands for it."""
+        name = f"p{len(self.values)}"
+        self.values[name] = value
+        return f"${name}"
+
+
+class DimensionSQL(msgspec.Struct, frozen=True):
+    """The SQL of a dimension's value as text and, where the value may be a list, as JSON."""
+
+    text: str
+    json: str | None = None
+
+
+def express_dimension(name: str, parameters: Parameters) -> DimensionSQL:
+    """Return the SQL of a dimension of an event, which is not a time dimension.
+
+    Its columns are those of source.py, with those that relations.py adds for entry_path, exit_path, campaign, source and traits.
+    """
+    prefix, _, rest = name.partition(":")
+    if prefix in ("property", "trait") and name.startswith(names.PREFIXES):
+        column = "properties" if prefix == "property" else "traits"
+        path = parameters.add("/" + rest.replace("~", "~0").replace("/", "~1"))  # a JSON Pointer (RFC 6901), for any name
+        return DimensionSQL(f"json_extract_string({column}, {path})", f"json_extract({column}, {path})")
+    if name == "visitor":
+        return DimensionSQL("visitor::varchar")
+    if name not in names.DIMENSIONS:
+        raise ValueError(name)
+    return DimensionSQL(name)
+
+
+def express_number(text: str) -> str:
+    """Return the SQL of the finite number that a text is to JSON; null where it is none."""
+    cast = f"try_cast({text} as double)"
+    return f"case when regexp_full_match({text}, '{_NUMBER}') and isfinite({cast}) then {cast} end"
+
+
+def express_condition(condition: Condition, parameters: Parameters) -> str:
+    """Return the SQL of a condition on events, which is true or false, never null."""
+    match condition:
+        case NotCondition(inner):
+            return f"(not {express_condition(inner, parameters)})"
+        case AllConditions(parts):
+            return _join(parts, " and ", "true", parameters)
+        case AnyCondition(parts):
+            return _join(parts, " or ", "false", parameters)
+        case ValueCondition():
+            return express_comparison(condition, express_dimension(condition.dimension, parameters), parameters)
+    raise TypeError(condition)
+
+
+def express_all(conditions: Sequence[Condition], parameters: Parameters) -> str:
+    """Return the SQL of conditions on events, all of which hold."""
+    return _join(conditions, " and ", "true", parameters)
+
+
+def _join(conditions: Sequence[Condition], word: str, empty: str, parameters: Parameters) -> str:
+    return f"({word.join(express_condition(one, parameters) for one in conditions)})" if conditions else empty
+
+
+def express_comparison(condition: ValueCondition, value: DimensionSQL, parameters: Parameters) -> str:
+    """Return the SQL of a condition on a value, which is true or false, never null."""
+    positive = names.NEGATIVES.get(condition.operator)
+    operator = positive or condition.operator
+    if operator == "is_set":
+        met = f"({value.text} is not null)"
+    else:
+        met = _compare(operator, value.text, condition, parameters)
+        if value.json is not None:
+            element = _compare(operator, "json_extract_string(element, '$')", condition, parameters)
+            scalar = "json_type(element) not in ('ARRAY', 'OBJECT', 'NULL')"
+            elements = f"list_filter(json_extract({value.json}, '$[*]'), lambda element: {scalar} and coalesce({element}, false))"
+            met = f"(case json_type({value.json}) when 'OBJECT' then false when 'ARRAY' then len({elements}) > 0 else {met} end)"
+        met = f"coalesce({met}, false)"
+    return f"(not {met})" if positive else met
+
+
+def _compare(operator: str, text: str, condition: ValueCondition, parameters: Parameters) -> str:
+    """Return the SQL of a positive condition on a scalar's text; it may be null where the text is."""
+    if operator == "between":
+        low, high = (parameters.add(float(one)) for one in condition.values)  # type: ignore[arg-type]
+        return f"({express_number(text)} between {low} and {high})"
+    return f"({' or '.join(_compare_one(operator, text, one, condition, parameters) for one in condition.values)})"
+
+
+def _compare_one(operator: str, text: str, value: Value, condition: ValueCondition, parameters: Parameters) -> str:
+    if value is None:
+        return f"({text} is null)"
+    if isinstance(value, int | float):
+        sign = "=" if operator == "is" else operator
+        return f"coalesce({express_number(text)} {sign} {parameters.add(float(value))}, false)"
+    given = parameters.add(value)
+    if operator == "matches":
+        return f"regexp_matches({text}, {given}, '{'c' if condition.case_sensitive else 'i'}')"
+    if not condition.case_sensitive:
+        text, given = f"lower({text})", f"lower({given})"
+    if operator == "is":
+        return f"({text} = {given})"
+    return f"{operator}({text}, {given})"
+
+
+def asks_for_bots(filters: Sequence[Condition]) -> bool:
+    """Return whether a filter is on `$bot`, so that events of bots are not left out."""
+    return any(isinstance(one, ValueCondition) and one.dimension == "property:$bot" for one in walk(filters))
+
+
+def asks_for_identify(filters: Sequence[Condition], event: str | None = None) -> bool:
+    """Return whether identify events are asked for by name, so that automatic ones are not left out."""
+    return event == "identify" or any(
+        isinstance(one, ValueCondition) and one.dimension == "event" and one.operator == "is" and "identify" in one.values
+        for one in walk(filters)
+    )
+
+
+def express_shown(filters: Sequence[Condition], event: str | None = None) -> str:
+    """Return the SQL that leaves out events of bots and automatic identify events, unless they are asked for."""
+    conditions = []
+    if not asks_for_bots(filters):
+        conditions.append("not bot")
+    if not asks_for_identify(filters, event):
+        conditions.append("not automatic")
+    return f"({' and '.join(conditions)})" if conditions else "true"

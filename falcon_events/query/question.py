@@ -1,0 +1,166 @@
+"""A checked question: its conditions, metrics, dimensions and range, as the host sends it to the store's owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from falcon_events.model.time_zones import find_time_zone
+
+GivenRange = str | list[str]
+"""A range as it was given: `28d`, or two local days or date-times."""
+Metric = str | list[str]
+"""A metric's name, or an aggregate and the dimension whose values it aggregates."""
+Value = str | int | float | bool | None
+"""A value of a condition."""
+
+
+class ValueCondition(msgspec.Struct, frozen=True, tag="value"):
+    """Compares the value of a dimension, or of `email`, `first_seen` and `last_seen` where it is about persons.
+
+    `place` is where it stands in the request, for messages.
+    """
+
+    operator: str
+    dimension: str
+    values: list[Value]
+    case_sensitive: bool
+    place: str
+
+
+class DoneCondition(msgspec.Struct, frozen=True, tag="done"):
+    """Counts the events of a person that match. `negative` is `has_not_done`."""
+
+    negative: bool
+    event: str | None
+    filters: list[Condition]
+    operator: str
+    count: int
+    within: GivenRange | None
+
+
+class SegmentCondition(msgspec.Struct, frozen=True, tag="segment"):
+    """Holds for the persons of a saved segment."""
+
+    name: str
+    place: str
+
+
+class NotCondition(msgspec.Struct, frozen=True, tag="not"):
+    """The exact complement of a condition."""
+
+    inner: Condition
+
+
+class AllConditions(msgspec.Struct, frozen=True, tag="and"):
+    """Holds where all parts do."""
+
+    parts: list[Condition]
+
+
+class AnyCondition(msgspec.Struct, frozen=True, tag="or"):
+    """Holds where one of its parts does."""
+
+    parts: list[Condition]
+
+
+Condition = ValueCondition | DoneCondition | SegmentCondition | NotCondition | AllConditions | AnyCondition
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """A question of website_events.query that is well-formed. Its ranges may be relative to `now_us`."""
+
+    list_id: int
+    now_us: int
+    """The time of the question, in microseconds since 1970."""
+    time_zone: str = "UTC"
+    week_start: str = "monday"
+    date_range: GivenRange = "28d"
+    metrics: list[Metric] = msgspec.field(default_factory=lambda: ["people", "events"])
+    dimensions: list[str] = []
+    filters: list[Condition] = []
+    people: list[Condition] = []
+    order_by: list[tuple[Metric, str]] = []
+    limit: int = 100
+    offset: int = 0
+    compare: GivenRange | None = None
+    include: list[str] = []
+
+    @property
+    def time_unit(self) -> str | None:
+        """The unit of the time dimension, such as `day`; None if there is no time dimension."""
+        return next((name.removeprefix("time:") for name in self.dimensions if name.startswith("time:")), None)
+
+    @property
+    def zone(self) -> Any:
+        """The time zone of local days. UTC where this machine does not know the name."""
+        return find_time_zone(self.time_zone) or find_time_zone("UTC")
+
+
+encode_question = msgspec.msgpack.Encoder().encode
+decode_question = msgspec.msgpack.Decoder(Question).decode
+
+
+def walk(conditions: Sequence[Condition]) -> Iterator[ValueCondition | DoneCondition | SegmentCondition]:
+    """Yield the conditions that are no combination of others. The filters within a DoneCondition are not walked."""
+    for condition in conditions:
+        match condition:
+            case NotCondition(inner):
+                yield from walk([inner])
+            case AllConditions(parts) | AnyCondition(parts):
+                yield from walk(parts)
+            case _:
+                yield condition
+
+
+def walk_deeply(conditions: Sequence[Condition]) -> Iterator[ValueCondition | DoneCondition | SegmentCondition]:
+    """Yield the conditions that are no combination of others, with the filters within DoneConditions."""
+    for condition in walk(conditions):
+        yield condition
+        if isinstance(condition, DoneCondition):
+            yield from walk_deeply(condition.filters)
+
+
+def render_condition(condition: Condition) -> list[Any]:
+    """Return a condition in the form of the request."""
+    match condition:
+        case ValueCondition(operator, dimension, values, case_sensitive, _):
+            given: list[Any] = [operator, dimension, values]
+            return given if case_sensitive else [*given, {"case_sensitive": False}]
+        case DoneCondition():
+            counted: dict[str, Any] = {} if condition.event is None else {"Event": condition.event}
+            if condition.filters:
+                counted["Filters"] = [render_condition(one) for one in condition.filters]
+            counted["Count"] = [condition.operator, condition.count]
+            if condition.within is not None:
+                counted["Within"] = condition.within
+            return ["has_not_done" if condition.negative else "has_done", counted]
+        case SegmentCondition(name, _):
+            return ["in", name]
+        case NotCondition(inner):
+            return ["not", render_condition(inner)]
+        case AllConditions(parts):
+            return ["and", [render_condition(one) for one in parts]]
+        case AnyCondition(parts):
+            return ["or", [render_condition(one) for one in parts]]
+
+
+def render_question(question: Question) -> dict[str, Any]:
+    """Return a question in the form of the request, without credentials."""
+    return {
+        "ListID": question.list_id,
+        "DateRange": question.date_range,
+        "TimeZone": question.time_zone,
+        "WeekStart": question.week_start,
+        "Metrics": question.metrics,
+        "Dimensions": question.dimensions,
+        "Filters": [render_condition(one) for one in question.filters],
+        "People": [render_condition(one) for one in question.people],
+        "OrderBy": [list(one) for one in question.order_by],
+        "Limit": question.limit,
+        "Offset": question.offset,
+        "Compare": question.compare,
+        "Include": question.include,
+    }

@@ -1,0 +1,171 @@
+"""Read the parameters of a question: a checked Question, or failures that name the place and what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from falcon_events.errors import Failure
+from falcon_events.model.time_zones import find_time_zone
+from falcon_events.query import names, ranges
+from falcon_events.query.conditions_reading import ConditionReader, Failures, show
+from falcon_events.query.question import GivenRange, Metric, Question
+
+RANGE, ZONE, METRICS, DIMENSIONS, FILTERS, ORDER, PAGE, PEOPLE, LIMITS = 4, 5, 6, 7, 8, 9, 10, 12, 13
+"""The codes of the parameters' failures."""
+INCLUDED = ("total_rows", "totals", "time_labels")
+
+
+def read_question(params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int) -> Question | list[Failure]:
+    """Read the parameters of website_events.query.
+
+    Args:
+        params: the parameters, named as in the schema. A parameter that is null counts as missing.
+        list_id: the list.
+        default_zone: the list's time zone.
+        now_us: the present, in microseconds since 1970.
+
+    Returns:
+        The question, or its failures.
+    """
+    failures = Failures()
+    given = {name: value for name, value in params.items() if value is not None}
+    reader = ConditionReader(failures)
+    metrics = _read_metrics(given.get("Metrics", ["people", "events"]), failures)
+    dimensions = _read_dimensions(given.get("Dimensions", []), failures)
+    question = Question(
+        list_id=list_id,
+        now_us=now_us,
+        time_zone=_read_zone(given.get("TimeZone", default_zone), failures),
+        week_start=_read_choice("WeekStart", given.get("WeekStart", "monday"), ("monday", "sunday"), ZONE, failures),
+        date_range=read_range("DateRange", given.get("DateRange", "28d"), RANGE, failures),
+        metrics=metrics,
+        dimensions=dimensions,
+        filters=reader.read_filters("Filters", given.get("Filters", []), FILTERS),
+        people=reader.read_people("People", given.get("People", []), PEOPLE),
+        order_by=_read_order(given.get("OrderBy", []), metrics, dimensions, failures),
+        limit=_read_number("Limit", given.get("Limit", 100), 1, names.MAX_ROWS, failures, over=LIMITS),
+        offset=_read_number("Offset", given.get("Offset", 0), 0, names.MAX_OFFSET, failures, over=PAGE),
+        compare=_read_comparison(given.get("Compare"), failures),
+        include=_read_include(given.get("Include", []), failures),
+    )
+    reader.check_limits()
+    return failures.found or question
+
+
+def read_range(place: str, given: object, code: int, failures: Failures) -> GivenRange:
+    """Read a DateRange."""
+    if ranges.is_range(given):
+        return given  # type: ignore[return-value]
+    failures.add(code, f"{place}: {show(given)} is no range of time; {ranges.EXPECTED}.")
+    return "28d"
+
+
+def _read_comparison(given: object, failures: Failures) -> GivenRange | None:
+    if given is None or given == "previous" or given == "year":
+        return given  # type: ignore[return-value]
+    if ranges.is_range(given):
+        return given  # type: ignore[return-value]
+    failures.add(RANGE, f'Compare: {show(given)} must be "previous", "year" or a range; {ranges.EXPECTED}.')
+    return None
+
+
+def _read_zone(given: object, failures: Failures) -> str:
+    if isinstance(given, str) and find_time_zone(given) is not None:
+        return given
+    failures.add(ZONE, f"TimeZone: {show(given)} must be the IANA name of a time zone, such as Europe/Berlin.")
+    return "UTC"
+
+
+def _read_choice(place: str, given: object, choices: Sequence[str], code: int, failures: Failures) -> str:
+    if given in choices:
+        return str(given)
+    failures.add(code, f"{place}: {show(given)} must be one of {', '.join(choices)}.")
+    return choices[0]
+
+
+def _read_number(place: str, given: object, least: int, most: int, failures: Failures, *, over: int) -> int:
+    if isinstance(given, float) and given.is_integer():  # JSON has one kind of number
+        given = int(given)
+    if not isinstance(given, int) or isinstance(given, bool) or given < least:
+        failures.add(PAGE, f"{place}: {show(given)} must be an integer from {least} to {most}.")
+    elif given > most:
+        failures.add(over, f"{place}: {show(given)} is more than {most}, which is the limit.")
+    else:
+        return given
+    return least
+
+
+def _read_list(place: str, given: object, code: int, failures: Failures) -> list[Any]:
+    if isinstance(given, list):
+        return given
+    failures.add(code, f"{place}: {show(given)} must be an array.")
+    return []
+
+
+def _read_metrics(given: object, failures: Failures) -> list[Metric]:
+    read = _read_list("Metrics", given, METRICS, failures)
+    if given == []:
+        failures.add(METRICS, f"Metrics: at least one is needed: {', '.join(names.METRICS)}.")
+    if len(read) > names.MAX_METRICS:
+        failures.add(LIMITS, f"Metrics: {len(read)} are more than {names.MAX_METRICS}, which is the limit.")
+        return []
+    for number, metric in enumerate(read):
+        place = f"Metrics[{number}]"
+        if isinstance(metric, list):
+            if len(metric) != 2 or metric[0] not in names.AGGREGATES:
+                expected = f"an aggregate ({', '.join(names.AGGREGATES)}) and a dimension"
+                failures.add(METRICS, f'{place}: {show(metric)} must be {expected}, such as ["sum", "property:price"].')
+            elif not names.is_dimension(metric[1]):
+                failures.add(METRICS, f"{place}: {describe_dimension(metric[1])}")
+        elif metric not in names.METRICS:
+            failures.add(METRICS, f"{place}: {show(metric)} is no metric. Give one of {', '.join(names.METRICS)}.")
+    return read
+
+
+def describe_dimension(given: object) -> str:
+    """Say that a value is no dimension, and what would be one."""
+    return f"{show(given)} is no dimension. Give one of {', '.join(names.DIMENSIONS)}, property:NAME, trait:NAME."
+
+
+def _read_dimensions(given: object, failures: Failures) -> list[str]:
+    read = _read_list("Dimensions", given, DIMENSIONS, failures)
+    if len(read) > names.MAX_DIMENSIONS:
+        failures.add(LIMITS, f"Dimensions: {len(read)} are more than {names.MAX_DIMENSIONS}, which is the limit.")
+        return []
+    for number, name in enumerate(read):
+        place = f"Dimensions[{number}]"
+        if names.is_time_dimension(name):
+            if any(names.is_time_dimension(other) for other in read[:number]):
+                failures.add(DIMENSIONS, f"{place}: there can be one time dimension only.")
+        elif not names.is_dimension(name):
+            units = ", ".join(f"time:{unit}" for unit in names.TIME_UNITS)
+            failures.add(DIMENSIONS, f"{place}: {describe_dimension(name)[:-1]}, {units}.")
+        elif name in read[:number]:
+            failures.add(DIMENSIONS, f"{place}: {show(name)} is there already.")
+    return [name for name in read if isinstance(name, str)]
+
+
+def _read_order(given: object, metrics: list[Metric], dimensions: list[str], failures: Failures) -> list[tuple[Metric, str]]:
+    read = _read_list("OrderBy", given, ORDER, failures)
+    if len(read) > names.MAX_METRICS + names.MAX_DIMENSIONS:
+        failures.add(ORDER, f"OrderBy: {len(read)} are more than the {names.MAX_METRICS + names.MAX_DIMENSIONS} possible.")
+        return []
+    order: list[tuple[Metric, str]] = []
+    for number, one in enumerate(read):
+        place = f"OrderBy[{number}]"
+        if not isinstance(one, list) or len(one) != 2 or one[1] not in ("asc", "desc"):
+            failures.add(ORDER, f'{place}: {show(one)} must be a metric or dimension and "asc" or "desc".')
+        elif one[0] not in metrics and one[0] not in dimensions:
+            failures.add(ORDER, f"{place}: {show(one[0])} must be one of the question's Metrics or Dimensions.")
+        else:
+            order.append((one[0], one[1]))
+    return order
+
+
+def _read_include(given: object, failures: Failures) -> list[str]:
+    read = _read_list("Include", given, PAGE, failures)
+    for number, name in enumerate(read):
+        if name not in INCLUDED:
+            failures.add(PAGE, f"Include[{number}]: {show(name)} must be one of {', '.join(INCLUDED)}.")
+    return list(dict.fromkeys(name for name in read if isinstance(name, str)))

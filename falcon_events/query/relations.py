@@ -1,0 +1,239 @@
+"""Relations that questions build: events with their session, campaign, order and traits, and the persons who meet conditions.
+
+Each function returns common table expressions, as pairs of a name and a SELECT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from falcon_events.query import names
+from falcon_events.query.expressions import (
+    DimensionSQL,
+    Parameters,
+    express_all,
+    express_comparison,
+    express_dimension,
+    express_shown,
+)
+from falcon_events.query.question import (
+    AllConditions,
+    AnyCondition,
+    Condition,
+    DoneCondition,
+    NotCondition,
+    Question,
+    ValueCondition,
+    walk,
+    walk_deeply,
+)
+from falcon_events.query.ranges import Period, parse_day, parse_moment, resolve_range
+from falcon_events.query.source import Source
+
+CTE = tuple[str, str]
+LISTED, SHOWN, ENRICHED, MEMBERS, CHOSEN = "listed", "shown", "enriched", "members", "chosen"
+"""Names of the relations: all events of the list; those not left out, where `is_shown`; these with further columns; all persons,
+with what the conditions need; the persons who meet the conditions."""
+CAMPAIGN_DAYS = 30
+
+ORDERS = """
+select *, conversion_id is not null
+        and row_number() over (partition by {scope}conversion_id order by occurred_at, seq) = 1 as is_order
+from {before}
+"""
+GAPS = """
+select *, occurred_at - lag(occurred_at) over (partition by {scope}visitor order by occurred_at, seq)
+        < to_microseconds({gap}) as goes_on
+from {before}
+"""
+NUMBERED = """
+select *, sum(case when goes_on then 0 else 1 end) over (
+        partition by {scope}visitor order by occurred_at, seq rows unbounded preceding) as session_number
+from {before}
+"""
+SESSIONS = """
+select *, count(*) over whole as session_events,
+    (epoch_us(max(occurred_at) over whole) - epoch_us(min(occurred_at) over whole)) / 1e6 as session_seconds,
+    first_value(path ignore nulls) over ordered as entry_path,
+    last_value(path ignore nulls) over ordered as exit_path
+from {before}
+window whole as (partition by {scope}visitor, session_number),
+    ordered as (partition by {scope}visitor, session_number order by occurred_at, seq
+        rows between unbounded preceding and unbounded following)
+"""
+TOUCHES = """
+select *, last_value(case when event = 'pageView' and utm_campaign is not null
+        then {'value': utm_campaign, 'at': occurred_at} end ignore nulls) over so_far as campaign_touch,
+    last_value(case when event = 'pageView' and utm_source is not null
+        then {'value': utm_source, 'at': occurred_at} end ignore nulls) over so_far as source_touch
+from {before}
+window so_far as (partition by {scope}person order by occurred_at, seq rows unbounded preceding)
+"""
+CAMPAIGNS = f"""
+select *, case when campaign_touch.at >= occurred_at - to_days({CAMPAIGN_DAYS}) then campaign_touch.value end as campaign,
+    case when source_touch.at >= occurred_at - to_days({CAMPAIGN_DAYS}) then source_touch.value end as source
+from {{before}}
+"""
+TRAITS = """
+select before.*, bound.traits as traits
+from {before} as before left join ({traits}) as bound on bound.visitor = before.visitor and bound.person = before.person
+"""
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """What is the same for all relations of a question.
+
+    `session_gap_us` is the time without an event that ends a session, in microseconds. `extent` is when the list's first and last
+    events happened, None if it has none.
+    """
+
+    question: Question
+    source: Source
+    session_gap_us: int
+    extent: tuple[int, int] | None
+
+    def resolve(self, given: str | list[str]) -> Period:
+        """Resolve a range of the question."""
+        return resolve_range(given, self.question.zone, self.question.week_start, self.question.now_us, self.extent)
+
+    def list_dimensions(self) -> set[str]:
+        """Return the names of all dimensions that the question uses anywhere."""
+        used = set(self.question.dimensions)
+        used.update(metric[1] for metric in self.question.metrics if isinstance(metric, list))
+        conditions = walk_deeply([*self.question.filters, *self.question.people])
+        return used | {one.dimension for one in conditions if isinstance(one, ValueCondition)}
+
+
+def build_events(scope: Scope, parameters: Parameters, *, sessions: bool, orders: bool) -> list[CTE]:
+    """Return the relations of the list's events up to ENRICHED.
+
+    Args:
+        scope: the question.
+        parameters: receives the statement's parameters.
+        sessions: whether `session_number`, `session_events` and `session_seconds` are needed anyway.
+        orders: whether `is_order` is needed: whether the event is the first one of its order.
+    """
+    used = scope.list_dimensions()
+    steps: list[str] = []
+    if orders:
+        steps.append(ORDERS)
+    if sessions or used & set(names.SESSION_DIMENSIONS):
+        gap = parameters.add(scope.session_gap_us)
+        steps += [GAPS.replace("{gap}", gap), NUMBERED, SESSIONS]
+    if used & set(names.CAMPAIGN_DIMENSIONS):
+        steps += [TOUCHES, CAMPAIGNS]
+    if any(name.startswith("trait:") for name in used):
+        steps.append(TRAITS.replace("{traits}", scope.source.traits))
+    shown = express_shown(scope.question.filters)
+    counted = [express_shown(one.filters, one.event) for one in walk(scope.question.people) if isinstance(one, DoneCondition)]
+    kept = " or ".join(dict.fromkeys([shown, *counted]))
+    apart = "" if kept == shown else "is_shown, "
+    relations = [(LISTED, scope.source.events), (SHOWN, f"select *, {shown} as is_shown from {LISTED} where {kept}")]
+    for number, step in enumerate(steps):
+        relations.append((f"step_{number}", step.replace("{before}", relations[-1][0]).replace("{scope}", apart)))
+    return [*relations, (ENRICHED, f"select * from {relations[-1][0]}")]
+
+
+def build_persons(scope: Scope, parameters: Parameters, conditions: Sequence[Condition]) -> list[CTE]:
+    """Return the relations MEMBERS and CHOSEN: the list's persons, and those who meet all of the conditions.
+
+    They need ENRICHED. CHOSEN has one column, `person`. A has_done condition may count events that are left out elsewhere.
+    """
+    members = _Members(scope, parameters)
+    chosen = members.express(AllConditions(list(conditions)))
+    columns = "".join(f",\n    {expression} as {name}" for expression, name in members.columns)
+    times = "min(occurred_at) filter (where is_shown) as first_seen, max(occurred_at) filter (where is_shown) as last_seen"
+    aggregated = f"select person, {times}{columns}\nfrom {ENRICHED} group by person having bool_or(is_shown)"
+    return [(MEMBERS, aggregated), (CHOSEN, f"select person from {MEMBERS} where {chosen}")]
+
+
+class _Members:
+    """Translates conditions on persons, and collects the aggregates of their events that these need."""
+
+    def __init__(self, scope: Scope, parameters: Parameters) -> None:
+        self._scope = scope
+        self._parameters = parameters
+        self.columns: list[tuple[str, str]] = []
+        """The SQL of each aggregate, and its name."""
+
+    def express(self, condition: Condition) -> str:
+        """Return the SQL of a condition on a row of MEMBERS, which is true or false, never null."""
+        match condition:
+            case NotCondition(inner):
+                return f"(not {self.express(inner)})"
+            case AllConditions(parts):
+                return f"({' and '.join(map(self.express, parts))})" if parts else "true"
+            case AnyCondition(parts):
+                return f"({' or '.join(map(self.express, parts))})" if parts else "false"
+            case DoneCondition():
+                return self._express_done(condition)
+            case ValueCondition():
+                return self._express_value(condition)
+        raise TypeError(condition)
+
+    def _add(self, expression: str) -> str:
+        name = f"a{len(self.columns)}"
+        self.columns.append((expression, name))
+        return name
+
+    def _express_done(self, done: DoneCondition) -> str:
+        add = self._parameters.add
+        counted = [express_shown(done.filters, done.event), express_all(done.filters, self._parameters)]
+        if done.event is not None:
+            counted.append(f"event = {add(done.event)}")
+        if done.within is not None:
+            counted.append(express_period(self._scope.resolve(done.within), self._parameters))
+        column = self._add(f"count(*) filter (where {' and '.join(counted)})")
+        met = f"({column} {names.COUNT_OPERATORS[done.operator]} {add(done.count)})"
+        return f"(not {met})" if done.negative else met
+
+    def _express_value(self, condition: ValueCondition) -> str:
+        if condition.dimension in names.TIMES_OF_PERSONS:
+            return self._express_time(condition)
+        if condition.dimension == "email":
+            lowered = [one.lower() if isinstance(one, str) else one for one in condition.values]
+            email = self._add("any_value(person) filter (where person <> visitor::varchar)")
+            return express_comparison(msgspec.structs.replace(condition, values=lowered), DimensionSQL(email), self._parameters)
+        value = express_dimension(condition.dimension, self._parameters)
+        last = "last({} order by occurred_at, seq) filter (where is_shown and {} is not null)"
+        kept = msgspec.structs.replace(value, text=self._add(last.format(value.text, value.text)))
+        if value.json is not None:
+            kept = msgspec.structs.replace(kept, json=self._add(last.format(value.json, value.text)))
+        return express_comparison(condition, kept, self._parameters)
+
+    def _express_time(self, condition: ValueCondition) -> str:
+        """Express a condition on when a person was seen. A day stands for its whole length, in the question's time zone."""
+        zone = self._scope.question.zone
+
+        def limits(value: Any) -> tuple[int, int]:
+            day = parse_day(value)
+            if day is None:
+                at = parse_moment(value) or 0
+                return at, at + 1
+            period = resolve_range([value, value], zone, "monday", 0, None)
+            return period.since, period.until
+
+        def moment(value: int) -> str:
+            return f"make_timestamp({self._parameters.add(value)})"
+
+        column = condition.dimension
+        if condition.operator == "between":
+            (low, _), (_, high) = limits(condition.values[0]), limits(condition.values[1])
+            return f"({column} >= {moment(low)} and {column} < {moment(high)})"
+        parts = []
+        for value in condition.values:
+            first, following = limits(value)
+            sign, limit = {">": (">=", following), ">=": (">=", first), "<": ("<", first), "<=": ("<", following)}[
+                condition.operator
+            ]
+            parts.append(f"{column} {sign} {moment(limit)}")
+        return f"({' or '.join(parts)})"
+
+
+def express_period(period: Period, parameters: Parameters) -> str:
+    """Return the SQL that an event happened in a range."""
+    since, until = parameters.add(period.since), parameters.add(period.until)
+    return f"(occurred_at >= make_timestamp({since}) and occurred_at < make_timestamp({until}))"

@@ -1,0 +1,34 @@
+"""The relations that questions read. The store defines them (store/queries/answer_source.py); nothing here names a table.
+
+`events` has one row for each event of the list, with these columns and no others:
+
+| column | type | what |
+| --- | --- | --- |
+| `seq` | bigint | the order in which events were stored |
+| `event` | varchar | the event type |
+| `visitor` | uuid | the visitor |
+| `email` | varchar | the event's own address in lower case, or null |
+| `person` | varchar | the person: an address in lower case, or the visitor as text |
+| `occurred_at` | timestamp | when it happened, UTC |
+| `url`, `host`, `path`, `title`, `referrer`, `referring_domain` | varchar | the page; `url` without query and fragment |
+| `utm_source`, `utm_medium`, `utm_campaign`, `utm_term`, `utm_content` | varchar | of the event's own URL, decoded; never empty |
+| `browser`, `browser_version`, `os`, `device_type`, `language`, `screen` | varchar | the browser; `screen` as `1920x1080` |
+| `bot` | boolean | whether it has a value of `$bot` |
+| `automatic` | boolean | whether it is an identify event that was stored beside another event |
+| `conversion_id`, `conversion_value` | varchar, double | of a conversion; else null |
+| `properties` | json | the properties |
+
+`traits` has one row for each binding with traits: `visitor` (uuid), `person` (varchar, the address) and `traits` (json).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The relations as SELECTs, and the parameters that both of them use."""
+
+    events: str
+    traits: str
+    parameters: dict[str, int]
