@@ -63,7 +63,7 @@ def read_range(place: str, given: object, code: int, failures: Failures) -> Give
 
 def _read_comparison(given: object, failures: Failures) -> GivenRange | None:
     if given is None or given == "previous" or given == "year":
-        return given  # type: ignore[return-value]
+        return given
     if ranges.is_range(given):
         return given  # type: ignore[return-value]
     failures.add(RANGE, f'Compare: {show(given)} must be "previous", "year" or a range; {ranges.EXPECTED}.')

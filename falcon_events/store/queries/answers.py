@@ -17,7 +17,10 @@ from falcon_events.query.compiler import Statement
 from falcon_events.query.question import Question
 from falcon_events.store.queries.answer_source import make_source, read_extent
 
-TOO_LONG = "The question took longer than {:g} seconds (setting query_timeout_s). Ask about a shorter range, with fewer dimensions or filters."
+TOO_LONG = (
+    "The question took longer than {:g} seconds (setting query_timeout_s)."
+    " Ask about a shorter range, or with fewer dimensions or filters."
+)
 NO_MEMORY = (
     "The question needs more memory than the database may use (setting memory_limit_mb)."
     " Ask about a shorter range, or with fewer dimensions."
