@@ -12,6 +12,7 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from falcon_events.errors import QueryTooLong, StoreUnavailable
 from falcon_events.query.question import Question
 from falcon_events.query.reading import read_question
 from falcon_events.settings import Settings
@@ -186,7 +187,7 @@ requests = st.builds(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(events=stores(), request=requests)
 def test_answers_are_those_of_the_oracle(
     connection: duckdb.DuckDBPyConnection, events: list[Event], request: dict[str, Any]
@@ -203,3 +204,257 @@ def test_answers_are_those_of_the_oracle(
     assert_close(answered["Meta"]["Totals"], oracle.metrics(oracle.matched(request["Filters"])))
     assert {warning["Name"]: warning["Events"] for warning in answered["Meta"]["Warnings"]} == oracle.warnings()
     assert answered["Meta"]["AsOf"] == len(events)
+
+
+def make_events(*given: dict[str, Any]) -> list[Event]:
+    """Events with what is given of each, in the order of storage."""
+    defaults = {"event": "e", "visitor": VISITORS[0], "email": None, "at": SPRING, "properties": {}}
+    return [Event(seq, **{**defaults, **one}) for seq, one in enumerate(given, 1)]
+
+
+@pytest.mark.parametrize(
+    ("day", "hours", "labels"),
+    [
+        ("2026-03-29", 23, ("2026-03-29T01:00:00+01:00", "2026-03-29T03:00:00+02:00")),
+        ("2026-10-25", 25, ("2026-10-25T02:00:00+02:00", "2026-10-25T02:00:00+01:00")),
+    ],
+)
+def test_days_have_the_hours_that_they_have(
+    connection: duckdb.DuckDBPyConnection, day: str, hours: int, labels: tuple[str, str]
+) -> None:
+    """23 in spring, 25 in autumn; the repeated hour is two buckets."""
+    fill(connection, [])
+    range_of_day = {"DateRange": [day, day], "TimeZone": "Europe/Berlin", "Include": ["time_labels"]}
+    answered = ask(connection, **range_of_day, Dimensions=["time:hour"])
+    found = [row[0][0] for row in rows(answered)]
+    assert len(found) == hours
+    assert found[found.index(labels[0]) + 1] == labels[1]
+    (whole,) = ask(connection, **range_of_day, Dimensions=["time:day"])["Meta"]["TimeLabels"]
+    lasted = datetime.fromisoformat(whole["To"]) - datetime.fromisoformat(whole["From"])
+    assert lasted.total_seconds() == hours * 3600
+
+
+def test_an_event_is_in_its_local_day(connection: duckdb.DuckDBPyConnection) -> None:
+    """In a zone of half hours, too; the last microsecond of a day belongs to it."""
+    midnight = int(datetime(2026, 3, 28, 18, 30, tzinfo=UTC).timestamp()) * 1_000_000
+    fill(connection, make_events({"at": midnight - 1}, {"at": midnight}))
+    answered = ask(
+        connection, DateRange=["2026-03-28", "2026-03-29"], TimeZone="Asia/Kolkata", Dimensions=["time:day"], Metrics=["events"]
+    )
+    assert rows(answered) == [(["2026-03-28"], [1]), (["2026-03-29"], [1])]
+
+
+def test_28_days_include_today(connection: duckdb.DuckDBPyConnection) -> None:
+    """Today is the last of them, also what is to come of it; the resolved range gives the same answer."""
+    today = int(NOW.timestamp()) * 1_000_000
+    fill(connection, make_events({"at": today}, {"at": today + 3_600_000_000}, {"at": today - 28 * 86_400_000_000}))
+    answered = ask(connection, DateRange="28d", Metrics=["events"], Compare="previous")
+    assert answered["Query"]["DateRange"] == ["2026-03-07", "2026-04-03"]
+    assert answered["Query"]["Compare"] == ["2026-02-07", "2026-03-06"]
+    assert answered["Results"] == [{"Dimensions": [], "Metrics": [2], "Compared": [1]}]
+    again = ask(connection, **{name: value for name, value in answered["Query"].items() if name != "ListID"})
+    assert again == answered
+
+
+def test_hours_end_now(connection: duckdb.DuckDBPyConnection) -> None:
+    """`1h` is 3,600 seconds; what happened at this very moment is in it."""
+    now = int(NOW.timestamp()) * 1_000_000
+    fill(connection, make_events({"at": now}, {"at": now - 3_599_999_999}, {"at": now - 3_600_000_000}))
+    assert rows(ask(connection, DateRange="1h", Metrics=["events"])) == [([], [2])]
+
+
+@pytest.mark.parametrize(("start", "label"), [("monday", "2026-03-23"), ("sunday", "2026-03-29")])
+def test_weeks_begin_on_the_day_that_is_asked_for(connection: duckdb.DuckDBPyConnection, start: str, label: str) -> None:
+    """29 March 2026 is a Sunday. A week that the range cuts is partial."""
+    fill(connection, make_events({"at": SPRING + 43_200_000_000}))
+    asked = {
+        "DateRange": ["2026-03-29", "2026-03-29"],
+        "WeekStart": start,
+        "Dimensions": ["time:week"],
+        "Include": ["time_labels"],
+    }
+    answered = ask(connection, **asked)
+    assert rows(answered) == [([label], [1, 1])]
+    assert [one["Partial"] for one in answered["Meta"]["TimeLabels"]] == [True]
+
+
+def test_values_of_mixed_types(connection: duckdb.DuckDBPyConnection) -> None:
+    """Numbers are JSON's numbers, also in texts; the others are left out and counted; negatives are exact complements."""
+    values = [1, "2", " 12 ", "NaN", "1e400", "", None, True, [5], {"a": 1}]
+    fill(connection, make_events(*({"properties": {"n": value}} for value in values), {}))
+    n = "property:n"
+    whole = {"DateRange": ["2026-03-28", "2026-03-29"], "Metrics": ["events"]}
+    answered = ask(connection, **{**whole, "Metrics": [["sum", n], ["max", n], ["distinct", n]]})
+    assert rows(answered) == [([], [15.0, 12.0, 9])]
+    assert answered["Meta"]["Warnings"] == [{"Code": "not_a_number", "Name": n, "Events": 6}]
+    counts = {
+        1: [["is", n, [1]]],
+        4: [[">=", n, [1]]],
+        2: [["is", n, [None]]],
+        9: [["is_set", n]],
+        10: [["is_not", n, [1]]],
+        11: [["or", [["is", n, [5]], ["not", ["is", n, [5]]]]]],
+    }
+    for expected, filters in counts.items():
+        assert rows(ask(connection, **whole, Filters=filters)) == [([], [expected])], filters
+
+
+def test_an_order_counts_once_at_its_first_event(connection: duckdb.DuckDBPyConnection) -> None:
+    """Also if its first event is in another row, or before the range."""
+    order = {"conversion-id": "o1", "conversion-name": "x", "conversion-value": 10}
+    sent = {"event": "conversion", "properties": order}
+    late = SPRING + 86_400_000_000
+    fill(
+        connection, make_events({**sent, "at": late}, sent, {**sent, "at": late, "properties": {**order, "conversion-id": "o2"}})
+    )
+    asked = {"Dimensions": ["time:day"], "Metrics": ["conversions", "revenue"]}
+    both = ask(connection, DateRange=["2026-03-28", "2026-03-29"], **asked)
+    assert rows(both) == [(["2026-03-28"], [1, 10.0]), (["2026-03-29"], [1, 10.0])]
+    assert rows(ask(connection, DateRange=["2026-03-29", "2026-03-29"], **asked)) == [(["2026-03-29"], [1, 10.0])]
+
+
+def test_persons(connection: duckdb.DuckDBPyConnection) -> None:
+    """An address in another case is the same person; a visitor with two addresses is two; two visitors of one address are one."""
+    first, second, third = VISITORS
+    fill(
+        connection,
+        make_events(
+            {"visitor": first},
+            {"visitor": first, "email": "Ada@x.com", "at": SPRING + 1},
+            {"visitor": first, "email": "bob@x.com", "at": SPRING + 2},
+            {"visitor": first, "at": SPRING + 3},
+            {"visitor": second, "email": "ada@X.com"},
+            {"visitor": third},
+        ),
+    )
+    whole = {"DateRange": ["2026-03-28", "2026-03-28"], "Dimensions": ["person"], "Metrics": ["events", "visitors"]}
+    expected = [(["ada@x.com"], [3, 2]), (["bob@x.com"], [2, 1]), ([third], [1, 1])]
+    assert rows(ask(connection, **whole)) == expected
+
+
+NAMES = [
+    'q"uote',
+    "it's",
+    "br[ack]et",
+    "$x",
+    "a.b",
+    "😀",
+    "nul\x00x",
+    "x" * 200,
+    "a/b",
+    "a~b",
+    "*",
+    "",
+    "$.*",
+    "'; drop table events; --",
+]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_any_name_of_a_property_can_be_asked_for(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """It is a parameter of the statement, never a part of it; so is a value."""
+    fill(connection, make_events({"properties": {name: name}}, {"properties": {"other": name}}))
+    dimension = f"property:{name}"
+    whole = {"DateRange": ["2026-03-28", "2026-03-28"], "Metrics": ["events"], "Dimensions": [dimension]}
+    assert rows(ask(connection, **whole, Filters=[["is", dimension, [name]]])) == [([name], [1])]
+    assert rows(ask(connection, **whole)) == [([name], [1]), ([None], [1])]
+
+
+def test_other_lists_are_not_counted(connection: duckdb.DuckDBPyConnection) -> None:
+    """Neither their events nor their addresses."""
+    fill(connection, make_events({"email": "ada@x.com"}), list_id=2)
+    assert rows(ask(connection, DateRange="all")) == [([], [0, 0])]
+
+
+@pytest.mark.parametrize(
+    ("params", "code", "message"),
+    [
+        ({"DateRange": "0d"}, 4, "DateRange: "),
+        ({"DateRange": ["2026-03-02", "2026-03-01"]}, 4, "DateRange: "),
+        ({"DateRange": ["2026-02-30", "2026-03-01"]}, 4, "DateRange: "),
+        ({"Compare": "last"}, 4, "Compare: "),
+        ({"TimeZone": "Mars/Base"}, 5, "TimeZone: "),
+        ({"TimeZone": "../../etc/passwd"}, 5, "TimeZone: "),
+        ({"WeekStart": "friday"}, 5, "WeekStart: "),
+        ({"Metrics": []}, 6, "Metrics: "),
+        ({"Metrics": ["events", ["sum", "price"]]}, 6, "Metrics[1]: "),
+        ({"Dimensions": ["time:day", "time:hour"]}, 7, "Dimensions[1]: "),
+        ({"Filters": [["is", "event", ["a"]], ["is", "colour", ["a"]]]}, 8, "Filters[1]: "),
+        ({"Filters": [["or", [["is", "event", ["a"]], [">", "property:n", ["1"]]]]]}, 8, "Filters[0][1]: "),
+        ({"Filters": [["is", "time:day", ["2026-03-29"]]]}, 8, "Filters[0]: "),
+        ({"OrderBy": [["visitors", "asc"]]}, 9, "OrderBy[0]: "),
+        ({"Limit": 0}, 10, "Limit: "),
+        ({"Offset": 100_001}, 10, "Offset: "),
+        ({"Include": ["all"]}, 10, "Include[0]: "),
+        ({"People": [["has_done", {"Event": 1}]]}, 12, "People[0].Event: "),
+        ({"People": [["has_done", {"Filters": [["is", "x", []]]}]]}, 12, "People[0].Filters[0]: "),
+        ({"Metrics": ["events"] * 11}, 13, "Metrics: "),
+        ({"Dimensions": ["event", "path", "host", "url"]}, 13, "Dimensions: "),
+        ({"Limit": 10_001}, 13, "Limit: "),
+        ({"Filters": [["is", "event", ["a"]]] * 51}, 13, "Filters, People: 51 conditions"),
+        ({"Filters": [["not", ["not", ["not", ["not", ["is", "event", ["a"]]]]]]]}, 13, "Filters, People: 5 levels"),
+        ({"People": [["has_done", {}]] * 9}, 13, "Filters, People: 9 has_done"),
+    ],
+)
+def test_a_refusal_names_the_place(params: dict[str, Any], code: int, message: str) -> None:
+    """With the documented code, and what would be right."""
+    failures = read_question(params, 1, "UTC", 0)
+    assert isinstance(failures, list)
+    assert [(failure.code, failure.message[: len(message)]) for failure in failures] == [(code, message)]
+
+
+@pytest.mark.parametrize(
+    ("params", "code", "message"),
+    [
+        ({"DateRange": "100d", "Dimensions": ["time:hour"]}, 13, "DateRange: more than 2000"),
+        ({"Filters": [["matches", "path", ["(("]]]}, 8, "Filters[0]: '(('"),
+        ({"People": [["in", "buyers"]]}, 15, "People[0]: "),
+    ],
+)
+def test_the_store_refuses_what_only_it_can_judge(
+    connection: duckdb.DuckDBPyConnection, params: dict[str, Any], code: int, message: str
+) -> None:
+    """Buckets of a range, regular expressions, names of saved segments."""
+    fill(connection, [])
+    question = read_question(params, 1, "UTC", int(NOW.timestamp()) * 1_000_000)
+    assert isinstance(question, Question)
+    ((found, text),) = answer(connection, question, timeout_s=60, session_gap_s=1800).failures
+    assert (found, text[: len(message)]) == (code, message)
+
+
+def test_a_question_that_takes_too_long_is_ended(connection: duckdb.DuckDBPyConnection) -> None:
+    """The statement is interrupted, and the cursor can be used for the next question."""
+    fill(connection, [])
+    connection.execute(
+        "insert into events select range, uuid(), 'a', 1, 'e', uuid(), 'x', null, make_timestamp($at), make_timestamp($at),"
+        " '{\"n\": 1}', null, null, null from range(200_000)",
+        {"at": SPRING},
+    )
+    question = read_question({"DateRange": "all", "Dimensions": ["person", "property:n"]}, 1, "UTC", SPRING)
+    assert isinstance(question, Question)
+    with pytest.raises(QueryTooLong, match="query_timeout_s"):
+        answer(connection, question, timeout_s=0.01, session_gap_s=1800)
+    fill(connection, [])
+    assert rows(ask(connection)) == [([], [0, 0])]
+
+
+def test_a_question_without_enough_memory_is_refused(connection: duckdb.DuckDBPyConnection) -> None:
+    """With a clear reason, and the database goes on."""
+    fill(connection, [])
+    connection.execute(
+        "insert into events select range, uuid(), 'a', 1, 'e', uuid(), 'x', null, make_timestamp($at), make_timestamp($at),"
+        " '{\"n\": 1}', null, null, null from range(200_000)",
+        {"at": SPRING},
+    )
+    question = read_question({"DateRange": "all", "Dimensions": ["person", "property:n"]}, 1, "UTC", SPRING)
+    assert isinstance(question, Question)
+    ((limit,),) = connection.execute("select current_setting('memory_limit')").fetchall()
+    ((used,),) = connection.execute("select sum(memory_usage_bytes) from duckdb_memory()").fetchall()
+    connection.execute(f"set memory_limit = '{used // 1_000_000 + 4}MB'")
+    try:
+        with pytest.raises(StoreUnavailable, match="memory_limit_mb"):
+            answer(connection, question, timeout_s=60, session_gap_s=1800)
+    finally:
+        connection.execute(f"set memory_limit = '{limit}'")
+    fill(connection, [])
+    assert rows(ask(connection)) == [([], [0, 0])]

@@ -1,0 +1,116 @@
+"""website_events.query over HTTP and from Python: who may ask, what is refused, and that accepted events are counted."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from falcon_events import EventTracking, InvalidRequest, StoreUnavailable
+from falcon_events.settings import Settings
+from falcon_events.store.store import Store
+from tests.conftest import Api
+from tests.harness import QUERY, Credentials
+from tests.shortcuts import make_store
+
+
+def codes(api: Api, **body: Any) -> list[int]:
+    """The codes of a refusal, with the status in front."""
+    answered = api.client.post(QUERY, json=body)
+    return [answered.status_code, *(error["Code"] for error in answered.json()["Errors"])]
+
+
+def test_accepted_events_are_counted_at_once(api: Api) -> None:
+    """A question sees every event that was answered before; names match without regard to case."""
+    name = f"e{uuid.uuid4()}"
+    for number in range(1, 4):
+        assert api.client.track(**api.credentials.event(event=name, email="ada@example.com")).status_code == 200
+        asked = {"apikey": api.credentials.read, "LISTID": str(api.credentials.list_id), "filters": [["is", "event", [name]]]}
+        answered = api.client.post(QUERY, json=asked).json()
+        assert answered["Results"] == [{"Dimensions": [], "Metrics": [1, number]}]
+        assert "apikey" not in str(answered["Query"]).lower()
+
+
+def test_who_may_ask(api: Api) -> None:
+    """Keys of scope read and full, and sessions; not a key of scope ingest; a foreign list is as unknown as one that is not."""
+    credentials = api.credentials
+    for known in ({"APIKey": credentials.full}, {"APIKey": credentials.read}, {"SessionID": credentials.session}):
+        assert api.client.post(QUERY, json={**known, "ListID": credentials.list_id}).status_code == 200
+    bearer = {"Authorization": f"Bearer {credentials.read}"}
+    assert api.client.post(QUERY, json={"ListID": credentials.list_id}, headers=bearer).status_code == 200
+    assert codes(api, APIKey=credentials.ingest, ListID=credentials.list_id) == [403, 99999]
+    assert codes(api, APIKey="wrong", ListID=credentials.list_id) == [401, 99998]
+    assert codes(api, APIKey=credentials.read, ListID=credentials.foreign_list) == [422, 3]
+    assert codes(api, APIKey=credentials.read, ListID=4_711) == [422, 3]
+
+
+def test_every_failure_is_told(api: Api) -> None:
+    """Ascending by code; those of the list as for website_events.properties."""
+    key = api.credentials.read
+    assert codes(api, APIKey=key) == [422, 1]
+    assert codes(api, APIKey=key, ListID="x", Metrics=[], DateRange="soon") == [422, 2, 4, 6]
+    assert codes(api, APIKey=key, ListID=api.credentials.list_id, People=[["in", "none"]]) == [422, 15]
+    assert api.client.post(QUERY, content=b"[]").status_code == 400
+    assert api.client.get(QUERY).headers["Allow"] == "POST"
+
+
+def test_a_key_that_is_bound_to_lists_reads_these(db: Path) -> None:
+    """Another list of its account is not found."""
+    make_store(db)
+    with EventTracking(db) as tracking:
+        key = tracking.directory.create_key("alice", "read", list_ids=[95]).key
+        assert tracking.query(95, api_key=key).rows[0].metrics == [0, 0]
+        with pytest.raises(InvalidRequest) as refused:
+            tracking.query(94, api_key=key)
+        assert [(failure.code, failure.message) for failure in refused.value.failures] == [(3, "List not found")]
+
+
+def test_python_calls_answer_as_http_does(tracking: EventTracking, credentials: Credentials) -> None:
+    """In threads and coroutines, with the list's own time zone as the default."""
+    tracking.directory.set_rules(credentials.list_id, time_zone="Asia/Kolkata")
+    tracking.track(credentials.list_id, "signup", email="ada@example.com")
+    asked: dict[str, Any] = {"date_range": "today", "metrics": ("events", ["distinct", "event"]), "include": ["totals"]}
+    result = tracking.query(credentials.list_id, **asked)
+    assert result == asyncio.run(tracking.aquery(credentials.list_id, **asked))
+    assert [row.metrics for row in result.rows] == [[1, 1]]
+    assert result.meta["Totals"] == [1, 1]
+    assert result.query["TimeZone"] == "Asia/Kolkata"
+
+
+def test_identify_events_count_where_they_were_asked_for(tracking: EventTracking, credentials: Credentials) -> None:
+    """One that was stored beside another event does not, unless a filter names identify events."""
+    tracking.track(credentials.list_id, "e", email="ada@example.com")
+    tracking.track(credentials.list_id, "identify", email="ada@example.com")
+    result = tracking.query(credentials.list_id, metrics=["events"], dimensions=["event"])
+    assert [(row.dimensions, row.metrics) for row in result.rows] == [(["e"], [1]), (["identify"], [1])]
+    named = tracking.query(credentials.list_id, metrics=["events"], filters=[["is", "event", ["identify"]]])
+    assert named.rows[0].metrics == [2]
+
+
+def test_a_question_waits_for_its_turn_no_longer_than_the_limit(db: Path) -> None:
+    """Then it fails with 503; the one that is being answered goes on."""
+    store = Store(db, Settings(query_slots=1, query_timeout_s=0.2))
+    store.open()
+    try:
+        go, begun = threading.Event(), threading.Event()
+
+        def hold(_: object) -> str:
+            begun.set()
+            assert go.wait(60)
+            return "answered"
+
+        writer = store._open_writer()
+        ask = store._readers.query
+        first = ask(lambda: writer.connection, hold, before=lambda: None, wait_s=60)
+        assert begun.wait(60)
+        second = ask(lambda: writer.connection, hold, before=lambda: None, wait_s=0.05)
+        with pytest.raises(StoreUnavailable, match="no turn"):
+            second.result(60)
+        go.set()
+        assert first.result(60) == "answered"
+    finally:
+        store.close()
