@@ -249,19 +249,19 @@ class Directory:
             scope: what the key allows.
             origins: the web origins that an `ingest` key may be used from, such as `https://www.example.com` or
                 `https://*.example.com`. None: any origin.
-            list_ids: the lists that an `ingest` key may be used for. None: all lists of the account.
+            list_ids: the lists that the key may be used for. None: all lists of the account.
 
         Raises:
             NotFound: there is no such account, or it has no such list.
-            EventsError: the scope or an origin is invalid, or a key of another scope is given origins or lists.
+            EventsError: the scope or an origin is invalid, or a key of another scope is given origins.
         """
         if scope not in list(Scope):
             raise EventsError(f"scope {scope!r} must be one of {', '.join(Scope)}.")
         scope = Scope(scope)
         bound_origins = None if origins is None else sorted({normalize_origin(origin) for origin in origins})
         bound_lists = None if list_ids is None else sorted(set(list_ids))
-        if scope is not Scope.INGEST and (bound_origins or bound_lists):
-            raise EventsError(f"scope {scope}: only a key of scope ingest can be bound to origins and lists.")
+        if scope is not Scope.INGEST and bound_origins:
+            raise EventsError(f"scope {scope}: only a key of scope ingest can be bound to origins.")
         owner = self._ask(operations.ACCOUNT_ID, account)
         for list_id in bound_lists or ():
             if not self.owns_list(owner, list_id):

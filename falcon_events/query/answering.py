@@ -27,7 +27,7 @@ from falcon_events.query.question import (
     walk_deeply,
 )
 from falcon_events.query.ranges import Period, render_moment, resolve_comparison
-from falcon_events.query.relations import Scope
+from falcon_events.query.relations import QuestionScope
 from falcon_events.query.source import Source
 
 LIMITS, NO_SAVED = 13, 15
@@ -72,7 +72,7 @@ def answer_question(question: Question, source: Source, extent: Extent, session_
         run: runs a statement and returns its rows.
     """
     limits = None if extent.first is None or extent.last is None else (extent.first, extent.last)
-    scope = Scope(question, source, session_gap_us, limits)
+    scope = QuestionScope(question, source, session_gap_us, limits)
     period = scope.resolve(question.date_range)
     compared = None
     if question.compare is not None:
@@ -120,7 +120,7 @@ def _simplify(metrics: Sequence[Any]) -> list[int | float | None]:
 
 
 def _compare(
-    scope: Scope, compared: Period | None, buckets: Sequence[Bucket], keys: list[tuple[Any, ...]], run: Run
+    scope: QuestionScope, compared: Period | None, buckets: Sequence[Bucket], keys: list[tuple[Any, ...]], run: Run
 ) -> list[list[int | float | None] | None]:
     """Return the metrics of the rows in the other range; None for a bucket that it does not have."""
     if compared is None or not keys:
@@ -131,7 +131,7 @@ def _compare(
 
 
 def _describe(
-    scope: Scope, period: Period, buckets: Sequence[Bucket], compared: Period | None, extent: Extent, run: Run
+    scope: QuestionScope, period: Period, buckets: Sequence[Bucket], compared: Period | None, extent: Extent, run: Run
 ) -> dict[str, Any]:
     """Return the answer's `Meta`."""
     include = scope.question.include
@@ -162,7 +162,7 @@ def _describe(
     return meta
 
 
-def _resolve(scope: Scope, period: Period, compared: Period | None) -> Question:
+def _resolve(scope: QuestionScope, period: Period, compared: Period | None) -> Question:
     """Return the question with every relative range resolved."""
     question = scope.question
     return msgspec.structs.replace(
@@ -180,7 +180,7 @@ def _name_order(question: Question) -> list[tuple[str | list[str], str]]:
     return [(question.metrics[0], "desc")]
 
 
-def _resolve_condition(scope: Scope, condition: Condition) -> Condition:
+def _resolve_condition(scope: QuestionScope, condition: Condition) -> Condition:
     match condition:
         case NotCondition(inner):
             return NotCondition(_resolve_condition(scope, inner))

@@ -12,7 +12,7 @@ from falcon_events.query.buckets import Bucket
 from falcon_events.query.expressions import Parameters, express_all, express_dimension, express_number
 from falcon_events.query.question import Condition, Metric, ValueCondition, walk
 from falcon_events.query.ranges import Period
-from falcon_events.query.relations import CHOSEN, CTE, ENRICHED, Scope, build_events, build_persons, express_period
+from falcon_events.query.relations import CHOSEN, CTE, ENRICHED, QuestionScope, build_events, build_persons, express_period
 
 _OF_SESSIONS = frozenset({"sessions", "bounce_rate", "session_seconds", "views_per_session"})
 _OF_ORDERS = frozenset({"conversions", "revenue"})
@@ -49,7 +49,7 @@ class Statement(msgspec.Struct, frozen=True):
     parameters: dict[str, Any]
 
 
-def compile_rows(scope: Scope, period: Period, buckets: Sequence[Bucket]) -> Statement:
+def compile_rows(scope: QuestionScope, period: Period, buckets: Sequence[Bucket]) -> Statement:
     """Return the SELECT of a page of rows: its dimensions (a time dimension as the bucket's number), then its metrics."""
     question = scope.question
     compiler = _Compiler(scope, period, buckets, question.dimensions)
@@ -59,18 +59,20 @@ def compile_rows(scope: Scope, period: Period, buckets: Sequence[Bucket]) -> Sta
     return compiler.finish(f"select {compiler.columns} from filled{ordered} limit {limit} offset {offset}")
 
 
-def compile_total_rows(scope: Scope, period: Period, buckets: Sequence[Bucket]) -> Statement:
+def compile_total_rows(scope: QuestionScope, period: Period, buckets: Sequence[Bucket]) -> Statement:
     """Return the SELECT of the number of rows on all pages."""
     return _Compiler(scope, period, buckets, scope.question.dimensions).finish("select count(*) from filled")
 
 
-def compile_totals(scope: Scope, period: Period) -> Statement:
+def compile_totals(scope: QuestionScope, period: Period) -> Statement:
     """Return the SELECT of the metrics without dimensions: one row."""
     compiler = _Compiler(scope, period, (), [])
     return compiler.finish(f"select {compiler.columns} from filled")
 
 
-def compile_comparison(scope: Scope, period: Period, buckets: Sequence[Bucket], keys: Sequence[Sequence[Any]]) -> Statement:
+def compile_comparison(
+    scope: QuestionScope, period: Period, buckets: Sequence[Bucket], keys: Sequence[Sequence[Any]]
+) -> Statement:
     """Return the SELECT of the metrics of the rows that have these dimensions, in their order, in another range.
 
     A row without events has the metrics of nothing.
@@ -87,7 +89,7 @@ def compile_comparison(scope: Scope, period: Period, buckets: Sequence[Bucket], 
     return compiler.finish(f"select {metrics} from page left join grouped on {joined or 'true'} order by place")
 
 
-def compile_warnings(scope: Scope, period: Period) -> tuple[list[str], Statement | None]:
+def compile_warnings(scope: QuestionScope, period: Period) -> tuple[list[str], Statement | None]:
     """Return the dimensions whose values are compared or computed as numbers, and the SELECT of how many are no numbers.
 
     An event counts if every filter holds for it that does not compare this dimension as a number.
@@ -119,7 +121,7 @@ def _list_compared(condition: Condition) -> list[str]:
     ]
 
 
-def _choose_people(scope: Scope, parameters: Parameters, relations: list[CTE]) -> str:
+def _choose_people(scope: QuestionScope, parameters: Parameters, relations: list[CTE]) -> str:
     """Add the relations of the chosen persons, and return the condition that an event is of one of them."""
     if not scope.question.people:
         return ""
@@ -137,7 +139,7 @@ class _Compiler:
     Both have the dimensions as d0, d1, d2 and the metrics as m0, m1, ...
     """
 
-    def __init__(self, scope: Scope, period: Period, buckets: Sequence[Bucket], dimensions: list[str]) -> None:
+    def __init__(self, scope: QuestionScope, period: Period, buckets: Sequence[Bucket], dimensions: list[str]) -> None:
         self._scope = scope
         self._dimensions = dimensions
         self._metrics: list[Metric] = scope.question.metrics

@@ -83,7 +83,7 @@ from {before} as before left join ({traits}) as bound on bound.visitor = before.
 """
 
 
-class Scope(msgspec.Struct, frozen=True):
+class QuestionScope(msgspec.Struct, frozen=True):
     """What is the same for all relations of a question.
 
     `session_gap_us` is the time without an event that ends a session, in microseconds. `extent` is when the list's first and last
@@ -107,7 +107,7 @@ class Scope(msgspec.Struct, frozen=True):
         return used | {one.dimension for one in conditions if isinstance(one, ValueCondition)}
 
 
-def build_events(scope: Scope, parameters: Parameters, *, sessions: bool, orders: bool) -> list[CTE]:
+def build_events(scope: QuestionScope, parameters: Parameters, *, sessions: bool, orders: bool) -> list[CTE]:
     """Return the relations of the list's events up to ENRICHED.
 
     Args:
@@ -137,7 +137,7 @@ def build_events(scope: Scope, parameters: Parameters, *, sessions: bool, orders
     return [*relations, (ENRICHED, f"select * from {relations[-1][0]}")]
 
 
-def build_persons(scope: Scope, parameters: Parameters, conditions: Sequence[Condition]) -> list[CTE]:
+def build_persons(scope: QuestionScope, parameters: Parameters, conditions: Sequence[Condition]) -> list[CTE]:
     """Return the relations MEMBERS and CHOSEN: the list's persons, and those who meet all of the conditions.
 
     They need ENRICHED. CHOSEN has one column, `person`. A has_done condition may count events that are left out elsewhere.
@@ -153,7 +153,7 @@ def build_persons(scope: Scope, parameters: Parameters, conditions: Sequence[Con
 class _Members:
     """Translates conditions on persons, and collects the aggregates of their events that these need."""
 
-    def __init__(self, scope: Scope, parameters: Parameters) -> None:
+    def __init__(self, scope: QuestionScope, parameters: Parameters) -> None:
         self._scope = scope
         self._parameters = parameters
         self.columns: list[tuple[str, str]] = []
