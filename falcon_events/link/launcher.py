@@ -52,7 +52,7 @@ if user := start["user"]:
         os.setresuid(*[user["uid"]] * 3)
         os.environ.update(HOME=user["home"], USER=user["name"], LOGNAME=user["name"])
 try:
-    lock = os.open(start["lock"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(start["lock"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     for again in (True,) * 10 + (False,):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

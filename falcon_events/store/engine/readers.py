@@ -19,6 +19,10 @@ T = TypeVar("T")
 SHORT_READERS = 2
 SLOW_READERS = 4
 """The number of threads for slow work, so that property queries do not wait for it."""
+WAITING_READERS = 2
+"""The number of threads for short reads that wait for the tables first, which the writer may be busy with for seconds."""
+TASKS = 4
+"""The number of threads for functions that wait for changes, such as the revocation of a key."""
 INTERRUPTED = "The read was ended, because the process that asked for it has left or the store is closing."
 INTERRUPT_INTERVAL_S = 0.05
 """How often a read is interrupted until it ends, in seconds: it may be between two statements, where an interrupt is lost."""
@@ -29,6 +33,8 @@ class Readers:
 
     def __init__(self) -> None:
         self._short = ThreadPoolExecutor(SHORT_READERS, thread_name_prefix="falcon-events-reader")
+        self._waiting = ThreadPoolExecutor(WAITING_READERS, thread_name_prefix="falcon-events-waiting-reader")
+        self._tasks = ThreadPoolExecutor(TASKS, thread_name_prefix="falcon-events-task")
         self._slow = ThreadPoolExecutor(SLOW_READERS, thread_name_prefix="falcon-events-slow-reader")
         self._webhooks = ThreadPoolExecutor(1, thread_name_prefix="falcon-events-outbox")
         self._compaction = ThreadPoolExecutor(1, thread_name_prefix="falcon-events-compaction")
@@ -42,7 +48,7 @@ class Readers:
         connection: Callable[[], duckdb.DuckDBPyConnection],
         read: Callable[[duckdb.DuckDBPyConnection], T],
         *,
-        before: Callable[[], object] = lambda: None,
+        before: Callable[[], object] | None = None,
         slow: bool = False,
         for_webhooks: bool = False,
     ) -> Future[T]:
@@ -51,14 +57,15 @@ class Readers:
         Args:
             connection: returns the writer's current connection.
             read: reads with the cursor and returns the result.
-            before: called first, to wait for the data to be read.
+            before: called first, to wait for the data to be read. Reads that wait keep no other short read waiting.
             slow: whether the read may take long.
             for_webhooks: whether a webhook worker reads. These reads have a thread of their own, so that no other read waits
                 for them.
         """
 
         def job(state: OpenRead) -> T:
-            before()  # outside the lock: the work that it waits for may need the exclusive lock
+            if before is not None:
+                before()  # outside the lock: the work that it waits for may need the exclusive lock
             with self._lock.shared(slow=slow):
                 try:
                     cursor = self._cursor(connection())
@@ -69,7 +76,8 @@ class Readers:
                 except (*INVALIDATING, duckdb.ConnectionException) as error:
                     raise StoreUnavailable(CANNOT_NOW) from error  # until the writer has opened the database again
 
-        return self._start(self._webhooks if for_webhooks else self._slow if slow else self._short, job)
+        short = self._short if before is None else self._waiting
+        return self._start(self._webhooks if for_webhooks else self._slow if slow else short, job)
 
     def run_beside(self, work: Callable[[OpenRead], T], *, before: Callable[[], object]) -> Future[T]:
         """Run a slow read that uses no cursor, such as one in another process. It can be interrupted like other reads."""
@@ -82,8 +90,8 @@ class Readers:
         return self._start(self._slow, job)
 
     def run(self, work: Callable[[], T]) -> Future[T]:
-        """Run a function without a cursor in one of the threads for slow reads."""
-        return self._submit(self._slow, work)
+        """Run a function that waits for a change, and needs no cursor."""
+        return self._submit(self._tasks, work)
 
     def run_compaction(self, work: Callable[[], T]) -> Future[T]:
         """Run a function in a thread that waits for slow reads, and so cannot be one of theirs."""
@@ -122,12 +130,13 @@ class Readers:
     def close(self) -> None:
         """Complete a compaction, interrupt the slow reads, cancel the queued ones, wait for the others, and close the cursors."""
         self._compaction.shutdown(cancel_futures=True)
-        for pool in (self._webhooks, self._slow, self._short):
+        pools = self._webhooks, self._slow, self._waiting, self._short, self._tasks
+        for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
         for found in list(self._open_reads.values()):
             if found.slow:
                 found.interrupt_until_done()
-        for pool in (self._webhooks, self._slow, self._short):
+        for pool in pools:
             pool.shutdown()
         while self._cursors:
             self._cursors.pop().close()

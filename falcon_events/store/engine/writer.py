@@ -227,9 +227,14 @@ class Writer:
         """Return whether the logs are in their places. If not, the store fails, and recovers with new ones."""
         try:
             self.journal.check()
+        except OSError as error:
+            self.fail_journal(error)
+            return False
+        try:
             self._log.secure(self.connection)
         except (OSError, duckdb.Error) as error:
-            self.fail_journal(error)
+            self._journal_failed = True
+            self.fail(f"the database's log cannot be used: {getattr(error, 'strerror', None) or error}")
         return self.failure is None
 
     def _open(self) -> float:
