@@ -143,7 +143,7 @@
     eachKept((key, text) => (size += text.length));
     return size > MOST_CHARS || waiting.length > MOST_KEPT;
   };
-  // Collect events of other pages whose lease has expired. Delete what is no event, and all of them if the visitor has opted out.
+  // Collect events of other pages whose lease has expired. Delete malformed entries, and all of them if the visitor has opted out.
   let collect = () => {
     let now = Date.now(), later;
     eachKept((key, text) => {

@@ -135,7 +135,7 @@ def _read_start_report(lines: IO[str], db: Path) -> bool:
             return True
         elif "user" in report:
             raise StoreError(
-                f"{db} belongs to user {report['user']}, as whom its owner process cannot be started ({report['reason']})."
+                f"{db} belongs to user {report['user']}, but its owner process cannot be started as this user ({report['reason']})."
                 f" Run as that user, with falcon-events where that user can read it."
             )
         elif report.get("failed") == "StoreLocked":

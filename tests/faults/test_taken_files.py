@@ -246,7 +246,7 @@ def test_root_is_told_as_whom_to_run_if_the_user_cannot(db: Path, tmp_path: Path
     words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", shell]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stdout
-    assert re.search(r"belongs to user \w+, as whom its owner process cannot be started", done.stderr), done.stderr
+    assert re.search(r"belongs to user \w+, but its owner process cannot be started as this user", done.stderr), done.stderr
     assert [path.name for path in db.parent.iterdir() if path != private] == [db.name]
 
 
