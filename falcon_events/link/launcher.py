@@ -135,8 +135,8 @@ def _read_start_report(lines: IO[str], db: Path) -> bool:
             return True
         elif "user" in report:
             raise StoreError(
-                f"{db} belongs to user {report['user']}, but its owner process cannot be started as this user ({report['reason']})."
-                f" Run as that user, with falcon-events where that user can read it."
+                f"{db} belongs to user {report['user']}, but its owner process cannot be started as this user"
+                f" ({report['reason']}). Run as that user, with falcon-events where that user can read it."
             )
         elif report.get("failed") == "StoreLocked":
             raise StoreLocked(str(db), report["pid"])
