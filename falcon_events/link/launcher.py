@@ -66,7 +66,12 @@ except OSError:
     pass
 if main is None:
     sys.path[:] = start["sys_path"]
-    from falcon_events.owner.main import main
+    try:
+        from falcon_events.owner.main import main
+    except Exception as error:
+        text = f"{start['db']} cannot be opened: its owner process cannot be started ({error})."
+        print(json.dumps({"failed": "StoreError", "text": text}), flush=True)
+        os._exit(0)
 else:
     sys.path[:] = start["sys_path"]
 main(start, lock)
