@@ -27,7 +27,7 @@ COLUMNS = ("EventIDs", "bindings", "open s", "new ms", "to empty", "repeated ms"
 UUID = "md5('{}' || n)::uuid"
 FILL_EVENT_IDS = f"""
 insert into event_ids
-select '{ACCOUNT}', {UUID.format("id")}, {UUID.format("of")}, 'visitor ' || n, false,
+select '{ACCOUNT}/1', {UUID.format("id")}, {UUID.format("of")}, 'visitor ' || n, false,
     (now() at time zone 'utc')::timestamp - to_seconds(40 * 3600.0 * ($all - n) / $all)
 from range($first, $last) as numbers(n)
 """

@@ -299,7 +299,7 @@ class Settings:
 
 
 def _warn_of_unknown(environment: Mapping[str, str], known: Iterable[str]) -> None:
-    """Log the variables that look like settings and are none, each once in a process."""
+    """Log the variables whose names begin like settings but are not, each once in a process."""
     right = {PREFIX + name.upper() for name in known} | OTHER_VARIABLES
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and variable not in right and variable not in _warned:

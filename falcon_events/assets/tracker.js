@@ -143,7 +143,7 @@
     eachKept((key, text) => (size += text.length));
     return size > MOST_CHARS || waiting.length > MOST_KEPT;
   };
-  // Collect events of other pages whose lease has expired. Delete what is no event, and all of them if the visitor has opted out.
+  // Collect events of other pages whose lease has expired. Delete malformed entries, and all of them if the visitor has opted out.
   let collect = () => {
     let now = Date.now(), later;
     eachKept((key, text) => {
@@ -213,10 +213,10 @@
         events.forEach((event, number) => {
           let errors = answer.Results[number].Errors;
           if (errors) console.warn(name, event.Event, errors);
-          if (errors && errors[0].Code > 99) after = 2; // not this event's fault
+          if (errors && errors[0].Code > 1e5) after = Math.min(60, 2 ** failures); // not this event's fault
           else remove(event);
         });
-        failures = 0;
+        failures = after ? failures + 1 : 0;
         limit *= 2;
         retryAt = after && Date.now() + after * 1e3;
       }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +20,7 @@ from falcon_events.cli.persons import check_person, person_options, warn_of_shar
 from falcon_events.errors import EventsError
 from falcon_events.model.reports import Selection
 from falcon_events.model.timestamps import parse_timestamp
+from falcon_events.tracking import EventTracking
 
 STDOUT = "-"
 ENDINGS = {".parquet": "parquet", ".ndjson": "ndjson", ".ndjson.gz": "ndjson", ".jsonl": "ndjson", ".jsonl.gz": "ndjson"}
@@ -91,15 +93,14 @@ def export(
             require_list(tracking, list_id)
         try:
             with tempfile.TemporaryDirectory(prefix=".falcon-events-export-", dir=folder) as aside:
-                if os.geteuid() == 0:  # the owner process may run as the user of the store
-                    found = Path(db).stat()
-                    os.chown(aside, found.st_uid, found.st_gid)
                 written = Path(aside) / "events"
                 if form is None:
                     data = tracking.personal_data(cast(int, list_id), **person)
                     warn_of_shared(data.shared_visitors)
                     written.write_bytes(msgspec.json.format(msgspec.json.encode(data)) + b"\n")
                     count = len(data.events)
+                elif os.geteuid() == 0:
+                    count = _export_as_owner(tracking, Path(db), written, form, selection)
                 else:
                     count = tracking.export(written, form, selection)
                 _move_to_output(written, target, force)
@@ -111,6 +112,23 @@ def export(
         print_json({"events": count, "file": output})
     elif output != STDOUT:
         click.echo(f"{count} events written to {output}")
+
+
+def _export_as_owner(tracking: EventTracking, db: Path, written: Path, form: str, selection: Selection) -> int:
+    """Export as root, although the owner process may run as the user of the store: have it write to a folder of this user."""
+    user = db.stat()
+    with tempfile.TemporaryDirectory(prefix=".falcon-events-export-", dir=written.parent.parent) as aside:
+        os.chown(aside, user.st_uid, user.st_gid)
+        made = Path(aside) / "events"
+        count = tracking.export(made, form, selection)
+        # The user may have put another file in its place.
+        with os.fdopen(os.open(made, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as source:
+            found = os.fstat(source.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, user.st_uid) or found.st_nlink > 1:
+                raise EventsError(f"The export has been replaced while it was written: {made}")
+            with written.open("xb") as target:
+                shutil.copyfileobj(source, target)
+    return count
 
 
 def _guess_format(output: str) -> str | None:

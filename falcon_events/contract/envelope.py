@@ -96,7 +96,7 @@ def _count_siblings(params: Params) -> int:
 def _split(body: bytes) -> tuple[bytes, list[bytes]]:
     """Split a body into what is around its events and the events.
 
-    Texts, commas and brackets tell where an event ends, whatever else it has: numbers that are none, bytes that are not UTF-8,
+    Texts, commas and brackets tell where an event ends, whatever else it has: malformed numbers, bytes that are not UTF-8,
     or thousands of levels.
 
     Returns:

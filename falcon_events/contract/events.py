@@ -50,7 +50,7 @@ class Events(Protocol):
 
 
 class EnvelopedEvents:
-    """The events in one body of POST /api/v1/events. One that is unreadable is no event.
+    """The events in one body of POST /api/v1/events. An unreadable one has a failure instead.
 
     Args:
         envelope: the body's parameters. Its ListID applies to events that have none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Set
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -50,6 +51,8 @@ def _convert_decimal(value: Decimal) -> int | float:
     raise TypeError("which no JSON number of this API holds exactly. Pass it as a string, or rounded, as a float")
 
 
+LARGEST_BITS = sys.float_info.max_exp
+"""Numbers of JSON are read as doubles: this many bits at most."""
 encode_json = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=convert_value).encode
 
 
@@ -61,8 +64,12 @@ def find_fault(value: object, place: str, depth: int = 1) -> str | None:
         place: its name, such as `properties`.
         depth: how deep it is in the call's arguments.
     """
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | str):
         return None
+    if isinstance(value, int):
+        if value.bit_length() <= LARGEST_BITS:
+            return None
+        return f"{place} is an int of {value.bit_length()} bits; the largest number is 1.8e308. Pass it as a string."
     if isinstance(value, float):
         return None if math.isfinite(value) else f"{place} is the float {value!r}; JSON has finite numbers only."
     if depth > MAX_DEPTH + 1:

@@ -90,11 +90,9 @@ def check_links(db: Path, links: Sequence[Path]) -> None:
 
 def _is_mounted_alone(path: Path, found: os.stat_result) -> bool:
     """Return whether the file itself is a mount point, as with `docker run --volume FILE:FILE`."""
-    if found.st_dev != path.parent.stat().st_dev:
-        return True
     try:
         lines = MOUNTS.read_bytes().splitlines()
-    except OSError:  # not Linux
-        return False
+    except OSError:  # not Linux. Where there are mounts to read, overlays may give files another device than their folders.
+        return found.st_dev != path.parent.stat().st_dev
     points = (_OCTAL.sub(lambda code: bytes([int(code[1], 8)]), line.split()[4]) for line in lines)
     return os.fsencode(path) in points

@@ -179,7 +179,7 @@ class FileLock:
 
     def _open(self) -> int:
         try:
-            return os.open(lock_path(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            return os.open(lock_path(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             path = lock_path(self._path)
             advice = f"Give it to the user of the store: chown --reference={self._path} {path}"

@@ -94,6 +94,7 @@ def inflate(body: HeldBody, encoding: str, max_body_bytes: int) -> None:
 
     Raises:
         InvalidRequest: the encoding is unknown (415), the body is not valid gzip (400), or it is too large (413).
+        StoreUnavailable: too many bodies are held at once.
     """
     if encoding.lower() in ("", "identity"):
         return
@@ -108,7 +109,7 @@ def inflate(body: HeldBody, encoding: str, max_body_bytes: int) -> None:
         raise _make_refusal(413)
     if not inflater.eof or inflater.unused_data:
         raise unreadable_body()
-    body.data = data
+    body.replace(data)
 
 
 def _make_refusal(code: int) -> InvalidRequest:

@@ -213,6 +213,9 @@ def read_body(tracking: EventTracking, environ: WSGIEnvironment) -> HeldBody | R
     except Exception:  # the client has disconnected, or was cut off
         body.let_go()
         return body.refusal or HeldBody()
+    except BaseException:  # such as gevent's Timeout
+        body.let_go()
+        raise
     if len(data) > limit:
         body.let_go()
         return None

@@ -128,8 +128,13 @@ class Authorization:
 
         Raises:
             EventsError: the key is for reading, or for other lists.
+            StoreError: the store's file cannot be opened.
         """
-        principal = self._directory.identify(Credential("api_key", key)) if self._access is None else None
+        if self._access is not None:
+            return
+        if not self._ready:
+            self.open_store()
+        principal = self._directory.identify(Credential("api_key", key))
         if principal is None:
             return
         if not principal.scope.may_track:

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 SMALL_BYTES = 64 << 10
 """Bodies up to this size are read at once and are not counted, so that most requests take no lock."""
+NO_ROOM = "Too many request bodies are arriving. Try again later."
 PATIENCE_S = 1.0
 """How long a body may arrive before it can be cut off to make room for others, in seconds."""
 
@@ -31,6 +32,10 @@ class HeldBody:
     def let_go(self) -> None:
         """Drop the body. A second call does nothing."""
         self.data = b""
+
+    def replace(self, data: bytes) -> None:
+        """Hold the decompressed body instead. Raises StoreUnavailable if there is no room for it."""
+        self.data = data
 
 
 class ArrivingBody(HeldBody):
@@ -58,6 +63,12 @@ class ArrivingBody(HeldBody):
             self._bodies.finish(self)
         if self.counted:
             self._bodies.uncount(self)
+
+    def replace(self, data: bytes) -> None:
+        """Hold the decompressed body instead, and count it. Raises StoreUnavailable if there is no room for it."""
+        if len(data) > SMALL_BYTES:
+            self._bodies.recount(self, len(data))
+        self.data = data
 
 
 class Bodies:
@@ -119,6 +130,14 @@ class Bodies:
             self._bytes -= body.counted
             body.counted = 0
 
+    def recount(self, body: ArrivingBody, size: int) -> None:
+        """Count a body that has been read by its decompressed size. Raises StoreUnavailable if there is no room for it."""
+        with self._lock:
+            if self._bytes - body.counted + size > self._most_bytes:
+                raise StoreUnavailable(NO_ROOM)
+            self._bytes += size - body.counted
+            body.counted = size
+
     def cut_overdue(self, most: int) -> None:
         """Cut off the bodies that take too long, and the oldest ones if more than `most` arrive at once."""
         now = time.monotonic()
@@ -152,7 +171,7 @@ class Bodies:
 
     def _refuse(self, body: ArrivingBody, *, late: bool) -> bool:
         """Set why a body is refused. Return False if it has been read meanwhile."""
-        refusal = refuse_late() if late else StoreUnavailable("Too many request bodies are arriving. Try again later.")
+        refusal = refuse_late() if late else StoreUnavailable(NO_ROOM)
         body.refusal = refusal  # before the pop: check() reads it after its own pop
         return self._arriving.pop(id(body), None) is not None
 

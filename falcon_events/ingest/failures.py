@@ -1,4 +1,4 @@
-"""What becomes of an exception that ends a call of the host application: it is raised, or logged so that the host goes on."""
+"""Raise the exceptions that end a call of the host application, or log them so that the host goes on."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ if user := start["user"]:
         os.setresuid(*[user["uid"]] * 3)
         os.environ.update(HOME=user["home"], USER=user["name"], LOGNAME=user["name"])
 try:
-    lock = os.open(start["lock"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(start["lock"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     for again in (True,) * 10 + (False,):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,7 +66,12 @@ except OSError:
     pass
 if main is None:
     sys.path[:] = start["sys_path"]
-    from falcon_events.owner.main import main
+    try:
+        from falcon_events.owner.main import main
+    except Exception as error:
+        text = f"{start['db']} cannot be opened: its owner process cannot be started ({error})."
+        print(json.dumps({"failed": "StoreError", "text": text}), flush=True)
+        os._exit(0)
 else:
     sys.path[:] = start["sys_path"]
 main(start, lock)
@@ -135,8 +140,8 @@ def _read_start_report(lines: IO[str], db: Path) -> bool:
             return True
         elif "user" in report:
             raise StoreError(
-                f"{db} belongs to user {report['user']}, as whom its owner process cannot be started ({report['reason']})."
-                f" Run as that user, with falcon-events where that user can read it."
+                f"{db} belongs to user {report['user']}, but its owner process cannot be started as this user"
+                f" ({report['reason']}). Run as that user, with falcon-events where that user can read it."
             )
         elif report.get("failed") == "StoreLocked":
             raise StoreLocked(str(db), report["pid"])

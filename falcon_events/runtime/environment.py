@@ -1,4 +1,4 @@
-"""What the package has to know about the process that it runs in: whether it is frozen, and whether gevent has changed it."""
+"""Checks of the process that the package runs in: whether it is frozen, and whether gevent has patched it."""
 
 from __future__ import annotations
 

@@ -71,7 +71,9 @@ class SlowBodies:
                 _end_connection(descriptor, peer)
 
     def _send_reply(self, body: ArrivingBody) -> None:
-        send = _find_sender(body.thread)
+        send, is_over = _find_sender(body)
+        if is_over:
+            return
         if send is None:
             if not self._is_warned:
                 self._is_warned = True
@@ -110,13 +112,18 @@ def _end_connection(descriptor: int, peer: Any) -> None:
             connection.shutdown(socket.SHUT_RD)  # ends the wait for the body; the reply still goes out
 
 
-def _find_sender(thread: int) -> Callable[..., object] | None:
-    """Return granian's function that sends the reply to the request that a thread handles: it is a local variable there."""
-    frame = sys._current_frames().get(thread)
+def _find_sender(body: ArrivingBody) -> tuple[Callable[..., object] | None, bool]:
+    """Find granian's function that sends the reply to a body's request: it is a local variable of the thread that reads the body.
+
+    Returns:
+        The function, or None if there is none; and whether the thread has done with this body, so that the reply is another's.
+    """
+    frame = sys._current_frames().get(body.thread)
+    reads = False
     while frame is not None:
-        protocol = frame.f_locals.get("proto")
-        send: Callable[..., object] | None = getattr(protocol, "response_bytes", None)
+        reads = reads or frame.f_locals.get("body") is body
+        send: Callable[..., object] | None = getattr(frame.f_locals.get("proto"), "response_bytes", None)
         if send is not None:
-            return send
+            return send, not reads
         frame = frame.f_back
-    return None
+    return None, not reads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from uuid import UUID
 
 from falcon_events.files.lockfile import lock_path
 from falcon_events.files.paths import logs_of
@@ -25,6 +26,7 @@ def find_left(path: Path, visitor: Visitor, erased: Erased) -> list[str]:
     """
     own = [uuid for uuid in erased.visitors if uuid not in erased.shared_visitors]
     names = {name.lower().encode() for name in (*erased.emails, *own, visitor.email, visitor.external_id) if name}
+    names |= {((UUID(uuid).int ^ (1 << 127)).to_bytes(16, "little")).lower() for uuid in own}  # as the database's logs hold them
     used = {path, lock_path(path), *logs_of(path)}
     left = []
     for file in sorted(path.parent.glob("*")):

@@ -1,4 +1,4 @@
-"""Process that runs one query: what it takes of memory, or whether it crashes, does not concern the store's owner."""
+"""Process that runs one query, so that its memory use or a crash does not harm the store's owner."""
 
 from __future__ import annotations
 

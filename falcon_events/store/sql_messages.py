@@ -16,7 +16,7 @@ OPEN = b"open\n"
 
 
 class Kind(enum.Enum):
-    """What a frame from the process says."""
+    """Kind of a frame from the process."""
 
     READY = b"r"
     """It waits for OPEN."""

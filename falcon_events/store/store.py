@@ -257,9 +257,13 @@ class Store:
             writer.recall.load_bindings()
             writer.limits.reset(connection)
             writer.empty_logs()
-            return msgspec.structs.replace(erased, left_in=find_left(self.path, visitor, erased))
+            return erased
 
-        return writer.run_exclusively(task)
+        def work() -> Erased:
+            erased: Erased = writer.run_exclusively(task).result()
+            return msgspec.structs.replace(erased, left_in=find_left(self.path, visitor, erased))  # events need not wait for it
+
+        return self._readers.run(work)
 
     def sql(self, query: str) -> Future[bytes]:
         """Return the rows of one SELECT, as a Table in MessagePack. It runs in a process of its own (see sql_process.py)."""
@@ -313,7 +317,7 @@ class Store:
         return writer.run_exclusively(task)
 
     def run_in_thread(self, work: Callable[[], T]) -> Future[T]:
-        """Run a function that waits for the store, in one of the threads for slow reads."""
+        """Run a function that waits for a change of the store."""
         self._open_writer()
         return self._readers.run(work)
 

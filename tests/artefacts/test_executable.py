@@ -224,6 +224,7 @@ def test_every_command_works_where_there_is_nothing_but_a_c_library(bare: Bare, 
     with serve(bare, data, port=port):
         assert run("health", "--url", f"http://127.0.0.1:{port}", at=False) == "ok\n"
         assert run("owner")
+        assert "signup" in run("events", "--list", "7")
         assert "300" in run("sql", "select count(*) as n from events where event = 'signup'")
         assert run("export", "--format", "ndjson").count("\n") >= 300
         run("export", "--format", "parquet", "-o", f"{data}/events.parquet")

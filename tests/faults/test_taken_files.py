@@ -129,6 +129,51 @@ def test_a_file_in_the_place_of_the_socket_is_not_deleted(db: Path) -> None:
     assert own.read_text() == "precious"
 
 
+def test_a_link_in_the_place_of_the_lock_file_is_not_followed(db: Path, tmp_path: Path) -> None:
+    """Its owner process would write to the file that it leads to."""
+    make_store(db)
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    lock_path(db).unlink(missing_ok=True)
+    lock_path(db).symlink_to(precious)
+    with pytest.raises(StoreError, match="lock"):
+        EventTracking(db).open()
+    assert precious.read_text() == "precious"
+
+
+@pytest.mark.needs("root")
+def test_root_exports_no_file_that_the_user_has_put_in_the_place(db: Path, tmp_path: Path) -> None:
+    """The export of another user's store is written to a folder of this user; a link there is not followed."""
+    make_store(db)
+    with EventTracking(db) as tracking:
+        tracking.track(94, "load", email="a@example.com")
+    secret, out = tmp_path / "secret", tmp_path / "out.ndjson"
+    secret.write_text("secret")
+    code = """
+import sys
+from pathlib import Path
+from falcon_events import EventTracking
+from falcon_events.cli.main import main
+
+def export(self, target, form, selection):
+    Path(target).symlink_to(sys.argv.pop(1))
+    return 1
+
+if sys.argv[1] != "no":
+    EventTracking.export = export
+else:
+    sys.argv.pop(1)
+main()
+"""
+    arguments = ["export", "-o", str(out), "--db", str(db)]
+    done = subprocess.run([sys.executable, "-c", code, str(secret), *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode != 0, done.stdout
+    assert not out.exists()
+    done = subprocess.run([sys.executable, "-c", code, "no", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "a@example.com" in out.read_text()
+
+
 def as_nobody(script: str, *arguments: str, tmp_path: Path, user: bool = True) -> subprocess.CompletedProcess[str]:
     """Run Python as nobody, or as root, where this installation can be read by everybody."""
     packages, checkout = tmp_path / "packages", tmp_path / "checkout"
@@ -201,7 +246,7 @@ def test_root_is_told_as_whom_to_run_if_the_user_cannot(db: Path, tmp_path: Path
     words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", shell]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stdout
-    assert re.search(r"belongs to user \w+, as whom its owner process cannot be started", done.stderr), done.stderr
+    assert re.search(r"belongs to user \w+, but its owner process cannot be started as this user", done.stderr), done.stderr
     assert [path.name for path in db.parent.iterdir() if path != private] == [db.name]
 
 

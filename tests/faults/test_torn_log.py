@@ -117,6 +117,20 @@ def test_a_torn_end_of_the_log_loses_nothing(crashed: Path, tear: Tear, caplog: 
         assert copies == []
 
 
+def test_a_torn_log_without_a_journal_is_said_to_lack_events(crashed: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody has deleted the journal: what is left is served, and nothing claims to be complete."""
+    log = log_of(crashed)
+    whole = log.read_bytes()
+    log.write_bytes(whole[: commits(whole)[-2] + 100])
+    for journal in journals_of(crashed):
+        journal.unlink(missing_ok=True)
+    with EventTracking(crashed) as tracking:
+        ((count, _),) = tracking.sql(COUNT).rows
+    assert 0 < count < ROUNDS * EVENTS
+    (told,) = [record for record in caplog.records if "torn" in record.getMessage()]
+    assert (told.levelname, "there is no journal" in told.getMessage()) == ("CRITICAL", True)
+
+
 @pytest.mark.parametrize("keep", [0, 1, 5, 20, 31, 39])
 @pytest.mark.parametrize("filler", ["nothing", "zeros"])
 def test_a_log_whose_beginning_never_reached_the_disk_loses_nothing(crashed: Path, keep: int, filler: str) -> None:

@@ -150,3 +150,14 @@ def test_files_that_were_set_aside_and_contain_an_erased_person_are_named(tracki
     erased = command("erase", "--list", "1", "--email", ALICE, "--yes", "--db", str(db))
     assert b"events.duckdb.refused.ndjson, events.duckdb.wal.replaced-1" in erased.stderr
     assert tracking.erase(1, email=BOB).left_in == ["events.duckdb.journal-a.replaced-1"]
+
+
+def test_a_log_of_the_database_that_was_set_aside_is_named_for_an_anonymous_visitor(tracking: EventTracking, db: Path) -> None:
+    """It has the visitor's UUID in the database's own form, and no text."""
+    tracking.directory.ensure_list(1, "news")
+    visitor = tracking.track(1, "order", uuid="1b9e3d0a-6f1c-4c59-9f2f-0d8a4c4b7e11", email=None).uuid
+    tracking.stats()
+    log = db.with_name(f"{db.name}.wal.torn-1")
+    log.write_bytes(log_of(db).read_bytes())
+    assert visitor.encode() not in log.read_bytes()
+    assert tracking.erase(1, uuid=visitor).left_in == [log.name]

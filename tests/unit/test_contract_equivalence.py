@@ -5,6 +5,7 @@ For any input, they agree.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import itertools
 import json
@@ -272,7 +273,7 @@ HALF_A_PAIR = re.compile(
 
 
 def strict(body: bytes) -> Members | None:
-    """The JSON object that a body is, to a reader that allows nothing beyond RFC 8259; None where it is none."""
+    """The JSON object that a body is, to a reader that allows no more than RFC 8259 (and ignores a byte order mark)."""
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)
@@ -283,7 +284,7 @@ def strict(body: bytes) -> Members | None:
         return float(number)
 
     try:
-        text = HALF_A_PAIR.sub(r"\1\\ufffd", body.decode())
+        text = HALF_A_PAIR.sub(r"\1\\ufffd", body.removeprefix(codecs.BOM_UTF8).decode())
         value = json.loads(text, parse_constant=refuse, parse_float=double, object_pairs_hook=Members)
     except (ValueError, RecursionError):
         return None

@@ -72,6 +72,8 @@ def test_a_key_for_another_list_is_not_handed_out(db: Path) -> None:
             key = tracking.directory.create_key("default", scope, list_ids=lists).key
             with pytest.raises(EventsError, match=word):
                 tracking.snippet(1, key)
+    with EventTracking(db) as tracking, pytest.raises(EventsError, match="scope is read"):
+        tracking.snippet(1, key)  # as the first call, which opens the store
 
 
 def test_accounts_without_page_keys_are_told_what_to_do(db: Path) -> None:

@@ -483,6 +483,37 @@ def test_a_deleted_list_leaves_nothing_and_its_seqs_are_not_given_again(db: Path
     assert rows(db, "select count(*) from events where seq <= (select folded_seq from meta)") == [(2,)]
 
 
+def test_a_deleted_list_forgets_its_event_ids(db: Path) -> None:
+    """A list that is created again takes the same events again; another list's EventIDs stay."""
+    repeated = str(uuid.uuid4())
+    with EventTracking(db) as tracking:
+        for list_id in (4, 94):
+            tracking.directory.ensure_list(list_id, "List")
+            tracking.track(list_id, "test", email="a@example.com", event_id=repeated)
+        tracking.directory.delete_list(4)
+        tracking.directory.ensure_list(4, "List")
+        for list_id in (4, 94):
+            tracking.track(list_id, "test", email="a@example.com", event_id=repeated)
+        assert {count.list_id: count.events for count in tracking.stats().by_type if count.event == "test"} == {4: 1, 94: 1}
+
+
+def test_reads_that_wait_for_the_tables_keep_no_property_query_waiting(store: Store) -> None:
+    """However many they are, such as those of `events --follow` while the writer is busy."""
+    submit(store, new_event()).result(60)
+    store.properties(1).result(60)
+    ended = threading.Event()
+    busy = store.run(lambda _: ended.wait(60))
+    submit(store, new_event()).result(60)
+    waiting = [store.latest(1, 0, 1) for _ in range(8)]
+    try:
+        assert store.properties(1).result(60) == {"test": ["a"]}
+        assert not any(read.done() for read in waiting)
+    finally:
+        ended.set()
+    assert busy.result(60)
+    assert all(read.result(60) for read in waiting)
+
+
 def test_constructing_a_store_touches_nothing(db: Path) -> None:
     """No file and no thread before the first use."""
     before = threading.active_count()

@@ -59,6 +59,7 @@ REFUSED: dict[str, tuple[Any, list[str]]] = {
     "an object": (object(), ["properties['order']['total'][1]", "object"]),
     "a timedelta": (timedelta(1), ["total", "datetime.timedelta"]),
     "not a number": (float("nan"), ["total", "nan"]),
+    "a huge number": (10**5000, ["total", "int", "1.8e308"]),
     "infinity": (Decimal("Infinity"), ["total", "decimal.Decimal"]),
     "a decimal beyond a double": (Decimal("0.1234567890123456789"), ["total", "decimal.Decimal", "exactly"]),
     "a huge decimal": (Decimal("1E+999999"), ["total", "decimal.Decimal"]),

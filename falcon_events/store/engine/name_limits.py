@@ -100,7 +100,7 @@ class NameLimits:
         with self._changing:
             scarce = [
                 (list_id, room)
-                for list_id, room in self._rooms.items()
+                for list_id, room in list(self._rooms.items())  # the intake adds some meanwhile
                 if list_id not in self._exact
                 and (room.taken or room.taken_types)
                 and (room.names < self._most_names // 2 or room.types < self._most_types // 2)

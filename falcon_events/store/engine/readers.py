@@ -19,6 +19,10 @@ T = TypeVar("T")
 SHORT_READERS = 2
 SLOW_READERS = 4
 """The number of threads for slow work, so that property queries do not wait for it."""
+WAITING_READERS = 2
+"""The number of threads for short reads that wait for the tables first, which the writer may be busy with for seconds."""
+TASKS = 4
+"""The number of threads for functions that wait for changes, such as the revocation of a key."""
 INTERRUPTED = "The read was ended, because the process that asked for it has left or the store is closing."
 NO_TURN = "Other questions are being answered, and there was no turn for this one within {:g} seconds. Try again later."
 INTERRUPT_INTERVAL_S = 0.05
@@ -31,6 +35,8 @@ class Readers:
     def __init__(self, query_slots: int = 2) -> None:
         self._queries = ThreadPoolExecutor(query_slots, thread_name_prefix="falcon-events-query")
         self._short = ThreadPoolExecutor(SHORT_READERS, thread_name_prefix="falcon-events-reader")
+        self._waiting = ThreadPoolExecutor(WAITING_READERS, thread_name_prefix="falcon-events-waiting-reader")
+        self._tasks = ThreadPoolExecutor(TASKS, thread_name_prefix="falcon-events-task")
         self._slow = ThreadPoolExecutor(SLOW_READERS, thread_name_prefix="falcon-events-slow-reader")
         self._webhooks = ThreadPoolExecutor(1, thread_name_prefix="falcon-events-outbox")
         self._compaction = ThreadPoolExecutor(1, thread_name_prefix="falcon-events-compaction")
@@ -44,7 +50,7 @@ class Readers:
         connection: Callable[[], duckdb.DuckDBPyConnection],
         read: Callable[[duckdb.DuckDBPyConnection], T],
         *,
-        before: Callable[[], object] = lambda: None,
+        before: Callable[[], object] | None = None,
         slow: bool = False,
         for_webhooks: bool = False,
     ) -> Future[T]:
@@ -53,7 +59,7 @@ class Readers:
         Args:
             connection: returns the writer's current connection.
             read: reads with the cursor and returns the result.
-            before: called first, to wait for the data to be read.
+            before: called first, to wait for the data to be read. Reads that wait keep no other short read waiting.
             slow: whether the read may take long.
             for_webhooks: whether a webhook worker reads. These reads have a thread of their own, so that no other read waits
                 for them.
@@ -62,7 +68,8 @@ class Readers:
         def job(state: OpenRead) -> T:
             return self._read(state, connection, read, before, slow=slow)
 
-        return self._start(self._webhooks if for_webhooks else self._slow if slow else self._short, job)
+        short = self._short if before is None else self._waiting
+        return self._start(self._webhooks if for_webhooks else self._slow if slow else short, job)
 
     def query(
         self,
@@ -119,8 +126,8 @@ class Readers:
         return self._start(self._slow, job)
 
     def run(self, work: Callable[[], T]) -> Future[T]:
-        """Run a function without a cursor in one of the threads for slow reads."""
-        return self._submit(self._slow, work)
+        """Run a function that waits for a change, and needs no cursor."""
+        return self._submit(self._tasks, work)
 
     def run_compaction(self, work: Callable[[], T]) -> Future[T]:
         """Run a function in a thread that waits for slow reads, and so cannot be one of theirs."""
@@ -159,7 +166,7 @@ class Readers:
     def close(self) -> None:
         """Complete a compaction, interrupt the slow reads, cancel the queued ones, wait for the others, and close the cursors."""
         self._compaction.shutdown(cancel_futures=True)
-        pools = (self._webhooks, self._queries, self._slow, self._short)
+        pools = self._webhooks, self._queries, self._slow, self._waiting, self._short, self._tasks
         for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
         for found in list(self._open_reads.values()):
@@ -175,11 +182,12 @@ class Readers:
         state: OpenRead,
         connection: Callable[[], duckdb.DuckDBPyConnection],
         read: Callable[[duckdb.DuckDBPyConnection], T],
-        before: Callable[[], object],
+        before: Callable[[], object] | None,
         *,
         slow: bool,
     ) -> T:
-        before()  # outside the lock: the work that it waits for may need the exclusive lock
+        if before is not None:
+            before()  # outside the lock: the work that it waits for may need the exclusive lock
         with self._lock.shared(slow=slow):
             try:
                 cursor = self._cursor(connection())

@@ -56,11 +56,11 @@ class SharedFile:
                 "Other queries are running, and the store's log has to be saved first. Try again when they have ended."
             )
         if not self._readers:
-            self._connection.execute(f"set checkpoint_threshold = '{_NEVER}'")
             if self._descriptor is None:
                 # To close it would drop the database's own lock. So it stays open as long as the database.
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
             fcntl.lockf(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            self._connection.execute(f"set checkpoint_threshold = '{_NEVER}'")
         token = object()
         self._readers.add(token)
         return token

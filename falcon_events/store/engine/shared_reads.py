@@ -71,7 +71,7 @@ class SharedReads(Generic[T]):
     def _finish(self, list_id: int, asked: list[Asked[T]], found: list[T], done: Future[None]) -> None:
         """Answer those who asked before the read, then begin the read for those who asked since."""
         if done.cancelled() or done.exception() is not None:
-            asked.extend(self._take(list_id))  # also those for whom the read did not begin
+            asked.extend(self._take(list_id))  # also those that asked while it ran
         for future, _ in asked:
             if done.cancelled():
                 future.cancel()

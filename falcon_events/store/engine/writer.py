@@ -15,12 +15,12 @@ from typing import Any
 import duckdb
 
 from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
-from falcon_events.files.paths import FileState, WatchedFile, log_of
+from falcon_events.files.paths import FileState, WatchedFile, journals_of, log_of
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.model.reports import FilterState
 from falcon_events.settings import Settings
 from falcon_events.store.database.errors import INVALIDATING
-from falcon_events.store.database.wal import find_copies, put_back
+from falcon_events.store.database.wal import put_back, report_copies
 from falcon_events.store.engine.apply import OpenJournal, apply, open_journal, refused_path
 from falcon_events.store.engine.backlog import Backlog
 from falcon_events.store.engine.database_log import DatabaseLog
@@ -90,6 +90,7 @@ class Writer:
         self._idle_at = time.monotonic() + IDLE_S
         self._tasks: deque[tuple[Task, Future[Any]]] = deque()
         began_ns = time.time_ns()
+        has_journal = any(journal.exists() for journal in journals_of(path))
         opening_s = self._open()
         applied = self._tables.applied
         try:
@@ -107,13 +108,7 @@ class Writer:
             if is_unchanged and (logs := put_back(path, began_ns)):
                 raise StoreError(f"{logs[0]} is damaged, and the journal does not have what it had: {error}") from error
             raise
-        for log, copy in find_copies(path, began_ns):
-            logger.warning(
-                "%s was torn by a power loss: what followed its last commit is cut off, and acknowledged events were"
-                " read from the journal. The log as it was is kept as %s",
-                log,
-                copy,
-            )
+        report_copies(path, began_ns, has_journal=has_journal)
         self._thread = threading.Thread(target=self._run, name="falcon-events-writer", daemon=True)
         self._thread.start()
 
@@ -227,9 +222,14 @@ class Writer:
         """Return whether the logs are in their places. If not, the store fails, and recovers with new ones."""
         try:
             self.journal.check()
+        except OSError as error:
+            self.fail_journal(error)
+            return False
+        try:
             self._log.secure(self.connection)
         except (OSError, duckdb.Error) as error:
-            self.fail_journal(error)
+            self._journal_failed = True
+            self.fail(f"the database's log cannot be used: {getattr(error, 'strerror', None) or error}")
         return self.failure is None
 
     def _open(self) -> float:

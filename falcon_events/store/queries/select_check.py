@@ -46,7 +46,10 @@ def check_select(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
     if len(statements := connection.extract_statements(query)) != 1:  # raises what is wrong with the syntax, and where
         raise EventsError(f"{ONE_SELECT}; this has {len(statements)} statements")
     ((text,),) = connection.execute(SERIALIZE, [query]).fetchall()
-    tree = json.loads(text)
+    try:
+        tree = json.loads(text)
+    except RecursionError:
+        raise EventsError("query is nested too deeply") from None
     if tree["error"] or len(tree["statements"]) != 1:
         raise EventsError(ONE_SELECT)
     tables: set[str] = set()
