@@ -24,7 +24,15 @@ from falcon_events.errors import (
     StoreUnavailable as StoreUnavailable,
 )
 from falcon_events.hooks.events import CommittedEvent as CommittedEvent, IncomingEvent as IncomingEvent
-from falcon_events.model.answers import QueryResult as QueryResult, QueryRow as QueryRow
+from falcon_events.model.answers import (
+    FunnelGroup as FunnelGroup,
+    FunnelResult as FunnelResult,
+    FunnelStep as FunnelStep,
+    QueryResult as QueryResult,
+    QueryRow as QueryRow,
+    RetentionCohort as RetentionCohort,
+    RetentionResult as RetentionResult,
+)
 from falcon_events.plan.declarations import event as event
 from falcon_events.plan.plan import Plan as Plan
 from falcon_events.runtime.environment import freeze_support as freeze_support

@@ -118,8 +118,10 @@ class EventTracking:
 
     def _name_shortcuts(self) -> None:
         """Set the short names of methods: `tracking.stats()` is `tracking.admin.stats()`."""
-        self.query = self.pipeline.questions.query
-        self.aquery = self.pipeline.questions.aquery
+        ask = self.pipeline.question_calls
+        self.query, self.aquery = ask.query, ask.aquery
+        self.funnel, self.afunnel = ask.funnel, ask.afunnel
+        self.retention, self.aretention = ask.retention, ask.aretention
         self.recount = self.admin.recount
         self.stats = self.admin.stats
         self.export = self.admin.export

@@ -16,6 +16,10 @@ _COMPONENTS = {
     "properties.response": "PropertiesAnswer",
     "query.request": "QueryRequest",
     "query.response": "QueryAnswer",
+    "funnel.request": "FunnelRequest",
+    "funnel.response": "FunnelAnswer",
+    "retention.request": "RetentionRequest",
+    "retention.response": "RetentionAnswer",
     "errors": "Errors",
 }
 _RETRY_AFTER = {"description": "How long to wait before the next try, in seconds.", "schema": {"type": "integer", "minimum": 0}}
@@ -90,14 +94,13 @@ def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str
                 },
             },
             "/api/v1/website_events.query": {
-                "post": {
-                    "operationId": "queryEvents",
-                    "tags": ["Questions"],
-                    "summary": "Count what happened: trends, totals, breakdowns, revenue",
-                    "security": _build_security(body=True),
-                    "requestBody": _build_request_body("query.request"),
-                    "responses": _build_responses("query.request", "query.response"),
-                }
+                "post": _build_question("query", "queryEvents", "Count what happened: trends, totals, breakdowns, revenue")
+            },
+            "/api/v1/website_events.funnel": {
+                "post": _build_question("funnel", "queryFunnel", "Count how many came through ordered steps")
+            },
+            "/api/v1/website_events.retention": {
+                "post": _build_question("retention", "queryRetention", "Count how many came back")
             },
         },
         "components": {
@@ -106,6 +109,18 @@ def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str
                 "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, as `Authorization: Bearer KEY`."}
             },
         },
+    }
+
+
+def _build_question(kind: str, operation_id: str, summary: str) -> dict[str, Any]:
+    """Build the operation that answers a kind of question."""
+    return {
+        "operationId": operation_id,
+        "tags": ["Questions"],
+        "summary": summary,
+        "security": _build_security(body=True),
+        "requestBody": _build_request_body(f"{kind}.request"),
+        "responses": _build_responses(f"{kind}.request", f"{kind}.response"),
     }
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NAMES = (
     *("event.request", "event.response", "events.request", "events.response"),
     *("properties.request", "properties.response", "query.request", "query.response", "errors"),
+    *("funnel.request", "funnel.response", "retention.request", "retention.response"),
 )
 
 Schema = dict[str, Any]

@@ -27,7 +27,9 @@ EVENT = "/api/v1/event"
 PROPERTIES = "/api/v1/website_events.properties"
 EVENTS = "/api/v1/events"
 QUERY = "/api/v1/website_events.query"
-PATHS = (EVENT, EVENTS, PROPERTIES, QUERY)
+FUNNEL = "/api/v1/website_events.funnel"
+RETENTION = "/api/v1/website_events.retention"
+PATHS = (EVENT, EVENTS, PROPERTIES, QUERY, FUNNEL, RETENTION)
 """The documented endpoints."""
 HEALTH = "/healthz"
 FROM_PAGES = (EVENT, EVENTS)
@@ -61,8 +63,13 @@ def _query_properties(tracking: EventTracking, incoming: IncomingRequest) -> Ste
     return tracking.pipeline.properties_query_reply(last[-1] if isinstance(last, list) else last, incoming.sender)
 
 
-def _query_events(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
-    return tracking.pipeline.query_reply(incoming.body or HeldBody(), incoming.sender)
+def _answer(kind: str) -> Action:
+    """Return the action that answers questions of a kind."""
+
+    def action(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
+        return tracking.pipeline.question_reply(kind, incoming.body or HeldBody(), incoming.sender)
+
+    return action
 
 
 def _handle_preflight(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
@@ -78,7 +85,9 @@ ACTIONS: dict[str, dict[str, Action]] = {
     EVENT: {"POST": _track_event, "OPTIONS": _handle_preflight},
     EVENTS: {"POST": _track_events, "OPTIONS": _handle_preflight},
     PROPERTIES: {"GET": _query_properties, "POST": _list_properties},
-    QUERY: {"POST": _query_events},
+    QUERY: {"POST": _answer("query")},
+    FUNNEL: {"POST": _answer("funnel")},
+    RETENTION: {"POST": _answer("retention")},
 }
 
 

@@ -31,6 +31,7 @@ from falcon_events.ingest.bodies import HeldBody, Turns
 from falcon_events.ingest.client_address import ClientAddresses
 from falcon_events.ingest.new_event import EventBuilder
 from falcon_events.ingest.policies import Policies
+from falcon_events.ingest.question_calls import QuestionCalls
 from falcon_events.ingest.questions import Questions
 from falcon_events.link.link import Link
 from falcon_events.model.operations import PROPERTIES
@@ -71,8 +72,9 @@ class Pipeline:
     ) -> None:
         self._store = store
         self.authorization = Authorization(store, directory, access, settings)
-        self.questions = Questions(store, directory, self.authorization, get_waiter, clock)
-        """Questions about stored events."""
+        self._questions = Questions(store, directory, self.authorization, clock)
+        self.question_calls = QuestionCalls(self._questions, get_waiter)
+        """The Python API's questions about stored events."""
         self._builder = EventBuilder(store)
         self._turns = Turns()
         contract = EventContract(anonymous_events=settings.anonymous_events, clock=clock)
@@ -142,10 +144,10 @@ class Pipeline:
         """Handle GET /api/v1/website_events.properties?ListID=...; never raise."""
         return (yield from self._properties_reply(lambda: {} if list_id is None else {"ListID": list_id}, sender))
 
-    def query_reply(self, body: bytes | HeldBody, sender: Sender) -> Steps[Reply]:
-        """Handle POST /api/v1/website_events.query; never raise."""
+    def question_reply(self, kind: str, body: bytes | HeldBody, sender: Sender) -> Steps[Reply]:
+        """Handle POST /api/v1/website_events.KIND, such as `query`; never raise."""
         body = _hold(body)
-        return (yield from self._turns.take(body, self._query_reply(body, sender)))
+        return (yield from self._turns.take(body, self._question_reply(kind, body, sender)))
 
     def track(self, body: bytes | HeldBody, sender: Sender) -> Steps[Tracked]:
         """Check and store the event in a request's body.
@@ -185,11 +187,9 @@ class Pipeline:
         self._store.counts.refused.update(refused.codes)
         return refusal_reply(refused)
 
-    def _query_reply(self, body: HeldBody, sender: Sender) -> Steps[Reply]:
+    def _question_reply(self, kind: str, body: HeldBody, sender: Sender) -> Steps[Reply]:
         try:
-            params = self.questions.contract.read_body(body.data)
-            body.let_go()
-            return answer_reply((yield from self.questions.ask(params, sender)))
+            return answer_reply((yield from self._questions.ask_with_body(kind, body, sender)))
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:

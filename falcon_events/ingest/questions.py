@@ -1,30 +1,29 @@
-"""Questions: who may ask, what is asked, and the answer; over HTTP and as calls of the Python API."""
+"""Questions of every kind: who may ask, what is asked, and the answer."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable
 from typing import Any
-
-import msgspec
 
 from falcon_events.access.directory import Directory
 from falcon_events.contract.body import Params
 from falcon_events.contract.questions import QuestionContract, refuse
-from falcon_events.contract.values import encode_json, find_fault
-from falcon_events.errors import EventsError
 from falcon_events.ingest.authorization import Authorization, read_credential
+from falcon_events.ingest.bodies import HeldBody
 from falcon_events.link.link import Link
-from falcon_events.model.answers import QueryResult, read_result
 from falcon_events.model.operations import QUERY
-from falcon_events.model.sender import HOST, Sender
+from falcon_events.model.sender import Sender
 from falcon_events.query.question import encode_question
-from falcon_events.query.reading import read_question
-from falcon_events.runtime.steps import Steps, Waiter
+from falcon_events.query.reading import read_funnel, read_question, read_retention
+from falcon_events.runtime.steps import Steps
 
-DateRange = str | Sequence[str | date]
-"""A range of time: `28d` and the like, or two days or date-times."""
+READERS: dict[str, Callable[[Params, int, str, int], Any]] = {
+    "query": read_question,
+    "funnel": read_funnel,
+    "retention": read_retention,
+}
+"""Reads the parameters of each kind of question, whose endpoint and schemas have its name."""
 
 
 class Questions:
@@ -34,7 +33,6 @@ class Questions:
         store: the link to the store.
         directory: has the lists' time zones.
         authorization: says who may ask.
-        get_waiter: returns what runs steps in a thread or a coroutine.
         clock: returns the current time in seconds since 1970.
     """
 
@@ -43,130 +41,42 @@ class Questions:
         store: Link,
         directory: Directory,
         authorization: Authorization,
-        get_waiter: Callable[[], Waiter],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._directory = directory
         self._authorization = authorization
-        self._get_waiter = get_waiter
         self._clock = clock
-        self.contract = QuestionContract("query.request")
+        self._contracts = {kind: QuestionContract(f"{kind}.request") for kind in READERS}
 
-    def ask(self, params: Params, sender: Sender) -> Steps[bytes]:
-        """Answer website_events.query; return the answer as JSON.
+    def ask_with_body(self, kind: str, body: HeldBody, sender: Sender) -> Steps[bytes]:
+        """Answer the question in a request's body, which is let go before the store answers; otherwise as ask()."""
+        params = self._contracts[kind].read_body(body.data)
+        body.let_go()
+        return (yield from self.ask(kind, params, sender))
+
+    def ask(self, kind: str, params: Params, sender: Sender) -> Steps[bytes]:
+        """Answer a question; return the answer as JSON.
 
         Args:
+            kind: `query`, `funnel` or `retention`, as in `website_events.query`.
             params: the parameters, named as in the schema.
             sender: who asks.
 
         Raises:
             RequestRefused: with the documented codes.
         """
+        contract = self._contracts[kind]
         principal = yield from self._authorization.authorize_reading(read_credential(params, sender.bearer), sender)
-        list_id, failures = self.contract.read_list_id(params)
+        list_id, failures = contract.read_list_id(params)
         zone = "UTC" if list_id is None else self._directory.rules_of(list_id).time_zone
-        question = read_question(params, list_id or 0, zone, int(self._clock() * 1e6))
+        question = READERS[kind](params, list_id or 0, zone, int(self._clock() * 1e6))
         if isinstance(question, list) or failures:
             raise refuse([*failures, *(question if isinstance(question, list) else ())])
         if (yield from self._authorization.find_account(principal, question.list_id)) is None:
-            raise self.contract.list_not_found()
+            raise contract.list_not_found()
         answer = yield self._store.ask(QUERY, encode_question(question))
         if answer.failures:
             raise refuse(answer.failures)
         body: bytes = answer.body
         return body
-
-    def query(
-        self,
-        list_id: int | str,
-        *,
-        date_range: DateRange = "28d",
-        time_zone: str | None = None,
-        week_start: str = "monday",
-        metrics: Sequence[str | Sequence[str]] = ("people", "events"),
-        dimensions: Sequence[str] = (),
-        filters: Sequence[Sequence[Any]] = (),
-        people: Sequence[Sequence[Any]] = (),
-        order_by: Sequence[Sequence[Any]] = (),
-        limit: int = 100,
-        offset: int = 0,
-        compare: DateRange | None = None,
-        include: Sequence[str] = (),
-        api_key: str | None = None,
-        session_id: str | None = None,
-    ) -> QueryResult:
-        """Count what happened, as POST /api/v1/website_events.query does.
-
-        Args:
-            list_id: the list (`ListID`).
-            date_range: the range of time: `28d`, `month`, two days, ... (`DateRange`).
-            time_zone: the IANA name of the time zone of days; None: the list's own (`TimeZone`).
-            week_start: `monday` or `sunday` (`WeekStart`).
-            metrics: what is counted (`Metrics`).
-            dimensions: what the rows are by (`Dimensions`).
-            filters: conditions on events, all of which hold (`Filters`).
-            people: conditions on persons, all of which hold (`People`).
-            order_by: metrics or dimensions, each with `asc` or `desc` (`OrderBy`).
-            limit: how many rows are returned (`Limit`).
-            offset: how many rows are skipped (`Offset`).
-            compare: the range to compare with: `previous`, `year` or a range (`Compare`).
-            include: `total_rows`, `totals`, `time_labels` (`Include`).
-            api_key: a key to check. With neither key nor session, the caller is trusted.
-            session_id: a session to check.
-
-        Raises:
-            InvalidRequest: a parameter is not as documented, or there is no such list.
-            QueryTooLong: it took longer than the setting `query_timeout_s`.
-            NotAuthenticated, NotAllowed, StoreUnavailable: as with track().
-        """
-        return self._get_waiter().run(self._query(locals()))
-
-    async def aquery(
-        self,
-        list_id: int | str,
-        *,
-        date_range: DateRange = "28d",
-        time_zone: str | None = None,
-        week_start: str = "monday",
-        metrics: Sequence[str | Sequence[str]] = ("people", "events"),
-        dimensions: Sequence[str] = (),
-        filters: Sequence[Sequence[Any]] = (),
-        people: Sequence[Sequence[Any]] = (),
-        order_by: Sequence[Sequence[Any]] = (),
-        limit: int = 100,
-        offset: int = 0,
-        compare: DateRange | None = None,
-        include: Sequence[str] = (),
-        api_key: str | None = None,
-        session_id: str | None = None,
-    ) -> QueryResult:
-        """Count what happened as query() does, for coroutines."""
-        return await self._get_waiter().arun(self._query(locals()))
-
-    def _query(self, arguments: Mapping[str, Any]) -> Steps[QueryResult]:
-        params = write_params(arguments)
-        is_host = arguments["api_key"] is None and arguments["session_id"] is None
-        return read_result((yield from self.ask(params, HOST if is_host else Sender())))
-
-
-NAMES = {"list_id": "ListID", "api_key": "APIKey", "session_id": "SessionID"}
-"""The parameters whose names are not their arguments' in CamelCase."""
-
-
-def write_params(arguments: Mapping[str, Any]) -> Params:
-    """Return the parameters of a question from the arguments of a call, in types that JSON has.
-
-    Raises:
-        EventsError: an argument is of a type that JSON does not have; the message names it.
-    """
-    params: Params = {}
-    for argument, value in arguments.items():
-        if argument == "self" or value is None:
-            continue
-        name = NAMES.get(argument) or "".join(part.capitalize() for part in argument.split("_"))
-        try:
-            params[name] = msgspec.json.decode(encode_json(value))
-        except Exception as error:  # also what the conversion of a value raises
-            raise EventsError(find_fault(value, argument) or f"{argument}: {error}") from error
-    return params

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone, tzinfo
-from itertools import islice
+from itertools import islice, takewhile
 
 import msgspec
 
@@ -39,12 +39,26 @@ def make_buckets(period: Period, unit: str, zone: tzinfo, week_start: str, now_u
     ]
 
 
-def _list_calendar(period: Period, unit: str, zone: tzinfo, week_start: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the label and the limits of days, weeks or months. A day that the time zone skips has the same limit twice."""
+def list_ended(period: Period, unit: str, zone: tzinfo, week_start: str, now_us: int, most: int) -> list[tuple[int, int]]:
+    """Return the limits of the days, weeks or months that are over, from the one in which a range begins.
+
+    They are not cut, and at most `most`.
+    """
+    limits = ((since, until) for _, since, until in _list_calendar(period, unit, zone, week_start, endless=True))
+    return list(takewhile(lambda one: one[1] <= now_us, islice(limits, most)))
+
+
+def _list_calendar(
+    period: Period, unit: str, zone: tzinfo, week_start: str, *, endless: bool = False
+) -> Iterator[tuple[str, int, int]]:
+    """Yield the label and the limits of days, weeks or months. A day that the time zone skips has the same limit twice.
+
+    `endless` is whether to go on after the range.
+    """
     day = localize(period.since, zone).date() if period.days is None else period.days[0]
     day = find_week(day, week_start) if unit == "week" else day.replace(day=1) if unit == "month" else day
     since = start_of_day(day, zone)
-    while since < period.until:
+    while endless or since < period.until:
         following = _find_next(day, unit)
         until = start_of_day(following, zone)
         yield day.isoformat()[:7] if unit == "month" else day.isoformat(), since, until

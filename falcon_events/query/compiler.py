@@ -1,18 +1,17 @@
-"""Compile a question to SQL: the rows, the totals, what to compare them with, and the warnings."""
+"""Compile a question to SQL: the rows, the totals, and what to compare them with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from falcon_events.query import names
 from falcon_events.query.buckets import Bucket
 from falcon_events.query.expressions import Parameters, express_all, express_dimension, express_number
-from falcon_events.query.question import Condition, Metric, ValueCondition, walk
+from falcon_events.query.question import Metric, Question
 from falcon_events.query.ranges import Period
-from falcon_events.query.relations import CHOSEN, CTE, ENRICHED, QuestionScope, build_events, build_persons, express_period
+from falcon_events.query.relations import ENRICHED, QuestionScope, build_events, express_period
+from falcon_events.query.statements import Statement, choose_people, join_relations
 
 _OF_SESSIONS = frozenset({"sessions", "bounce_rate", "session_seconds", "views_per_session"})
 _OF_ORDERS = frozenset({"conversions", "revenue"})
@@ -42,14 +41,7 @@ _AGGREGATES = {
 }
 
 
-class Statement(msgspec.Struct, frozen=True):
-    """A SELECT and its parameters."""
-
-    sql: str
-    parameters: dict[str, Any]
-
-
-def compile_rows(scope: QuestionScope, period: Period, buckets: Sequence[Bucket]) -> Statement:
+def compile_rows(scope: QuestionScope[Question], period: Period, buckets: Sequence[Bucket]) -> Statement:
     """Return the SELECT of a page of rows: its dimensions (a time dimension as the bucket's number), then its metrics."""
     question = scope.question
     compiler = _Compiler(scope, period, buckets, question.dimensions)
@@ -59,19 +51,19 @@ def compile_rows(scope: QuestionScope, period: Period, buckets: Sequence[Bucket]
     return compiler.finish(f"select {compiler.columns} from filled{ordered} limit {limit} offset {offset}")
 
 
-def compile_total_rows(scope: QuestionScope, period: Period, buckets: Sequence[Bucket]) -> Statement:
+def compile_total_rows(scope: QuestionScope[Question], period: Period, buckets: Sequence[Bucket]) -> Statement:
     """Return the SELECT of the number of rows on all pages."""
     return _Compiler(scope, period, buckets, scope.question.dimensions).finish("select count(*) from filled")
 
 
-def compile_totals(scope: QuestionScope, period: Period) -> Statement:
+def compile_totals(scope: QuestionScope[Question], period: Period) -> Statement:
     """Return the SELECT of the metrics without dimensions: one row."""
     compiler = _Compiler(scope, period, (), [])
     return compiler.finish(f"select {compiler.columns} from filled")
 
 
 def compile_comparison(
-    scope: QuestionScope, period: Period, buckets: Sequence[Bucket], keys: Sequence[Sequence[Any]]
+    scope: QuestionScope[Question], period: Period, buckets: Sequence[Bucket], keys: Sequence[Sequence[Any]]
 ) -> Statement:
     """Return the SELECT of the metrics of the rows that have these dimensions, in their order, in another range.
 
@@ -89,57 +81,13 @@ def compile_comparison(
     return compiler.finish(f"select {metrics} from page left join grouped on {joined or 'true'} order by place")
 
 
-def compile_warnings(scope: QuestionScope, period: Period) -> tuple[list[str], Statement | None]:
-    """Return the dimensions whose values are compared or computed as numbers, and the SELECT of how many are no numbers.
-
-    An event counts if every filter holds for it that does not compare this dimension as a number.
-    """
-    question = scope.question
-    computed = [one[1] for one in question.metrics if isinstance(one, list) and one[0] != "distinct"]
-    compared = [name for condition in question.filters for name in _list_compared(condition)]
-    dimensions = list(dict.fromkeys([*computed, *compared]))
-    if not dimensions:
-        return [], None
-    parameters = Parameters(scope.source.parameters)
-    relations = build_events(scope, parameters, sessions=False, orders=False)
-    counts = []
-    for name in dimensions:
-        text = express_dimension(name, parameters).text
-        others = [one for one in question.filters if name not in _list_compared(one)]
-        no_number = f"{text} is not null and {express_number(text)} is null"
-        counts.append(f"count(*) filter (where {no_number} and {express_all(others, parameters)})")
-    chosen = _choose_people(scope, parameters, relations)
-    where = f"is_shown and {express_period(period, parameters)}{chosen}"
-    select = f"select {', '.join(counts)} from {ENRICHED} where {where}"
-    return dimensions, Statement(_join(relations, select), parameters.values)
-
-
-def _list_compared(condition: Condition) -> list[str]:
-    """Return the dimensions that a filter compares as numbers."""
-    return [
-        one.dimension for one in walk([condition]) if isinstance(one, ValueCondition) and one.operator in names.NUMBER_OPERATORS
-    ]
-
-
-def _choose_people(scope: QuestionScope, parameters: Parameters, relations: list[CTE]) -> str:
-    """Add the relations of the chosen persons, and return the condition that an event is of one of them."""
-    if not scope.question.people:
-        return ""
-    relations += build_persons(scope, parameters, scope.question.people)
-    return f" and person in (select person from {CHOSEN})"
-
-
-def _join(relations: Sequence[CTE], select: str) -> str:
-    return "with " + ",\n".join(f"{name} as ({body})" for name, body in relations) + "\n" + select
-
-
 class _Compiler:
     """Builds the relation `grouped`, one row for each combination of dimensions, and `filled`, with the buckets without events.
 
     Both have the dimensions as d0, d1, d2 and the metrics as m0, m1, ...
     """
 
-    def __init__(self, scope: QuestionScope, period: Period, buckets: Sequence[Bucket], dimensions: list[str]) -> None:
+    def __init__(self, scope: QuestionScope[Question], period: Period, buckets: Sequence[Bucket], dimensions: list[str]) -> None:
         self._scope = scope
         self._dimensions = dimensions
         self._metrics: list[Metric] = scope.question.metrics
@@ -162,7 +110,7 @@ class _Compiler:
 
     def finish(self, select: str) -> Statement:
         """Return the statement that ends with a SELECT."""
-        return Statement(_join(self._relations, select), self.parameters.values)
+        return Statement(join_relations(self._relations, select), self.parameters.values)
 
     def list_filled_metrics(self) -> list[str]:
         """Return the SQL of each metric of a row that may be missing in `grouped`."""
@@ -203,7 +151,7 @@ class _Compiler:
                 text = express_dimension(metric[1], self.parameters).text
                 columns.append(f"{text if metric[0] == 'distinct' else express_number(text)} as v{number}")
         filters = express_all(self._scope.question.filters, self.parameters)
-        chosen = _choose_people(self._scope, self.parameters, self._relations)
+        chosen = choose_people(self._scope, self.parameters, self._relations)
         where = f"is_shown and {express_period(period, self.parameters)} and {filters}{chosen}"
         self.add("met", f"select * from {ENRICHED} where {where}")
         self.add("matched", f"select {', '.join(['met.*', *columns])} from met{joined}")

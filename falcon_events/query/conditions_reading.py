@@ -15,6 +15,7 @@ from falcon_events.query.question import (
     AnyCondition,
     Condition,
     DoneCondition,
+    EventKind,
     NotCondition,
     SegmentCondition,
     Value,
@@ -66,15 +67,30 @@ class ConditionReader:
         """Read an array of conditions on persons, all of which hold."""
         return self._read_all(place, given, code, 1, self._read_person)
 
-    def check_limits(self) -> None:
-        """Add a failure for each limit that the conditions exceed."""
+    def read_kind(self, place: str, given: object, code: int) -> EventKind:
+        """Read an object such as {"Event": "signup", "Filters": []}, both of which may be missing."""
+        if not isinstance(given, dict):
+            self._failures.add(code, f'{place}: {show(given)} must be an object such as {{"Event": "signup"}}.')
+            return EventKind()
+        told = {name.lower(): value for name, value in given.items() if value is not None}
+        if unknown := told.keys() - {"event", "filters"}:
+            self._failures.add(code, f"{place}: {show(min(unknown))} must be Event or Filters.")
+            return EventKind()
+        event = told.get("event")
+        if event is not None and not isinstance(event, str):
+            self._failures.add(code, f"{place}.Event: {show(event)} must be text.")
+            return EventKind()
+        return EventKind(event, self.read_filters(f"{place}.Filters", told.get("filters", []), code))
+
+    def check_limits(self, places: str) -> None:
+        """Add a failure for each limit that the conditions exceed. `places` names the parameters that have them."""
         for what, number, limit in (
             ("conditions", self._conditions, names.MAX_CONDITIONS),
             ("has_done and has_not_done conditions", self._done, names.MAX_DONE),
             ("levels of conditions", self._depth, names.MAX_DEPTH),
         ):
             if number > limit:
-                self._failures.add(LIMITS, f"Filters, People: {number} {what} are more than {limit}, which is the limit.")
+                self._failures.add(LIMITS, f"{places}: {number} {what} are more than {limit}, which is the limit.")
 
     def _read_all(self, place: str, given: object, code: int, depth: int, read: _Reader) -> list[Condition]:
         if not isinstance(given, list):

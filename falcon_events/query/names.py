@@ -32,6 +32,18 @@ COUNT_OPERATORS = {"is": "=", "is_not": "<>", ">": ">", ">=": ">=", "<": "<", "<
 NEGATIVES = {"is_not": "is", "contains_not": "contains", "matches_not": "matches", "is_not_set": "is_set"}
 """Each negative operator, with the operator whose complement it is."""
 
+BY = ("people", "visitors", "sessions")
+"""What a funnel counts. A retention counts no sessions, which do not come back."""
+STEP_ORDERS = ("sequential", "strict")
+RETENTION_UNITS = {"day": 86_400_000_000, "week": 7 * 86_400_000_000, "month": 30 * 86_400_000_000}
+"""The units of a retention, with their rolling length in microseconds."""
+RETENTION_FIRSTS = ("ever", "in_range")
+RETENTION_MODES = ("calendar", "rolling")
+
+LIMITS, NO_SAVED = 13, 15
+"""The codes of failures that only an answer shows: a limit is exceeded, there is no such saved query."""
+MIN_STEPS, MAX_STEPS = 2, 10
+MAX_PERIODS = 52
 MAX_METRICS = 10
 MAX_DIMENSIONS = 3
 MAX_CONDITIONS = 50

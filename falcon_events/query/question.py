@@ -1,4 +1,4 @@
-"""A checked question: its conditions, metrics, dimensions and range, as the host sends it to the store's owner."""
+"""Checked questions: their conditions, ranges and what they ask for, as the host sends them to the store's owner."""
 
 from __future__ import annotations
 
@@ -69,8 +69,15 @@ class AnyCondition(msgspec.Struct, frozen=True, tag="or"):
 Condition = ValueCondition | DoneCondition | SegmentCondition | NotCondition | AllConditions | AnyCondition
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """A question of website_events.query that is well-formed. Its ranges may be relative to `now_us`."""
+class EventKind(msgspec.Struct, frozen=True):
+    """The events of a type that meet conditions: a step of a funnel, the start or the return of a retention."""
+
+    event: str | None = None
+    filters: list[Condition] = []
+
+
+class AnyQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """What every question has. It is well-formed; its ranges may be relative to `now_us`."""
 
     list_id: int
     now_us: int
@@ -78,10 +85,34 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = "UTC"
     week_start: str = "monday"
     date_range: GivenRange = "28d"
-    metrics: list[Metric] = msgspec.field(default_factory=lambda: ["people", "events"])
-    dimensions: list[str] = []
     filters: list[Condition] = []
     people: list[Condition] = []
+
+    @property
+    def zone(self) -> Any:
+        """The time zone of local days. UTC where this machine does not know the name."""
+        return find_time_zone(self.time_zone) or find_time_zone("UTC")
+
+    @property
+    def kinds(self) -> list[EventKind]:
+        """The kinds of events that the question is about; each of them must also meet `filters`. Empty: all events."""
+        return []
+
+    def list_conditions(self) -> Iterator[ValueCondition | DoneCondition | SegmentCondition]:
+        """Yield all conditions that are no combination of others."""
+        of_kinds = [one for kind in self.kinds for one in kind.filters]
+        return walk_deeply([*self.filters, *of_kinds, *self.people])
+
+    def list_dimensions(self) -> set[str]:
+        """Return the names of all dimensions that the question uses anywhere."""
+        return {one.dimension for one in self.list_conditions() if isinstance(one, ValueCondition)}
+
+
+class Question(AnyQuestion, frozen=True, kw_only=True, tag="query"):
+    """A question of website_events.query."""
+
+    metrics: list[Metric] = msgspec.field(default_factory=lambda: ["people", "events"])
+    dimensions: list[str] = []
     order_by: list[tuple[Metric, str]] = []
     limit: int = 100
     offset: int = 0
@@ -93,14 +124,52 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         """The unit of the time dimension, such as `day`; None if there is no time dimension."""
         return next((name.removeprefix("time:") for name in self.dimensions if name.startswith("time:")), None)
 
+    def list_dimensions(self) -> set[str]:
+        """Return the names of all dimensions that the question uses anywhere."""
+        aggregated = {metric[1] for metric in self.metrics if isinstance(metric, list)}
+        return super().list_dimensions() | set(self.dimensions) | aggregated
+
+
+class FunnelQuestion(AnyQuestion, frozen=True, kw_only=True, tag="funnel"):
+    """A question of website_events.funnel. `window_us` is the given `window` in microseconds."""
+
+    steps: list[EventKind]
+    window: str = "7d"
+    window_us: int = 7 * 86_400_000_000
+    order: str = "sequential"
+    by: str = "people"
+    breakdown: str | None = None
+    compare: GivenRange | None = None
+
     @property
-    def zone(self) -> Any:
-        """The time zone of local days. UTC where this machine does not know the name."""
-        return find_time_zone(self.time_zone) or find_time_zone("UTC")
+    def kinds(self) -> list[EventKind]:
+        """The steps."""
+        return self.steps
+
+    def list_dimensions(self) -> set[str]:
+        """Return the names of all dimensions that the question uses anywhere."""
+        return super().list_dimensions() | ({self.breakdown} if self.breakdown is not None else set())
+
+
+class RetentionQuestion(AnyQuestion, frozen=True, kw_only=True, tag="retention"):
+    """A question of website_events.retention. `return_` is the parameter Return."""
+
+    start: EventKind = EventKind()
+    return_: EventKind = EventKind()
+    unit: str = "week"
+    periods: int = 12
+    first: str = "ever"
+    mode: str = "calendar"
+    by: str = "people"
+
+    @property
+    def kinds(self) -> list[EventKind]:
+        """The start and the return."""
+        return [self.start, self.return_]
 
 
 encode_question = msgspec.msgpack.Encoder().encode
-decode_question = msgspec.msgpack.Decoder(Question).decode
+decode_question = msgspec.msgpack.Decoder(Question | FunnelQuestion | RetentionQuestion).decode
 
 
 def walk(conditions: Sequence[Condition]) -> Iterator[ValueCondition | DoneCondition | SegmentCondition]:
@@ -147,20 +216,49 @@ def render_condition(condition: Condition) -> list[Any]:
             return ["or", [render_condition(one) for one in parts]]
 
 
-def render_question(question: Question) -> dict[str, Any]:
+def render_question(question: AnyQuestion) -> dict[str, Any]:
     """Return a question in the form of the request, without credentials."""
-    return {
+    told: dict[str, Any] = {
         "ListID": question.list_id,
         "DateRange": question.date_range,
         "TimeZone": question.time_zone,
         "WeekStart": question.week_start,
-        "Metrics": question.metrics,
-        "Dimensions": question.dimensions,
         "Filters": [render_condition(one) for one in question.filters],
         "People": [render_condition(one) for one in question.people],
-        "OrderBy": [list(one) for one in question.order_by],
-        "Limit": question.limit,
-        "Offset": question.offset,
-        "Compare": question.compare,
-        "Include": question.include,
     }
+    match question:
+        case Question():
+            told |= {
+                "Metrics": question.metrics,
+                "Dimensions": question.dimensions,
+                "OrderBy": [list(one) for one in question.order_by],
+                "Limit": question.limit,
+                "Offset": question.offset,
+                "Compare": question.compare,
+                "Include": question.include,
+            }
+        case FunnelQuestion():
+            told |= {
+                "Steps": [_render_kind(one) for one in question.steps],
+                "Window": question.window,
+                "Order": question.order,
+                "By": question.by,
+                "Breakdown": question.breakdown,
+                "Compare": question.compare,
+            }
+        case RetentionQuestion():
+            told |= {
+                "Start": _render_kind(question.start),
+                "Return": _render_kind(question.return_),
+                "Unit": question.unit,
+                "Periods": question.periods,
+                "First": question.first,
+                "Mode": question.mode,
+                "By": question.by,
+            }
+    return told
+
+
+def _render_kind(kind: EventKind) -> dict[str, Any]:
+    told: dict[str, Any] = {} if kind.event is None else {"Event": kind.event}
+    return told | ({"Filters": [render_condition(one) for one in kind.filters]} if kind.filters else {})

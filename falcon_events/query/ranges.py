@@ -19,6 +19,7 @@ EXPECTED = (
 )
 MAX_DAYS = 36_500
 _number = re.compile("([1-9][0-9]{0,6})([dh])").fullmatch
+_length = re.compile("([1-9][0-9]{0,8})([mhd])").fullmatch
 _day = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 
 
@@ -34,6 +35,15 @@ class Period(msgspec.Struct, frozen=True):
         if self.days is not None:
             return [day.isoformat() for day in self.days]
         return [render_moment(self.since), render_moment(self.until)]
+
+
+def parse_length(text: object) -> int | None:
+    """Parse a length of time such as `7d`, `12h` or `30m` (minutes) into microseconds."""
+    match = _length(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    length = int(match[1]) * {"m": 60, "h": 3_600, "d": 86_400}[match[2]] * 1_000_000
+    return length if length <= MAX_DAYS * 86_400_000_000 else None
 
 
 def parse_day(text: object) -> date | None:

@@ -1,18 +1,27 @@
-"""Read the parameters of a question: a checked Question, or failures that name the place and what would be right."""
+"""Read the parameters of questions: a checked question, or failures that name the place and what would be right."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from falcon_events.errors import Failure
 from falcon_events.model.time_zones import find_time_zone
 from falcon_events.query import names, ranges
 from falcon_events.query.conditions_reading import ConditionReader, Failures, show
-from falcon_events.query.question import GivenRange, Metric, Question
+from falcon_events.query.question import (
+    AnyQuestion,
+    EventKind,
+    FunnelQuestion,
+    GivenRange,
+    Metric,
+    Question,
+    RetentionQuestion,
+)
 
-RANGE, ZONE, METRICS, DIMENSIONS, FILTERS, ORDER, PAGE, PEOPLE, LIMITS = 4, 5, 6, 7, 8, 9, 10, 12, 13
+RANGE, ZONE, METRICS, DIMENSIONS, FILTERS, ORDER, PAGE, STEPS, PEOPLE, LIMITS = 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
 """The codes of the parameters' failures."""
+Q = TypeVar("Q", bound=AnyQuestion)
 INCLUDED = ("total_rows", "totals", "time_labels")
 
 
@@ -28,29 +37,118 @@ def read_question(params: Mapping[str, Any], list_id: int, default_zone: str, no
     Returns:
         The question, or its failures.
     """
-    failures = Failures()
-    given = {name: value for name, value in params.items() if value is not None}
-    reader = ConditionReader(failures)
+    reading = _Reading(params, list_id, default_zone, now_us)
+    given, failures = reading.given, reading.failures
     metrics = _read_metrics(given.get("Metrics", ["people", "events"]), failures)
     dimensions = _read_dimensions(given.get("Dimensions", []), failures)
-    question = Question(
-        list_id=list_id,
-        now_us=now_us,
-        time_zone=_read_zone(given.get("TimeZone", default_zone), failures),
-        week_start=_read_choice("WeekStart", given.get("WeekStart", "monday"), ("monday", "sunday"), ZONE, failures),
-        date_range=read_range("DateRange", given.get("DateRange", "28d"), RANGE, failures),
-        metrics=metrics,
-        dimensions=dimensions,
-        filters=reader.read_filters("Filters", given.get("Filters", []), FILTERS),
-        people=reader.read_people("People", given.get("People", []), PEOPLE),
-        order_by=_read_order(given.get("OrderBy", []), metrics, dimensions, failures),
-        limit=_read_number("Limit", given.get("Limit", 100), 1, names.MAX_ROWS, failures, over=LIMITS),
-        offset=_read_number("Offset", given.get("Offset", 0), 0, names.MAX_OFFSET, failures, over=PAGE),
-        compare=_read_comparison(given.get("Compare"), failures),
-        include=_read_include(given.get("Include", []), failures),
+    return reading.finish(
+        Question(
+            **reading.read_common(),
+            metrics=metrics,
+            dimensions=dimensions,
+            order_by=_read_order(given.get("OrderBy", []), metrics, dimensions, failures),
+            limit=_read_number("Limit", given.get("Limit", 100), 1, names.MAX_ROWS, failures, over=LIMITS),
+            offset=_read_number("Offset", given.get("Offset", 0), 0, names.MAX_OFFSET, failures, over=PAGE),
+            compare=_read_comparison(given.get("Compare"), failures),
+            include=_read_include(given.get("Include", []), failures),
+        )
     )
-    reader.check_limits()
-    return failures.found or question
+
+
+def read_funnel(params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int) -> FunnelQuestion | list[Failure]:
+    """Read the parameters of website_events.funnel; the arguments are those of read_question()."""
+    reading = _Reading(params, list_id, default_zone, now_us)
+    given, failures = reading.given, reading.failures
+    window, window_us = _read_window(given.get("Window", "7d"), failures)
+    return reading.finish(
+        FunnelQuestion(
+            **reading.read_common(),
+            steps=_read_steps(given.get("Steps"), reading),
+            window=window,
+            window_us=window_us,
+            order=_read_choice("Order", given.get("Order", "sequential"), names.STEP_ORDERS, STEPS, failures),
+            by=_read_choice("By", given.get("By", "people"), names.BY, STEPS, failures),
+            breakdown=_read_breakdown(given.get("Breakdown"), failures),
+            compare=_read_comparison(given.get("Compare"), failures),
+        ),
+        "Filters, People, Steps",
+    )
+
+
+def read_retention(params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int) -> RetentionQuestion | list[Failure]:
+    """Read the parameters of website_events.retention; the arguments are those of read_question()."""
+    reading = _Reading(params, list_id, default_zone, now_us)
+    given, failures = reading.given, reading.failures
+    return reading.finish(
+        RetentionQuestion(
+            **reading.read_common(),
+            start=reading.conditions.read_kind("Start", given.get("Start", {}), STEPS),
+            return_=reading.conditions.read_kind("Return", given.get("Return", {}), STEPS),
+            unit=_read_choice("Unit", given.get("Unit", "week"), tuple(names.RETENTION_UNITS), STEPS, failures),
+            periods=_read_number("Periods", given.get("Periods", 12), 1, names.MAX_PERIODS, failures, code=STEPS, over=STEPS),
+            first=_read_choice("First", given.get("First", "ever"), names.RETENTION_FIRSTS, STEPS, failures),
+            mode=_read_choice("Mode", given.get("Mode", "calendar"), names.RETENTION_MODES, STEPS, failures),
+            by=_read_choice("By", given.get("By", "people"), names.BY[:2], STEPS, failures),
+        ),
+        "Filters, People, Start, Return",
+    )
+
+
+class _Reading:
+    """What reading any question needs: the parameters that are given, and the failures found so far."""
+
+    def __init__(self, params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int) -> None:
+        self.given = {name: value for name, value in params.items() if value is not None}
+        self.failures = Failures()
+        self.conditions = ConditionReader(self.failures)
+        self._fixed = {"list_id": list_id, "now_us": now_us}
+        self._default_zone = default_zone
+
+    def read_common(self) -> dict[str, Any]:
+        """Read the parameters that all questions have."""
+        given, failures = self.given, self.failures
+        return {
+            **self._fixed,
+            "time_zone": _read_zone(given.get("TimeZone", self._default_zone), failures),
+            "week_start": _read_choice("WeekStart", given.get("WeekStart", "monday"), ("monday", "sunday"), ZONE, failures),
+            "date_range": read_range("DateRange", given.get("DateRange", "28d"), RANGE, failures),
+            "filters": self.conditions.read_filters("Filters", given.get("Filters", []), FILTERS),
+            "people": self.conditions.read_people("People", given.get("People", []), PEOPLE),
+        }
+
+    def finish(self, question: Q, places: str = "Filters, People") -> Q | list[Failure]:
+        """Return the question, or its failures. `places` names the parameters that have conditions."""
+        self.conditions.check_limits(places)
+        return self.failures.found or question
+
+
+def _read_steps(given: object, reading: _Reading) -> list[EventKind]:
+    example = '[{"Event": "pageView"}, {"Event": "signup"}]'
+    if given is None:
+        reading.failures.add(STEPS, f"Steps: at least {names.MIN_STEPS} are needed, such as {example}.")
+        return []
+    read = _read_list("Steps", given, STEPS, reading.failures)
+    if isinstance(given, list) and not names.MIN_STEPS <= len(read) <= names.MAX_STEPS:
+        expected = f"{names.MIN_STEPS} to {names.MAX_STEPS} are possible, such as {example}"
+        reading.failures.add(STEPS, f"Steps: {len(read)} given; {expected}.")
+        return []
+    return [reading.conditions.read_kind(f"Steps[{number}]", one, STEPS) for number, one in enumerate(read)]
+
+
+def _read_window(given: object, failures: Failures) -> tuple[str, int]:
+    window = ranges.parse_length(given)
+    if window is None:
+        expected = f'must be a number of days, hours or minutes, such as "7d", "12h" or "30m", of at most {ranges.MAX_DAYS} days'
+        failures.add(STEPS, f"Window: {show(given)} {expected}.")
+        return "7d", 0
+    return str(given), window
+
+
+def _read_breakdown(given: object, failures: Failures) -> str | None:
+    if given is None or names.is_dimension(given):
+        return given  # type: ignore[return-value]
+    failures.add(DIMENSIONS, f"Breakdown: {describe_dimension(given)}")
+    return None
 
 
 def read_range(place: str, given: object, code: int, failures: Failures) -> GivenRange:
@@ -84,11 +182,11 @@ def _read_choice(place: str, given: object, choices: Sequence[str], code: int, f
     return choices[0]
 
 
-def _read_number(place: str, given: object, least: int, most: int, failures: Failures, *, over: int) -> int:
+def _read_number(place: str, given: object, least: int, most: int, failures: Failures, *, over: int, code: int = PAGE) -> int:
     if isinstance(given, float) and given.is_integer():  # JSON has one kind of number
         given = int(given)
     if not isinstance(given, int) or isinstance(given, bool) or given < least:
-        failures.add(PAGE, f"{place}: {show(given)} must be an integer from {least} to {most}.")
+        failures.add(code, f"{place}: {show(given)} must be an integer from {least} to {most}.")
     elif given > most:
         failures.add(over, f"{place}: {show(given)} is more than {most}, which is the limit.")
     else:

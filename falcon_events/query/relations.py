@@ -6,7 +6,7 @@ Each function returns common table expressions, as pairs of a name and a SELECT.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -22,17 +22,18 @@ from falcon_events.query.expressions import (
 from falcon_events.query.question import (
     AllConditions,
     AnyCondition,
+    AnyQuestion,
     Condition,
     DoneCondition,
+    EventKind,
     NotCondition,
-    Question,
     ValueCondition,
     walk,
-    walk_deeply,
 )
-from falcon_events.query.ranges import Period, parse_day, parse_moment, resolve_range
+from falcon_events.query.ranges import Period, parse_day, parse_moment, resolve_comparison, resolve_range
 from falcon_events.query.source import Source
 
+Q = TypeVar("Q", bound=AnyQuestion)
 CTE = tuple[str, str]
 LISTED, SHOWN, ENRICHED, MEMBERS, CHOSEN = "listed", "shown", "enriched", "members", "chosen"
 """Names of the relations: all events of the list; those not left out, where `is_shown`; these with further columns; all persons,
@@ -83,14 +84,14 @@ from {before} as before left join ({traits}) as bound on bound.visitor = before.
 """
 
 
-class QuestionScope(msgspec.Struct, frozen=True):
+class QuestionScope(msgspec.Struct, Generic[Q], frozen=True):
     """What is the same for all relations of a question.
 
     `session_gap_us` is the time without an event that ends a session, in microseconds. `extent` is when the list's first and last
     events happened, None if it has none.
     """
 
-    question: Question
+    question: Q
     source: Source
     session_gap_us: int
     extent: tuple[int, int] | None
@@ -99,15 +100,31 @@ class QuestionScope(msgspec.Struct, frozen=True):
         """Resolve a range of the question."""
         return resolve_range(given, self.question.zone, self.question.week_start, self.question.now_us, self.extent)
 
-    def list_dimensions(self) -> set[str]:
-        """Return the names of all dimensions that the question uses anywhere."""
-        used = set(self.question.dimensions)
-        used.update(metric[1] for metric in self.question.metrics if isinstance(metric, list))
-        conditions = walk_deeply([*self.question.filters, *self.question.people])
-        return used | {one.dimension for one in conditions if isinstance(one, ValueCondition)}
+    def resolve_comparison(self, given: str | list[str] | None, period: Period) -> Period | None:
+        """Resolve the range to compare a range with."""
+        question = self.question
+        if given is None:
+            return None
+        return resolve_comparison(given, period, question.zone, question.week_start, question.now_us, self.extent)
+
+    def resolve_people(self) -> list[Condition]:
+        """Return the conditions on persons with every relative range resolved."""
+        return [self._resolve_condition(one) for one in self.question.people]
+
+    def _resolve_condition(self, condition: Condition) -> Condition:
+        match condition:
+            case NotCondition(inner):
+                return NotCondition(self._resolve_condition(inner))
+            case AllConditions(parts):
+                return AllConditions([self._resolve_condition(one) for one in parts])
+            case AnyCondition(parts):
+                return AnyCondition([self._resolve_condition(one) for one in parts])
+            case DoneCondition() if condition.within is not None:
+                return msgspec.structs.replace(condition, within=self.resolve(condition.within).render())
+        return condition
 
 
-def build_events(scope: QuestionScope, parameters: Parameters, *, sessions: bool, orders: bool) -> list[CTE]:
+def build_events(scope: QuestionScope[Any], parameters: Parameters, *, sessions: bool, orders: bool) -> list[CTE]:
     """Return the relations of the list's events up to ENRICHED.
 
     Args:
@@ -116,7 +133,7 @@ def build_events(scope: QuestionScope, parameters: Parameters, *, sessions: bool
         sessions: whether `session_number`, `session_events` and `session_seconds` are needed anyway.
         orders: whether `is_order` is needed: whether the event is the first one of its order.
     """
-    used = scope.list_dimensions()
+    used = scope.question.list_dimensions()
     steps: list[str] = []
     if orders:
         steps.append(ORDERS)
@@ -127,17 +144,18 @@ def build_events(scope: QuestionScope, parameters: Parameters, *, sessions: bool
         steps += [TOUCHES, CAMPAIGNS]
     if any(name.startswith("trait:") for name in used):
         steps.append(TRAITS.replace("{traits}", scope.source.traits))
-    shown = express_shown(scope.question.filters)
+    shown = express_all_shown(scope.question)
     counted = [express_shown(one.filters, one.event) for one in walk(scope.question.people) if isinstance(one, DoneCondition)]
-    kept = " or ".join(dict.fromkeys([shown, *counted]))
+    kept = list(dict.fromkeys([*shown, *counted]))
     apart = "" if kept == shown else "is_shown, "
-    relations = [(LISTED, scope.source.events), (SHOWN, f"select *, {shown} as is_shown from {LISTED} where {kept}")]
+    is_shown = f"({' or '.join(shown)}) as is_shown"
+    relations = [(LISTED, scope.source.events), (SHOWN, f"select *, {is_shown} from {LISTED} where {' or '.join(kept)}")]
     for number, step in enumerate(steps):
         relations.append((f"step_{number}", step.replace("{before}", relations[-1][0]).replace("{scope}", apart)))
     return [*relations, (ENRICHED, f"select * from {relations[-1][0]}")]
 
 
-def build_persons(scope: QuestionScope, parameters: Parameters, conditions: Sequence[Condition]) -> list[CTE]:
+def build_persons(scope: QuestionScope[Any], parameters: Parameters, conditions: Sequence[Condition]) -> list[CTE]:
     """Return the relations MEMBERS and CHOSEN: the list's persons, and those who meet all of the conditions.
 
     They need ENRICHED. CHOSEN has one column, `person`. A has_done condition may count events that are left out elsewhere.
@@ -153,7 +171,7 @@ def build_persons(scope: QuestionScope, parameters: Parameters, conditions: Sequ
 class _Members:
     """Translates conditions on persons, and collects the aggregates of their events that these need."""
 
-    def __init__(self, scope: QuestionScope, parameters: Parameters) -> None:
+    def __init__(self, scope: QuestionScope[Any], parameters: Parameters) -> None:
         self._scope = scope
         self._parameters = parameters
         self.columns: list[tuple[str, str]] = []
@@ -231,6 +249,20 @@ class _Members:
             ]
             parts.append(f"{column} {sign} {moment(limit)}")
         return f"({' or '.join(parts)})"
+
+
+def express_all_shown(question: AnyQuestion) -> list[str]:
+    """Return the alternatives of not being left out: an event that one kind asks for counts for the whole question."""
+    kinds = [express_shown([*question.filters, *kind.filters], kind.event) for kind in question.kinds]
+    return list(dict.fromkeys([express_shown(question.filters), *kinds]))
+
+
+def express_kind(question: AnyQuestion, kind: EventKind, parameters: Parameters) -> str:
+    """Return the SQL that an event is of a kind. The question's own filters are not in it."""
+    conditions = [express_shown([*question.filters, *kind.filters], kind.event), express_all(kind.filters, parameters)]
+    if kind.event is not None:
+        conditions.append(f"event = {parameters.add(kind.event)}")
+    return f"({' and '.join(conditions)})"
 
 
 def express_period(period: Period, parameters: Parameters) -> str:

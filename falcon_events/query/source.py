@@ -32,3 +32,16 @@ class Source(msgspec.Struct, frozen=True):
     events: str
     traits: str
     parameters: dict[str, int]
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """When a list's first and last events happened, in microseconds since 1970, and the highest `seq`; None: no events."""
+
+    first: int | None
+    last: int | None
+    newest_seq: int | None
+
+    @property
+    def limits(self) -> tuple[int, int] | None:
+        """When the first and the last event happened; None if there is none."""
+        return None if self.first is None or self.last is None else (self.first, self.last)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from falcon_events.query.answering import Extent
-from falcon_events.query.source import Source
+from falcon_events.query.source import Extent, Source
 
 _QUERY = "regexp_extract(page, '^[^?#]*[?]([^#]*)', 1)"
 _UTM = "nullif(coalesce(try(url_decode({raw})), {raw}), '') as {name}"

@@ -13,8 +13,8 @@ import duckdb
 from falcon_events.errors import Failure, QueryTooLong, StoreUnavailable
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query.answering import answer_question, find_unanswerable, list_patterns
-from falcon_events.query.compiler import Statement
-from falcon_events.query.question import Question
+from falcon_events.query.question import AnyQuestion
+from falcon_events.query.statements import Statement
 from falcon_events.store.queries.answer_source import make_source, read_extent
 
 TOO_LONG = (
@@ -25,11 +25,15 @@ NO_MEMORY = (
     "The question needs more memory than the database may use (setting memory_limit_mb)."
     " Ask about a shorter range, or with fewer dimensions."
 )
-FILTERS, PEOPLE = 8, 12
+CODES = {"Filters": 8, "People": 12}
+OF_STEPS = 11
+"""The code of Steps, Start and Return."""
 INTERRUPT_INTERVAL_S = 0.05
 
 
-def answer(connection: duckdb.DuckDBPyConnection, question: Question, *, timeout_s: float, session_gap_s: float) -> QueryAnswer:
+def answer(
+    connection: duckdb.DuckDBPyConnection, question: AnyQuestion, *, timeout_s: float, session_gap_s: float
+) -> QueryAnswer:
     """Answer a question from one state of the tables.
 
     Args:
@@ -57,14 +61,14 @@ def answer(connection: duckdb.DuckDBPyConnection, question: Question, *, timeout
             raise StoreUnavailable(NO_MEMORY) from None
 
 
-def _check_patterns(connection: duckdb.DuckDBPyConnection, question: Question) -> list[Failure]:
+def _check_patterns(connection: duckdb.DuckDBPyConnection, question: AnyQuestion) -> list[Failure]:
     """Return a failure for each regular expression that the database does not accept."""
     failures = []
     for condition, pattern in list_patterns(question):
         try:
             connection.execute("select regexp_matches('', $pattern)", {"pattern": pattern}).fetchall()
         except duckdb.InvalidInputException as error:
-            code = PEOPLE if condition.place.startswith("People") else FILTERS
+            code = CODES.get(condition.place.partition("[")[0], OF_STEPS)
             reason = str(error).splitlines()[0].removeprefix("Invalid Input Error: ")[:200]
             failures.append(Failure(code, f"{condition.place}: {pattern[:60]!r} is no regular expression (RE2): {reason}"))
     return failures

@@ -1,0 +1,120 @@
+"""Answer website_events.retention: how many of those who started in a period came back in the periods that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from falcon_events.model.reports import QueryAnswer
+from falcon_events.query import names
+from falcon_events.query.buckets import Bucket, list_ended, make_buckets
+from falcon_events.query.expressions import Parameters, express_all
+from falcon_events.query.question import RetentionQuestion, render_question
+from falcon_events.query.ranges import Period
+from falcon_events.query.relations import ENRICHED, QuestionScope, build_events, express_kind
+from falcon_events.query.source import Extent
+from falcon_events.query.statements import Run, Statement, choose_people, join_relations, list_warnings
+
+_UNITS = {"people": "person", "visitors": "visitor"}
+_PLACE = "epoch_us(occurred_at)::hugeint * 9223372036854775808 + seq as place"
+"""The place of an event in the order of events, as one number."""
+_STARTED = "select unit, min(place) as place, min(moment) as moment from looked where is_start{among} group by unit"
+_COHORTS = """
+select unit, place, moment, starts.number as cohort
+from started asof join starts on moment >= starts.since where moment >= {since} and moment < {until}
+"""
+_CALENDAR = """
+select distinct cohorts.unit, cohort, ended.number - cohort as period
+from looked join cohorts on looked.unit = cohorts.unit and looked.place >= cohorts.place
+    asof join ended on looked.moment >= ended.since
+where is_return and looked.moment < {end}
+"""
+_ROLLING = """
+select distinct cohorts.unit, cohort, (looked.moment - cohorts.moment) // {length} as period
+from looked join cohorts on looked.unit = cohorts.unit and looked.place >= cohorts.place
+where is_return
+"""
+_COUNTED = """
+select cohort, -1 as period, count(*) as units from cohorts group by cohort
+union all
+select cohort, period, count(*) as units from returned where period < {periods} group by cohort, period
+"""
+
+
+def answer_retention(scope: QuestionScope[RetentionQuestion], extent: Extent, run: Run) -> QueryAnswer:
+    """Answer a question of website_events.retention.
+
+    Args:
+        scope: the question.
+        extent: what the list has.
+        run: runs a statement and returns its rows.
+    """
+    question = scope.question
+    period = scope.resolve(question.date_range)
+    zone, week_start, now = question.zone, question.week_start, question.now_us
+    cohorts = make_buckets(period, question.unit, zone, week_start, now, names.MAX_BUCKETS + 1)
+    if len(cohorts) > names.MAX_BUCKETS:
+        text = f"DateRange: more than {names.MAX_BUCKETS} {question.unit}s, which is the limit. Give a shorter range."
+        return QueryAnswer(failures=[(names.LIMITS, text)])
+    ended = list_ended(period, question.unit, zone, week_start, now, len(cohorts) + question.periods)
+    counts = {(cohort, number): units for cohort, number, units in run(_compile(scope, period, cohorts, ended))}
+    answer = {
+        "Cohorts": [
+            {
+                "Cohort": cohort.label,
+                "Size": counts.get((place, -1), 0),
+                "Returned": [
+                    counts.get((place, number), 0) if _is_over(question, cohort, place + number, number, ended) else None
+                    for number in range(question.periods)
+                ],
+            }
+            for place, cohort in enumerate(cohorts)
+        ],
+        "Meta": {"AsOf": extent.newest_seq or 0, "Warnings": list_warnings(scope, None, run)},
+        "Query": render_question(msgspec.structs.replace(question, date_range=period.render(), people=scope.resolve_people())),
+    }
+    return QueryAnswer(body=msgspec.json.encode(answer))
+
+
+def _is_over(question: RetentionQuestion, cohort: Bucket, place: int, number: int, ended: Sequence[tuple[int, int]]) -> bool:
+    """Return whether a period is over for everybody who may be in a cohort."""
+    if question.mode == "calendar":
+        return place < len(ended)
+    return cohort.until + (number + 1) * names.RETENTION_UNITS[question.unit] <= question.now_us
+
+
+def _compile(
+    scope: QuestionScope[RetentionQuestion], period: Period, cohorts: Sequence[Bucket], ended: Sequence[tuple[int, int]]
+) -> Statement:
+    """Return the SELECT of the numbers of each cohort and period, and of the cohorts' sizes as period -1."""
+    question = scope.question
+    parameters = Parameters(scope.source.parameters)
+    relations = build_events(scope, parameters, sessions=False, orders=False)
+    start, returned = (express_kind(question, kind, parameters) for kind in question.kinds)
+    filters = express_all(question.filters, parameters)
+    chosen = choose_people(scope, parameters, relations)
+    columns = (
+        f"{_UNITS[question.by]} as unit, epoch_us(occurred_at) as moment, {_PLACE}, {start} as is_start, {returned} as is_return"
+    )
+    relations.append(("looked", f"select {columns} from {ENRICHED} where is_shown and {filters}{chosen}"))
+    since, until = parameters.add(period.since), parameters.add(period.until)
+    among = f" and moment >= {since} and moment < {until}" if question.first == "in_range" else ""
+    relations.append(("started", _STARTED.format(among=among)))
+    relations.append(("starts", _list_starts([one.since for one in cohorts], [one.until for one in cohorts], parameters)))
+    relations.append(("cohorts", _COHORTS.format(since=since, until=until)))
+    if question.mode == "calendar":
+        relations.append(("ended", _list_starts([one[0] for one in ended], [one[1] for one in ended], parameters)))
+        body = _CALENDAR.format(end=parameters.add(ended[-1][1] if ended else 0))
+    else:
+        body = _ROLLING.format(length=parameters.add(names.RETENTION_UNITS[question.unit]))
+    relations.append(("returned", body))
+    select = _COUNTED.format(periods=parameters.add(question.periods))
+    return Statement(join_relations(relations, select), parameters.values)
+
+
+def _list_starts(since: Sequence[int], until: Sequence[int], parameters: Parameters) -> str:
+    """Return the SELECT of periods: their numbers and when they begin. One without any time has no events."""
+    some = [(number, start) for number, (start, end) in enumerate(zip(since, until, strict=True)) if start < end]
+    numbers, starts = parameters.add([number for number, _ in some]), parameters.add([start for _, start in some])
+    return f"select unnest({numbers}::bigint[]) as number, unnest({starts}::bigint[]) as since"
