@@ -27,6 +27,8 @@ EVENT = "/api/v1/event"
 EVENTS = "/api/v1/events"
 PROPERTIES = "/api/v1/website_events.properties"
 QUERY = "/api/v1/website_events.query"
+FUNNEL = "/api/v1/website_events.funnel"
+RETENTION = "/api/v1/website_events.retention"
 FLAVOURS = ("asgi", "wsgi")
 GRANIAN_ENDS = ("--workers-kill-timeout", "10")
 """Without it granian can wait for ever for a worker that it has told to end, as docs/deployment.md says."""
@@ -36,6 +38,8 @@ _ANSWERS = {
     EVENTS: Draft202012Validator(load_schema("events.response")),
     PROPERTIES: Draft202012Validator(load_schema("properties.response")),
     QUERY: Draft202012Validator(load_schema("query.response")),
+    FUNNEL: Draft202012Validator(load_schema("funnel.response")),
+    RETENTION: Draft202012Validator(load_schema("retention.response")),
 }
 _ERRORS = Draft202012Validator(load_schema("errors"))
 

@@ -1,4 +1,4 @@
-"""website_events.query over HTTP and from Python: who may ask, what is refused, and that accepted events are counted."""
+"""Questions over HTTP and from Python: who may ask, what is refused, and that accepted events are counted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from falcon_events import EventTracking, InvalidRequest, StoreUnavailable
 from falcon_events.settings import Settings
 from falcon_events.store.store import Store
 from tests.conftest import Api
-from tests.harness import QUERY, Credentials
+from tests.harness import FUNNEL, QUERY, RETENTION, Credentials
 from tests.shortcuts import make_store
 
 
@@ -67,6 +67,66 @@ def test_a_key_that_is_bound_to_lists_reads_these(db: Path) -> None:
         with pytest.raises(InvalidRequest) as refused:
             tracking.query(94, api_key=key)
         assert [(failure.code, failure.message) for failure in refused.value.failures] == [(3, "List not found")]
+
+
+STEPS = [{"Event": "visit"}, {"Event": "signup"}]
+
+
+@pytest.mark.parametrize(("path", "asked"), [(FUNNEL, {"Steps": STEPS}), (RETENTION, {})])
+def test_every_kind_of_question_is_for_readers(api: Api, path: str, asked: dict[str, Any]) -> None:
+    """Keys of scope read, for the lists of their account; failures have the codes of the endpoint."""
+    credentials = api.credentials
+
+    def answer(**body: Any) -> list[int]:
+        answered = api.client.post(path, json={**asked, **body})
+        return [answered.status_code, *(error["Code"] for error in answered.json().get("Errors", ()))]
+
+    known = {"ListID": credentials.list_id}
+    assert answer(APIKey=credentials.read, **known) == [200]
+    assert answer(SessionID=credentials.session, **known) == [200]
+    assert answer(APIKey=credentials.ingest, **known) == [403, 99999]
+    assert answer(APIKey="wrong", **known) == [401, 99998]
+    assert answer(APIKey=credentials.read, ListID=credentials.foreign_list) == [422, 3]
+    assert answer(APIKey=credentials.read) == [422, 1]
+    assert answer(APIKey=credentials.read, ListID="x", By="all", DateRange="soon") == [422, 2, 4, 11]
+    assert answer(APIKey=credentials.read, **known, People=[["in", "none"]]) == [422, 15]
+    assert api.client.post(path, content=b"{").status_code == 400
+    assert api.client.get(path).headers["Allow"] == "POST"
+
+
+def test_accepted_events_are_in_funnels_and_cohorts_at_once(api: Api) -> None:
+    """A question sees every event that was answered before; names match without regard to case."""
+    mail = f"{uuid.uuid4()}@example.com"
+    known = {"apikey": api.credentials.read, "listid": api.credentials.list_id, "PEOPLE": [["is", "email", [mail]]]}
+    for number, event in enumerate(("visit", "signup"), 1):
+        assert api.client.track(**api.credentials.event(event=event, email=mail)).status_code == 200
+        steps = api.client.post(FUNNEL, json={**known, "steps": [{"event": "visit"}, {"EVENT": "signup"}]}).json()["Steps"]
+        assert [step["People"] for step in steps] == [1, number - 1]
+        asked = {**known, "daterange": "today", "start": {"event": event}, "unit": "day", "periods": 1}
+        assert api.client.post(RETENTION, json=asked).json()["Cohorts"][0]["Size"] == 1
+
+
+def test_python_funnels_and_retentions(tracking: EventTracking, credentials: Credentials) -> None:
+    """Typed rows, in threads and coroutines."""
+    tracking.track(credentials.list_id, "visit", email="ada@example.com", properties={"plan": "free"})
+    tracking.track(credentials.list_id, "signup", email="ada@example.com")
+    asked: dict[str, Any] = {"steps": STEPS, "breakdown": "property:plan", "compare": "previous", "date_range": "2d"}
+    funnel = tracking.funnel(credentials.list_id, **asked)
+    assert funnel == asyncio.run(tracking.afunnel(credentials.list_id, **asked))
+    assert [(step.event, step.people, step.of_first) for step in funnel.rows] == [("visit", 1, 1.0), ("signup", 1, 1.0)]
+    assert [step.compared.people for step in funnel.rows if step.compared] == [0, 0]
+    assert funnel.breakdown is not None
+    assert [(group.value, group.steps[1].people) for group in funnel.breakdown] == [("free", 1)]
+    assert funnel.meta["Partial"] == 0
+    returning: dict[str, Any] = {"start": {"event": "visit"}, "return_": {"event": "signup"}, "unit": "day", "date_range": "2d"}
+    retention = tracking.retention(credentials.list_id, **returning, periods=2)
+    assert retention == asyncio.run(tracking.aretention(credentials.list_id, **returning, periods=2))
+    assert sum(cohort.size for cohort in retention.rows) == 1
+    assert retention.rows[-1].returned == [None, None]
+    assert retention.query["Return"] == {"Event": "signup"}
+    with pytest.raises(InvalidRequest) as refused:
+        tracking.funnel(credentials.list_id, steps=STEPS[:1])
+    assert refused.value.codes == (11,)
 
 
 def test_python_calls_answer_as_http_does(tracking: EventTracking, credentials: Credentials) -> None:
