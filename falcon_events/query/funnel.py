@@ -16,7 +16,7 @@ from falcon_events.query import names
 from falcon_events.query.expressions import Parameters, express_all, express_dimension
 from falcon_events.query.question import FunnelQuestion, render_question
 from falcon_events.query.ranges import Period
-from falcon_events.query.relations import CTE, ENRICHED, QuestionScope, build_events, express_kind
+from falcon_events.query.relations import CTE, ENRICHED, PLACE, PLACES, QuestionScope, build_events, express_kind
 from falcon_events.query.source import Extent
 from falcon_events.query.statements import Run, Statement, choose_people, join_relations, list_warnings
 
@@ -32,6 +32,17 @@ _NEXT = {
     "strict": "lead({value}) over (partition by {unit} order by occurred_at, seq)",
 }
 """What an event gets of those after it: of the next one that has a value, or of the very next one."""
+_PROMISING = """
+select {unit} from looked group by {unit}
+having max(moment) filter (where is_2) >= min(moment) filter (where is_1 and moment < {until})
+"""
+"""Those who may reach the second step. Most others have one step only, which needs no window function."""
+_BEST = f"""
+select arg_max({{kept}}, ({{reached}}) * {PLACES} - place) as best,
+    max(moment) + {{window}} >= {{now}} as is_open
+from attempts group by {{unit}}
+"""
+"""The attempt with the most steps, of equal ones the earliest. It has one row for each of those who enter."""
 
 
 class _Counts(msgspec.Struct):
@@ -127,26 +138,30 @@ def _compile(scope: QuestionScope[FunnelQuestion], period: Period, values: list[
     relations = build_events(scope, parameters, sessions=question.by == "sessions", orders=False)
     count = len(question.steps)
     relations.append(("looked", _mark(scope, period, parameters, relations)))
-    some = " or ".join(f"is_{number}" for number in range(1, count + 1))
-    relations.append(("carried", "select * from looked" + (f" where {some}" if question.order == "sequential" else "")))
-    _carry(question, relations)
-    window, until, now = (parameters.add(one) for one in (question.window_us, period.until, question.now_us))
-    times = "".join(
-        f", case when c2.t{number} - moment <= {window} then c2.t{number} end as t{number}" for number in range(2, count + 1)
-    )
-    relations.append(
-        ("attempts", f"select *, moment as t1{times} from {relations[-1][0]} where is_1 and moment < {until}"),
-    )
     unit = _UNITS[question.by][1]
+    window, until, now = (parameters.add(one) for one in (question.window_us, period.until, question.now_us))
+    relations.append(("promising", _PROMISING.format(unit=unit, until=until)))
+    some = " or ".join(f"is_{number}" for number in range(1, count + 1))
+    served = f" where {some}" if question.order == "sequential" else ""
+    relations.append(("carried", f"select * from looked semi join promising using ({unit}){served}"))
+    _carry(question, relations)
+    columns = f"{unit}, moment, place, {'value, ' if question.breakdown is not None else ''}moment as t1"
+    times = [f"case when c2.t{number} - moment <= {window} then c2.t{number} end as t{number}" for number in range(2, count + 1)]
+    none = [f"null::bigint as t{number}" for number in range(2, count + 1)]
+    starts = f"where is_1 and moment < {until}"
+    relations += [
+        ("walked", f"select {', '.join([columns, *times])} from {relations[-1][0]} {starts}"),
+        ("alone", f"select {', '.join([columns, *none])} from looked anti join promising using ({unit}) {starts}"),
+    ]
+    kept = ", ".join(f"'t{number}': t{number}" for number in range(1, count + 1))
+    kept += ", 'value': value" if question.breakdown is not None else ""
     reached = " + ".join(f"(t{number} is not null)::integer" for number in range(1, count + 1))
-    relations.append(("measured", f"select *, {reached} as reached from attempts"))
-    relations.append(
-        (
-            "best",
-            f"select *, reached < {count} and max(moment) over (partition by {unit}) + {window} >= {now} as partial from measured"
-            f" qualify row_number() over (partition by {unit} order by reached desc, occurred_at, seq) = 1",
-        )
-    )
+    best = _BEST.format(kept=f"{{{kept}}}", reached=reached, unit=unit, window=window, now=now)
+    relations += [
+        ("attempts", "select * from walked union all select * from alone"),
+        ("chosen_attempts", best),
+        ("best", f"select best.*, is_open and best.t{count} is null as partial from chosen_attempts"),
+    ]
     numbers = [f"count(t{number}) as n{number}" for number in range(1, count + 1)]
     numbers += [f"median(t{number} - t{number - 1})" for number in range(2, count + 1)]
     columns = f"count(*) filter (where partial) as partial, {', '.join(numbers)}"
@@ -175,7 +190,7 @@ def _mark(scope: QuestionScope[FunnelQuestion], period: Period, parameters: Para
     chosen = choose_people(scope, parameters, relations)
     since, last = parameters.add(period.since), parameters.add(period.until + question.window_us)
     within = f"occurred_at >= make_timestamp({since}) and occurred_at <= make_timestamp({last})"
-    columns = f"{_UNITS[question.by][0]}, occurred_at, seq, epoch_us(occurred_at) as moment, {steps}{value}"
+    columns = f"{_UNITS[question.by][0]}, occurred_at, seq, epoch_us(occurred_at) as moment, {PLACE} as place, {steps}{value}"
     return f"select {columns} from {ENRICHED} where is_shown and {within} and {filters}{chosen}"
 
 

@@ -39,6 +39,9 @@ LISTED, SHOWN, ENRICHED, MEMBERS, CHOSEN = "listed", "shown", "enriched", "membe
 """Names of the relations: all events of the list; those not left out, where `is_shown`; these with further columns; all persons,
 with what the conditions need; the persons who meet the conditions."""
 CAMPAIGN_DAYS = 30
+PLACE = f"(epoch_us(occurred_at)::hugeint * {2**63} + seq)"
+"""The place of an event in the order of events, as one number below PLACES."""
+PLACES = 2**122
 
 ORDERS = """
 select *, conversion_id is not null

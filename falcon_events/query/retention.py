@@ -12,13 +12,11 @@ from falcon_events.query.buckets import Bucket, list_ended, make_buckets
 from falcon_events.query.expressions import Parameters, express_all
 from falcon_events.query.question import RetentionQuestion, render_question
 from falcon_events.query.ranges import Period
-from falcon_events.query.relations import ENRICHED, QuestionScope, build_events, express_kind
+from falcon_events.query.relations import ENRICHED, PLACE, QuestionScope, build_events, express_kind
 from falcon_events.query.source import Extent
 from falcon_events.query.statements import Run, Statement, choose_people, join_relations, list_warnings
 
 _UNITS = {"people": "person", "visitors": "visitor"}
-_PLACE = "epoch_us(occurred_at)::hugeint * 9223372036854775808 + seq as place"
-"""The place of an event in the order of events, as one number."""
 _STARTED = "select unit, min(place) as place, min(moment) as moment from looked where is_start{among} group by unit"
 _COHORTS = """
 select unit, place, moment, starts.number as cohort
@@ -94,9 +92,8 @@ def _compile(
     start, returned = (express_kind(question, kind, parameters) for kind in question.kinds)
     filters = express_all(question.filters, parameters)
     chosen = choose_people(scope, parameters, relations)
-    columns = (
-        f"{_UNITS[question.by]} as unit, epoch_us(occurred_at) as moment, {_PLACE}, {start} as is_start, {returned} as is_return"
-    )
+    columns = f"{_UNITS[question.by]} as unit, epoch_us(occurred_at) as moment, {PLACE} as place"
+    columns += f", {start} as is_start, {returned} as is_return"
     relations.append(("looked", f"select {columns} from {ENRICHED} where is_shown and {filters}{chosen}"))
     since, until = parameters.add(period.since), parameters.add(period.until)
     among = f" and moment >= {since} and moment < {until}" if question.first == "in_range" else ""
