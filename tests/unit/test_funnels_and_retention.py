@@ -238,6 +238,44 @@ def test_shares_comparison_and_open_windows(connection: duckdb.DuckDBPyConnectio
     assert empty["Breakdown"] == []
 
 
+def test_a_breakdown_is_compared_by_value(connection: duckdb.DuckDBPyConnection) -> None:
+    """Null is a value of its own; what the other range does not have is 0 there."""
+    one, other, third = VISITORS
+    fill(
+        connection,
+        make_events(
+            {"event": "a", "visitor": one, "at": NOW_US, "properties": {"n": "x"}},
+            {"event": "a", "visitor": other, "at": NOW_US},
+            {"event": "a", "visitor": third, "at": NOW_US - DAY},
+            {"event": "b", "visitor": third, "at": NOW_US - DAY + 1},
+            {"event": "a", "visitor": one, "at": NOW_US - DAY, "properties": {"n": "y"}},
+        ),
+    )
+    answered = funnel(connection, Steps=[A, B], DateRange="today", Compare="previous", Breakdown="property:n")
+    found = [
+        (group["Value"], [(step["People"], step["Compared"]["People"]) for step in group["Steps"]])
+        for group in answered["Breakdown"]
+    ]
+    assert found == [("x", [(1, 0), (0, 0)]), (None, [(1, 1), (0, 1)])]
+
+
+def test_a_breakdown_has_as_many_values_as_an_answer_has_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    """10,000; more are refused."""
+    fill(connection, [])
+    insert = (
+        "insert into events select range, uuid(), 'a', 1, 'a', uuid(), 'x', null, make_timestamp($at), make_timestamp($at),"
+        " '{}', null, null, null from range($since, $until)"
+    )
+    question = reading.read_funnel({"Steps": [A, B], "Breakdown": "visitor", **MARCH}, 1, "UTC", NOW_US)
+    assert not isinstance(question, list)
+    for since, until, failures in ((0, 10_000, []), (10_000, 10_001, [13])):
+        connection.execute(insert, {"at": SPRING, "since": since, "until": until})
+        answered = answer(connection, question, timeout_s=60, session_gap_s=1800)
+        assert [code for code, _ in answered.failures] == failures
+    assert answered.failures[0][1].startswith("Breakdown: visitor has more than 10000 values")
+    fill(connection, [])
+
+
 def test_a_step_may_ask_for_bots(connection: duckdb.DuckDBPyConnection) -> None:
     """They are left out of the other steps; a value that is no number is counted in a warning."""
     bot = {"$bot": "crawler", "n": "x"}
