@@ -24,7 +24,20 @@ from falcon_events.errors import (
     StoreUnavailable as StoreUnavailable,
 )
 from falcon_events.hooks.events import CommittedEvent as CommittedEvent, IncomingEvent as IncomingEvent
-from falcon_events.model.answers import QueryResult as QueryResult, QueryRow as QueryRow
+from falcon_events.model.answers import (
+    ForgetResult as ForgetResult,
+    PeopleResult as PeopleResult,
+    PersonRow as PersonRow,
+    QueryResult as QueryResult,
+    QueryRow as QueryRow,
+    SavedResult as SavedResult,
+    SavedRow as SavedRow,
+    SaveResult as SaveResult,
+    TimelineResult as TimelineResult,
+    TimelineRow as TimelineRow,
+    ValueRow as ValueRow,
+    ValuesResult as ValuesResult,
+)
 from falcon_events.plan.declarations import event as event
 from falcon_events.plan.plan import Plan as Plan
 from falcon_events.runtime.environment import freeze_support as freeze_support

@@ -23,6 +23,7 @@ from falcon_events.hooks.before import BeforeHook, list_hooks
 from falcon_events.ingest.bodies import Bodies, HeldBody
 from falcon_events.ingest.failures import FailureGuard, OnError
 from falcon_events.ingest.pipeline import Pipeline
+from falcon_events.ingest.question_calls import QuestionCalls
 from falcon_events.ingest.stream import store_many
 from falcon_events.link.link import Link
 from falcon_events.link.temporary import find_temporary
@@ -120,6 +121,19 @@ class EventTracking:
         """Set the short names of methods: `tracking.stats()` is `tracking.admin.stats()`."""
         self.query = self.pipeline.questions.query
         self.aquery = self.pipeline.questions.aquery
+        calls = QuestionCalls(self.pipeline.questions)
+        self.people = calls.people
+        self.apeople = calls.apeople
+        self.timeline = calls.timeline
+        self.atimeline = calls.atimeline
+        self.values = calls.values
+        self.avalues = calls.avalues
+        self.saved = calls.saved
+        self.asaved = calls.asaved
+        self.save = calls.save
+        self.asave = calls.asave
+        self.forget = calls.forget
+        self.aforget = calls.aforget
         self.recount = self.admin.recount
         self.stats = self.admin.stats
         self.export = self.admin.export

@@ -142,10 +142,10 @@ class Pipeline:
         """Handle GET /api/v1/website_events.properties?ListID=...; never raise."""
         return (yield from self._properties_reply(lambda: {} if list_id is None else {"ListID": list_id}, sender))
 
-    def query_reply(self, body: bytes | HeldBody, sender: Sender) -> Steps[Reply]:
-        """Handle POST /api/v1/website_events.query; never raise."""
+    def question_reply(self, name: str, body: bytes | HeldBody, sender: Sender) -> Steps[Reply]:
+        """Handle POST /api/v1/website_events.NAME for a name of QUESTION_NAMES; never raise."""
         body = _hold(body)
-        return (yield from self._turns.take(body, self._query_reply(body, sender)))
+        return (yield from self._turns.take(body, self._question_reply(name, body, sender)))
 
     def track(self, body: bytes | HeldBody, sender: Sender) -> Steps[Tracked]:
         """Check and store the event in a request's body.
@@ -185,11 +185,11 @@ class Pipeline:
         self._store.counts.refused.update(refused.codes)
         return refusal_reply(refused)
 
-    def _query_reply(self, body: HeldBody, sender: Sender) -> Steps[Reply]:
+    def _question_reply(self, name: str, body: HeldBody, sender: Sender) -> Steps[Reply]:
         try:
-            params = self.questions.contract.read_body(body.data)
+            params = self.questions.read_body(name, body.data)
             body.let_go()
-            return answer_reply((yield from self.questions.ask(params, sender)))
+            return answer_reply((yield from self.questions.ask(name, params, sender)))
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:

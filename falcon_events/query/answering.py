@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.errors import Failure
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query import compiler, names
 from falcon_events.query.buckets import Bucket, make_buckets
@@ -16,21 +15,23 @@ from falcon_events.query.compiler import Statement
 from falcon_events.query.question import (
     AllConditions,
     AnyCondition,
+    Asked,
     Condition,
     DoneCondition,
     NotCondition,
+    PeopleQuestion,
     Question,
-    SegmentCondition,
     ValueCondition,
+    ValuesQuestion,
+    find_base,
     render_question,
-    walk,
     walk_deeply,
 )
 from falcon_events.query.ranges import Period, render_moment, resolve_comparison
 from falcon_events.query.relations import QuestionScope
 from falcon_events.query.source import Source
 
-LIMITS, NO_SAVED = 13, 15
+FILTERS, PEOPLE, LIMITS = 8, 12, 13
 Run = Callable[[Statement], list[tuple[Any, ...]]]
 
 
@@ -42,20 +43,20 @@ class Extent(msgspec.Struct, frozen=True):
     newest_seq: int | None
 
 
-def find_unanswerable(question: Question) -> list[Failure]:
-    """Return the failures that only the store can find: saved segments that do not exist."""
-    return [
-        Failure(NO_SAVED, f"{one.place}: there is no saved segment {one.name[:60]!r}.")
-        for one in walk(question.people)
-        if isinstance(one, SegmentCondition)
-    ]
+def list_patterns(asked: Asked) -> list[tuple[int, str, str]]:
+    """Return the regular expressions of a question, each with the code and the place of its condition.
 
-
-def list_patterns(question: Question) -> list[tuple[ValueCondition, str]]:
-    """Return the regular expressions of a question, each with its condition. Only the database can check them."""
+    Only the database can check them.
+    """
+    base = find_base(asked)
+    groups = [(FILTERS, "", base.filters), (PEOPLE, "", base.people)]
+    if isinstance(asked, PeopleQuestion) and asked.of is not None:  # the filters of `base` are those of the query
+        counted = asked.of.question
+        groups = [(FILTERS, "Of.", counted.filters), (PEOPLE, "Of.", counted.people)]
     return [
-        (one, str(pattern))
-        for one in walk_deeply([*question.filters, *question.people])
+        (code, prefix + one.place, str(pattern))
+        for code, prefix, conditions in groups
+        for one in walk_deeply(conditions)
         if isinstance(one, ValueCondition) and one.operator in ("matches", "matches_not")
         for pattern in one.values
     ]
@@ -78,8 +79,8 @@ def answer_question(question: Question, source: Source, extent: Extent, session_
     if question.compare is not None:
         zone, now = question.zone, question.now_us
         compared = resolve_comparison(question.compare, period, zone, question.week_start, now, limits)
-    buckets = _list_buckets(question, period)
-    compared_buckets = [] if compared is None else _list_buckets(question, compared)
+    buckets = list_buckets(question, period)
+    compared_buckets = [] if compared is None else list_buckets(question, compared)
     if max(len(buckets), len(compared_buckets)) > names.MAX_BUCKETS:
         text = f"DateRange: more than {names.MAX_BUCKETS} {question.time_unit}s, which is the limit. Give a shorter range."
         return QueryAnswer(failures=[(LIMITS, text)])
@@ -100,7 +101,17 @@ def answer_question(question: Question, source: Source, extent: Extent, session_
     return QueryAnswer(body=msgspec.json.encode(answer))
 
 
-def _list_buckets(question: Question, period: Period) -> list[Bucket]:
+def answer_values(asked: ValuesQuestion, source: Source, extent: Extent, session_gap_us: int, run: Run) -> QueryAnswer:
+    """Answer website_events.values. The other arguments are those of answer_question()."""
+    limits = None if extent.first is None or extent.last is None else (extent.first, extent.last)
+    scope = QuestionScope(asked.base, source, session_gap_us, limits)
+    rows = run(compiler.compile_values(scope, scope.resolve(asked.base.date_range), asked.prefix, asked.limit))
+    values = [{"Value": value, "Events": events} for value, events in rows]
+    return QueryAnswer(body=msgspec.json.encode({"Values": values, "Meta": {"AsOf": extent.newest_seq or 0}}))
+
+
+def list_buckets(question: Question, period: Period) -> list[Bucket]:
+    """Return the buckets of the question's time dimension in a range; one more than the limit if there are too many."""
     unit = question.time_unit
     if unit is None:
         return []

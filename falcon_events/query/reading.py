@@ -9,10 +9,15 @@ from falcon_events.errors import Failure
 from falcon_events.model.time_zones import find_time_zone
 from falcon_events.query import names, ranges
 from falcon_events.query.conditions_reading import ConditionReader, Failures, show
-from falcon_events.query.question import GivenRange, Metric, Question
+from falcon_events.query.question import GivenRange, Metric, Question, ValuesQuestion
 
 RANGE, ZONE, METRICS, DIMENSIONS, FILTERS, ORDER, PAGE, PEOPLE, LIMITS = 4, 5, 6, 7, 8, 9, 10, 12, 13
 """The codes of the parameters' failures."""
+QUERY_PARAMETERS = (
+    *("DateRange", "TimeZone", "WeekStart", "Metrics", "Dimensions", "Filters", "People"),
+    *("OrderBy", "Limit", "Offset", "Compare", "Include"),
+)
+"""The parameters of website_events.query, without the list and the credentials."""
 INCLUDED = ("total_rows", "totals", "time_labels")
 
 
@@ -36,21 +41,48 @@ def read_question(params: Mapping[str, Any], list_id: int, default_zone: str, no
     question = Question(
         list_id=list_id,
         now_us=now_us,
-        time_zone=_read_zone(given.get("TimeZone", default_zone), failures),
-        week_start=_read_choice("WeekStart", given.get("WeekStart", "monday"), ("monday", "sunday"), ZONE, failures),
+        time_zone=read_zone(given.get("TimeZone", default_zone), failures),
+        week_start=read_choice("WeekStart", given.get("WeekStart", "monday"), ("monday", "sunday"), ZONE, failures),
         date_range=read_range("DateRange", given.get("DateRange", "28d"), RANGE, failures),
         metrics=metrics,
         dimensions=dimensions,
         filters=reader.read_filters("Filters", given.get("Filters", []), FILTERS),
         people=reader.read_people("People", given.get("People", []), PEOPLE),
         order_by=_read_order(given.get("OrderBy", []), metrics, dimensions, failures),
-        limit=_read_number("Limit", given.get("Limit", 100), 1, names.MAX_ROWS, failures, over=LIMITS),
-        offset=_read_number("Offset", given.get("Offset", 0), 0, names.MAX_OFFSET, failures, over=PAGE),
+        limit=read_number("Limit", given.get("Limit", 100), 1, names.MAX_ROWS, failures, over=LIMITS),
+        offset=read_number("Offset", given.get("Offset", 0), 0, names.MAX_OFFSET, failures, over=PAGE),
         compare=_read_comparison(given.get("Compare"), failures),
         include=_read_include(given.get("Include", []), failures),
     )
     reader.check_limits()
     return failures.found or question
+
+
+def read_values_question(
+    params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int
+) -> ValuesQuestion | list[Failure]:
+    """Read the parameters of website_events.values, as read_question() does."""
+    failures = Failures()
+    given = {name: value for name, value in params.items() if value is not None}
+    reader = ConditionReader(failures)
+    dimension, prefix = given.get("Dimension"), given.get("Prefix", "")
+    if not names.is_dimension(dimension):
+        failures.add(DIMENSIONS, f"Dimension: {describe_dimension(dimension)}")
+    if not isinstance(prefix, str):
+        failures.add(FILTERS, f"Prefix: {show(prefix)} must be text.")
+    base = Question(
+        list_id=list_id,
+        now_us=now_us,
+        time_zone=read_zone(given.get("TimeZone", default_zone), failures),
+        week_start=read_choice("WeekStart", given.get("WeekStart", "monday"), ("monday", "sunday"), ZONE, failures),
+        date_range=read_range("DateRange", given.get("DateRange", "28d"), RANGE, failures),
+        dimensions=[str(dimension)],
+        filters=reader.read_filters("Filters", given.get("Filters", []), FILTERS),
+        people=reader.read_people("People", given.get("People", []), PEOPLE),
+    )
+    limit = read_number("Limit", given.get("Limit", 100), 1, names.MAX_ROWS, failures, over=LIMITS)
+    reader.check_limits()
+    return failures.found or ValuesQuestion(base=base, prefix=str(prefix), limit=limit)
 
 
 def read_range(place: str, given: object, code: int, failures: Failures) -> GivenRange:
@@ -70,21 +102,24 @@ def _read_comparison(given: object, failures: Failures) -> GivenRange | None:
     return None
 
 
-def _read_zone(given: object, failures: Failures) -> str:
+def read_zone(given: object, failures: Failures) -> str:
+    """Read a TimeZone."""
     if isinstance(given, str) and find_time_zone(given) is not None:
         return given
     failures.add(ZONE, f"TimeZone: {show(given)} must be the IANA name of a time zone, such as Europe/Berlin.")
     return "UTC"
 
 
-def _read_choice(place: str, given: object, choices: Sequence[str], code: int, failures: Failures) -> str:
+def read_choice(place: str, given: object, choices: Sequence[str], code: int, failures: Failures) -> str:
+    """Read one of several words."""
     if given in choices:
         return str(given)
     failures.add(code, f"{place}: {show(given)} must be one of {', '.join(choices)}.")
     return choices[0]
 
 
-def _read_number(place: str, given: object, least: int, most: int, failures: Failures, *, over: int) -> int:
+def read_number(place: str, given: object, least: int, most: int, failures: Failures, *, over: int) -> int:
+    """Read an integer, with `over` as the code if it is above the limit."""
     if isinstance(given, float) and given.is_integer():  # JSON has one kind of number
         given = int(given)
     if not isinstance(given, int) or isinstance(given, bool) or given < least:

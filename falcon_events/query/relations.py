@@ -26,6 +26,7 @@ from falcon_events.query.question import (
     DoneCondition,
     NotCondition,
     Question,
+    SegmentCondition,
     ValueCondition,
     walk,
     walk_deeply,
@@ -38,6 +39,10 @@ LISTED, SHOWN, ENRICHED, MEMBERS, CHOSEN = "listed", "shown", "enriched", "membe
 """Names of the relations: all events of the list; those not left out, where `is_shown`; these with further columns; all persons,
 with what the conditions need; the persons who meet the conditions."""
 CAMPAIGN_DAYS = 30
+PROFILE = """person, any_value(person) filter (where person <> visitor::varchar) as address,
+    min(occurred_at) filter (where is_shown) as first_seen, max(occurred_at) filter (where is_shown) as last_seen,
+    count(*) filter (where is_shown) as shown_events"""
+"""The columns of a person, where events are grouped by person."""
 
 ORDERS = """
 select *, conversion_id is not null
@@ -58,7 +63,8 @@ SESSIONS = """
 select *, count(*) over whole as session_events,
     (epoch_us(max(occurred_at) over whole) - epoch_us(min(occurred_at) over whole)) / 1e6 as session_seconds,
     first_value(path ignore nulls) over ordered as entry_path,
-    last_value(path ignore nulls) over ordered as exit_path
+    last_value(path ignore nulls) over ordered as exit_path,
+    first_value(event_id) over ordered as session_id
 from {before}
 window whole as (partition by {scope}visitor, session_number),
     ordered as (partition by {scope}visitor, session_number order by occurred_at, seq
@@ -113,7 +119,7 @@ def build_events(scope: QuestionScope, parameters: Parameters, *, sessions: bool
     Args:
         scope: the question.
         parameters: receives the statement's parameters.
-        sessions: whether `session_number`, `session_events` and `session_seconds` are needed anyway.
+        sessions: whether `session_number`, `session_events`, `session_seconds` and `session_id` are needed anyway.
         orders: whether `is_order` is needed: whether the event is the first one of its order.
     """
     used = scope.list_dimensions()
@@ -140,14 +146,14 @@ def build_events(scope: QuestionScope, parameters: Parameters, *, sessions: bool
 def build_persons(scope: QuestionScope, parameters: Parameters, conditions: Sequence[Condition]) -> list[CTE]:
     """Return the relations MEMBERS and CHOSEN: the list's persons, and those who meet all of the conditions.
 
-    They need ENRICHED. CHOSEN has one column, `person`. A has_done condition may count events that are left out elsewhere.
+    They need ENRICHED. Both have `person`, `address`, `first_seen`, `last_seen` and `shown_events`. A has_done condition may
+    count events that are left out elsewhere.
     """
     members = _Members(scope, parameters)
     chosen = members.express(AllConditions(list(conditions)))
     columns = "".join(f",\n    {expression} as {name}" for expression, name in members.columns)
-    times = "min(occurred_at) filter (where is_shown) as first_seen, max(occurred_at) filter (where is_shown) as last_seen"
-    aggregated = f"select person, {times}{columns}\nfrom {ENRICHED} group by person having bool_or(is_shown)"
-    return [(MEMBERS, aggregated), (CHOSEN, f"select person from {MEMBERS} where {chosen}")]
+    aggregated = f"select {PROFILE}{columns}\nfrom {ENRICHED} group by person having bool_or(is_shown)"
+    return [(MEMBERS, aggregated), (CHOSEN, f"select * from {MEMBERS} where {chosen}")]
 
 
 class _Members:
@@ -164,7 +170,7 @@ class _Members:
         match condition:
             case NotCondition(inner):
                 return f"(not {self.express(inner)})"
-            case AllConditions(parts):
+            case AllConditions(parts) | SegmentCondition(parts=list() as parts):
                 return f"({' and '.join(map(self.express, parts))})" if parts else "true"
             case AnyCondition(parts):
                 return f"({' or '.join(map(self.express, parts))})" if parts else "false"
@@ -185,7 +191,8 @@ class _Members:
         if done.event is not None:
             counted.append(f"event = {add(done.event)}")
         if done.within is not None:
-            counted.append(express_period(self._scope.resolve(done.within), self._parameters))
+            within = express_period(self._scope.resolve(done.within), self._parameters)
+            counted.append(f"(not {within})" if done.outside else within)
         column = self._add(f"count(*) filter (where {' and '.join(counted)})")
         met = f"({column} {names.COUNT_OPERATORS[done.operator]} {add(done.count)})"
         return f"(not {met})" if done.negative else met
@@ -195,8 +202,9 @@ class _Members:
             return self._express_time(condition)
         if condition.dimension == "email":
             lowered = [one.lower() if isinstance(one, str) else one for one in condition.values]
-            email = self._add("any_value(person) filter (where person <> visitor::varchar)")
-            return express_comparison(msgspec.structs.replace(condition, values=lowered), DimensionSQL(email), self._parameters)
+            return express_comparison(
+                msgspec.structs.replace(condition, values=lowered), DimensionSQL("address"), self._parameters
+            )
         value = express_dimension(condition.dimension, self._parameters)
         last = "last({} order by occurred_at, seq) filter (where is_shown and {} is not null)"
         kept = msgspec.structs.replace(value, text=self._add(last.format(value.text, value.text)))

@@ -43,7 +43,7 @@ with stored as (
         from events where list_id = $list_id and event = 'identify' and automatic is null
     )
 )
-select seq, event, visitor, address as email,
+select seq, event_id, event, visitor, external_id, address as email,
     coalesce(
         last_value(address ignore nulls) over (
             partition by visitor order by occurred_at, seq rows between unbounded preceding and current row
@@ -53,7 +53,7 @@ select seq, event, visitor, address as email,
         ),
         visitor::varchar
     ) as person,
-    occurred_at,
+    occurred_at, received_at,
     regexp_extract(page, '^[^?#]*') as url,
     coalesce({_TEXT.format("$host")}, nullif(regexp_extract(page, '^[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#]*)', 1), '')) as host,
     coalesce(
@@ -81,13 +81,16 @@ select seq, event, visitor, address as email,
     properties
 from parted
 """
-TRAITS = "select visitor, email as person, traits from bindings where list_id = $list_id and traits is not null"
+TRAITS = "select visitor, email as person, traits, bound_at from bindings where list_id = $list_id and traits is not null"
 EXTENT = "select epoch_us(min(occurred_at)), epoch_us(max(occurred_at)), max(seq) from events where list_id = $list_id"
 
 
-def make_source(list_id: int) -> Source:
-    """Return the relations of a list."""
-    return Source(EVENTS, TRAITS, {"list_id": list_id})
+def make_source(list_id: int, as_of: int | None = None) -> Source:
+    """Return the relations of a list; with `as_of`, without events that were stored after this seq."""
+    if as_of is None:
+        return Source(EVENTS, TRAITS, {"list_id": list_id})
+    events = EVENTS.replace("list_id = $list_id", "list_id = $list_id and seq <= $as_of")
+    return Source(events, TRAITS, {"list_id": list_id, "as_of": as_of})
 
 
 def read_extent(connection: duckdb.DuckDBPyConnection, list_id: int) -> Extent:

@@ -1,0 +1,148 @@
+"""Compile questions about persons to SQL: pages of persons, what is known of each, and one person's events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from falcon_events.query.compiler import Statement, join_relations
+from falcon_events.query.cursors import Cursor
+from falcon_events.query.expressions import Parameters, express_all
+from falcon_events.query.question import TimelineQuestion
+from falcon_events.query.relations import (
+    CHOSEN,
+    ENRICHED,
+    LISTED,
+    PROFILE,
+    QuestionScope,
+    build_events,
+    build_persons,
+)
+from falcon_events.query.source import Source
+
+_KEYS = {
+    "last_seen": "epoch_us(last_seen)",
+    "first_seen": "epoch_us(first_seen)",
+    "events": "shown_events",
+    "email": "address",
+}
+_SEEN = "epoch_us(first_seen), epoch_us(last_seen), shown_events"
+GENERATED_ID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+"""What generated ids look like. Each belongs to one event that was tracked, and to the identify event beside it."""
+IDS = f"""
+select person, list_sort(list(external_id)) as ids
+from (
+    select person, external_id from {LISTED} where person in (select unnest({{persons}}::varchar[]))
+    group by person, external_id
+    having not regexp_full_match(external_id, '{GENERATED_ID}') or count(*) filter (where not automatic) > 1
+)
+group by person
+"""
+VISITORS = f"""
+select person, list_sort(list(distinct visitor::varchar)) from {LISTED}
+where person in (select unnest({{persons}}::varchar[])) group by person
+"""
+TRAITS = """
+select person, traits from ({traits}) where person in (select unnest({persons}::varchar[])) order by bound_at, visitor
+"""
+_NAMED = {"Email": "email", "ID": "external_id", "UUID": "visitor::varchar"}
+
+
+def compile_people(
+    scope: QuestionScope, parameters: Parameters, among: str | None, order: tuple[str, str], limit: int, cursor: Cursor | None
+) -> Statement:
+    """Return the SELECT of a page of persons. The first column of each row is how many persons there are on all pages.
+
+    Args:
+        scope: has the conditions on persons.
+        parameters: receives the statement's parameters.
+        among: a SELECT of persons, of whom the answer consists; None: all who meet the conditions.
+        order: what they are ordered by, and the direction.
+        limit: how many persons to return.
+        cursor: where the page begins.
+    """
+    relations = build_events(scope, parameters, sessions=False, orders=False)
+    relations += build_persons(scope, parameters, scope.question.people)
+    key, direction = _KEYS[order[0]], order[1]
+    within = "" if among is None else f" where person in ({among})"
+    after = "true"
+    if cursor is not None:
+        tie = f"person > {parameters.add(cursor.tie)}"
+        if cursor.key is None:
+            after = f"sort_key is null and {tie}"
+        else:
+            at = parameters.add(cursor.key)
+            beyond = f"sort_key {'<' if direction == 'desc' else '>'} {at}"
+            after = f"({beyond} or sort_key is null or (sort_key = {at} and {tie}))"
+    relations.append(("ranked", f"select *, {key} as sort_key from {CHOSEN}{within}"))
+    ordered = f"order by sort_key {direction} nulls last, person limit {parameters.add(limit)}"
+    relations.append(("page", f"select * from ranked where {after} {ordered}"))
+    counted = "(select count(*) as total from ranked) as counted"
+    columns = f"total, person, address, {_SEEN}, sort_key"
+    select = f"select {columns} from {counted} left join page on true order by sort_key {direction} nulls last, person"
+    return Statement(join_relations(relations, select), parameters.values)
+
+
+def compile_ids(source: Source, persons: Sequence[str]) -> Statement:
+    """Return the SELECT of the ids that senders gave to persons."""
+    return _compile_listed(source, IDS, persons)
+
+
+def compile_visitors(source: Source, persons: Sequence[str]) -> Statement:
+    """Return the SELECT of the visitors of persons."""
+    return _compile_listed(source, VISITORS, persons)
+
+
+def compile_traits(source: Source, persons: Sequence[str]) -> Statement:
+    """Return the SELECT of the traits of persons, the latest binding last."""
+    parameters = Parameters(source.parameters)
+    sql = TRAITS.format(traits=source.traits, persons=parameters.add(list(persons)))
+    return Statement(sql, {name: value for name, value in parameters.values.items() if f"${name}" in sql})
+
+
+def compile_named(source: Source, named_by: str, name: str) -> Statement:
+    """Return the SELECT of the person of the last event that has this address, id or visitor: no row, or one."""
+    parameters = Parameters(source.parameters)
+    named = f"{_NAMED[named_by]} = {parameters.add(name)}"
+    visitors = f"visitor in (select visitor from {LISTED} where {named})"
+    select = f"select person from {LISTED} where {visitors} and {named} order by occurred_at desc, seq desc limit 1"
+    return Statement(join_relations([(LISTED, source.events)], select), parameters.values)
+
+
+def compile_profile(scope: QuestionScope, person: str, visitors: Sequence[str]) -> Statement:
+    """Return the SELECT of when one person was seen, and of how many events."""
+    parameters = Parameters(scope.source.parameters)
+    relations = build_events(scope, parameters, sessions=False, orders=False)
+    of_person = _express_person(person, visitors, parameters)
+    relations.append(("profile", f"select {PROFILE} from {ENRICHED} where {of_person} group by person"))
+    return Statement(join_relations(relations, f"select address, {_SEEN} from profile"), parameters.values)
+
+
+def compile_timeline(
+    scope: QuestionScope, question: TimelineQuestion, person: str, visitors: Sequence[str], cursor: Cursor | None
+) -> Statement:
+    """Return the SELECT of a page of one person's events, the latest first, and one more where there is another page."""
+    parameters = Parameters(scope.source.parameters)
+    relations = build_events(scope, parameters, sessions=True, orders=False)
+    conditions = [_express_person(person, visitors, parameters), "is_shown", express_all(scope.question.filters, parameters)]
+    if cursor is not None:
+        at, seq = parameters.add(cursor.key), parameters.add(cursor.tie)
+        conditions.append(f"(epoch_us(occurred_at) < {at} or (epoch_us(occurred_at) = {at} and seq < {seq}))")
+    columns = (
+        "event_id::varchar, event, epoch_us(occurred_at), epoch_us(received_at), visitor::varchar, properties,"
+        " session_id::varchar, seq"
+    )
+    order = f"order by occurred_at desc, seq desc limit {parameters.add(question.limit + 1)}"
+    return Statement(
+        join_relations(relations, f"select {columns} from {ENRICHED} where {' and '.join(conditions)} {order}"), parameters.values
+    )
+
+
+def _express_person(person: str, visitors: Sequence[str], parameters: Parameters) -> str:
+    """Return the SQL that an event is of a person. The visitors let the database read no others."""
+    return f"person = {parameters.add(person)} and visitor in (select unnest({parameters.add(list(visitors))}::uuid[]))"
+
+
+def _compile_listed(source: Source, select: str, persons: Sequence[str]) -> Statement:
+    parameters = Parameters(source.parameters)
+    body = select.replace("{persons}", parameters.add(list(persons)))
+    return Statement(join_relations([(LISTED, source.events)], body.strip()), parameters.values)
