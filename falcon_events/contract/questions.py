@@ -20,7 +20,8 @@ class QuestionContract:
     def __init__(self, name: str) -> None:
         schema = load_schema(name)
         self._parameters = {parameter.lower(): parameter for parameter in schema["properties"]}
-        self._lists = RequestSchema({**schema, "properties": {"ListID": schema["properties"]["ListID"]}})
+        rules = [rule for rule in schema["allOf"] if rule["required"] == ["ListID"]]
+        self._lists = RequestSchema({**schema, "properties": {"ListID": schema["properties"]["ListID"]}, "allOf": rules})
         self._not_found = listed_errors(schema)[3]
 
     def read_body(self, body: bytes) -> Params:

@@ -184,7 +184,8 @@ def test_python_calls_about_persons(tracking: EventTracking, credentials: Creden
     for name in "abc":
         tracking.track(list_id, "signup", email=f"{name}@example.com", id=name, properties={"plan": name})
     page = tracking.people(list_id, people=[["has_done", {"Event": "signup"}]], order_by="email", limit=2)
-    assert page == asyncio.run(tracking.apeople(list_id, people=[["has_done", {"Event": "signup"}]], order_by="email", limit=2))
+    again = asyncio.run(tracking.apeople(list_id, people=[["has_done", {"Event": "signup"}]], order_by="email", limit=2))
+    assert (again.rows, again.count) == (page.rows, page.count)
     assert [person.email for person in page.rows] == ["a@example.com", "b@example.com"]
     assert page.meta == {"Count": 3, "NextCursor": page.next_cursor}
     rest = tracking.people(
