@@ -128,14 +128,14 @@ def _describe_persons(source: Source, persons: Sequence[str], run: Run) -> Calla
     """Find the ids, visitors and traits of persons; return a function that tells those of one."""
     if not persons:
         return lambda person: {}
-    ids: dict[str, list[str]] = dict(run(person_compiler.compile_ids(source, persons)))
-    visitors: dict[str, list[str]] = dict(run(person_compiler.compile_visitors(source, persons)))
+    found = run(person_compiler.compile_identities(source, persons))
+    identities: dict[str, tuple[list[str], list[str]]] = {person: (ids, visitors) for person, ids, visitors in found}
     traits: dict[str, dict[str, msgspec.Raw]] = {}
     for person, bound in run(person_compiler.compile_traits(source, persons)):
         traits.setdefault(person, {}).update(msgspec.json.decode(bound, type=dict[str, msgspec.Raw]))
     return lambda person: {
-        "IDs": ids.get(person, []),
-        "UUIDs": visitors.get(person, []),
+        "IDs": identities[person][0],
+        "UUIDs": identities[person][1],
         "Traits": traits.get(person, {}),
     }
 

@@ -28,18 +28,16 @@ _KEYS = {
 _SEEN = "epoch_us(first_seen), epoch_us(last_seen), shown_events"
 GENERATED_ID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 """What generated ids look like. Each belongs to one event that was tracked, and to the identify event beside it."""
-IDS = f"""
-select person, list_sort(list(external_id)) as ids
+IDENTITIES = f"""
+select person, list_sort(coalesce(list(external_id) filter (where is_given), [])),
+    list_sort(list_distinct(flatten(list(visitors))))
 from (
-    select person, external_id from {LISTED} where person in (select unnest({{persons}}::varchar[]))
+    select person, external_id, list(distinct visitor::varchar) as visitors,
+        not regexp_full_match(external_id, '{GENERATED_ID}') or count(*) filter (where not automatic) > 1 as is_given
+    from {LISTED} where person in (select unnest({{persons}}::varchar[]))
     group by person, external_id
-    having not regexp_full_match(external_id, '{GENERATED_ID}') or count(*) filter (where not automatic) > 1
 )
 group by person
-"""
-VISITORS = f"""
-select person, list_sort(list(distinct visitor::varchar)) from {LISTED}
-where person in (select unnest({{persons}}::varchar[])) group by person
 """
 TRAITS = """
 select person, traits from ({traits}) where person in (select unnest({persons}::varchar[])) order by bound_at, visitor
@@ -82,14 +80,11 @@ def compile_people(
     return Statement(join_relations(relations, select), parameters.values)
 
 
-def compile_ids(source: Source, persons: Sequence[str]) -> Statement:
-    """Return the SELECT of the ids that senders gave to persons."""
-    return _compile_listed(source, IDS, persons)
-
-
-def compile_visitors(source: Source, persons: Sequence[str]) -> Statement:
-    """Return the SELECT of the visitors of persons."""
-    return _compile_listed(source, VISITORS, persons)
+def compile_identities(source: Source, persons: Sequence[str]) -> Statement:
+    """Return the SELECT of the ids that senders gave to persons, and of the persons' visitors."""
+    parameters = Parameters(source.parameters)
+    body = IDENTITIES.replace("{persons}", parameters.add(list(persons)))
+    return Statement(join_relations([(LISTED, source.events)], body.strip()), parameters.values)
 
 
 def compile_traits(source: Source, persons: Sequence[str]) -> Statement:
@@ -140,9 +135,3 @@ def compile_timeline(
 def _express_person(person: str, visitors: Sequence[str], parameters: Parameters) -> str:
     """Return the SQL that an event is of a person. The visitors let the database read no others."""
     return f"person = {parameters.add(person)} and visitor in (select unnest({parameters.add(list(visitors))}::uuid[]))"
-
-
-def _compile_listed(source: Source, select: str, persons: Sequence[str]) -> Statement:
-    parameters = Parameters(source.parameters)
-    body = select.replace("{persons}", parameters.add(list(persons)))
-    return Statement(join_relations([(LISTED, source.events)], body.strip()), parameters.values)
