@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -21,8 +21,13 @@ from falcon_events.query.source import Source
 
 PERSON = 14
 WRONG_CURSOR = "Cursor: it must be the NextCursor of an answer to the same request."
-MakeSource = Callable[[int | None], Source]
-"""Returns the relations, up to a seq if one is given."""
+
+
+class MakeSource(Protocol):
+    """Returns the relations, up to a seq and of some visitors if these are given."""
+
+    def __call__(self, as_of: int | None, visitors: Sequence[str] | None = None) -> Source:
+        """Return the relations."""
 
 
 class _Refused(Exception):
@@ -52,7 +57,9 @@ def answer_people(
     following = None
     if len(found) > len(page):
         following = write_cursor(Cursor(digest_question(question), now_us, as_of, page[-1][5], page[-1][0]))
-    details = _describe_persons(scope.source, [row[0] for row in page], run)
+    persons = [row[0] for row in page]
+    visitors = _find_visitors(scope.source, persons, run)
+    details = _describe_persons(make_source(None if cursor is None else as_of, visitors), persons, run)
     people = [_render_person(row[1], row[2:5], details(row[0])) for row in page]
     return QueryAnswer(body=msgspec.json.encode({"People": people, "Count": total, "NextCursor": following}))
 
@@ -66,16 +73,21 @@ def answer_timeline(
     except _Refused as refused:
         return QueryAnswer(failures=[refused.failure])
     as_of, now_us = _fix_moment(question, extent, cursor)
-    scope = _make_scope(question, make_source(None if cursor is None else as_of), extent, session_gap_us, now_us)
-    named = run(person_compiler.compile_named(scope.source, question.named_by, question.name))
+    until = None if cursor is None else as_of
+    every = make_source(until)
+    visitors = [one for (one,) in run(person_compiler.compile_visitors(every, question.named_by, [question.name]))]
+    named = run(person_compiler.compile_named(make_source(until, visitors), question.named_by, question.name))
     if not named:
         text = f"{question.named_by}: the list has no events of {question.name[:60]!r}."
         return QueryAnswer(failures=[Failure(PERSON, text)])
     ((person,),) = named
-    details = _describe_persons(scope.source, [person], run)(person)
-    profile = run(person_compiler.compile_profile(scope, person, details["UUIDs"]))
+    # Whatever is asked about a person follows from the events of the person's visitors.
+    source = make_source(until, _find_visitors(every, [person], run))
+    scope = _make_scope(question, source, extent, session_gap_us, now_us)
+    details = _describe_persons(source, [person], run)(person)
+    profile = run(person_compiler.compile_profile(scope, person))
     address, *seen = profile[0] if profile else (None, None, None, 0)
-    rows = run(person_compiler.compile_timeline(scope, question, person, details["UUIDs"], cursor))
+    rows = run(person_compiler.compile_timeline(scope, question, person, cursor))
     page = rows[: question.limit]
     following = None
     if len(rows) > len(page):
@@ -122,6 +134,12 @@ def _express_counted(of: Counted, scope: QuestionScope, parameters: Parameters) 
         else:
             key.append(value)
     return compiler.compile_row_people(scope, period, buckets, key, parameters)
+
+
+def _find_visitors(source: Source, persons: Sequence[str], run: Run) -> list[str]:
+    """Return all visitors that events of persons have: those with the person's address, or the person's own."""
+    found = [("Email", persons), ("UUID", persons)]
+    return [one for by, told in found for (one,) in run(person_compiler.compile_visitors(source, by, told))] if persons else []
 
 
 def _describe_persons(source: Source, persons: Sequence[str], run: Run) -> Callable[[str], dict[str, Any]]:

@@ -94,31 +94,35 @@ def compile_traits(source: Source, persons: Sequence[str]) -> Statement:
     return Statement(sql, {name: value for name, value in parameters.values.items() if f"${name}" in sql})
 
 
+def compile_visitors(source: Source, named_by: str, names: Sequence[str]) -> Statement:
+    """Return the SELECT of the visitors with events that have one of these addresses, ids or visitors."""
+    parameters = Parameters(source.parameters)
+    named = f"{_NAMED[named_by]} in (select unnest({parameters.add(list(names))}::varchar[]))"
+    select = f"select distinct visitor::varchar from {LISTED} where {named}"
+    return Statement(join_relations([(LISTED, source.events)], select), parameters.values)
+
+
 def compile_named(source: Source, named_by: str, name: str) -> Statement:
     """Return the SELECT of the person of the last event that has this address, id or visitor: no row, or one."""
     parameters = Parameters(source.parameters)
     named = f"{_NAMED[named_by]} = {parameters.add(name)}"
-    visitors = f"visitor in (select visitor from {LISTED} where {named})"
-    select = f"select person from {LISTED} where {visitors} and {named} order by occurred_at desc, seq desc limit 1"
+    select = f"select person from {LISTED} where {named} order by occurred_at desc, seq desc limit 1"
     return Statement(join_relations([(LISTED, source.events)], select), parameters.values)
 
 
-def compile_profile(scope: QuestionScope, person: str, visitors: Sequence[str]) -> Statement:
+def compile_profile(scope: QuestionScope, person: str) -> Statement:
     """Return the SELECT of when one person was seen, and of how many events."""
     parameters = Parameters(scope.source.parameters)
     relations = build_events(scope, parameters, sessions=False, orders=False)
-    of_person = _express_person(person, visitors, parameters)
-    relations.append(("profile", f"select {PROFILE} from {ENRICHED} where {of_person} group by person"))
+    relations.append(("profile", f"select {PROFILE} from {ENRICHED} where person = {parameters.add(person)} group by person"))
     return Statement(join_relations(relations, f"select address, {_SEEN} from profile"), parameters.values)
 
 
-def compile_timeline(
-    scope: QuestionScope, question: TimelineQuestion, person: str, visitors: Sequence[str], cursor: Cursor | None
-) -> Statement:
+def compile_timeline(scope: QuestionScope, question: TimelineQuestion, person: str, cursor: Cursor | None) -> Statement:
     """Return the SELECT of a page of one person's events, the latest first, and one more where there is another page."""
     parameters = Parameters(scope.source.parameters)
     relations = build_events(scope, parameters, sessions=True, orders=False)
-    conditions = [_express_person(person, visitors, parameters), "is_shown", express_all(scope.question.filters, parameters)]
+    conditions = [f"person = {parameters.add(person)}", "is_shown", express_all(scope.question.filters, parameters)]
     if cursor is not None:
         at, seq = parameters.add(cursor.key), parameters.add(cursor.tie)
         conditions.append(f"(epoch_us(occurred_at) < {at} or (epoch_us(occurred_at) = {at} and seq < {seq}))")
@@ -130,8 +134,3 @@ def compile_timeline(
     return Statement(
         join_relations(relations, f"select {columns} from {ENRICHED} where {' and '.join(conditions)} {order}"), parameters.values
     )
-
-
-def _express_person(person: str, visitors: Sequence[str], parameters: Parameters) -> str:
-    """Return the SQL that an event is of a person. The visitors let the database read no others."""
-    return f"person = {parameters.add(person)} and visitor in (select unnest({parameters.add(list(visitors))}::uuid[]))"

@@ -26,6 +26,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -34,4 +36,4 @@ class Source(msgspec.Struct, frozen=True):
 
     events: str
     traits: str
-    parameters: dict[str, int]
+    parameters: dict[str, Any]

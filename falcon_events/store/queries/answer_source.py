@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import duckdb
 
 from falcon_events.query.answering import Extent
@@ -85,12 +88,21 @@ TRAITS = "select visitor, email as person, traits, bound_at from bindings where 
 EXTENT = "select epoch_us(min(occurred_at)), epoch_us(max(occurred_at)), max(seq) from events where list_id = $list_id"
 
 
-def make_source(list_id: int, as_of: int | None = None) -> Source:
-    """Return the relations of a list; with `as_of`, without events that were stored after this seq."""
-    if as_of is None:
-        return Source(EVENTS, TRAITS, {"list_id": list_id})
-    events = EVENTS.replace("list_id = $list_id", "list_id = $list_id and seq <= $as_of")
-    return Source(events, TRAITS, {"list_id": list_id, "as_of": as_of})
+def make_source(list_id: int, as_of: int | None = None, visitors: Sequence[str] | None = None) -> Source:
+    """Return the relations of a list.
+
+    Args:
+        list_id: the list.
+        as_of: the last seq; None: that of the newest event.
+        visitors: the visitors whose events are read, with all that follows from these; None: all.
+    """
+    condition, parameters = "list_id = $list_id", dict[str, Any](list_id=list_id)
+    if as_of is not None:
+        condition, parameters["as_of"] = f"{condition} and seq <= $as_of", as_of
+    if visitors is not None:
+        condition += " and visitor in (select unnest($visitors::uuid[]))"
+        parameters["visitors"] = list(visitors)
+    return Source(EVENTS.replace("list_id = $list_id", condition), TRAITS, parameters)
 
 
 def read_extent(connection: duckdb.DuckDBPyConnection, list_id: int) -> Extent:

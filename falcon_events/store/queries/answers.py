@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -88,8 +88,8 @@ def _answer(connection: duckdb.DuckDBPyConnection, asked: Asked, session_gap_us:
         return saved.answer_saved(connection, asked)
     extent = read_extent(connection, list_id)
 
-    def make(as_of: int | None) -> Source:
-        return make_source(list_id, as_of)
+    def make(as_of: int | None, visitors: Sequence[str] | None = None) -> Source:
+        return make_source(list_id, as_of, visitors)
 
     match asked:
         case Question():
