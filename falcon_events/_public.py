@@ -25,13 +25,23 @@ from falcon_events.errors import (
 )
 from falcon_events.hooks.events import CommittedEvent as CommittedEvent, IncomingEvent as IncomingEvent
 from falcon_events.model.answers import (
+    ForgetResult as ForgetResult,
     FunnelGroup as FunnelGroup,
     FunnelResult as FunnelResult,
     FunnelStep as FunnelStep,
+    PeopleResult as PeopleResult,
+    PersonRow as PersonRow,
     QueryResult as QueryResult,
     QueryRow as QueryRow,
     RetentionCohort as RetentionCohort,
     RetentionResult as RetentionResult,
+    SavedResult as SavedResult,
+    SavedRow as SavedRow,
+    SaveResult as SaveResult,
+    TimelineResult as TimelineResult,
+    TimelineRow as TimelineRow,
+    ValueRow as ValueRow,
+    ValuesResult as ValuesResult,
 )
 from falcon_events.plan.declarations import event as event
 from falcon_events.plan.plan import Plan as Plan

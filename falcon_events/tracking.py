@@ -118,10 +118,16 @@ class EventTracking:
 
     def _name_shortcuts(self) -> None:
         """Set the short names of methods: `tracking.stats()` is `tracking.admin.stats()`."""
-        ask = self.pipeline.question_calls
-        self.query, self.aquery = ask.query, ask.aquery
-        self.funnel, self.afunnel = ask.funnel, ask.afunnel
-        self.retention, self.aretention = ask.retention, ask.aretention
+        ask, aask = self.pipeline.calls, self.pipeline.async_calls
+        self.query, self.aquery = ask.query, aask.query
+        self.funnel, self.afunnel = ask.funnel, aask.funnel
+        self.retention, self.aretention = ask.retention, aask.retention
+        self.people, self.apeople = ask.people, aask.people
+        self.timeline, self.atimeline = ask.timeline, aask.timeline
+        self.values, self.avalues = ask.values, aask.values
+        self.saved, self.asaved = ask.saved, aask.saved
+        self.save, self.asave = ask.save, aask.save
+        self.forget, self.aforget = ask.forget, aask.forget
         self.recount = self.admin.recount
         self.stats = self.admin.stats
         self.export = self.admin.export

@@ -20,7 +20,7 @@ import httpx
 from jsonschema import Draft202012Validator
 
 from falcon_events import EventTracking
-from falcon_events.contract.schemas import load_schema
+from falcon_events.contract.schemas import QUESTION_NAMES, load_schema
 from falcon_events.files import lockfile
 
 EVENT = "/api/v1/event"
@@ -29,6 +29,7 @@ PROPERTIES = "/api/v1/website_events.properties"
 QUERY = "/api/v1/website_events.query"
 FUNNEL = "/api/v1/website_events.funnel"
 RETENTION = "/api/v1/website_events.retention"
+QUESTIONS = {f"/api/v1/website_events.{name}": name for name in QUESTION_NAMES}
 FLAVOURS = ("asgi", "wsgi")
 GRANIAN_ENDS = ("--workers-kill-timeout", "10")
 """Without it granian can wait for ever for a worker that it has told to end, as docs/deployment.md says."""
@@ -37,9 +38,7 @@ _ANSWERS = {
     EVENT: Draft202012Validator(load_schema("event.response")),
     EVENTS: Draft202012Validator(load_schema("events.response")),
     PROPERTIES: Draft202012Validator(load_schema("properties.response")),
-    QUERY: Draft202012Validator(load_schema("query.response")),
-    FUNNEL: Draft202012Validator(load_schema("funnel.response")),
-    RETENTION: Draft202012Validator(load_schema("retention.response")),
+    **{path: Draft202012Validator(load_schema(f"{name}.response")) for path, name in QUESTIONS.items()},
 }
 _ERRORS = Draft202012Validator(load_schema("errors"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from falcon_events.contract.schemas import Schema, load_schema
+from falcon_events.contract.schemas import QUESTION_NAMES, Schema, load_schema
 
 _COMPONENTS = {
     "event.request": "EventRequest",
@@ -14,12 +14,8 @@ _COMPONENTS = {
     "events.response": "EventsAnswer",
     "properties.request": "PropertiesRequest",
     "properties.response": "PropertiesAnswer",
-    "query.request": "QueryRequest",
-    "query.response": "QueryAnswer",
-    "funnel.request": "FunnelRequest",
-    "funnel.response": "FunnelAnswer",
-    "retention.request": "RetentionRequest",
-    "retention.response": "RetentionAnswer",
+    **{f"{name}.request": f"{name.title()}Request" for name in QUESTION_NAMES},
+    **{f"{name}.response": f"{name.title()}Answer" for name in QUESTION_NAMES},
     "errors": "Errors",
 }
 _RETRY_AFTER = {"description": "How long to wait before the next try, in seconds.", "schema": {"type": "integer", "minimum": 0}}
@@ -36,6 +32,18 @@ _EVENT_HEADERS = {
         "schema": {"const": "true"},
     },
 }
+_QUESTIONS = {
+    "query": ("queryEvents", "Count what happened: trends, totals, breakdowns, revenue"),
+    "funnel": ("queryFunnel", "Count how many came through ordered steps"),
+    "retention": ("queryRetention", "Count how many came back"),
+    "people": ("findPeople", "Find who did, or did not, or whom a number counts"),
+    "timeline": ("readTimeline", "Retrieve what one person did"),
+    "values": ("listValues", "List the values of a dimension, the most frequent first"),
+    "saved": ("listSaved", "List saved queries and segments"),
+    "save": ("saveQuery", "Save a query or segment under a name"),
+    "forget": ("forgetQuery", "Forget a saved query or segment"),
+}
+"""The operation's id and summary of each question."""
 _NO_PATH = 404  # cannot happen for the paths in the document
 
 
@@ -93,15 +101,7 @@ def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str
                     "responses": _build_responses("properties.request", "properties.response"),
                 },
             },
-            "/api/v1/website_events.query": {
-                "post": _build_question("query", "queryEvents", "Count what happened: trends, totals, breakdowns, revenue")
-            },
-            "/api/v1/website_events.funnel": {
-                "post": _build_question("funnel", "queryFunnel", "Count how many came through ordered steps")
-            },
-            "/api/v1/website_events.retention": {
-                "post": _build_question("retention", "queryRetention", "Count how many came back")
-            },
+            **{f"/api/v1/website_events.{name}": _build_question(name, *_QUESTIONS[name]) for name in QUESTION_NAMES},
         },
         "components": {
             "schemas": {component: _build_component(name, component) for name, component in _COMPONENTS.items()},
@@ -112,15 +112,16 @@ def openapi_document(*, title: str = "Event Tracking API", servers: Sequence[str
     }
 
 
-def _build_question(kind: str, operation_id: str, summary: str) -> dict[str, Any]:
-    """Build the operation that answers a kind of question."""
+def _build_question(name: str, operation: str, summary: str) -> dict[str, Any]:
     return {
-        "operationId": operation_id,
-        "tags": ["Questions"],
-        "summary": summary,
-        "security": _build_security(body=True),
-        "requestBody": _build_request_body(f"{kind}.request"),
-        "responses": _build_responses(f"{kind}.request", f"{kind}.response"),
+        "post": {
+            "operationId": operation,
+            "tags": ["Questions"],
+            "summary": summary,
+            "security": _build_security(body=True),
+            "requestBody": _build_request_body(f"{name}.request"),
+            "responses": _build_responses(f"{name}.request", f"{name}.response"),
+        }
     }
 
 

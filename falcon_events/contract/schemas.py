@@ -19,10 +19,12 @@ from falcon_events.model.timestamps import parse_timestamp
 if TYPE_CHECKING:
     from jsonschema import ValidationError
 
+QUESTION_NAMES = ("query", "funnel", "retention", "people", "timeline", "values", "saved", "save", "forget")
+"""The questions: that of POST /api/v1/website_events.query is `query`."""
 NAMES = (
     *("event.request", "event.response", "events.request", "events.response"),
-    *("properties.request", "properties.response", "query.request", "query.response", "errors"),
-    *("funnel.request", "funnel.response", "retention.request", "retention.response"),
+    *("properties.request", "properties.response", "errors"),
+    *(f"{name}.{part}" for name in QUESTION_NAMES for part in ("request", "response")),
 )
 
 Schema = dict[str, Any]

@@ -12,6 +12,7 @@ import msgspec
 from falcon_events.admin.metrics import CONTENT_TYPE
 from falcon_events.contract.body import unreadable_body
 from falcon_events.contract.replies import Reply, common_reply, errors_reply, refusal_reply
+from falcon_events.contract.schemas import QUESTION_NAMES
 from falcon_events.errors import EventsError, Failure, RequestRefused, StoreUnavailable
 from falcon_events.http.requests import IncomingRequest, inflate
 from falcon_events.ingest.authorization import WRONG_ORIGIN
@@ -26,10 +27,8 @@ logger = logging.getLogger("falcon_events.requests")
 EVENT = "/api/v1/event"
 PROPERTIES = "/api/v1/website_events.properties"
 EVENTS = "/api/v1/events"
-QUERY = "/api/v1/website_events.query"
-FUNNEL = "/api/v1/website_events.funnel"
-RETENTION = "/api/v1/website_events.retention"
-PATHS = (EVENT, EVENTS, PROPERTIES, QUERY, FUNNEL, RETENTION)
+QUESTION_PATHS = {f"/api/v1/website_events.{name}": name for name in QUESTION_NAMES}
+PATHS = (EVENT, EVENTS, PROPERTIES, *QUESTION_PATHS)
 """The documented endpoints."""
 HEALTH = "/healthz"
 FROM_PAGES = (EVENT, EVENTS)
@@ -63,13 +62,9 @@ def _query_properties(tracking: EventTracking, incoming: IncomingRequest) -> Ste
     return tracking.pipeline.properties_query_reply(last[-1] if isinstance(last, list) else last, incoming.sender)
 
 
-def _answer(kind: str) -> Action:
-    """Return the action that answers questions of a kind."""
-
-    def action(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
-        return tracking.pipeline.question_reply(kind, incoming.body or HeldBody(), incoming.sender)
-
-    return action
+def _ask(name: str) -> Action:
+    """Return the action that answers a question."""
+    return lambda tracking, incoming: tracking.pipeline.question_reply(name, incoming.body or HeldBody(), incoming.sender)
 
 
 def _handle_preflight(tracking: EventTracking, incoming: IncomingRequest) -> Steps[Reply]:
@@ -85,9 +80,7 @@ ACTIONS: dict[str, dict[str, Action]] = {
     EVENT: {"POST": _track_event, "OPTIONS": _handle_preflight},
     EVENTS: {"POST": _track_events, "OPTIONS": _handle_preflight},
     PROPERTIES: {"GET": _query_properties, "POST": _list_properties},
-    QUERY: {"POST": _answer("query")},
-    FUNNEL: {"POST": _answer("funnel")},
-    RETENTION: {"POST": _answer("retention")},
+    **{path: {"POST": _ask(name)} for path, name in QUESTION_PATHS.items()},
 }
 
 

@@ -31,7 +31,7 @@ from falcon_events.ingest.bodies import HeldBody, Turns
 from falcon_events.ingest.client_address import ClientAddresses
 from falcon_events.ingest.new_event import EventBuilder
 from falcon_events.ingest.policies import Policies
-from falcon_events.ingest.question_calls import QuestionCalls
+from falcon_events.ingest.question_calls import AsyncLocalCalls, LocalCalls
 from falcon_events.ingest.questions import Questions
 from falcon_events.link.link import Link
 from falcon_events.model.operations import PROPERTIES
@@ -73,8 +73,10 @@ class Pipeline:
         self._store = store
         self.authorization = Authorization(store, directory, access, settings)
         self._questions = Questions(store, directory, self.authorization, clock)
-        self.question_calls = QuestionCalls(self._questions, get_waiter)
+        self.calls = LocalCalls(self._questions, get_waiter)
         """The Python API's questions about stored events."""
+        self.async_calls = AsyncLocalCalls(self._questions, get_waiter)
+        """The same for coroutines."""
         self._builder = EventBuilder(store)
         self._turns = Turns()
         contract = EventContract(anonymous_events=settings.anonymous_events, clock=clock)
@@ -144,10 +146,10 @@ class Pipeline:
         """Handle GET /api/v1/website_events.properties?ListID=...; never raise."""
         return (yield from self._properties_reply(lambda: {} if list_id is None else {"ListID": list_id}, sender))
 
-    def question_reply(self, kind: str, body: bytes | HeldBody, sender: Sender) -> Steps[Reply]:
-        """Handle POST /api/v1/website_events.KIND, such as `query`; never raise."""
+    def question_reply(self, name: str, body: bytes | HeldBody, sender: Sender) -> Steps[Reply]:
+        """Handle POST /api/v1/website_events.NAME for a name of QUESTION_NAMES; never raise."""
         body = _hold(body)
-        return (yield from self._turns.take(body, self._question_reply(kind, body, sender)))
+        return (yield from self._turns.take(body, self._question_reply(name, body, sender)))
 
     def track(self, body: bytes | HeldBody, sender: Sender) -> Steps[Tracked]:
         """Check and store the event in a request's body.
@@ -187,9 +189,9 @@ class Pipeline:
         self._store.counts.refused.update(refused.codes)
         return refusal_reply(refused)
 
-    def _question_reply(self, kind: str, body: HeldBody, sender: Sender) -> Steps[Reply]:
+    def _question_reply(self, name: str, body: HeldBody, sender: Sender) -> Steps[Reply]:
         try:
-            return answer_reply((yield from self._questions.ask_with_body(kind, body, sender)))
+            return answer_reply((yield from self._questions.ask_with_body(name, body, sender)))
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:

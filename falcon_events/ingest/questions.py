@@ -1,29 +1,41 @@
-"""Questions of every kind: who may ask, what is asked, and the answer."""
+"""Questions about stored events, from the parameters of a request to the answer."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from falcon_events.access.directory import Directory
 from falcon_events.contract.body import Params
 from falcon_events.contract.questions import QuestionContract, refuse
+from falcon_events.contract.schemas import QUESTION_NAMES
+from falcon_events.errors import Failure
 from falcon_events.ingest.authorization import Authorization, read_credential
 from falcon_events.ingest.bodies import HeldBody
 from falcon_events.link.link import Link
-from falcon_events.model.operations import QUERY
+from falcon_events.model.operations import CHANGE_SAVED, QUERY, Operation
+from falcon_events.model.reports import QueryAnswer
 from falcon_events.model.sender import Sender
-from falcon_events.query.question import encode_question
-from falcon_events.query.reading import read_funnel, read_question, read_retention
+from falcon_events.query.person_reading import read_people_question, read_timeline_question
+from falcon_events.query.question import Asked, encode_question, find_base
+from falcon_events.query.reading import read_funnel, read_question, read_retention, read_values_question
+from falcon_events.query.saved_reading import read_forgetting, read_saved_question, read_saving
 from falcon_events.runtime.steps import Steps
 
-READERS: dict[str, Callable[[Params, int, str, int], Any]] = {
-    "query": read_question,
-    "funnel": read_funnel,
-    "retention": read_retention,
+Read = Callable[[Params, int, str, int], Asked | list[Failure]]
+"""Reads the parameters, given the list, its time zone and the present in microseconds since 1970."""
+_READERS: dict[str, tuple[Read, Operation[[bytes], QueryAnswer]]] = {
+    "query": (read_question, QUERY),
+    "funnel": (read_funnel, QUERY),
+    "retention": (read_retention, QUERY),
+    "people": (read_people_question, QUERY),
+    "timeline": (read_timeline_question, QUERY),
+    "values": (read_values_question, QUERY),
+    "saved": (read_saved_question, QUERY),
+    "save": (read_saving, CHANGE_SAVED),
+    "forget": (read_forgetting, CHANGE_SAVED),
 }
-"""Reads the parameters of each kind of question, whose endpoint and schemas have its name."""
+"""How each question is read, and the operation that answers it."""
 
 
 class Questions:
@@ -47,35 +59,35 @@ class Questions:
         self._directory = directory
         self._authorization = authorization
         self._clock = clock
-        self._contracts = {kind: QuestionContract(f"{kind}.request") for kind in READERS}
+        self._contracts = {name: QuestionContract(f"{name}.request") for name in QUESTION_NAMES}
 
-    def ask_with_body(self, kind: str, body: HeldBody, sender: Sender) -> Steps[bytes]:
+    def ask_with_body(self, name: str, body: HeldBody, sender: Sender) -> Steps[bytes]:
         """Answer the question in a request's body, which is let go before the store answers; otherwise as ask()."""
-        params = self._contracts[kind].read_body(body.data)
+        params = self._contracts[name].read_body(body.data)
         body.let_go()
-        return (yield from self.ask(kind, params, sender))
+        return (yield from self.ask(name, params, sender))
 
-    def ask(self, kind: str, params: Params, sender: Sender) -> Steps[bytes]:
+    def ask(self, name: str, params: Params, sender: Sender) -> Steps[bytes]:
         """Answer a question; return the answer as JSON.
 
         Args:
-            kind: `query`, `funnel` or `retention`, as in `website_events.query`.
+            name: which question (`QUESTION_NAMES` in contract/schemas.py).
             params: the parameters, named as in the schema.
             sender: who asks.
 
         Raises:
             RequestRefused: with the documented codes.
         """
-        contract = self._contracts[kind]
+        contract, (read, operation) = self._contracts[name], _READERS[name]
         principal = yield from self._authorization.authorize_reading(read_credential(params, sender.bearer), sender)
         list_id, failures = contract.read_list_id(params)
         zone = "UTC" if list_id is None else self._directory.rules_of(list_id).time_zone
-        question = READERS[kind](params, list_id or 0, zone, int(self._clock() * 1e6))
-        if isinstance(question, list) or failures:
-            raise refuse([*failures, *(question if isinstance(question, list) else ())])
-        if (yield from self._authorization.find_account(principal, question.list_id)) is None:
+        asked = read(params, list_id or 0, zone, int(self._clock() * 1e6))
+        if isinstance(asked, list) or failures:
+            raise refuse([*failures, *(asked if isinstance(asked, list) else ())])
+        if (yield from self._authorization.find_account(principal, find_base(asked).list_id)) is None:
             raise contract.list_not_found()
-        answer = yield self._store.ask(QUERY, encode_question(question))
+        answer = yield self._store.ask(operation, encode_question(asked))
         if answer.failures:
             raise refuse(answer.failures)
         body: bytes = answer.body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -71,6 +72,97 @@ class RetentionResult(msgspec.Struct, frozen=True):
     query: dict[str, Any] = msgspec.field(name="Query")
 
 
-read_result = msgspec.json.Decoder(QueryResult).decode
-read_funnel_result = msgspec.json.Decoder(FunnelResult).decode
-read_retention_result = msgspec.json.Decoder(RetentionResult).decode
+class PersonRow(msgspec.Struct, frozen=True):
+    """A person: the address, the senders' ids, the visitors, when the person was seen first and last, events and traits.
+
+    `email` is None for a visitor without an address.
+    """
+
+    email: str | None = msgspec.field(name="Email")
+    ids: list[str] = msgspec.field(name="IDs")
+    uuids: list[str] = msgspec.field(name="UUIDs")
+    first_seen: datetime | None = msgspec.field(name="FirstSeen")
+    last_seen: datetime | None = msgspec.field(name="LastSeen")
+    events: int = msgspec.field(name="Events")
+    traits: dict[str, Any] = msgspec.field(name="Traits")
+
+
+class PeopleResult(msgspec.Struct, frozen=True):
+    """The answer to tracking.people(): a page of persons, how many there are on all pages, and the cursor of the next page."""
+
+    rows: list[PersonRow] = msgspec.field(name="People")
+    count: int = msgspec.field(name="Count")
+    next_cursor: str | None = msgspec.field(name="NextCursor")
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The parts of the answer that are no rows, named as in the HTTP answer."""
+        return {"Count": self.count, "NextCursor": self.next_cursor}
+
+
+class TimelineRow(msgspec.Struct, frozen=True):
+    """An event of a person. Events of one session have the same `session`, the id of its first event."""
+
+    event_id: str = msgspec.field(name="EventID")
+    event: str = msgspec.field(name="Event")
+    occurred_at: datetime = msgspec.field(name="OccurredAt")
+    received_at: datetime = msgspec.field(name="ReceivedAt")
+    uuid: str = msgspec.field(name="UUID")
+    properties: dict[str, Any] = msgspec.field(name="Properties")
+    session: str = msgspec.field(name="Session")
+
+
+class TimelineResult(msgspec.Struct, frozen=True):
+    """The answer to tracking.timeline(): the person, a page of events, the latest first, and the cursor of the next page."""
+
+    person: PersonRow = msgspec.field(name="Person")
+    rows: list[TimelineRow] = msgspec.field(name="Events")
+    next_cursor: str | None = msgspec.field(name="NextCursor")
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The parts of the answer that are no rows and no person, named as in the HTTP answer."""
+        return {"NextCursor": self.next_cursor}
+
+
+class ValueRow(msgspec.Struct, frozen=True, rename="pascal"):
+    """A value of a dimension, and how many events have it."""
+
+    value: str
+    events: int
+
+
+class ValuesResult(msgspec.Struct, frozen=True):
+    """The answer to tracking.values(). `meta` is as in the HTTP answer."""
+
+    rows: list[ValueRow] = msgspec.field(name="Values")
+    meta: dict[str, Any] = msgspec.field(name="Meta")
+
+
+class SavedRow(msgspec.Struct, frozen=True):
+    """A saved query or segment: `kind` is `query` or `segment`, and one of the last three fields is not None."""
+
+    name: str = msgspec.field(name="Name")
+    kind: str = msgspec.field(name="Kind")
+    saved_at: datetime = msgspec.field(name="SavedAt")
+    query: dict[str, Any] | None = msgspec.field(name="Query", default=None)
+    people: list[Any] | None = msgspec.field(name="People", default=None)
+    rules_json: list[Any] | None = msgspec.field(name="RulesJson", default=None)
+
+
+class SavedResult(msgspec.Struct, frozen=True):
+    """The answer to tracking.saved()."""
+
+    rows: list[SavedRow] = msgspec.field(name="Saved")
+
+
+class SaveResult(msgspec.Struct, frozen=True):
+    """The answer to tracking.save()."""
+
+    saved: SavedRow = msgspec.field(name="Saved")
+
+
+class ForgetResult(msgspec.Struct, frozen=True):
+    """The answer to tracking.forget()."""
+
+    forgotten: str = msgspec.field(name="Forgotten")

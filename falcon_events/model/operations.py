@@ -79,7 +79,9 @@ allowed now. The owner counts in memory only."""
 SALT = Read[[int], bytes]("salt", urgent=True)
 """Argument: a day, counted from 1970. Result: the salt for hashes of client addresses on that day."""
 QUERY = Read[[bytes], QueryAnswer]("query", repeatable=False)
-"""Argument: a checked question of any kind (query/question.py) as MessagePack."""
+"""Argument: a checked question (`Asked` in query/question.py) as MessagePack."""
+CHANGE_SAVED = Write[[bytes], QueryAnswer]("change_saved", repeatable=False)
+"""Argument: a query or segment to save or to forget (query/question.py) as MessagePack."""
 HEALTH = Read[[], Health]("health")
 
 # Accounts, lists, keys and sessions.

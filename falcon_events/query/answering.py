@@ -1,61 +1,81 @@
-"""Answer a question of any kind: what can be refused before, and which module answers it."""
+"""Answer a question: choose the statements of its kind, and make the answer from their rows. Runs no statement itself."""
 
 from __future__ import annotations
 
-from falcon_events.errors import Failure
+import msgspec
+
 from falcon_events.model.reports import QueryAnswer
-from falcon_events.query import names
+from falcon_events.query.compiler import compile_values
 from falcon_events.query.funnel import answer_funnel
+from falcon_events.query.person_answering import MakeSource, answer_people, answer_timeline
 from falcon_events.query.question import (
-    AnyQuestion,
+    Asked,
     FunnelQuestion,
+    PeopleQuestion,
     Question,
     RetentionQuestion,
-    SegmentCondition,
+    TimelineQuestion,
     ValueCondition,
-    walk,
+    ValuesQuestion,
+    find_base,
 )
-from falcon_events.query.relations import QuestionScope
+from falcon_events.query.relations import Q, QuestionScope
 from falcon_events.query.retention import answer_retention
-from falcon_events.query.source import Extent, Source
+from falcon_events.query.source import Extent
 from falcon_events.query.statements import Run
 from falcon_events.query.trends import answer_trends
 
+CODES = {"Filters": 8, "Steps": 11, "Start": 11, "Return": 11}
+"""The codes of the parameters that have conditions on events. That of the others, whose conditions are on persons, is PEOPLE."""
+PEOPLE = 12
 
-def find_unanswerable(question: AnyQuestion) -> list[Failure]:
-    """Return the failures that only the store can find: saved segments that do not exist."""
+
+def list_patterns(asked: Asked) -> list[tuple[int, str, str]]:
+    """Return the regular expressions of a question, each with the code and the place of its condition.
+
+    Only the database can check them.
+    """
+    counted = asked.of if isinstance(asked, PeopleQuestion) else None
+    question, prefix = (find_base(asked), "") if counted is None else (counted.question, "Of.")
     return [
-        Failure(names.NO_SAVED, f"{one.place}: there is no saved segment {one.name[:60]!r}.")
-        for one in walk(question.people)
-        if isinstance(one, SegmentCondition)
-    ]
-
-
-def list_patterns(question: AnyQuestion) -> list[tuple[ValueCondition, str]]:
-    """Return the regular expressions of a question, each with its condition. Only the database can check them."""
-    return [
-        (one, str(pattern))
+        (CODES.get(one.place.partition("[")[0].partition(".")[0], PEOPLE), prefix + one.place, str(pattern))
         for one in question.list_conditions()
         if isinstance(one, ValueCondition) and one.operator in ("matches", "matches_not")
         for pattern in one.values
     ]
 
 
-def answer_question(question: AnyQuestion, source: Source, extent: Extent, session_gap_us: int, run: Run) -> QueryAnswer:
-    """Answer a question.
+def answer_question(asked: Asked, make_source: MakeSource, extent: Extent, session_gap_us: int, run: Run) -> QueryAnswer:
+    """Answer a question about the events of a list.
 
     Args:
-        question: the question.
-        source: the relations that it reads.
+        asked: the question.
+        make_source: returns the relations that it reads.
         extent: what the list has.
         session_gap_us: the time without an event that ends a session, in microseconds.
         run: runs a statement and returns its rows.
     """
-    match question:
+
+    def scope(question: Q) -> QuestionScope[Q]:
+        return QuestionScope(question, make_source(None), session_gap_us, extent.limits)
+
+    match asked:
         case Question():
-            return answer_trends(QuestionScope(question, source, session_gap_us, extent.limits), extent, run)
+            return answer_trends(scope(asked), extent, run)
         case FunnelQuestion():
-            return answer_funnel(QuestionScope(question, source, session_gap_us, extent.limits), extent, run)
+            return answer_funnel(scope(asked), extent, run)
         case RetentionQuestion():
-            return answer_retention(QuestionScope(question, source, session_gap_us, extent.limits), extent, run)
-    raise TypeError(question)
+            return answer_retention(scope(asked), extent, run)
+        case PeopleQuestion():
+            return answer_people(asked, make_source, extent, session_gap_us, run)
+        case TimelineQuestion():
+            return answer_timeline(asked, make_source, extent, session_gap_us, run)
+        case ValuesQuestion():
+            return _answer_values(asked, scope(asked.base), extent, run)
+    raise TypeError(asked)
+
+
+def _answer_values(asked: ValuesQuestion, scope: QuestionScope[Question], extent: Extent, run: Run) -> QueryAnswer:
+    rows = run(compile_values(scope, scope.resolve(asked.base.date_range), asked.prefix, asked.limit))
+    values = [{"Value": value, "Events": events} for value, events in rows]
+    return QueryAnswer(body=msgspec.json.encode({"Values": values, "Meta": {"AsOf": extent.newest_seq or 0}}))

@@ -81,17 +81,63 @@ def compile_comparison(
     return compiler.finish(f"select {metrics} from page left join grouped on {joined or 'true'} order by place")
 
 
+def compile_row_people(
+    scope: QuestionScope[Question],
+    period: Period,
+    buckets: Sequence[Bucket],
+    key: Sequence[str | int | None],
+    parameters: Parameters,
+) -> str:
+    """Return the SELECT of the persons whom the row with these dimensions counts, for use within another statement."""
+    compiler = _Compiler(scope, period, buckets, scope.question.dimensions, parameters)
+    row = [f"d{number} is not distinct from {parameters.add(value)}" for number, value in enumerate(key)]
+    return compiler.finish(f"select person from matched where {' and '.join(row) or 'true'}").sql
+
+
+def compile_values(scope: QuestionScope[Question], period: Period, prefix: str, limit: int) -> Statement:
+    """Return the SELECT of the values of the question's dimension, each with its events, the most frequent first.
+
+    A list counts for each of its scalars.
+    """
+    parameters = Parameters(scope.source.parameters)
+    relations = build_events(scope, parameters, sessions=False, orders=False)
+    value = express_dimension(scope.question.dimensions[0], parameters)
+    values = f"[{value.text}]"
+    if value.json is not None:
+        scalars = (
+            f"list_filter(json_extract({value.json}, '$[*]'),"
+            " lambda element: json_type(element) not in ('ARRAY', 'OBJECT', 'NULL'))"
+        )
+        texts = f"list_distinct(list_transform({scalars}, lambda element: json_extract_string(element, '$')))"
+        values = f"case json_type({value.json}) when 'ARRAY' then {texts} when 'OBJECT' then [] else {values} end"
+    filters = express_all(scope.question.filters, parameters)
+    chosen = choose_people(scope, parameters, relations)
+    where = f"is_shown and {express_period(period, parameters)} and {filters}{chosen}"
+    relations.append(("told", f"select unnest({values}) as value from {ENRICHED} where {where}"))
+    begins = f"starts_with(lower(value), lower({parameters.add(prefix)}))"
+    order = f"order by events desc, value limit {parameters.add(limit)}"
+    select = f"select value, count(*) as events from told where value is not null and {begins} group by value {order}"
+    return Statement(join_relations(relations, select), parameters.values)
+
+
 class _Compiler:
     """Builds the relation `grouped`, one row for each combination of dimensions, and `filled`, with the buckets without events.
 
     Both have the dimensions as d0, d1, d2 and the metrics as m0, m1, ...
     """
 
-    def __init__(self, scope: QuestionScope[Question], period: Period, buckets: Sequence[Bucket], dimensions: list[str]) -> None:
+    def __init__(
+        self,
+        scope: QuestionScope[Question],
+        period: Period,
+        buckets: Sequence[Bucket],
+        dimensions: list[str],
+        parameters: Parameters | None = None,
+    ) -> None:
         self._scope = scope
         self._dimensions = dimensions
         self._metrics: list[Metric] = scope.question.metrics
-        self.parameters = Parameters(scope.source.parameters)
+        self.parameters = parameters or Parameters(scope.source.parameters)
         used = {metric for metric in self._metrics if isinstance(metric, str)}
         sessions = bool(used & _OF_SESSIONS)
         self._relations = build_events(scope, self.parameters, sessions=sessions, orders=bool(used & _OF_ORDERS))

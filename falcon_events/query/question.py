@@ -39,13 +39,16 @@ class DoneCondition(msgspec.Struct, frozen=True, tag="done"):
     operator: str
     count: int
     within: GivenRange | None
+    outside: bool = False
+    """Whether events count that did not happen within `within`."""
 
 
 class SegmentCondition(msgspec.Struct, frozen=True, tag="segment"):
-    """Holds for the persons of a saved segment."""
+    """Holds for the persons of a saved segment. `parts` are the segment's conditions, once the store has found them."""
 
     name: str
     place: str
+    parts: list[Condition] | None = None
 
 
 class NotCondition(msgspec.Struct, frozen=True, tag="not"):
@@ -77,7 +80,10 @@ class EventKind(msgspec.Struct, frozen=True):
 
 
 class AnyQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """What every question has. It is well-formed; its ranges may be relative to `now_us`."""
+    """What every question has. It is well-formed; its ranges may be relative to `now_us`.
+
+    Questions of other kinds have one as their `base`, for the list, the time zone, filters and conditions on persons.
+    """
 
     list_id: int
     now_us: int
@@ -168,8 +174,86 @@ class RetentionQuestion(AnyQuestion, frozen=True, kw_only=True, tag="retention")
         return [self.start, self.return_]
 
 
+class RowOfQuery(msgspec.Struct, frozen=True, tag="row"):
+    """The persons whom a row of a query counts. `row` has the values of its dimensions, a time as its label."""
+
+    question: Question
+    row: list[str | None]
+
+
+Counted = RowOfQuery
+"""What `Of` can name: a number of another answer, whose persons are asked for."""
+
+
+class PeopleQuestion(msgspec.Struct, frozen=True, kw_only=True, tag="people"):
+    """A question of website_events.people. The conditions are those of `base`."""
+
+    base: Question
+    of: Counted | None = None
+    order_by: tuple[str, str] = ("last_seen", "desc")
+    limit: int = 100
+    cursor: str | None = None
+
+
+class TimelineQuestion(msgspec.Struct, frozen=True, kw_only=True, tag="timeline"):
+    """A question of website_events.timeline. `named_by` is `Email`, `ID` or `UUID`; the filters are those of `base`."""
+
+    base: Question
+    named_by: str
+    name: str
+    limit: int = 100
+    cursor: str | None = None
+
+
+class ValuesQuestion(msgspec.Struct, frozen=True, kw_only=True, tag="values"):
+    """A question of website_events.values. `base` has the dimension, the range and the conditions."""
+
+    base: Question
+    prefix: str = ""
+    limit: int = 100
+
+
+class SavedQuestion(msgspec.Struct, frozen=True, kw_only=True, tag="saved"):
+    """The question which queries and segments of a list are saved."""
+
+    base: Question
+
+
+class Saving(msgspec.Struct, frozen=True, kw_only=True, tag="save"):
+    """A query or segment to save. `base` has its conditions; `definition` is JSON in the form of the request."""
+
+    base: Question
+    name: str
+    kind: str
+    definition: str
+
+
+class Forgetting(msgspec.Struct, frozen=True, kw_only=True, tag="forget"):
+    """The name of a saved query or segment to forget."""
+
+    base: Question
+    name: str
+
+
+OfPersons = PeopleQuestion | TimelineQuestion | ValuesQuestion | SavedQuestion | Saving | Forgetting
+Asked = Question | FunnelQuestion | RetentionQuestion | OfPersons
+"""What the host sends to the store's owner."""
+
+
+def find_base(asked: Asked) -> AnyQuestion:
+    """Return the question that has the list, the time zone and the conditions."""
+    return asked if isinstance(asked, AnyQuestion) else asked.base
+
+
+def replace_people(asked: Asked, people: list[Condition]) -> Asked:
+    """Return the question with other conditions on persons."""
+    if isinstance(asked, AnyQuestion):
+        return msgspec.structs.replace(asked, people=people)
+    return msgspec.structs.replace(asked, base=msgspec.structs.replace(asked.base, people=people))
+
+
 encode_question = msgspec.msgpack.Encoder().encode
-decode_question = msgspec.msgpack.Decoder(Question | FunnelQuestion | RetentionQuestion).decode
+decode_question = msgspec.msgpack.Decoder(Asked).decode
 
 
 def walk(conditions: Sequence[Condition]) -> Iterator[ValueCondition | DoneCondition | SegmentCondition]:
@@ -179,6 +263,8 @@ def walk(conditions: Sequence[Condition]) -> Iterator[ValueCondition | DoneCondi
             case NotCondition(inner):
                 yield from walk([inner])
             case AllConditions(parts) | AnyCondition(parts):
+                yield from walk(parts)
+            case SegmentCondition(parts=list() as parts):
                 yield from walk(parts)
             case _:
                 yield condition
@@ -206,7 +292,7 @@ def render_condition(condition: Condition) -> list[Any]:
             if condition.within is not None:
                 counted["Within"] = condition.within
             return ["has_not_done" if condition.negative else "has_done", counted]
-        case SegmentCondition(name, _):
+        case SegmentCondition(name):
             return ["in", name]
         case NotCondition(inner):
             return ["not", render_condition(inner)]

@@ -18,6 +18,8 @@ EXPECTED = (
     ' two days such as ["2026-03-01", "2026-03-31"], or two RFC 3339 date-times with an offset, the first before the second'
 )
 MAX_DAYS = 36_500
+LATEST_US = 253_370_764_800_000_000
+"""The end of the year 9998, in microseconds since 1970."""
 _number = re.compile("([1-9][0-9]{0,6})([dh])").fullmatch
 _length = re.compile("([1-9][0-9]{0,8})([mhd])").fullmatch
 _day = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
@@ -60,7 +62,7 @@ def parse_day(text: object) -> date | None:
 def parse_moment(text: object) -> int | None:
     """Parse an RFC 3339 date-time of the years 1970 to 9998 into microseconds since 1970."""
     moment = parse_timestamp(text) if isinstance(text, str) else None
-    return moment if moment is not None and 0 <= moment < 253_370_764_800_000_000 else None
+    return moment if moment is not None and 0 <= moment < LATEST_US else None
 
 
 def is_range(given: object) -> bool:

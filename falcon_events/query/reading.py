@@ -10,18 +10,24 @@ from falcon_events.model.time_zones import find_time_zone
 from falcon_events.query import names, ranges
 from falcon_events.query.conditions_reading import ConditionReader, Failures, show
 from falcon_events.query.question import (
-    AnyQuestion,
+    Asked,
     EventKind,
     FunnelQuestion,
     GivenRange,
     Metric,
     Question,
     RetentionQuestion,
+    ValuesQuestion,
 )
 
 RANGE, ZONE, METRICS, DIMENSIONS, FILTERS, ORDER, PAGE, STEPS, PEOPLE, LIMITS = 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
 """The codes of the parameters' failures."""
-Q = TypeVar("Q", bound=AnyQuestion)
+QUERY_PARAMETERS = (
+    *("DateRange", "TimeZone", "WeekStart", "Metrics", "Dimensions", "Filters", "People"),
+    *("OrderBy", "Limit", "Offset", "Compare", "Include"),
+)
+"""The parameters of website_events.query, without the list and the credentials."""
+Q = TypeVar("Q", bound=Asked)
 INCLUDED = ("total_rows", "totals", "time_labels")
 
 
@@ -47,8 +53,8 @@ def read_question(params: Mapping[str, Any], list_id: int, default_zone: str, no
             metrics=metrics,
             dimensions=dimensions,
             order_by=_read_order(given.get("OrderBy", []), metrics, dimensions, failures),
-            limit=_read_number("Limit", given.get("Limit", 100), 1, names.MAX_ROWS, failures, over=LIMITS),
-            offset=_read_number("Offset", given.get("Offset", 0), 0, names.MAX_OFFSET, failures, over=PAGE),
+            limit=read_number("Limit", given.get("Limit", 100), 1, names.MAX_ROWS, failures, over=LIMITS),
+            offset=read_number("Offset", given.get("Offset", 0), 0, names.MAX_OFFSET, failures, over=PAGE),
             compare=_read_comparison(given.get("Compare"), failures),
             include=_read_include(given.get("Include", []), failures),
         )
@@ -66,8 +72,8 @@ def read_funnel(params: Mapping[str, Any], list_id: int, default_zone: str, now_
             steps=_read_steps(given.get("Steps"), reading),
             window=window,
             window_us=window_us,
-            order=_read_choice("Order", given.get("Order", "sequential"), names.STEP_ORDERS, STEPS, failures),
-            by=_read_choice("By", given.get("By", "people"), names.BY, STEPS, failures),
+            order=read_choice("Order", given.get("Order", "sequential"), names.STEP_ORDERS, STEPS, failures),
+            by=read_choice("By", given.get("By", "people"), names.BY, STEPS, failures),
             breakdown=_read_breakdown(given.get("Breakdown"), failures),
             compare=_read_comparison(given.get("Compare"), failures),
         ),
@@ -84,11 +90,11 @@ def read_retention(params: Mapping[str, Any], list_id: int, default_zone: str, n
             **reading.read_common(),
             start=reading.conditions.read_kind("Start", given.get("Start", {}), STEPS),
             return_=reading.conditions.read_kind("Return", given.get("Return", {}), STEPS),
-            unit=_read_choice("Unit", given.get("Unit", "week"), tuple(names.RETENTION_UNITS), STEPS, failures),
-            periods=_read_number("Periods", given.get("Periods", 12), 1, names.MAX_PERIODS, failures, code=STEPS, over=STEPS),
-            first=_read_choice("First", given.get("First", "ever"), names.RETENTION_FIRSTS, STEPS, failures),
-            mode=_read_choice("Mode", given.get("Mode", "calendar"), names.RETENTION_MODES, STEPS, failures),
-            by=_read_choice("By", given.get("By", "people"), names.BY[:2], STEPS, failures),
+            unit=read_choice("Unit", given.get("Unit", "week"), tuple(names.RETENTION_UNITS), STEPS, failures),
+            periods=read_number("Periods", given.get("Periods", 12), 1, names.MAX_PERIODS, failures, code=STEPS, over=STEPS),
+            first=read_choice("First", given.get("First", "ever"), names.RETENTION_FIRSTS, STEPS, failures),
+            mode=read_choice("Mode", given.get("Mode", "calendar"), names.RETENTION_MODES, STEPS, failures),
+            by=read_choice("By", given.get("By", "people"), names.BY[:2], STEPS, failures),
         ),
         "Filters, People, Start, Return",
     )
@@ -109,8 +115,8 @@ class _Reading:
         given, failures = self.given, self.failures
         return {
             **self._fixed,
-            "time_zone": _read_zone(given.get("TimeZone", self._default_zone), failures),
-            "week_start": _read_choice("WeekStart", given.get("WeekStart", "monday"), ("monday", "sunday"), ZONE, failures),
+            "time_zone": read_zone(given.get("TimeZone", self._default_zone), failures),
+            "week_start": read_choice("WeekStart", given.get("WeekStart", "monday"), ("monday", "sunday"), ZONE, failures),
             "date_range": read_range("DateRange", given.get("DateRange", "28d"), RANGE, failures),
             "filters": self.conditions.read_filters("Filters", given.get("Filters", []), FILTERS),
             "people": self.conditions.read_people("People", given.get("People", []), PEOPLE),
@@ -151,6 +157,22 @@ def _read_breakdown(given: object, failures: Failures) -> str | None:
     return None
 
 
+def read_values_question(
+    params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int
+) -> ValuesQuestion | list[Failure]:
+    """Read the parameters of website_events.values; the arguments are those of read_question()."""
+    reading = _Reading(params, list_id, default_zone, now_us)
+    given, failures = reading.given, reading.failures
+    dimension, prefix = given.get("Dimension"), given.get("Prefix", "")
+    if not names.is_dimension(dimension):
+        failures.add(DIMENSIONS, f"Dimension: {describe_dimension(dimension)}")
+    if not isinstance(prefix, str):
+        failures.add(FILTERS, f"Prefix: {show(prefix)} must be text.")
+    base = Question(**reading.read_common(), dimensions=[str(dimension)])
+    limit = read_number("Limit", given.get("Limit", 100), 1, names.MAX_ROWS, failures, over=LIMITS)
+    return reading.finish(ValuesQuestion(base=base, prefix=str(prefix), limit=limit))
+
+
 def read_range(place: str, given: object, code: int, failures: Failures) -> GivenRange:
     """Read a DateRange."""
     if ranges.is_range(given):
@@ -168,21 +190,24 @@ def _read_comparison(given: object, failures: Failures) -> GivenRange | None:
     return None
 
 
-def _read_zone(given: object, failures: Failures) -> str:
+def read_zone(given: object, failures: Failures) -> str:
+    """Read a TimeZone."""
     if isinstance(given, str) and find_time_zone(given) is not None:
         return given
     failures.add(ZONE, f"TimeZone: {show(given)} must be the IANA name of a time zone, such as Europe/Berlin.")
     return "UTC"
 
 
-def _read_choice(place: str, given: object, choices: Sequence[str], code: int, failures: Failures) -> str:
+def read_choice(place: str, given: object, choices: Sequence[str], code: int, failures: Failures) -> str:
+    """Read one of several words."""
     if given in choices:
         return str(given)
     failures.add(code, f"{place}: {show(given)} must be one of {', '.join(choices)}.")
     return choices[0]
 
 
-def _read_number(place: str, given: object, least: int, most: int, failures: Failures, *, over: int, code: int = PAGE) -> int:
+def read_number(place: str, given: object, least: int, most: int, failures: Failures, *, over: int, code: int = PAGE) -> int:
+    """Read an integer. Above the limit, the failure has the code `over`; otherwise `code`."""
     if isinstance(given, float) and given.is_integer():  # JSON has one kind of number
         given = int(given)
     if not isinstance(given, int) or isinstance(given, bool) or given < least:

@@ -27,6 +27,7 @@ from falcon_events.query.question import (
     DoneCondition,
     EventKind,
     NotCondition,
+    SegmentCondition,
     ValueCondition,
     walk,
 )
@@ -42,6 +43,10 @@ CAMPAIGN_DAYS = 30
 PLACE = f"(epoch_us(occurred_at)::hugeint * {2**63} + seq)"
 """The place of an event in the order of events, as one number below PLACES."""
 PLACES = 2**122
+PROFILE = """person, any_value(person) filter (where person <> visitor::varchar) as address,
+    min(occurred_at) filter (where is_shown) as first_seen, max(occurred_at) filter (where is_shown) as last_seen,
+    count(*) filter (where is_shown) as shown_events"""
+"""The columns of a person, where events are grouped by person."""
 
 ORDERS = """
 select *, conversion_id is not null
@@ -62,7 +67,8 @@ SESSIONS = """
 select *, count(*) over whole as session_events,
     (epoch_us(max(occurred_at) over whole) - epoch_us(min(occurred_at) over whole)) / 1e6 as session_seconds,
     first_value(path ignore nulls) over ordered as entry_path,
-    last_value(path ignore nulls) over ordered as exit_path
+    last_value(path ignore nulls) over ordered as exit_path,
+    first_value(event_id) over ordered as session_id
 from {before}
 window whole as (partition by {scope}visitor, session_number),
     ordered as (partition by {scope}visitor, session_number order by occurred_at, seq
@@ -133,7 +139,7 @@ def build_events(scope: QuestionScope[Any], parameters: Parameters, *, sessions:
     Args:
         scope: the question.
         parameters: receives the statement's parameters.
-        sessions: whether `session_number`, `session_events` and `session_seconds` are needed anyway.
+        sessions: whether `session_number`, `session_events`, `session_seconds` and `session_id` are needed anyway.
         orders: whether `is_order` is needed: whether the event is the first one of its order.
     """
     used = scope.question.list_dimensions()
@@ -161,14 +167,14 @@ def build_events(scope: QuestionScope[Any], parameters: Parameters, *, sessions:
 def build_persons(scope: QuestionScope[Any], parameters: Parameters, conditions: Sequence[Condition]) -> list[CTE]:
     """Return the relations MEMBERS and CHOSEN: the list's persons, and those who meet all of the conditions.
 
-    They need ENRICHED. CHOSEN has one column, `person`. A has_done condition may count events that are left out elsewhere.
+    They need ENRICHED. Both have `person`, `address`, `first_seen`, `last_seen` and `shown_events`. A has_done condition may
+    count events that are left out elsewhere.
     """
     members = _Members(scope, parameters)
     chosen = members.express(AllConditions(list(conditions)))
     columns = "".join(f",\n    {expression} as {name}" for expression, name in members.columns)
-    times = "min(occurred_at) filter (where is_shown) as first_seen, max(occurred_at) filter (where is_shown) as last_seen"
-    aggregated = f"select person, {times}{columns}\nfrom {ENRICHED} group by person having bool_or(is_shown)"
-    return [(MEMBERS, aggregated), (CHOSEN, f"select person from {MEMBERS} where {chosen}")]
+    aggregated = f"select {PROFILE}{columns}\nfrom {ENRICHED} group by person having bool_or(is_shown)"
+    return [(MEMBERS, aggregated), (CHOSEN, f"select * from {MEMBERS} where {chosen}")]
 
 
 class _Members:
@@ -185,7 +191,7 @@ class _Members:
         match condition:
             case NotCondition(inner):
                 return f"(not {self.express(inner)})"
-            case AllConditions(parts):
+            case AllConditions(parts) | SegmentCondition(parts=list() as parts):
                 return f"({' and '.join(map(self.express, parts))})" if parts else "true"
             case AnyCondition(parts):
                 return f"({' or '.join(map(self.express, parts))})" if parts else "false"
@@ -206,7 +212,8 @@ class _Members:
         if done.event is not None:
             counted.append(f"event = {add(done.event)}")
         if done.within is not None:
-            counted.append(express_period(self._scope.resolve(done.within), self._parameters))
+            within = express_period(self._scope.resolve(done.within), self._parameters)
+            counted.append(f"(not {within})" if done.outside else within)
         column = self._add(f"count(*) filter (where {' and '.join(counted)})")
         met = f"({column} {names.COUNT_OPERATORS[done.operator]} {add(done.count)})"
         return f"(not {met})" if done.negative else met
@@ -216,8 +223,9 @@ class _Members:
             return self._express_time(condition)
         if condition.dimension == "email":
             lowered = [one.lower() if isinstance(one, str) else one for one in condition.values]
-            email = self._add("any_value(person) filter (where person <> visitor::varchar)")
-            return express_comparison(msgspec.structs.replace(condition, values=lowered), DimensionSQL(email), self._parameters)
+            return express_comparison(
+                msgspec.structs.replace(condition, values=lowered), DimensionSQL("address"), self._parameters
+            )
         value = express_dimension(condition.dimension, self._parameters)
         last = "last({} order by occurred_at, seq) filter (where is_shown and {} is not null)"
         kept = msgspec.structs.replace(value, text=self._add(last.format(value.text, value.text)))

@@ -5,11 +5,13 @@
 | column | type | what |
 | --- | --- | --- |
 | `seq` | bigint | the order in which events were stored |
+| `event_id` | uuid | the event's own id |
 | `event` | varchar | the event type |
 | `visitor` | uuid | the visitor |
+| `external_id` | varchar | the visitor's id in the sender's system, or a generated one |
 | `email` | varchar | the event's own address in lower case, or null |
 | `person` | varchar | the person: an address in lower case, or the visitor as text |
-| `occurred_at` | timestamp | when it happened, UTC |
+| `occurred_at`, `received_at` | timestamp | when it happened, and when it arrived, UTC |
 | `url`, `host`, `path`, `title`, `referrer`, `referring_domain` | varchar | the page; `url` without query and fragment |
 | `utm_source`, `utm_medium`, `utm_campaign`, `utm_term`, `utm_content` | varchar | of the event's own URL, decoded; never empty |
 | `browser`, `browser_version`, `os`, `device_type`, `language`, `screen` | varchar | the browser; `screen` as `1920x1080` |
@@ -18,10 +20,13 @@
 | `conversion_id`, `conversion_value` | varchar, double | of a conversion; else null |
 | `properties` | json | the properties |
 
-`traits` has one row for each binding with traits: `visitor` (uuid), `person` (varchar, the address) and `traits` (json).
+`traits` has one row for each binding with traits: `visitor` (uuid), `person` (varchar, the address), `traits` (json) and
+`bound_at` (timestamp).
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 
@@ -31,7 +36,7 @@ class Source(msgspec.Struct, frozen=True):
 
     events: str
     traits: str
-    parameters: dict[str, int]
+    parameters: dict[str, Any]
 
 
 class Extent(msgspec.Struct, frozen=True):

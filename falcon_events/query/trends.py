@@ -29,8 +29,8 @@ def answer_trends(scope: QuestionScope[Question], extent: Extent, run: Run) -> Q
     question = scope.question
     period = scope.resolve(question.date_range)
     compared = scope.resolve_comparison(question.compare, period)
-    buckets = _list_buckets(question, period)
-    compared_buckets = [] if compared is None else _list_buckets(question, compared)
+    buckets = list_buckets(question, period)
+    compared_buckets = [] if compared is None else list_buckets(question, compared)
     if max(len(buckets), len(compared_buckets)) > names.MAX_BUCKETS:
         text = f"DateRange: more than {names.MAX_BUCKETS} {question.time_unit}s, which is the limit. Give a shorter range."
         return QueryAnswer(failures=[(names.LIMITS, text)])
@@ -51,7 +51,8 @@ def answer_trends(scope: QuestionScope[Question], extent: Extent, run: Run) -> Q
     return QueryAnswer(body=msgspec.json.encode(answer))
 
 
-def _list_buckets(question: Question, period: Period) -> list[Bucket]:
+def list_buckets(question: Question, period: Period) -> list[Bucket]:
+    """Return the buckets of the question's time dimension in a range; one more than the limit if there are too many."""
     unit = question.time_unit
     if unit is None:
         return []

@@ -36,7 +36,7 @@ from falcon_events.model.reports import (
     Sizes,
     Stats,
 )
-from falcon_events.query.question import decode_question
+from falcon_events.query.question import Forgetting, Saving, decode_question
 from falcon_events.settings import Settings
 from falcon_events.store import sql_process
 from falcon_events.store.compaction import compact
@@ -276,7 +276,7 @@ class Store:
         """Answer a question from every event acknowledged so far.
 
         Args:
-            question: the Question, as MessagePack.
+            question: the question (`Asked` in query/question.py), as MessagePack.
 
         Raises:
             QueryTooLong: in the future: it took longer than `query_timeout_s`.
@@ -291,6 +291,13 @@ class Store:
             before=writer.wait_until_applied,
             wait_s=settings.query_timeout_s,
         )
+
+    def change_saved(self, asked: bytes) -> Future[QueryAnswer]:
+        """Save or forget a query or segment of a list: a Saving or Forgetting, as MessagePack."""
+        change = decode_question(asked)
+        if not isinstance(change, Saving | Forgetting):
+            raise TypeError(change)
+        return self.run(lambda connection: answers.change_saved(connection, change))
 
     def check(self) -> Future[list[Check]]:
         """Check the store by reading every row."""

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from falcon_events import EventTracking, InvalidRequest, StoreUnavailable
+from falcon_events.contract.schemas import QUESTION_NAMES, load_schema
 from falcon_events.settings import Settings
 from falcon_events.store.store import Store
 from tests.conftest import Api
 from tests.harness import FUNNEL, QUERY, RETENTION, Credentials
 from tests.shortcuts import make_store
+
+QUESTION = "/api/v1/website_events.{}"
 
 
 def codes(api: Api, **body: Any) -> list[int]:
@@ -174,3 +177,103 @@ def test_a_question_waits_for_its_turn_no_longer_than_the_limit(db: Path) -> Non
         assert first.result(60) == "answered"
     finally:
         store.close()
+
+
+def test_persons_are_found_over_http(api: Api) -> None:
+    """Who did it, whom a number counts, what one of them did, and the values; accepted events are counted at once."""
+    name, email = f"e{uuid.uuid4()}", f"{uuid.uuid4()}@example.com"
+    sent = {"event": name, "email": email, "ID": f"id-{name}", "Properties": {"plan": "pro", "n": 12.5}}
+    assert api.client.track(**api.credentials.event(**sent)).status_code == 200
+    asked = {"APIKey": api.credentials.read, "ListID": api.credentials.list_id}
+    done = [["has_done", {"Event": name}]]
+    found = api.client.post(QUESTION.format("people"), json={**asked, "people": done}).json()
+    assert [(one["Email"], one["IDs"], one["Events"]) for one in found["People"]] == [(email, [f"id-{name}"], 1)]
+    assert (found["Count"], found["NextCursor"]) == (1, None)
+    of = {"Filters": [["is", "event", [name]]], "Dimensions": ["event"], "Row": {"Dimensions": [name]}}
+    counted = api.client.post(QUESTION.format("people"), json={**asked, "Of": of}).json()
+    assert counted == found
+    for named in ({"Email": email.upper()}, {"ID": f"id-{name}"}, {"UUID": found["People"][0]["UUIDs"][0]}):
+        told = api.client.post(QUESTION.format("timeline"), json={**asked, **named}).json()
+        assert told["Person"] == found["People"][0]
+        assert [(one["Event"], one["Properties"]) for one in told["Events"]] == [(name, sent["Properties"])]
+        assert told["Events"][0]["Session"] == told["Events"][0]["EventID"]
+    filters = [["is", "event", [name]]]
+    values = api.client.post(QUESTION.format("values"), json={**asked, "Dimension": "property:plan", "Filters": filters}).json()
+    assert values["Values"] == [{"Value": "pro", "Events": 1}]
+
+
+def test_segments_are_saved_over_http(api: Api) -> None:
+    """They are used by their name, replaced, listed, and forgotten."""
+    asked = {"APIKey": api.credentials.read, "ListID": api.credentials.list_id}
+    name = f"s{uuid.uuid4()}"
+
+    def post(question: str, **params: Any) -> Any:
+        return api.client.post(QUESTION.format(question), json={**asked, **params}).json()
+
+    assert post("save", Name=name, People=[["has_done", {"Event": "none"}]])["Saved"]["Kind"] == "segment"
+    assert post("query", People=[["in", name]], Metrics=["people"])["Results"][0]["Metrics"] == [0]
+    assert post("people", People=[["not", ["in", name]]])["Count"] == post("people")["Count"]
+    assert name in [one["Name"] for one in post("saved")["Saved"]]
+    assert post("forget", Name=name) == {"Forgotten": name}
+    assert post("people", People=[["in", name]])["Errors"][0]["Code"] == 15
+
+
+@pytest.mark.parametrize("question", QUESTION_NAMES)
+def test_who_may_ask_each_question(api: Api, question: str) -> None:
+    """No key of scope ingest, and nobody about a foreign list, which is as unknown as one that is not."""
+    credentials = api.credentials
+    needed = {"Steps": [{}, {}], "Dimension": "event", "Email": "ada@example.com", "Name": "x", "People": []}
+    needed = {name: value for name, value in needed.items() if name in load_schema(f"{question}.request")["properties"]}
+
+    def codes_of(**params: Any) -> list[int]:
+        answered = api.client.post(QUESTION.format(question), json={**needed, **params})
+        return [answered.status_code, *(error["Code"] for error in answered.json()["Errors"])]
+
+    assert codes_of(APIKey=credentials.ingest, ListID=credentials.list_id) == [403, 99999]
+    assert codes_of(APIKey="wrong", ListID=credentials.list_id) == [401, 99998]
+    assert codes_of(APIKey=credentials.read, ListID=credentials.foreign_list) == [422, 3]
+    assert codes_of(APIKey=credentials.read, ListID=4_711) == [422, 3]
+    assert codes_of(APIKey=credentials.read) == [422, 1]
+    assert codes_of(APIKey=credentials.read, ListID="x") == [422, 2]
+    assert api.client.get(QUESTION.format(question)).headers["Allow"] == "POST"
+
+
+def test_python_calls_about_persons(tracking: EventTracking, credentials: Credentials) -> None:
+    """In threads and coroutines, with typed results; pages follow each other by their cursors."""
+    list_id = credentials.list_id
+    for name in "abc":
+        tracking.track(list_id, "signup", email=f"{name}@example.com", id=name, properties={"plan": name})
+    page = tracking.people(list_id, people=[["has_done", {"Event": "signup"}]], order_by="email", limit=2)
+    again = asyncio.run(tracking.apeople(list_id, people=[["has_done", {"Event": "signup"}]], order_by="email", limit=2))
+    assert (again.rows, again.count) == (page.rows, page.count)
+    assert [person.email for person in page.rows] == ["a@example.com", "b@example.com"]
+    assert page.meta == {"Count": 3, "NextCursor": page.next_cursor}
+    rest = tracking.people(
+        list_id, people=[["has_done", {"Event": "signup"}]], order_by="email", limit=2, cursor=page.next_cursor
+    )
+    assert [(person.ids, person.events) for person in rest.rows] == [(["c"], 1)]
+    told = tracking.timeline(list_id, id="a")
+    assert told == asyncio.run(tracking.atimeline(list_id, email="A@example.com"))
+    assert told == tracking.timeline(list_id, uuid=uuid.UUID(told.rows[0].uuid))
+    assert [(row.event, row.properties) for row in told.rows] == [("signup", {"plan": "a"})]
+    values = tracking.values(list_id, "property:plan", prefix="B")
+    assert [(row.value, row.events) for row in values.rows] == [("b", 1)]
+    tracking.save(list_id, "b only", people=[["is", "email", ["b@example.com"]]])
+    assert tracking.saved(list_id).rows[0].people == [["is", "email", ["b@example.com"]]]
+    assert [person.email for person in tracking.people(list_id, people=[["in", "b only"]]).rows] == ["b@example.com"]
+    assert tracking.forget(list_id, "b only").forgotten == "b only"
+    with pytest.raises(InvalidRequest) as refused:
+        tracking.forget(list_id, "b only")
+    assert refused.value.codes == (15,)
+
+
+def test_what_a_list_has_saved_outlives_a_restart_and_goes_with_the_list(db: Path) -> None:
+    """It is in the store's file, also after a compaction; a list that is deleted takes it along."""
+    list_id = make_store(db).list_id
+    with EventTracking(db) as tracking:
+        tracking.save(list_id, "x", query={"DateRange": "7d"})
+        tracking.compact()
+    with EventTracking(db) as tracking:
+        assert tracking.saved(list_id).rows[0].query == {"DateRange": "7d"}
+        tracking.directory.delete_list(list_id)
+        assert tracking.sql("select count(*) from saved_queries").rows == [[0]]

@@ -189,6 +189,13 @@ create table key_filters (
 _ANSWERS = """
 alter table events add column automatic boolean;
 alter table list_rules add column time_zone varchar default 'UTC';
+create table saved_queries (
+    list_id bigint not null,
+    name varchar not null,
+    kind varchar not null,
+    definition varchar not null,
+    saved_at timestamp not null
+);
 """
 
 MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS, _NO_INDEXES, _ANSWERS)

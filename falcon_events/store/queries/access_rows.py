@@ -165,7 +165,16 @@ def purge_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
 
 
 def _delete_events(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
-    for table in ("events", "bindings", "event_types", "event_properties", "list_rules", "dropped_events", "deliveries"):
+    for table in (
+        "events",
+        "bindings",
+        "event_types",
+        "event_properties",
+        "list_rules",
+        "dropped_events",
+        "saved_queries",
+        "deliveries",
+    ):
         connection.execute(f"delete from {table} where list_id = ?", [list_id])
     # Its column has the account and the list: account/list.
     connection.execute("delete from event_ids where ends_with(account_id, '/' || ?::bigint)", [list_id])

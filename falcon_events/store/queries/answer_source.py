@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import duckdb
 
 from falcon_events.query.source import Extent, Source
@@ -42,7 +45,7 @@ with stored as (
         from events where list_id = $list_id and event = 'identify' and automatic is null
     )
 )
-select seq, event, visitor, address as email,
+select seq, event_id, event, visitor, external_id, address as email,
     coalesce(
         last_value(address ignore nulls) over (
             partition by visitor order by occurred_at, seq rows between unbounded preceding and current row
@@ -52,7 +55,7 @@ select seq, event, visitor, address as email,
         ),
         visitor::varchar
     ) as person,
-    occurred_at,
+    occurred_at, received_at,
     regexp_extract(page, '^[^?#]*') as url,
     coalesce({_TEXT.format("$host")}, nullif(regexp_extract(page, '^[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#]*)', 1), '')) as host,
     coalesce(
@@ -80,13 +83,25 @@ select seq, event, visitor, address as email,
     properties
 from parted
 """
-TRAITS = "select visitor, email as person, traits from bindings where list_id = $list_id and traits is not null"
+TRAITS = "select visitor, email as person, traits, bound_at from bindings where list_id = $list_id and traits is not null"
 EXTENT = "select epoch_us(min(occurred_at)), epoch_us(max(occurred_at)), max(seq) from events where list_id = $list_id"
 
 
-def make_source(list_id: int) -> Source:
-    """Return the relations of a list."""
-    return Source(EVENTS, TRAITS, {"list_id": list_id})
+def make_source(list_id: int, as_of: int | None = None, visitors: Sequence[str] | None = None) -> Source:
+    """Return the relations of a list.
+
+    Args:
+        list_id: the list.
+        as_of: the last seq; None: that of the newest event.
+        visitors: the visitors whose events are read, with all that follows from these; None: all.
+    """
+    condition, parameters = "list_id = $list_id", dict[str, Any](list_id=list_id)
+    if as_of is not None:
+        condition, parameters["as_of"] = f"{condition} and seq <= $as_of", as_of
+    if visitors is not None:
+        condition += " and visitor in (select unnest($visitors::uuid[]))"
+        parameters["visitors"] = list(visitors)
+    return Source(EVENTS.replace("list_id = $list_id", condition), TRAITS, parameters)
 
 
 def read_extent(connection: duckdb.DuckDBPyConnection, list_id: int) -> Extent:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import duckdb
 
-from falcon_events.errors import Failure, QueryTooLong, StoreUnavailable
+from falcon_events.errors import QueryTooLong, StoreUnavailable
 from falcon_events.model.reports import QueryAnswer
-from falcon_events.query.answering import answer_question, find_unanswerable, list_patterns
-from falcon_events.query.question import AnyQuestion
-from falcon_events.query.statements import Statement
+from falcon_events.query.answering import answer_question, list_patterns
+from falcon_events.query.conditions_reading import Failures
+from falcon_events.query.question import Asked, Forgetting, SavedQuestion, Saving, find_base
+from falcon_events.query.segments import SEGMENT, Saved, expand_segments, names_segments
+from falcon_events.query.source import Source
+from falcon_events.query.statements import Run, Statement
+from falcon_events.store.queries import saved
 from falcon_events.store.queries.answer_source import make_source, read_extent
 
 TOO_LONG = (
@@ -25,20 +29,15 @@ NO_MEMORY = (
     "The question needs more memory than the database may use (setting memory_limit_mb)."
     " Ask about a shorter range, or with fewer dimensions."
 )
-CODES = {"Filters": 8, "People": 12}
-OF_STEPS = 11
-"""The code of Steps, Start and Return."""
 INTERRUPT_INTERVAL_S = 0.05
 
 
-def answer(
-    connection: duckdb.DuckDBPyConnection, question: AnyQuestion, *, timeout_s: float, session_gap_s: float
-) -> QueryAnswer:
+def answer(connection: duckdb.DuckDBPyConnection, asked: Asked, *, timeout_s: float, session_gap_s: float) -> QueryAnswer:
     """Answer a question from one state of the tables.
 
     Args:
         connection: a cursor of the store.
-        question: the question.
+        asked: the question.
         timeout_s: how long it may take, in seconds.
         session_gap_s: the time without an event that ends a session, in seconds.
 
@@ -46,8 +45,9 @@ def answer(
         QueryTooLong: it took longer.
         StoreUnavailable: the memory did not suffice.
     """
-    if failures := find_unanswerable(question) or _check_patterns(connection, question):
-        return QueryAnswer(failures=[(failure.code, failure.message) for failure in failures])
+    asked, failures = _complete(connection, asked)
+    if failures:
+        return QueryAnswer(failures=failures)
     with _limit_time(connection, timeout_s) as check, _read_only(connection):
 
         def run(statement: Statement) -> list[tuple[Any, ...]]:
@@ -55,23 +55,50 @@ def answer(
             return connection.execute(statement.sql, statement.parameters).fetchall()
 
         try:
-            extent = read_extent(connection, question.list_id)
-            return answer_question(question, make_source(question.list_id), extent, round(session_gap_s * 1e6), run)
+            return _answer(connection, asked, round(session_gap_s * 1e6), run)
         except (duckdb.OutOfMemoryException, MemoryError):
             raise StoreUnavailable(NO_MEMORY) from None
 
 
-def _check_patterns(connection: duckdb.DuckDBPyConnection, question: AnyQuestion) -> list[Failure]:
-    """Return a failure for each regular expression that the database does not accept."""
-    failures = []
-    for condition, pattern in list_patterns(question):
+def change_saved(connection: duckdb.DuckDBPyConnection, asked: Saving | Forgetting) -> QueryAnswer:
+    """Save or forget a query or segment. What is saved can be used: its segments exist, and its regular expressions are right."""
+    if isinstance(asked, Forgetting):
+        return saved.forget(connection, asked)
+    known = saved.read_saved(connection, asked.base.list_id)
+    if asked.kind == SEGMENT:
+        known = {**known, asked.name: (asked.kind, asked.definition)}  # so that a segment that would name itself is found
+    _, failures = _complete(connection, asked, known)
+    return QueryAnswer(failures=failures) if failures else saved.save(connection, asked)
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, asked: Asked, session_gap_us: int, run: Run) -> QueryAnswer:
+    list_id = find_base(asked).list_id
+    if isinstance(asked, SavedQuestion):
+        return saved.answer_saved(connection, asked)
+    extent = read_extent(connection, list_id)
+
+    def make(as_of: int | None, visitors: Sequence[str] | None = None) -> Source:
+        return make_source(list_id, as_of, visitors)
+
+    return answer_question(asked, make, extent, session_gap_us, run)
+
+
+def _complete(
+    connection: duckdb.DuckDBPyConnection, asked: Asked, known: Saved | None = None
+) -> tuple[Asked, list[tuple[int, str]]]:
+    """Put the conditions of saved segments into a question; return it with what only the store can refuse."""
+    failures = Failures()
+    if names_segments(asked):
+        given = saved.read_saved(connection, find_base(asked).list_id) if known is None else known
+        within = asked.name if isinstance(asked, Saving) and asked.kind == SEGMENT else None
+        asked = expand_segments(asked, given, failures, within)
+    for code, place, pattern in list_patterns(asked) if not failures.found else ():
         try:
             connection.execute("select regexp_matches('', $pattern)", {"pattern": pattern}).fetchall()
         except duckdb.InvalidInputException as error:
-            code = CODES.get(condition.place.partition("[")[0], OF_STEPS)
             reason = str(error).splitlines()[0].removeprefix("Invalid Input Error: ")[:200]
-            failures.append(Failure(code, f"{condition.place}: {pattern[:60]!r} is no regular expression (RE2): {reason}"))
-    return failures
+            failures.add(code, f"{place}: {pattern[:60]!r} is no regular expression (RE2): {reason}")
+    return asked, [(failure.code, failure.message) for failure in failures.found]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,142 @@
+"""Compile questions about persons to SQL: pages of persons, what is known of each, and one person's events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from falcon_events.query.cursors import Cursor
+from falcon_events.query.expressions import Parameters, express_all
+from falcon_events.query.question import TimelineQuestion
+from falcon_events.query.relations import (
+    CHOSEN,
+    ENRICHED,
+    LISTED,
+    PROFILE,
+    QuestionScope,
+    build_events,
+    build_persons,
+)
+from falcon_events.query.source import Source
+from falcon_events.query.statements import Statement, join_relations
+
+_KEYS = {
+    "last_seen": "epoch_us(last_seen)",
+    "first_seen": "epoch_us(first_seen)",
+    "events": "shown_events",
+    "email": "address",
+}
+_SEEN = "epoch_us(first_seen), epoch_us(last_seen), shown_events"
+GENERATED_ID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+"""What generated ids look like. Each belongs to one event that was tracked, and to the identify event beside it."""
+IDENTITIES = f"""
+select person, list_sort(coalesce(list(external_id) filter (where is_given), [])),
+    list_sort(list_distinct(flatten(list(visitors))))
+from (
+    select person, external_id, list(distinct visitor::varchar) as visitors,
+        not regexp_full_match(external_id, '{GENERATED_ID}') or count(*) filter (where not automatic) > 1 as is_given
+    from {LISTED} where person in (select unnest({{persons}}::varchar[]))
+    group by person, external_id
+)
+group by person
+"""
+TRAITS = """
+select person, traits from ({traits}) where person in (select unnest({persons}::varchar[])) order by bound_at, visitor
+"""
+_NAMED = {"Email": "email", "ID": "external_id", "UUID": "visitor::varchar"}
+
+
+def compile_people(
+    scope: QuestionScope[Any],
+    parameters: Parameters,
+    among: str | None,
+    order: tuple[str, str],
+    limit: int,
+    cursor: Cursor | None,
+) -> Statement:
+    """Return the SELECT of a page of persons. The first column of each row is how many persons there are on all pages.
+
+    Args:
+        scope: has the conditions on persons.
+        parameters: receives the statement's parameters.
+        among: a SELECT of persons, of whom the answer consists; None: all who meet the conditions.
+        order: what they are ordered by, and the direction.
+        limit: how many persons to return.
+        cursor: where the page begins.
+    """
+    relations = build_events(scope, parameters, sessions=False, orders=False)
+    relations += build_persons(scope, parameters, scope.question.people)
+    key, direction = _KEYS[order[0]], order[1]
+    within = "" if among is None else f" where person in ({among})"
+    after = "true"
+    if cursor is not None:
+        tie = f"person > {parameters.add(cursor.tie)}"
+        if cursor.key is None:
+            after = f"sort_key is null and {tie}"
+        else:
+            at = parameters.add(cursor.key)
+            beyond = f"sort_key {'<' if direction == 'desc' else '>'} {at}"
+            after = f"({beyond} or sort_key is null or (sort_key = {at} and {tie}))"
+    relations.append(("ranked", f"select *, {key} as sort_key from {CHOSEN}{within}"))
+    ordered = f"order by sort_key {direction} nulls last, person limit {parameters.add(limit)}"
+    relations.append(("page", f"select * from ranked where {after} {ordered}"))
+    counted = "(select count(*) as total from ranked) as counted"
+    columns = f"total, person, address, {_SEEN}, sort_key"
+    select = f"select {columns} from {counted} left join page on true order by sort_key {direction} nulls last, person"
+    return Statement(join_relations(relations, select), parameters.values)
+
+
+def compile_identities(source: Source, persons: Sequence[str]) -> Statement:
+    """Return the SELECT of the ids that senders gave to persons, and of the persons' visitors."""
+    parameters = Parameters(source.parameters)
+    body = IDENTITIES.replace("{persons}", parameters.add(list(persons)))
+    return Statement(join_relations([(LISTED, source.events)], body.strip()), parameters.values)
+
+
+def compile_traits(source: Source, persons: Sequence[str]) -> Statement:
+    """Return the SELECT of the traits of persons, the latest binding last."""
+    parameters = Parameters(source.parameters)
+    sql = TRAITS.format(traits=source.traits, persons=parameters.add(list(persons)))
+    return Statement(sql, {name: value for name, value in parameters.values.items() if f"${name}" in sql})
+
+
+def compile_visitors(source: Source, named_by: str, names: Sequence[str]) -> Statement:
+    """Return the SELECT of the visitors with events that have one of these addresses, ids or visitors."""
+    parameters = Parameters(source.parameters)
+    named = f"{_NAMED[named_by]} in (select unnest({parameters.add(list(names))}::varchar[]))"
+    select = f"select distinct visitor::varchar from {LISTED} where {named}"
+    return Statement(join_relations([(LISTED, source.events)], select), parameters.values)
+
+
+def compile_named(source: Source, named_by: str, name: str) -> Statement:
+    """Return the SELECT of the person of the last event that has this address, id or visitor: no row, or one."""
+    parameters = Parameters(source.parameters)
+    named = f"{_NAMED[named_by]} = {parameters.add(name)}"
+    select = f"select person from {LISTED} where {named} order by occurred_at desc, seq desc limit 1"
+    return Statement(join_relations([(LISTED, source.events)], select), parameters.values)
+
+
+def compile_profile(scope: QuestionScope[Any], person: str) -> Statement:
+    """Return the SELECT of when one person was seen, and of how many events."""
+    parameters = Parameters(scope.source.parameters)
+    relations = build_events(scope, parameters, sessions=False, orders=False)
+    relations.append(("profile", f"select {PROFILE} from {ENRICHED} where person = {parameters.add(person)} group by person"))
+    return Statement(join_relations(relations, f"select address, {_SEEN} from profile"), parameters.values)
+
+
+def compile_timeline(scope: QuestionScope[Any], question: TimelineQuestion, person: str, cursor: Cursor | None) -> Statement:
+    """Return the SELECT of a page of one person's events, the latest first, and one more where there is another page."""
+    parameters = Parameters(scope.source.parameters)
+    relations = build_events(scope, parameters, sessions=True, orders=False)
+    conditions = [f"person = {parameters.add(person)}", "is_shown", express_all(scope.question.filters, parameters)]
+    if cursor is not None:
+        at, seq = parameters.add(cursor.key), parameters.add(cursor.tie)
+        conditions.append(f"(epoch_us(occurred_at) < {at} or (epoch_us(occurred_at) = {at} and seq < {seq}))")
+    columns = (
+        "event_id::varchar, event, epoch_us(occurred_at), epoch_us(received_at), visitor::varchar, properties,"
+        " session_id::varchar, seq"
+    )
+    order = f"order by occurred_at desc, seq desc limit {parameters.add(question.limit + 1)}"
+    return Statement(
+        join_relations(relations, f"select {columns} from {ENRICHED} where {' and '.join(conditions)} {order}"), parameters.values
+    )

@@ -1,0 +1,174 @@
+"""Read the parameters of questions about persons: website_events.people and website_events.timeline."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from falcon_events.errors import Failure
+from falcon_events.query.conditions_reading import ConditionReader, Failures, show
+from falcon_events.query.question import Condition, Counted, PeopleQuestion, Question, RowOfQuery, TimelineQuestion
+from falcon_events.query.reading import (
+    DIMENSIONS,
+    FILTERS,
+    LIMITS,
+    ORDER,
+    PAGE,
+    PEOPLE,
+    QUERY_PARAMETERS,
+    ZONE,
+    read_choice,
+    read_number,
+    read_question,
+    read_zone,
+)
+from falcon_events.query.rules_reading import read_rules
+
+PERSON = 14
+ORDERS = {"last_seen": "desc", "first_seen": "desc", "events": "desc", "email": "asc"}
+"""What persons can be ordered by, with the direction that each has by default."""
+NAMED_BY = ("Email", "ID", "UUID")
+MAX_PEOPLE = 1_000
+MAX_EVENTS = 1_000
+MAX_CURSOR = 4_096
+"""How many characters a cursor may have: an address is in some."""
+
+
+def read_people_question(
+    params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int
+) -> PeopleQuestion | list[Failure]:
+    """Read the parameters of website_events.people, as read_question() does."""
+    failures = Failures()
+    given = {name: value for name, value in params.items() if value is not None}
+    told = [name for name in ("People", "RulesJson", "Of") if name in given]
+    if len(told) > 1:
+        failures.add(PEOPLE, f"{told[1]}: give either {' or '.join(told)}.")
+        return failures.found
+    reader = ConditionReader(failures)
+    people: list[Condition] = []
+    of: Counted | None = None
+    if "Of" in given:
+        of = _read_of(given["Of"], list_id, default_zone, now_us, failures)
+    elif "RulesJson" in given:
+        people = read_rules("RulesJson", given["RulesJson"], failures)
+    else:
+        people = reader.read_people("People", given.get("People", []), PEOPLE)
+    base = Question(
+        list_id=list_id,
+        now_us=now_us,
+        time_zone=read_zone(given.get("TimeZone", default_zone), failures),
+        week_start=read_choice("WeekStart", given.get("WeekStart", "monday"), ("monday", "sunday"), ZONE, failures),
+        people=people,
+        filters=[] if of is None else of.question.filters,  # so that the same events are left out
+    )
+    question = PeopleQuestion(
+        base=base,
+        of=of,
+        order_by=_read_order(given.get("OrderBy", "last_seen"), failures),
+        limit=read_number("Limit", given.get("Limit", 100), 1, MAX_PEOPLE, failures, over=LIMITS),
+        cursor=_read_cursor(given.get("Cursor"), failures),
+    )
+    reader.check_limits("People")
+    return failures.found or question
+
+
+def read_timeline_question(
+    params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int
+) -> TimelineQuestion | list[Failure]:
+    """Read the parameters of website_events.timeline, as read_question() does."""
+    failures = Failures()
+    given = {name: value for name, value in params.items() if value is not None}
+    reader = ConditionReader(failures)
+    told = [name for name in NAMED_BY if name in given]
+    named_by, name = "Email", ""
+    if len(told) != 1:
+        failures.add(PERSON, f"{told[1] if told else 'Email'}: give one of Email, ID and UUID.")
+    else:
+        (named_by,) = told
+        name = _read_name(named_by, given[named_by], failures)
+    question = TimelineQuestion(
+        base=Question(
+            list_id=list_id,
+            now_us=now_us,
+            time_zone=default_zone,
+            filters=reader.read_filters("Filters", given.get("Filters", []), FILTERS),
+        ),
+        named_by=named_by,
+        name=name,
+        limit=read_number("Limit", given.get("Limit", 100), 1, MAX_EVENTS, failures, over=LIMITS),
+        cursor=_read_cursor(given.get("Cursor"), failures),
+    )
+    reader.check_limits("Filters")
+    return failures.found or question
+
+
+def _read_name(named_by: str, given: object, failures: Failures) -> str:
+    if named_by == "ID" and isinstance(given, int) and not isinstance(given, bool):
+        return str(given)
+    if not isinstance(given, str) or not given:
+        failures.add(PERSON, f"{named_by}: {show(given)} must be text.")
+        return ""
+    if named_by == "UUID":
+        try:
+            return str(uuid.UUID(given)) if len(given) == 36 else _refuse_uuid(given, failures)
+        except ValueError:
+            return _refuse_uuid(given, failures)
+    return given.lower() if named_by == "Email" else given
+
+
+def _refuse_uuid(given: str, failures: Failures) -> str:
+    failures.add(PERSON, f"UUID: {show(given)} must be a UUID in the 36-character form.")
+    return ""
+
+
+def _read_order(given: object, failures: Failures) -> tuple[str, str]:
+    name, direction = given if isinstance(given, list) and len(given) == 2 else (given, None)
+    if isinstance(name, str) and name in ORDERS and direction in (None, "asc", "desc"):
+        return name, direction or ORDERS[name]
+    failures.add(ORDER, f'OrderBy: {show(given)} must be {", ".join(ORDERS)}, or such as ["events", "asc"].')
+    return "last_seen", "desc"
+
+
+def _read_cursor(given: object, failures: Failures) -> str | None:
+    if given is None or (isinstance(given, str) and 0 < len(given) <= MAX_CURSOR):
+        return given
+    failures.add(PAGE, f"Cursor: {show(given)} must be the NextCursor of an answer.")
+    return None
+
+
+def _read_of(given: object, list_id: int, default_zone: str, now_us: int, failures: Failures) -> Counted | None:
+    """Read a request and which of its numbers is meant. Each kind of request has a branch here."""
+    if not isinstance(given, dict):
+        failures.add(PEOPLE, f"Of: {show(given)} must be the parameters of website_events.query, with Row.")
+        return None
+    known = {name.lower(): name for name in (*QUERY_PARAMETERS, "Row", "ListID")}
+    params: dict[str, Any] = {str(known.get(name.lower(), name)): value for name, value in given.items()}
+    if unknown := params.keys() - known.values():
+        failures.add(PEOPLE, f"Of: {show(min(unknown))} must be Row or one of {', '.join(QUERY_PARAMETERS)}.")
+        return None
+    if params.get("ListID") is not None and str(params["ListID"]) != str(list_id):
+        failures.add(PEOPLE, "Of.ListID: it must be the same list as that of the request.")
+    return _read_row(params, list_id, default_zone, now_us, failures)
+
+
+def _read_row(params: dict[str, Any], list_id: int, default_zone: str, now_us: int, failures: Failures) -> Counted | None:
+    """Read a query and one of its rows."""
+    question = read_question(params, list_id, default_zone, now_us)
+    if isinstance(question, list):
+        for failure in question:
+            failures.add(failure.code, f"Of.{failure.message}")
+        return None
+    row = params.get("Row")
+    row = {name.lower(): value for name, value in row.items()} if isinstance(row, dict) else None
+    values = row.get("dimensions", []) if row is not None and row.keys() <= {"dimensions", "metrics", "compared"} else None
+    if not isinstance(values, list) or not all(one is None or isinstance(one, str) for one in values):
+        failures.add(PEOPLE, f'Of.Row: {show(params.get("Row"))} must be such as {{"Dimensions": ["2026-03-29"]}}.')
+        return None
+    if len(values) != len(question.dimensions):
+        text = f"Of.Row.Dimensions: {len(values)} values must be {len(question.dimensions)}, one of each dimension."
+        failures.add(DIMENSIONS, text)
+        return None
+    return RowOfQuery(msgspec.structs.replace(question, metrics=["people"], order_by=[], compare=None, include=[]), values)
