@@ -14,7 +14,7 @@ import msgspec
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query import names
 from falcon_events.query.expressions import Parameters, express_all, express_dimension
-from falcon_events.query.question import FunnelQuestion, render_question
+from falcon_events.query.question import FunnelQuestion, StepOfFunnel, render_question
 from falcon_events.query.ranges import Period
 from falcon_events.query.relations import CTE, ENRICHED, PLACE, PLACES, QuestionScope, build_events, express_kind
 from falcon_events.query.source import Extent
@@ -38,7 +38,7 @@ having max(moment) filter (where is_2) >= min(moment) filter (where is_1 and mom
 """
 """Those who may reach the second step. Most others have one step only, which needs no window function."""
 _BEST = f"""
-select arg_max({{kept}}, ({{reached}}) * {PLACES} - place) as best,
+select {{unit}}, arg_max({{kept}}, ({{reached}}) * {PLACES} - place) as best,
     max(moment) + {{window}} >= {{now}} as is_open
 from attempts group by {{unit}}
 """
@@ -133,8 +133,34 @@ def _to_seconds(microseconds: float | None) -> float | None:
 
 def _compile(scope: QuestionScope[FunnelQuestion], period: Period, values: list[str | None] | None) -> Statement:
     """Return the SELECT of the counts: one row for all, and one for each value of the breakdown."""
-    question = scope.question
+    question, count = scope.question, len(scope.question.steps)
     parameters = Parameters(scope.source.parameters)
+    relations = _build(scope, period, parameters)
+    numbers = [f"count(t{number}) as n{number}" for number in range(1, count + 1)]
+    numbers += [f"median(t{number} - t{number - 1})" for number in range(2, count + 1)]
+    columns = f"count(*) filter (where partial) as partial, {', '.join(numbers)}"
+    counted = f"select true as is_whole, null::varchar as value, {columns} from best"
+    if question.breakdown is not None:
+        kept = "true" if values is None else _express_among(values, parameters)
+        counted += f" union all select false as is_whole, value, {columns} from best where {kept} group by value"
+    limit = parameters.add(names.MAX_ROWS + 2)
+    select = f"select * from ({counted}) order by is_whole desc, n1 desc, value asc nulls last limit {limit}"
+    return Statement(join_relations(relations, select), parameters.values)
+
+
+def compile_step_people(scope: QuestionScope[FunnelQuestion], period: Period, of: StepOfFunnel, parameters: Parameters) -> str:
+    """Return the SELECT of the persons whom a step counts, for use within another statement."""
+    relations = _build(scope, period, parameters)
+    reached = f"t{of.step} is not null"
+    if of.dropped:
+        reached = f"t{of.step - 1} is not null and t{of.step} is null"
+    among = "" if of.row is None else f" and {_express_among(of.row, parameters)}"
+    return join_relations(relations, f"select unit from best where {reached}{among}")
+
+
+def _build(scope: QuestionScope[FunnelQuestion], period: Period, parameters: Parameters) -> list[CTE]:
+    """Return the relations up to `best`: for each of those who enter, the times of the steps of the attempt that counts."""
+    question = scope.question
     relations = build_events(scope, parameters, sessions=question.by == "sessions", orders=False)
     count = len(question.steps)
     relations.append(("looked", _mark(scope, period, parameters, relations)))
@@ -160,18 +186,9 @@ def _compile(scope: QuestionScope[FunnelQuestion], period: Period, values: list[
     relations += [
         ("attempts", "select * from walked union all select * from alone"),
         ("chosen_attempts", best),
-        ("best", f"select best.*, is_open and best.t{count} is null as partial from chosen_attempts"),
+        ("best", f"select {unit}, best.*, is_open and best.t{count} is null as partial from chosen_attempts"),
     ]
-    numbers = [f"count(t{number}) as n{number}" for number in range(1, count + 1)]
-    numbers += [f"median(t{number} - t{number - 1})" for number in range(2, count + 1)]
-    columns = f"count(*) filter (where partial) as partial, {', '.join(numbers)}"
-    counted = f"select true as is_whole, null::varchar as value, {columns} from best"
-    if question.breakdown is not None:
-        kept = "true" if values is None else _express_among(values, parameters)
-        counted += f" union all select false as is_whole, value, {columns} from best where {kept} group by value"
-    limit = parameters.add(names.MAX_ROWS + 2)
-    select = f"select * from ({counted}) order by is_whole desc, n1 desc, value asc nulls last limit {limit}"
-    return Statement(join_relations(relations, select), parameters.values)
+    return relations
 
 
 def _express_among(values: list[str | None], parameters: Parameters) -> str:

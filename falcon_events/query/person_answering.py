@@ -12,10 +12,20 @@ from falcon_events.model.reports import QueryAnswer
 from falcon_events.query import compiler, names, person_compiler
 from falcon_events.query.cursors import Cursor, digest_question, read_cursor, write_cursor
 from falcon_events.query.expressions import Parameters
-from falcon_events.query.question import Counted, PeopleQuestion, Question, TimelineQuestion
+from falcon_events.query.funnel import compile_step_people
+from falcon_events.query.question import (
+    Counted,
+    PeopleQuestion,
+    PeriodOfRetention,
+    Question,
+    RowOfQuery,
+    StepOfFunnel,
+    TimelineQuestion,
+)
 from falcon_events.query.ranges import render_moment
 from falcon_events.query.reading import DIMENSIONS, LIMITS, PAGE
 from falcon_events.query.relations import QuestionScope
+from falcon_events.query.retention import express_cohort_people
 from falcon_events.query.source import Extent, Source
 from falcon_events.query.statements import Run
 from falcon_events.query.trends import list_buckets
@@ -34,9 +44,9 @@ class MakeSource(Protocol):
 class _Refused(Exception):
     """The question cannot be answered for this reason."""
 
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.failure = Failure(code, message)
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 def answer_people(
@@ -101,7 +111,7 @@ def answer_timeline(
 def _find_cursor(question: PeopleQuestion | TimelineQuestion, text: str | None) -> Cursor | None:
     cursor = None if text is None else read_cursor(text, question)
     if text is not None and cursor is None:
-        raise _Refused(PAGE, WRONG_CURSOR)
+        raise _Refused(Failure(PAGE, WRONG_CURSOR))
     return cursor
 
 
@@ -112,24 +122,43 @@ def _fix_moment(question: PeopleQuestion | TimelineQuestion, extent: Extent, cur
 
 def _make_scope(
     question: PeopleQuestion | TimelineQuestion, source: Source, extent: Extent, session_gap_us: int, now_us: int
-) -> QuestionScope[Question]:
-    return QuestionScope(msgspec.structs.replace(question.base, now_us=now_us), source, session_gap_us, extent.limits)
+) -> QuestionScope[Any]:
+    """Return the scope. Where a number's persons are asked for, the events count that the number looks at."""
+    of = question.of if isinstance(question, PeopleQuestion) else None
+    about = question.base if of is None else msgspec.structs.replace(of.question, people=[])
+    return QuestionScope(msgspec.structs.replace(about, now_us=now_us), source, session_gap_us, extent.limits)
 
 
-def _express_counted(of: Counted, scope: QuestionScope[Question], parameters: Parameters) -> str:
-    """Return the SELECT of the persons whom a number counts. Each kind of number has a branch here."""
-    counting = msgspec.structs.replace(of.question, now_us=scope.question.now_us)
-    scope = msgspec.structs.replace(scope, question=counting)
+def _express_counted(of: Counted, scope: QuestionScope[Any], parameters: Parameters) -> str:
+    """Return the SELECT of the persons whom a number counts."""
+    scope = msgspec.structs.replace(scope, question=msgspec.structs.replace(of.question, now_us=scope.question.now_us))
+    match of:
+        case RowOfQuery():
+            return _express_row(of, scope, parameters)
+        case StepOfFunnel():
+            return compile_step_people(scope, scope.resolve(of.question.date_range), of, parameters)
+        case PeriodOfRetention():
+            found = express_cohort_people(scope, of, parameters)
+            if isinstance(found, Failure):
+                raise _Refused(found)
+            return found
+    raise TypeError(of)
+
+
+def _express_row(of: RowOfQuery, scope: QuestionScope[Question], parameters: Parameters) -> str:
+    counting = scope.question
     period = scope.resolve(counting.date_range)
     buckets = list_buckets(counting, period)
     if len(buckets) > names.MAX_BUCKETS:
-        raise _Refused(LIMITS, f"Of.DateRange: more than {names.MAX_BUCKETS} {counting.time_unit}s, which is the limit.")
+        text = f"Of.DateRange: more than {names.MAX_BUCKETS} {counting.time_unit}s, which is the limit."
+        raise _Refused(Failure(LIMITS, text))
     key: list[str | int | None] = []
     for number, (name, value) in enumerate(zip(counting.dimensions, of.row, strict=True)):
         if name.startswith("time:"):
             place = next((place for place, bucket in enumerate(buckets) if bucket.label == value), None)
             if place is None:
-                raise _Refused(DIMENSIONS, f"Of.Row.Dimensions[{number}]: {str(value)[:60]!r} is no {name[5:]} of the range.")
+                text = f"Of.Row.Dimensions[{number}]: {str(value)[:60]!r} is no {name[5:]} of the range."
+                raise _Refused(Failure(DIMENSIONS, text))
             key.append(place)
         else:
             key.append(value)

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from falcon_events.errors import Failure
 from falcon_events.query.conditions_reading import ConditionReader, Failures, show
-from falcon_events.query.question import Condition, Counted, PeopleQuestion, Question, RowOfQuery, TimelineQuestion
+from falcon_events.query.question import (
+    Condition,
+    Counted,
+    FunnelQuestion,
+    PeopleQuestion,
+    PeriodOfRetention,
+    Question,
+    RetentionQuestion,
+    RowOfQuery,
+    StepOfFunnel,
+    TimelineQuestion,
+)
 from falcon_events.query.reading import (
     DIMENSIONS,
     FILTERS,
+    FUNNEL_PARAMETERS,
     LIMITS,
     ORDER,
     PAGE,
     PEOPLE,
     QUERY_PARAMETERS,
+    RETENTION_PARAMETERS,
+    STEPS,
     ZONE,
     read_choice,
+    read_funnel,
     read_number,
     read_question,
+    read_retention,
     read_zone,
 )
 from falcon_events.query.rules_reading import read_rules
@@ -62,7 +78,6 @@ def read_people_question(
         time_zone=read_zone(given.get("TimeZone", default_zone), failures),
         week_start=read_choice("WeekStart", given.get("WeekStart", "monday"), ("monday", "sunday"), ZONE, failures),
         people=people,
-        filters=[] if of is None else of.question.filters,  # so that the same events are left out
     )
     question = PeopleQuestion(
         base=base,
@@ -140,35 +155,85 @@ def _read_cursor(given: object, failures: Failures) -> str | None:
 
 
 def _read_of(given: object, list_id: int, default_zone: str, now_us: int, failures: Failures) -> Counted | None:
-    """Read a request and which of its numbers is meant. Each kind of request has a branch here."""
+    """Read a request and which of its numbers is meant: a row of a query, a step of a funnel or a period of a retention."""
+    told = {name.lower() for name in given} if isinstance(given, dict) else set()
+    number = next((name for name in ("Step", "Cohort") if name.lower() in told), "Row")
+    question, reads, parameters, read_counted = _COUNTED[number]
     if not isinstance(given, dict):
-        failures.add(PEOPLE, f"Of: {show(given)} must be the parameters of website_events.query, with Row.")
+        failures.add(PEOPLE, f"Of: {show(given)} must be the parameters of another question, with Row, Step or Cohort.")
         return None
-    known = {name.lower(): name for name in (*QUERY_PARAMETERS, "Row", "ListID")}
+    known = {name.lower(): name for name in (*parameters, "ListID")}
     params: dict[str, Any] = {str(known.get(name.lower(), name)): value for name, value in given.items()}
     if unknown := params.keys() - known.values():
-        failures.add(PEOPLE, f"Of: {show(min(unknown))} must be Row or one of {', '.join(QUERY_PARAMETERS)}.")
+        failures.add(PEOPLE, f"Of: {show(min(unknown))} is no parameter of website_events.{question} or {number}.")
         return None
     if params.get("ListID") is not None and str(params["ListID"]) != str(list_id):
         failures.add(PEOPLE, "Of.ListID: it must be the same list as that of the request.")
-    return _read_row(params, list_id, default_zone, now_us, failures)
-
-
-def _read_row(params: dict[str, Any], list_id: int, default_zone: str, now_us: int, failures: Failures) -> Counted | None:
-    """Read a query and one of its rows."""
-    question = read_question(params, list_id, default_zone, now_us)
-    if isinstance(question, list):
-        for failure in question:
+    read = reads(params, list_id, default_zone, now_us)
+    if isinstance(read, list):
+        for failure in read:
             failures.add(failure.code, f"Of.{failure.message}")
         return None
+    if getattr(read, "by", "people") != "people":
+        failures.add(PEOPLE, f'Of.By: {show(read.by)} must be "people": only these can be listed.')
+        return None
+    return read_counted(read, params, failures)
+
+
+def _read_row(question: Question, params: dict[str, Any], failures: Failures) -> Counted | None:
+    """Read which row of a query is meant."""
+    values = _read_values(params, len(question.dimensions), failures)
+    question = msgspec.structs.replace(question, metrics=["people"], order_by=[], compare=None, include=[])
+    return None if values is None else RowOfQuery(question, values)
+
+
+def _read_step(question: FunnelQuestion, params: dict[str, Any], failures: Failures) -> Counted | None:
+    """Read which step of a funnel is meant, and of which value of its breakdown."""
+    step, dropped = params.get("Step"), params.get("Dropped")
+    if not isinstance(dropped, bool | None):
+        failures.add(STEPS, f"Of.Dropped: {show(dropped)} must be true or false.")
+        return None
+    first = 2 if dropped else 1
+    if not isinstance(step, int) or isinstance(step, bool) or not first <= step <= len(question.steps):
+        failures.add(STEPS, f"Of.Step: {show(step)} must be an integer from {first} to {len(question.steps)}.")
+        return None
+    values = None
+    if params.get("Row") is not None:
+        values = _read_values(params, 0 if question.breakdown is None else 1, failures)
+        if values is None:
+            return None
+    return StepOfFunnel(msgspec.structs.replace(question, compare=None), step, bool(dropped), values or None)
+
+
+def _read_period(question: RetentionQuestion, params: dict[str, Any], failures: Failures) -> Counted | None:
+    """Read which cohort and which period of a retention are meant."""
+    cohort, period = params.get("Cohort"), params.get("Period")
+    if not isinstance(cohort, str):
+        failures.add(STEPS, f'Of.Cohort: {show(cohort)} must be the label of a cohort, such as "2026-03-23".')
+        return None
+    if period is not None and (not isinstance(period, int) or isinstance(period, bool) or not 0 <= period < question.periods):
+        failures.add(STEPS, f"Of.Period: {show(period)} must be an integer from 0 to {question.periods - 1}.")
+        return None
+    return PeriodOfRetention(question, cohort, period)
+
+
+def _read_values(params: dict[str, Any], number: int, failures: Failures) -> list[str | None] | None:
+    """Read the values of a row's dimensions."""
     row = params.get("Row")
     row = {name.lower(): value for name, value in row.items()} if isinstance(row, dict) else None
     values = row.get("dimensions", []) if row is not None and row.keys() <= {"dimensions", "metrics", "compared"} else None
     if not isinstance(values, list) or not all(one is None or isinstance(one, str) for one in values):
         failures.add(PEOPLE, f'Of.Row: {show(params.get("Row"))} must be such as {{"Dimensions": ["2026-03-29"]}}.')
         return None
-    if len(values) != len(question.dimensions):
-        text = f"Of.Row.Dimensions: {len(values)} values must be {len(question.dimensions)}, one of each dimension."
-        failures.add(DIMENSIONS, text)
+    if len(values) != number:
+        failures.add(DIMENSIONS, f"Of.Row.Dimensions: {len(values)} values must be {number}, one of each dimension.")
         return None
-    return RowOfQuery(msgspec.structs.replace(question, metrics=["people"], order_by=[], compare=None, include=[]), values)
+    return values
+
+
+_COUNTED: dict[str, tuple[str, Callable[..., Any], tuple[str, ...], Callable[..., Counted | None]]] = {
+    "Row": ("query", read_question, (*QUERY_PARAMETERS, "Row"), _read_row),
+    "Step": ("funnel", read_funnel, (*FUNNEL_PARAMETERS, "Step", "Dropped", "Row"), _read_step),
+    "Cohort": ("retention", read_retention, (*RETENTION_PARAMETERS, "Cohort", "Period"), _read_period),
+}
+"""The numbers that can be meant, by the parameter that names them: the question, its reader, its parameters, their reader."""

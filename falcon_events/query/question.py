@@ -181,7 +181,27 @@ class RowOfQuery(msgspec.Struct, frozen=True, tag="row"):
     row: list[str | None]
 
 
-Counted = RowOfQuery
+class StepOfFunnel(msgspec.Struct, frozen=True, tag="step"):
+    """The persons who reached a step, counted from 1; if `dropped`, those who reached the step before it and not it.
+
+    `row` has the value of the breakdown that they have at the first step; None: whatever it is.
+    """
+
+    question: FunnelQuestion
+    step: int
+    dropped: bool
+    row: list[str | None] | None
+
+
+class PeriodOfRetention(msgspec.Struct, frozen=True, tag="period"):
+    """The persons of a cohort, given by its label, who came back in a period, counted from 0; None: the whole cohort."""
+
+    question: RetentionQuestion
+    cohort: str
+    period: int | None
+
+
+Counted = RowOfQuery | StepOfFunnel | PeriodOfRetention
 """What `Of` can name: a number of another answer, whose persons are asked for."""
 
 

@@ -27,6 +27,9 @@ QUERY_PARAMETERS = (
     *("OrderBy", "Limit", "Offset", "Compare", "Include"),
 )
 """The parameters of website_events.query, without the list and the credentials."""
+_COMMON_PARAMETERS = ("DateRange", "TimeZone", "WeekStart", "Filters", "People", "By")
+FUNNEL_PARAMETERS = (*_COMMON_PARAMETERS, "Steps", "Window", "Order", "Breakdown", "Compare")
+RETENTION_PARAMETERS = (*_COMMON_PARAMETERS, "Start", "Return", "Unit", "Periods", "First", "Mode")
 Q = TypeVar("Q", bound=Asked)
 INCLUDED = ("total_rows", "totals", "time_labels")
 

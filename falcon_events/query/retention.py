@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import msgspec
 
+from falcon_events.errors import Failure
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query import names
 from falcon_events.query.buckets import Bucket, list_ended, make_buckets
 from falcon_events.query.expressions import Parameters, express_all
-from falcon_events.query.question import RetentionQuestion, render_question
+from falcon_events.query.question import PeriodOfRetention, RetentionQuestion, render_question
 from falcon_events.query.ranges import Period
-from falcon_events.query.relations import ENRICHED, PLACE, QuestionScope, build_events, express_kind
+from falcon_events.query.relations import CTE, ENRICHED, PLACE, QuestionScope, build_events, express_kind
 from falcon_events.query.source import Extent
 from falcon_events.query.statements import Run, Statement, choose_people, join_relations, list_warnings
 
@@ -50,12 +51,10 @@ def answer_retention(scope: QuestionScope[RetentionQuestion], extent: Extent, ru
     """
     question = scope.question
     period = scope.resolve(question.date_range)
-    zone, week_start, now = question.zone, question.week_start, question.now_us
-    cohorts = make_buckets(period, question.unit, zone, week_start, now, names.MAX_BUCKETS + 1)
+    cohorts, ended = _list_periods(question, period)
     if len(cohorts) > names.MAX_BUCKETS:
         text = f"DateRange: more than {names.MAX_BUCKETS} {question.unit}s, which is the limit. Give a shorter range."
         return QueryAnswer(failures=[(names.LIMITS, text)])
-    ended = list_ended(period, question.unit, zone, week_start, now, len(cohorts) + question.periods)
     counts = {(cohort, number): units for cohort, number, units in run(_compile(scope, period, cohorts, ended))}
     answer = {
         "Cohorts": [
@@ -86,8 +85,48 @@ def _compile(
     scope: QuestionScope[RetentionQuestion], period: Period, cohorts: Sequence[Bucket], ended: Sequence[tuple[int, int]]
 ) -> Statement:
     """Return the SELECT of the numbers of each cohort and period, and of the cohorts' sizes as period -1."""
-    question = scope.question
     parameters = Parameters(scope.source.parameters)
+    relations = _build(scope, period, cohorts, ended, parameters)
+    select = _COUNTED.format(periods=parameters.add(scope.question.periods))
+    return Statement(join_relations(relations, select), parameters.values)
+
+
+def express_cohort_people(
+    scope: QuestionScope[RetentionQuestion], of: PeriodOfRetention, parameters: Parameters
+) -> str | Failure:
+    """Return the SELECT of the persons of a cohort who came back in a period, for use within another statement."""
+    question = scope.question
+    period = scope.resolve(question.date_range)
+    cohorts, ended = _list_periods(question, period)
+    place = next((place for place, one in enumerate(cohorts) if one.label == of.cohort), None)
+    if place is None:
+        return Failure(names.OF_STEPS, f"Of.Cohort: {of.cohort[:60]!r} is no {question.unit} of the range.")
+    relations = _build(scope, period, cohorts, ended, parameters)
+    cohort = parameters.add(place)
+    if of.period is None:
+        return join_relations(relations, f"select unit from cohorts where cohort = {cohort}")
+    if not _is_over(question, cohorts[place], place + of.period, of.period, ended):
+        return Failure(names.OF_STEPS, f"Of.Period: period {of.period} of this cohort is not over.")
+    number = parameters.add(of.period)
+    return join_relations(relations, f"select unit from returned where cohort = {cohort} and period = {number}")
+
+
+def _list_periods(question: RetentionQuestion, period: Period) -> tuple[list[Bucket], list[tuple[int, int]]]:
+    """Return the cohorts of a range, one more than the limit if there are too many, and the periods that are over."""
+    zone, week_start, now = question.zone, question.week_start, question.now_us
+    cohorts = make_buckets(period, question.unit, zone, week_start, now, names.MAX_BUCKETS + 1)
+    return cohorts, list_ended(period, question.unit, zone, week_start, now, len(cohorts) + question.periods)
+
+
+def _build(
+    scope: QuestionScope[RetentionQuestion],
+    period: Period,
+    cohorts: Sequence[Bucket],
+    ended: Sequence[tuple[int, int]],
+    parameters: Parameters,
+) -> list[CTE]:
+    """Return the relations up to `cohorts`, who started when, and `returned`, who came back in which periods."""
+    question = scope.question
     relations = build_events(scope, parameters, sessions=False, orders=False)
     start, returned = (express_kind(question, kind, parameters) for kind in question.kinds)
     filters = express_all(question.filters, parameters)
@@ -106,8 +145,7 @@ def _compile(
     else:
         body = _ROLLING.format(length=parameters.add(names.RETENTION_UNITS[question.unit]))
     relations.append(("returned", body))
-    select = _COUNTED.format(periods=parameters.add(question.periods))
-    return Statement(join_relations(relations, select), parameters.values)
+    return relations
 
 
 def _list_starts(since: Sequence[int], until: Sequence[int], parameters: Parameters) -> str:
