@@ -117,6 +117,25 @@ def test_an_erased_person_leaves_the_logs_at_once(tracking: EventTracking, db: P
     assert tracking.stats().events == 6
 
 
+def test_an_erased_person_leaves_saved_segments(tracking: EventTracking, db: Path) -> None:
+    """In their names and conditions; an address that only contains the person's one is another person's."""
+    tracking.directory.ensure_list(1, "news")
+    tracking.track(1, "order", email=ALICE)
+    visitor = tracking.people(1).rows[0].uuids[0]
+    others = ["is", "email", [BOB, f"x{ALICE}", f"{ALICE}.example"]]
+    tracking.save(
+        1, f"without {ALICE.title()}", people=[["is_not", "email", [ALICE.upper()]], ["is_not", "visitor", [visitor]], others]
+    )
+    tracking.save(1, "others", people=[others])
+    kept = tracking.saved(1).rows[0]
+    tracking.erase(1, email=ALICE)
+    saved = {one.name: one.people for one in tracking.saved(1).rows}
+    assert saved == {
+        "without (erased)": [["is_not", "email", ["(erased)"]], ["is_not", "visitor", ["(erased)"]], others],
+        "others": kept.people,
+    }
+
+
 def test_a_deleted_list_leaves_the_logs_at_once(tracking: EventTracking, db: Path) -> None:
     """As an erased person does."""
     tracking.directory.ensure_list(1, "news")

@@ -12,7 +12,7 @@ from tests.unit import test_funnels_and_retention as shared
 from tests.unit.comings_oracle import FunnelOracle, RetentionOracle
 from tests.unit.query_oracle import Event
 from tests.unit.test_answers import NOW, SPRING, VISITORS, fill, make_events, stores
-from tests.unit.test_funnels_and_retention import A, B, HOUR, funnels, retentions
+from tests.unit.test_funnels_and_retention import HOUR, A, B, funnels, retentions
 from tests.unit.test_persons_asked_for import ask, name_of
 
 pytestmark = pytest.mark.database

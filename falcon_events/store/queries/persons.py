@@ -10,6 +10,7 @@ import msgspec
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.model.persons import Binding, Erased, Visitor
 from falcon_events.store.queries.event_json import COLUMNS, build_record, format_time, render_event, wrap_json
+from falcon_events.store.queries.saved import erase_names
 
 # The person of an event: the address that it carries, in lower case. Else the address of the visitor's last earlier event that
 # has one, else of the first later one. Else the visitor. An email address may have several visitors, and a visitor (a browser
@@ -147,6 +148,8 @@ def read_personal_data(connection: duckdb.DuckDBPyConnection, visitor: Visitor) 
 def erase(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> Erased:
     """Remove a person from events, bindings, EventIDs, deliveries and the catalogue's counts, in one transaction.
 
+    In saved queries and segments, the person's addresses and visitors are replaced.
+
     Fold all events first, because the person's events are subtracted from the catalogue's counts.
 
     Raises:
@@ -165,6 +168,8 @@ def erase(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> Erased:
         _count(connection, DELETE_DELIVERIES, events)
         deleted = _count(connection, DELETE_EVENTS, events)
         bindings = _count(connection, DELETE_BINDINGS, person.parameters("emails"))
+        own = [uuid for uuid in person.visitors if uuid not in person.shared_visitors]
+        erase_names(connection, visitor.list_id, [*person.emails, *own])
         connection.commit()
     except BaseException:
         connection.rollback()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from typing import Any
+
 import duckdb
 import msgspec
 
@@ -12,6 +16,8 @@ from falcon_events.query.segments import LIMITS, NO_SAVED, Saved
 
 MAX_SAVED = 1_000
 """How many queries and segments a list may have saved."""
+ERASED = "(erased)"
+"""Stands for an erased person's address in saved conditions, which then are met by nobody."""
 SAVED = "select name, kind, definition, epoch_us(saved_at) from saved_queries where list_id = ? order by name"
 FORGET = "delete from saved_queries where list_id = ? and name = ?"
 SAVE = "insert into saved_queries values (?, ?, ?, ?, make_timestamp(?))"
@@ -52,6 +58,35 @@ def forget(connection: duckdb.DuckDBPyConnection, forgetting: Forgetting) -> Que
     if not deleted:
         return QueryAnswer(failures=[(NO_SAVED, f"Name: there is no saved query or segment {forgetting.name[:60]!r}.")])
     return QueryAnswer(body=msgspec.json.encode({"Forgotten": forgetting.name}))
+
+
+def erase_names(connection: duckdb.DuckDBPyConnection, list_id: int, names: Sequence[str]) -> None:
+    """Replace the addresses and ids of an erased person in what a list has saved. Call it within a transaction.
+
+    The name of the query or segment itself is kept, unless it has one of them.
+    """
+    if not names:
+        return
+    either = "|".join(re.escape(name) for name in names)
+    find = re.compile(rf"(?<![\w.+-])(?:{either})(?![\w-]|\.\w)", re.IGNORECASE)
+    for name, kind, definition, saved_at in connection.execute(SAVED, [list_id]).fetchall():
+        if find.search(name) or find.search(definition):
+            kept = _replace(find, name)
+            connection.execute(FORGET, [list_id, name])
+            connection.execute(FORGET, [list_id, kept])
+            told = msgspec.json.encode(_replace(find, msgspec.json.decode(definition))).decode()
+            connection.execute(SAVE, [list_id, kept, kind, told, saved_at])
+
+
+def _replace(find: re.Pattern[str], value: Any) -> Any:
+    """Return a JSON value in which each match of a text is replaced."""
+    if isinstance(value, str):
+        return find.sub(ERASED, value)
+    if isinstance(value, list):
+        return [_replace(find, one) for one in value]
+    if isinstance(value, dict):
+        return {_replace(find, name): _replace(find, one) for name, one in value.items()}
+    return value
 
 
 def _render(name: str, kind: str, definition: str, saved_at: int) -> dict[str, object]:
