@@ -1,4 +1,4 @@
-"""Time zones by their names in the IANA database of this machine."""
+"""Time zones by their names in the IANA database of this machine or, where it has none, of the package tzdata."""
 
 from __future__ import annotations
 

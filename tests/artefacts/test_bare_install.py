@@ -15,7 +15,7 @@ from tests.harness import EVENT, free_port, running, unmeasured_environment
 
 pytestmark = pytest.mark.checkout
 ROOT = Path(__file__).parents[2]
-CORE = {"falcon", "duckdb", "jsonschema", "msgspec", "click", "rich", "granian", "rbloom"}
+CORE = {"falcon", "duckdb", "jsonschema", "msgspec", "click", "rich", "granian", "rbloom", "tzdata"}
 REPEAT = """
 import sys
 from falcon_events import EventTracking
