@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from falcon_events.access.directory import Directory
 from falcon_events.contract.body import Params
 from falcon_events.contract.questions import QuestionContract, refuse
-from falcon_events.contract.schemas import QUESTION_NAMES
 from falcon_events.errors import Failure
 from falcon_events.ingest.authorization import Authorization, read_credential
 from falcon_events.ingest.bodies import HeldBody
@@ -38,6 +38,12 @@ _READERS: dict[str, tuple[Read, Operation[[bytes], QueryAnswer]]] = {
 """How each question is read, and the operation that answers it."""
 
 
+@lru_cache
+def _load_contract(name: str) -> QuestionContract:
+    """Return the contract of a question. It is read when the question is first asked, so that processes start quickly."""
+    return QuestionContract(f"{name}.request")
+
+
 class Questions:
     """Asks questions about a list's events.
 
@@ -59,11 +65,10 @@ class Questions:
         self._directory = directory
         self._authorization = authorization
         self._clock = clock
-        self._contracts = {name: QuestionContract(f"{name}.request") for name in QUESTION_NAMES}
 
     def ask_with_body(self, name: str, body: HeldBody, sender: Sender) -> Steps[bytes]:
         """Answer the question in a request's body, which is let go before the store answers; otherwise as ask()."""
-        params = self._contracts[name].read_body(body.data)
+        params = _load_contract(name).read_body(body.data)
         body.let_go()
         return (yield from self.ask(name, params, sender))
 
@@ -71,14 +76,14 @@ class Questions:
         """Answer a question; return the answer as JSON.
 
         Args:
-            name: which question (`QUESTION_NAMES` in contract/schemas.py).
+            name: which question, such as `query`.
             params: the parameters, named as in the schema.
             sender: who asks.
 
         Raises:
             RequestRefused: with the documented codes.
         """
-        contract, (read, operation) = self._contracts[name], _READERS[name]
+        contract, (read, operation) = _load_contract(name), _READERS[name]
         principal = yield from self._authorization.authorize_reading(read_credential(params, sender.bearer), sender)
         list_id, failures = contract.read_list_id(params)
         zone = "UTC" if list_id is None else self._directory.rules_of(list_id).time_zone
