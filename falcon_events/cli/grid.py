@@ -145,8 +145,8 @@ def format_seconds(seconds: float | None) -> str:
     """Format a length of time by its two largest units."""
     if seconds is None:
         return "-"
-    if seconds < 60:
-        return f"{seconds:.1f}s" if seconds < 10 and not float(seconds).is_integer() else f"{seconds:.0f}s"
+    if seconds < 10 and not float(seconds).is_integer():
+        return f"{seconds:.1f}s"
     whole = round(seconds)
     for length, unit, part_length, part in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
         if whole >= length:

@@ -332,7 +332,10 @@ def test_segments_and_queries_are_saved_and_used(db: Path) -> None:
         ]
         assert "\x1b" not in run("saved", db=db)
         assert records("people", "--segment", "buyers", db=db)[1][0][0] == "ada@example.com"
-        assert run("query", "--saved", "pages", *WEEK, db=db) == "path      views\n/pricing      3\n/             1\n(none)        0\n"
+        assert (
+            run("query", "--saved", "pages", *WEEK, db=db)
+            == "path      views\n/pricing      3\n/             1\n(none)        0\n"
+        )
         assert run("query", "--saved", "pages", *WEEK, "--metric", "people", db=db).startswith("path      people\n")
         assert run("forget", "buyers", db=db) == "buyers forgotten\n"
         assert json.loads(run("forget", "pages", "--json", db=db)) == {"Forgotten": "pages"}
