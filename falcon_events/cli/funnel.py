@@ -19,7 +19,7 @@ from falcon_events.cli.grid import (
     show_value,
 )
 from falcon_events.cli.questions import (
-    Request,
+    QuestionRequest,
     add_filters,
     add_people,
     add_times,
@@ -60,7 +60,7 @@ def funnel(list_id: int, steps: tuple[Given, ...], steps_json: Given | None, for
     """Count how many came through ordered steps. A server may be running."""
     if bool(steps) is (steps_json is not None):
         raise click.UsageError("--step EVENT is needed for each step, or --steps JSON, and not both.")
-    request = Request(list_id)
+    request = QuestionRequest(list_id)
     request.add_items("Steps", "--step", steps)
     request.add_all("Steps", steps_json)
     request.add(Window=given["window"], Order="strict" if given["strict"] else None, By=given["by"])
@@ -149,7 +149,7 @@ def _record_funnel(answer: Any) -> Records:
 @form_options
 def retention(list_id: int, return_: Given | None, form: str | None, db: str, **given: Any) -> None:
     """Count how many came back, by the day, week or month in which they started. A server may be running."""
-    request = Request(list_id)
+    request = QuestionRequest(list_id)
     request.add(Start=given["start"], Return=return_, Unit=given["unit"], Periods=given["periods"], First=given["first"])
     request.add(Mode="rolling" if given["rolling"] else None, By=given["by"])
     add_times(request, given)

@@ -13,7 +13,7 @@ from falcon_events.cli.grid import Grid, Records, format_moment, format_numbers,
 from falcon_events.cli.persons import check_person, person_options
 from falcon_events.cli.questions import (
     RULES_JSON,
-    Request,
+    QuestionRequest,
     add_filters,
     add_people,
     add_times,
@@ -50,7 +50,7 @@ def people(
     list_id: int, rules_json: Given | None, of: Given | None, order: str | None, form: str | None, db: str, **given: Any
 ) -> None:
     """Show who did something or did not: by default all persons, the last seen first. A server may be running."""
-    request = Request(list_id)
+    request = QuestionRequest(list_id)
     add_people(request, given)
     request.add(RulesJson=rules_json, Of=of, Limit=given["limit"], Cursor=given["cursor"])
     if sum(name in request.params for name in ("People", "RulesJson", "Of")) > 1:
@@ -106,7 +106,7 @@ def _record_people(answer: Any) -> Records:
 def timeline(list_id: int, email: str | None, id: str | None, uuid: str | None, form: str | None, db: str, **given: Any) -> None:
     """Show what one person did, the latest first. A blank line stands between sessions. A server may be running."""
     check_person({"email": email, "id": id, "uuid": uuid})
-    request = Request(list_id)
+    request = QuestionRequest(list_id)
     request.add(Email=email, ID=id, UUID=uuid, Limit=given["limit"], Cursor=given["cursor"])
     add_filters(request, given)
     print_answer(form, request.ask("timeline", db), _tabulate_timeline, _record_timeline)

@@ -19,7 +19,7 @@ from falcon_events.cli.grid import (
     show_value,
 )
 from falcon_events.cli.questions import (
-    Request,
+    QuestionRequest,
     add_filters,
     add_people,
     add_times,
@@ -77,7 +77,7 @@ from falcon_events.query.reading import INCLUDED
 @form_options
 def query(list_id: int, saved: str | None, form: str | None, db: str, **given: Any) -> None:
     """Count what happened: people, events, revenue and more, over time and by what you like. A server may be running."""
-    request = Request(list_id)
+    request = QuestionRequest(list_id)
     add_times(request, given)
     request.add_items("Metrics", "--metric", given["metrics"])
     request.add_items("Dimensions", "--by", given["dimensions"])
@@ -171,7 +171,7 @@ def _format_metric(metric: str | list[str], values: list[Any]) -> list[str]:
 @form_options
 def values(dimension: str, list_id: int, prefix: str | None, form: str | None, db: str, **given: Any) -> None:
     """Show the values of DIMENSION, such as path or property:plan, the most frequent first. A server may be running."""
-    request = Request(list_id)
+    request = QuestionRequest(list_id)
     request.add(Dimension=dimension, Prefix=prefix, Limit=given["limit"])
     add_times(request, given)
     add_filters(request, given)

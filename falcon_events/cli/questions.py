@@ -62,7 +62,7 @@ _TEXTS = re.compile(r'("(?:[^"\\]|\\.)*")')
 _find_mentions = re.compile(r"\b(DateRange|Metrics|Dimensions)\b")
 
 
-class Request:
+class QuestionRequest:
     """The parameters of a question, and the options that they were given by.
 
     Args:
@@ -258,14 +258,14 @@ def form_options(command: F) -> F:
     )(command)
 
 
-def add_filters(request: Request, given: Mapping[str, Any]) -> None:
+def add_filters(request: QuestionRequest, given: Mapping[str, Any]) -> None:
     """Add the conditions on events that options give."""
     options = [{"case_sensitive": False}] if given["ignore_case"] else []
     request.add_items("Filters", "--where", given["where"], lambda condition: _add_case(condition, options))
     request.add_all("Filters", given["filters"])
 
 
-def add_people(request: Request, given: Mapping[str, Any]) -> None:
+def add_people(request: QuestionRequest, given: Mapping[str, Any]) -> None:
     """Add the conditions on persons that options give."""
     request.add_items("People", "--has-done", given["has_done"], lambda done: ["has_done", done])
     request.add_items("People", "--has-not-done", given["has_not_done"], lambda done: ["has_not_done", done])
@@ -274,7 +274,7 @@ def add_people(request: Request, given: Mapping[str, Any]) -> None:
     request.add_all("People", given["people"])
 
 
-def add_times(request: Request, given: Mapping[str, Any]) -> None:
+def add_times(request: QuestionRequest, given: Mapping[str, Any]) -> None:
     """Add the range, the time zone and the week's first day."""
     request.add(DateRange=given.get("date_range"), TimeZone=given["time_zone"], WeekStart=given["week_start"])
 

@@ -10,7 +10,7 @@ import msgspec
 from falcon_events.cli.common import db_option, escape, json_option
 from falcon_events.cli.conditions import Given, JsonForm
 from falcon_events.cli.grid import Grid, Records, format_moment, print_answer
-from falcon_events.cli.questions import RULES_JSON, Request, add_people, form_options, list_option, people_options
+from falcon_events.cli.questions import RULES_JSON, QuestionRequest, add_people, form_options, list_option, people_options
 from falcon_events.errors import NotFound
 
 CONTENTS = ("Query", "People", "RulesJson")
@@ -21,7 +21,7 @@ CONTENTS = ("Query", "People", "RulesJson")
 @form_options
 def saved(list_id: int, form: str | None, db: str) -> None:
     """List the saved queries and segments of a list."""
-    print_answer(form, Request(list_id).ask("saved", db), _tabulate, _record)
+    print_answer(form, QuestionRequest(list_id).ask("saved", db), _tabulate, _record)
 
 
 @click.command()
@@ -42,7 +42,7 @@ def save(name: str, list_id: int, rules_json: Given | None, query: Given | None,
 
     A segment is given by conditions on persons, such as --has-done, or by --rules-json.
     """
-    request = Request(list_id)
+    request = QuestionRequest(list_id)
     request.add(Name=name, RulesJson=rules_json, Query=query)
     add_people(request, given)
     if sum(content in request.params for content in CONTENTS) != 1:
@@ -62,7 +62,7 @@ def save(name: str, list_id: int, rules_json: Given | None, query: Given | None,
 @json_option
 def forget(name: str, list_id: int, db: str, as_json: bool) -> None:
     """Forget the saved query or segment called NAME. No event is deleted."""
-    request = Request(list_id)
+    request = QuestionRequest(list_id)
     request.add(Name=name)
     raw = request.ask("forget", db)
     if as_json:
@@ -74,7 +74,7 @@ def forget(name: str, list_id: int, db: str, as_json: bool) -> None:
 def find_saved_query(list_id: int, name: str, db: str) -> dict[str, Any]:
     """Return the parameters of a saved query. Raises NotFound if the list has none of this name."""
     found: dict[str, Any] = next(
-        (one for one in msgspec.json.decode(Request(list_id).ask("saved", db))["Saved"] if one["Name"] == name), {}
+        (one for one in msgspec.json.decode(QuestionRequest(list_id).ask("saved", db))["Saved"] if one["Name"] == name), {}
     )
     if "Query" not in found:
         wrong = "it is a segment; --segment takes it" if found else "'falcon-events saved' lists what is saved"
