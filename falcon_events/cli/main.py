@@ -13,10 +13,14 @@ from falcon_events.cli.accounts import accounts, keys, lists, sessions
 from falcon_events.cli.common import escape
 from falcon_events.cli.events import events
 from falcon_events.cli.export import export
+from falcon_events.cli.funnel import funnel, retention
 from falcon_events.cli.import_ import import_
 from falcon_events.cli.maintenance import backup, compact, doctor, owner, sql
+from falcon_events.cli.people import people, timeline
 from falcon_events.cli.persons import erase
 from falcon_events.cli.plan import plan
+from falcon_events.cli.query import query, values
+from falcon_events.cli.saved import forget, save, saved
 from falcon_events.cli.serve import serve
 from falcon_events.cli.service import health, install_service
 from falcon_events.cli.snippet import snippet
@@ -51,8 +55,9 @@ def cli(ctx: click.Context) -> None:
 
 
 _COMMANDS = (
-    serve, accounts, lists, keys, sessions, snippet, events, properties, stats, import_, export, erase, sql, backup,
-    compact, doctor, owner, webhooks, deliveries, plan, install_service, health,
+    serve, accounts, lists, keys, sessions, snippet, events, properties, stats, query, funnel, retention, people, timeline,
+    values, saved, save, forget, import_, export, erase, sql, backup, compact, doctor, owner, webhooks, deliveries, plan,
+    install_service, health,
 )  # fmt: skip
 for command in _COMMANDS:
     cli.add_command(command)

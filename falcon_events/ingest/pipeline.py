@@ -72,10 +72,11 @@ class Pipeline:
     ) -> None:
         self._store = store
         self.authorization = Authorization(store, directory, access, settings)
-        self._questions = Questions(store, directory, self.authorization, clock)
-        self.calls = LocalCalls(self._questions, get_waiter)
+        self.questions = Questions(store, directory, self.authorization, clock)
+        """Questions about stored events, with the parameters of HTTP."""
+        self.calls = LocalCalls(self.questions, get_waiter)
         """The Python API's questions about stored events."""
-        self.async_calls = AsyncLocalCalls(self._questions, get_waiter)
+        self.async_calls = AsyncLocalCalls(self.questions, get_waiter)
         """The same for coroutines."""
         self._builder = EventBuilder(store)
         self._turns = Turns()
@@ -191,7 +192,7 @@ class Pipeline:
 
     def _question_reply(self, name: str, body: HeldBody, sender: Sender) -> Steps[Reply]:
         try:
-            return answer_reply((yield from self._questions.ask_with_body(name, body, sender)))
+            return answer_reply((yield from self.questions.ask_with_body(name, body, sender)))
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:

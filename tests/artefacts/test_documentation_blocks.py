@@ -40,6 +40,10 @@ ELSEWHERE = {
     "CONTRIBUTING.md sh 5": "tests/artefacts/test_contributing.py::test_the_pages_are_shown_while_they_are_written",
     "CONTRIBUTING.md sh 6": ".ci/run",
     "CONTRIBUTING.md sh 7": "tests/artefacts/test_contributing.py::test_a_release_is_built_and_tried",
+    "docs/answers.md http": "tests/server/test_answers_page.py::test_a_question_has_one_answer",
+    "docs/answers.md python": "tests/server/test_answers_page.py::test_a_question_has_one_answer",
+    "docs/answers.md sh": "tests/server/test_answers_page.py::test_a_question_has_one_answer",
+    "docs/answers.md text": "tests/server/test_answers_page.py::test_a_question_has_one_answer",
     "docs/client.md py": "tests/server/client/test_calls.py::test_the_documentations_examples_run",
     "docs/performance.md sh 0": "tests/artefacts/test_contributing.py::test_the_command_for_the_figures_names_what_there_is",
     "docs/recipes.md sql": "tests/server/test_recipes.py::test_a_recipe_answers_its_question",
@@ -60,10 +64,24 @@ SHAPES = {
     "docs/api.md json 1": "event.response",
     "docs/api.md json 2": "events.response",
     "docs/api.md json 3": "properties.response",
+    "docs/api.md json 4": "query.request",
+    "docs/api.md json 5": "query.response",
+    "docs/api.md json 6": "funnel.request",
+    "docs/api.md json 7": "funnel.response",
+    "docs/api.md json 8": "retention.request",
+    "docs/api.md json 9": "retention.response",
+    "docs/api.md json 10": "people.request",
+    "docs/api.md json 11": "people.response",
+    "docs/api.md json 12": "timeline.request",
+    "docs/api.md json 13": "timeline.response",
+    "docs/api.md json 14": "values.request",
+    "docs/api.md json 15": "values.response",
+    "docs/api.md json 16": "save.request",
+    "docs/api.md json 17": "save.response",
     "docs/tracking-plan.md json 0": "plan",
     "docs/webhooks.md json 0": "webhook",
 }
-"""What each block of JSON shows: an answer, by the name of its schema, or one of the two others."""
+"""What each block of JSON shows: a request or an answer, by the name of its schema, or one of the two others."""
 
 SERVERS = ("falcon-events serve", "gunicorn ", "granian ", "uvicorn ", "uwsgi ")
 HOST = """

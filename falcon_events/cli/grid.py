@@ -1,0 +1,199 @@
+"""Tables of numbers with bars, and answers as CSV: how the commands that ask questions print."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+import msgspec
+
+from falcon_events.cli.common import escape, format_cells
+
+BLOCKS = "▏▎▍▌▋▊▉█"
+MAX_BAR, MIN_BAR = 30, 4
+"""The most characters of a bar, and the fewest for which there are bars at all."""
+GAP = "  "
+NONE = "(none)"
+_BOLD, _DIM, _END = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+
+
+class Grid(msgspec.Struct):
+    """A table of text. Columns of numbers are aligned to the right.
+
+    Args:
+        headings: of the columns; all empty: the table has none.
+        rows: the cells.
+        numeric: whether each column has numbers.
+        bars: the length of the bar behind each row, in any unit; None: it has no bar.
+        last: a row below the others, such as totals.
+    """
+
+    headings: list[str]
+    rows: list[list[str]]
+    numeric: list[bool]
+    bars: list[float | None] = []
+    last: list[str] | None = None
+
+
+class Records(msgspec.Struct):
+    """An answer as the rows of a CSV file."""
+
+    headings: list[str]
+    rows: list[list[Any]]
+
+
+class _Terminal(msgspec.Struct):
+    """What standard output shows: its width, whether it is a terminal that has bars, and one that has styles."""
+
+    width: int
+    has_bars: bool
+    has_styles: bool
+
+
+def print_answer(
+    form: str | None,
+    raw: bytes,
+    make_grids: Callable[[Any], Sequence[Grid]],
+    make_records: Callable[[Any], Records],
+) -> None:
+    """Print an answer.
+
+    Args:
+        form: `json`, `csv`, or a table.
+        raw: the answer in JSON.
+        make_grids: makes the tables.
+        make_records: makes the rows of CSV.
+    """
+    if form == "json":
+        click.echo(raw)
+        return
+    answer = msgspec.json.decode(raw)
+    if form == "csv":
+        _print_csv(make_records(answer))
+    else:
+        for number, grid in enumerate(make_grids(answer)):
+            if number:
+                click.echo()
+            print_grid(grid)
+    for warning in answer.get("Meta", {}).get("Warnings", ()):
+        events = f"{warning['Events']:,} event{'s' * (warning['Events'] != 1)}"
+        has = "have" if warning["Events"] != 1 else "has"
+        click.echo(f"{events} {has} a {escape(warning['Name'])} that is no number; it is left out", err=True)
+
+
+def print_grid(grid: Grid) -> None:
+    """Print a table, on a terminal with bars."""
+    from rich.cells import cell_len  # knows which characters are two columns wide; not needed for CSV and JSON
+
+    terminal = _find_terminal()
+    headings = [escape(heading) for heading in grid.headings]
+    rows = [[escape(cell) for cell in row] for row in [*grid.rows, *([grid.last] if grid.last is not None else [])]]
+    if not terminal.has_bars:
+        headings, rows = [_encodable(cell) for cell in headings], [[_encodable(cell) for cell in row] for row in rows]
+    lengths = [[cell_len(cell) for cell in row] for row in [headings, *rows]]
+    widths = [max(column) for column in zip(*lengths, strict=True)]
+    room = min(MAX_BAR, terminal.width - sum(widths) - len(GAP) * len(widths) - 1)
+    bars = _draw_bars(grid.bars, room) if terminal.has_bars and room >= MIN_BAR else []
+    for number, cells in enumerate([headings, *rows]):
+        if number == 0 and not any(headings):
+            continue
+        padding = [" " * (width - length) for width, length in zip(widths, lengths[number], strict=True)]
+        line = GAP.join(
+            pad + cell if is_number else cell + pad for cell, pad, is_number in zip(cells, padding, grid.numeric, strict=True)
+        )
+        bar = bars[number - 1] if 0 < number <= len(bars) else ""
+        is_bold = terminal.has_styles and (number == 0 or number > len(grid.rows))
+        if is_bold:
+            line = f"{_BOLD}{line.rstrip()}{_END}"
+        elif bar:
+            line = f"{line}{GAP}{_DIM}{bar}{_END}" if terminal.has_styles else f"{line}{GAP}{bar}"
+        click.echo(line.rstrip())
+
+
+def show_value(value: str | None) -> str:
+    """Return the value of a dimension, so that a missing one and an empty one can be told apart."""
+    return NONE if value is None else '""' if value == "" else value
+
+
+def format_numbers(values: Sequence[float | None]) -> list[str]:
+    """Format a column of numbers: thousands with commas, and as many decimals in each as any of them needs, at most two."""
+    has_parts = any(isinstance(value, float) and not value.is_integer() for value in values)
+    return [_format_number(value, has_parts) for value in values]
+
+
+def format_share(share: float | None) -> str:
+    """Format a share as percent."""
+    return "-" if share is None else f"{share:.1%}"
+
+
+def format_change(now: float | None, before: float | None) -> str:
+    """Format the change from one number to another in percent."""
+    if now is None or before is None:
+        return "-"
+    if before == 0:
+        return "0.0%" if now == 0 else "new"
+    return f"{(now - before) / abs(before):+,.1%}"
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Format a length of time by its two largest units."""
+    if seconds is None:
+        return "-"
+    if seconds < 10 and not float(seconds).is_integer():
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    for length, unit, part_length, part in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= length:
+            rest = whole % length // part_length
+            return f"{whole // length:,}{unit}" + (f" {rest}{part}" if rest else "")
+    return f"{whole}s"
+
+
+def format_moment(text: str | None) -> str:
+    """Format a moment of an answer to the second."""
+    return "" if text is None else text[:19].replace("T", " ")
+
+
+def _format_number(value: float | None, has_parts: bool) -> str:
+    if value is None:
+        return "-"
+    if abs(value) >= 1e15 or 0 < abs(value) < 0.005:
+        return f"{value:.3g}"
+    return f"{value:,.2f}" if has_parts else f"{value:,.0f}"
+
+
+def _draw_bars(lengths: Sequence[float | None], room: int) -> list[str]:
+    longest = max((length for length in lengths if length is not None), default=0)
+    return [_draw_bar(length / longest, room) if length is not None and length > 0 else "" for length in lengths]
+
+
+def _draw_bar(share: float, room: int) -> str:
+    eighths = max(1, round(share * room * 8))
+    return BLOCKS[-1] * (eighths // 8) + (BLOCKS[eighths % 8 - 1] if eighths % 8 else "")
+
+
+def _find_terminal() -> _Terminal:
+    stream = sys.stdout
+    is_terminal = stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+    has_blocks = is_terminal and _encodable(BLOCKS) == BLOCKS
+    return _Terminal(shutil.get_terminal_size().columns, has_blocks, is_terminal and not os.environ.get("NO_COLOR"))
+
+
+def _encodable(text: str) -> str:
+    """Return the text with escapes in place of characters that the encoding of standard output does not have."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _print_csv(records: Records) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(records.headings)
+    writer.writerows(format_cells(row) for row in records.rows)
+    click.echo(text.getvalue().encode(), nl=False)
