@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from typing import Any
 
@@ -21,7 +22,9 @@ def _is_worker(config: pytest.Config) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Mark the processes of this run."""
+    """Mark the processes of this run, which end by Ctrl-C even if a script has begun the run in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not _is_worker(config):
         config.stash[_BEGAN] = leftovers.now()
         config.stash[_MARK] = leftovers.mark_run()

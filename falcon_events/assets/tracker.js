@@ -216,7 +216,7 @@
           if (errors && errors[0].Code > 1e5) after = Math.min(60, 2 ** failures); // not this event's fault
           else remove(event);
         });
-        failures = after ? failures + 1 : 0;
+        failures = after && failures + 1;
         limit *= 2;
         retryAt = after && Date.now() + after * 1e3;
       }

@@ -23,6 +23,8 @@ from falcon_events.model.timestamps import parse_timestamp
 from falcon_events.tracking import EventTracking
 
 STDOUT = "-"
+PREFIX = ".falcon-events-export-"
+"""The beginning of the names of folders in which exports are written."""
 ENDINGS = {".parquet": "parquet", ".ndjson": "ndjson", ".ndjson.gz": "ndjson", ".jsonl": "ndjson", ".jsonl.gz": "ndjson"}
 """Which format the end of a file's name stands for."""
 
@@ -92,7 +94,7 @@ def export(
         if list_id is not None:
             require_list(tracking, list_id)
         try:
-            with tempfile.TemporaryDirectory(prefix=".falcon-events-export-", dir=folder) as aside:
+            with tempfile.TemporaryDirectory(prefix=PREFIX, dir=folder) as aside:
                 written = Path(aside) / "events"
                 if form is None:
                     data = tracking.personal_data(cast(int, list_id), **person)
@@ -117,7 +119,7 @@ def export(
 def _export_as_owner(tracking: EventTracking, db: Path, written: Path, form: str, selection: Selection) -> int:
     """Export as root, although the owner process may run as the user of the store: have it write to a folder of this user."""
     user = db.stat()
-    with tempfile.TemporaryDirectory(prefix=".falcon-events-export-", dir=written.parent.parent) as aside:
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=written.parent.parent) as aside:
         os.chown(aside, user.st_uid, user.st_gid)
         made = Path(aside) / "events"
         count = tracking.export(made, form, selection)

@@ -14,7 +14,7 @@ from pathlib import Path
 WRITABLE = "Make its folder writable for this user, or give another path."
 
 _LEFTOVER = re.compile(r"\.(compact(\.unfinished-[0-9a-f]{32})?|new-[0-9a-f]{32})(\.wal)?")
-"""What follows a store's name in the names of its unfinished copies."""
+"""Endings of the names of a store's unfinished copies, after the store's name."""
 
 
 def resolve(db: str | Path) -> Path:

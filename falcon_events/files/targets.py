@@ -14,7 +14,7 @@ from falcon_events.files.paths import logs_of, resolve
 _BESIDE = re.compile(
     r"\.(wal(\.checkpoint|\.recovery)?|journal-[ab]|lock|sock|refused\.ndjson|compact)((\.torn|\.replaced)-\d+|\.new)?$"
 )
-"""What the names of the files beside a store end with, after the name of the store's file."""
+"""Endings of the names of the files beside a store, after the name of the store's file."""
 _DATABASE, _DATABASE_AT = b"DUCK", 8
 _LOG_STARTS = (b"falcon-events journal ", b"\x64\x00\x62\x65\x00")
 """The beginnings of a journal and of the database's log."""

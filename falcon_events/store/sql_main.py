@@ -21,7 +21,7 @@ from falcon_events.store.sql_messages import OPEN, Kind, QueryStart, write_frame
 NICE = 10
 """The niceness of this process, since storing events matters more."""
 FIXED_MB = 512
-"""What the process may take beside twice the database's memory: the interpreter, stacks of threads, and the result."""
+"""Memory for the interpreter, the stacks of threads and the result, beside twice the database's, in megabytes."""
 
 
 def main(start: QueryStart) -> None:

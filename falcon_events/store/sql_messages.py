@@ -29,7 +29,7 @@ class Kind(enum.Enum):
 
 
 class QueryStart(msgspec.Struct, frozen=True):
-    """What the process needs to know: the query, its limits, the store's file, where and how much to spill, and its threads."""
+    """Start of the process: the query, its limits, the store's file, where and how much to spill, and the number of threads."""
 
     query: str
     limits: Limits

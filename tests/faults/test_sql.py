@@ -132,15 +132,10 @@ def test_another_program_cannot_write_the_file_while_a_query_reads(db: Path) -> 
         assert b"Could not set lock" in subprocess.run(writing, capture_output=True, check=False).stderr
 
 
-HEEDING_CTRL_C = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
-"""A shell that runs the tests in the background has made them ignore SIGINT."""
-
-
 def test_a_query_ends_with_its_asker(db: Path) -> None:
     """Ctrl-C ends the command at once and the query with it; so does a killed command; then the store is free."""
     for sign, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
         command = [sys.executable, "-m", "falcon_events", "sql", ENDLESS, "--db", str(db)]
-        command = [sys.executable, "-c", HEEDING_CTRL_C, *command]
         asker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(lambda: (held := find(db)) is not None and bool(readers_of(held.pid)), "the query runs")
         (reader,) = readers_of(owner_of(db))

@@ -6,16 +6,19 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from falcon_events import EventsError, EventTracking
+from falcon_events.cli.main import main
 from falcon_events.files.paths import journals_of
 from tests.shortcuts import command, make_store
 
+Run = Callable[..., tuple[object, str]]
 BESIDE = ("", ".wal", ".journal-a", ".lock", ".sock", ".refused.ndjson", ".wal.torn-17")
 REJECTED = b'{"ListID":94,"event":"","email":"a@example.com"}\n'
 
@@ -59,20 +62,32 @@ def names_of(target: Path, folder: Path) -> list[Path]:
     return names
 
 
-@pytest.mark.parametrize(("number", "ending"), list(enumerate(BESIDE)))
-def test_no_command_writes_over_a_file_of_the_store(
-    held: EventTracking, db: Path, tmp_path: Path, number: int, ending: str
-) -> None:
-    """Not under any name, not with --force, and not where the file is missing at the moment: each name by another command."""
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Runs the command in this process, and returns its exit code and what it has said on standard error."""
+    umask = os.umask(0o077)
+
+    def run(*words: str) -> tuple[object, str]:
+        monkeypatch.setattr(sys, "argv", ["falcon-events", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capfd.readouterr().err
+
+    yield run
+    os.umask(umask)
+
+
+@pytest.mark.parametrize("ending", BESIDE)
+def test_no_command_writes_over_a_file_of_the_store(held: EventTracking, db: Path, tmp_path: Path, ending: str, run: Run) -> None:
+    """Not under any name, not with --force, and not where the file is missing at the moment."""
     (tmp_path / "names").mkdir()
     before = files_of(db)
     for out in names_of(db.with_name(db.name + ending), tmp_path / "names"):
-        commands = writers(db, out)
-        done = command(*commands[number % len(commands)])
-        number += 1
-        assert done.returncode == 2, (done.args, done.stdout)
-        assert done.stderr.count(b"\n") == 1, done.stderr
-        assert b"another path" in done.stderr or b"a socket" in done.stderr
+        for words in writers(db, out):
+            code, said = run(*words)
+            assert code == 2, words
+            assert said.count("\n") == 1, said
+            assert "another path" in said or "a socket" in said
     assert files_of(db) == before
     held.track(94, "load", email="a@example.com")
     assert held.sql("select count(*) from events where event = 'load'").rows == [[2]]

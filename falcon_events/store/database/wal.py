@@ -22,6 +22,7 @@ from falcon_events.errors import StoreError
 from falcon_events.files.paths import sync, wals_of
 
 logger = logging.getLogger(__name__)
+NO_JOURNAL = "there is no journal to read those events from: acknowledged events may be missing"
 
 # The log begins with its version, the database's identifier and the number of the last checkpoint, as fields that a number of
 # two bytes announces. Entries follow, each with its length and its checksum (src/storage/write_ahead_log.cpp of DuckDB).
@@ -99,15 +100,13 @@ def find_copies(db: Path, since_ns: int) -> list[tuple[Path, Path]]:
 def report_copies(db: Path, since_ns: int, *, has_journal: bool) -> None:
     """Log what mend() has done since a time, and whether the store may lack acknowledged events because there was no journal."""
     for log, copy in find_copies(db, since_ns):
-        if has_journal:
-            level, rest = logging.WARNING, "acknowledged events were read from the journal."
-        else:
-            level, rest = (
-                logging.CRITICAL,
-                "there is no journal to read those events from: acknowledged events may be missing.",
-            )
-        text = "%s was torn by a power loss: what followed its last commit is cut off, and %s The log as it was is kept as %s"
-        logger.log(level, text, log, rest, copy)
+        logger.log(
+            logging.WARNING if has_journal else logging.CRITICAL,
+            "%s was torn by a power loss: what followed its last commit is cut off, and %s. The log as it was is kept as %s",
+            log,
+            "acknowledged events were read from the journal" if has_journal else NO_JOURNAL,
+            copy,
+        )
 
 
 def put_back(db: Path, since_ns: int) -> list[Path]:

@@ -37,7 +37,7 @@ Task = Callable[[duckdb.DuckDBPyConnection], Any]
 
 FAILED = "The event store has failed: {}"
 IDLE_S = 1.0
-"""How long after the last event the writer does the upkeep of an idle store, which questions alone leave idle."""
+"""How long after the last event a store counts as idle, so that the writer does its upkeep, even between queries."""
 READS_S = 5.0
 """How long a recovery waits for reads of the failed database, in seconds, before it is put off."""
 RECOVERY_INTERVAL_S = 0.5
@@ -158,10 +158,10 @@ class Writer:
         """Return the state of the filters, by table."""
         return {"event_ids": self._tables.event_ids.state(), "bindings": self._tables.bindings.state()}
 
-    def fail_journal(self, error: Exception) -> None:
+    def fail_journal(self, error: Exception, reason: str = "the journal cannot be written") -> None:
         """Stop journaling until the journal files have been created again, because their content is unknown."""
         self._journal_failed = True
-        self.fail(f"the journal cannot be written: {getattr(error, 'strerror', None) or error}")
+        self.fail(f"{reason}: {getattr(error, 'strerror', None) or error}")
 
     def close(self) -> None:
         """Apply the journal, fold, checkpoint and end the thread. The intake must be closed before."""
@@ -228,8 +228,7 @@ class Writer:
         try:
             self._log.secure(self.connection)
         except (OSError, duckdb.Error) as error:
-            self._journal_failed = True
-            self.fail(f"the database's log cannot be used: {getattr(error, 'strerror', None) or error}")
+            self.fail_journal(error, "the database's log cannot be used")
         return self.failure is None
 
     def _open(self) -> float:
@@ -281,7 +280,7 @@ class Writer:
         self._finish()
 
     def _wait_for_task(self) -> tuple[Task, Future[Any]] | None:
-        """Return the next task, or None if there is other work to do. Upkeep is, every IDLE_S, however many tasks there are."""
+        """Return the next task, or None if other work is due first: the backlog's, a recovery, or the upkeep of an idle store."""
         with self.backlog.changed:
             while not self._closing:
                 left_s = (self._idle_at if self.failure is None else self._next_recovery) - time.monotonic()

@@ -29,8 +29,9 @@ with newest as (
 )
 select list_id, bot, count(*) from newest where bot is not null group by all order by 3 desc, 1, 2 limit 20
 """
-COUNT_BOTS_AMONG = 100_000
 COUNT_TAIL = "select count(*) from events where seq > (select folded_seq from meta)"
+NEWEST = 100_000
+"""The number of newest events among which those of bots are counted."""
 
 
 def read_stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
@@ -60,13 +61,13 @@ def read_stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
         wal_bytes=sum(log.stat().st_size for log in logs_of(path) if log.exists()),
         schema_version=version,
         database_version=duckdb.__version__,
-        bots=count_bots(connection),
+        bots=_count_bots(connection),
     )
 
 
-def count_bots(connection: duckdb.DuckDBPyConnection) -> list[BotCount]:
-    """Count the newest events of each bot: among the newest 100,000 events, or fewer if those do not fit into memory."""
-    newest = COUNT_BOTS_AMONG
+def _count_bots(connection: duckdb.DuckDBPyConnection) -> list[BotCount]:
+    """Count the events of each bot among the newest ones: NEWEST, or fewer if those do not fit into memory."""
+    newest = NEWEST
     while newest:
         try:
             return [BotCount(*row) for row in connection.execute(COUNT_BOTS, {"newest": newest}).fetchall()]
