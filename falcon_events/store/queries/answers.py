@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import duckdb
 
 from falcon_events.errors import QueryTooLong, StoreUnavailable
 from falcon_events.model.reports import QueryAnswer
-from falcon_events.query.answering import Run, answer_question, answer_values, list_patterns
+from falcon_events.query.answering import answer_question, answer_values, list_patterns
 from falcon_events.query.compiler import Statement
 from falcon_events.query.conditions_reading import Failures
 from falcon_events.query.person_answering import answer_people, answer_timeline
@@ -28,9 +28,8 @@ from falcon_events.query.question import (
     find_base,
 )
 from falcon_events.query.segments import SEGMENT, Saved, expand_segments, names_segments
-from falcon_events.query.source import Source
 from falcon_events.store.queries import saved
-from falcon_events.store.queries.answer_source import make_source, read_extent
+from falcon_events.store.queries.answer_source import ListSource, read_extent
 
 TOO_LONG = (
     "The question took longer than {:g} seconds (setting query_timeout_s)."
@@ -60,13 +59,8 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Asked, *, timeout_s: fl
     if failures:
         return QueryAnswer(failures=failures)
     with _limit_time(connection, timeout_s) as check, _read_only(connection):
-
-        def run(statement: Statement) -> list[tuple[Any, ...]]:
-            check()
-            return connection.execute(statement.sql, statement.parameters).fetchall()
-
         try:
-            return _answer(connection, asked, round(session_gap_s * 1e6), run)
+            return _answer(connection, asked, round(session_gap_s * 1e6), check)
         except (duckdb.OutOfMemoryException, MemoryError):
             raise StoreUnavailable(NO_MEMORY) from None
 
@@ -82,24 +76,26 @@ def change_saved(connection: duckdb.DuckDBPyConnection, asked: Saving | Forgetti
     return QueryAnswer(failures=failures) if failures else saved.save(connection, asked)
 
 
-def _answer(connection: duckdb.DuckDBPyConnection, asked: Asked, session_gap_us: int, run: Run) -> QueryAnswer:
+def _answer(connection: duckdb.DuckDBPyConnection, asked: Asked, session_gap_us: int, check: Callable[[], None]) -> QueryAnswer:
     list_id = find_base(asked).list_id
     if isinstance(asked, SavedQuestion):
         return saved.answer_saved(connection, asked)
     extent = read_extent(connection, list_id)
+    source = ListSource(connection, list_id)
 
-    def make(as_of: int | None, visitors: Sequence[str] | None = None) -> Source:
-        return make_source(list_id, as_of, visitors)
+    def run(statement: Statement) -> list[tuple[Any, ...]]:
+        check()
+        return source.run(statement)
 
     match asked:
         case Question():
-            return answer_question(asked, make(None), extent, session_gap_us, run)
+            return answer_question(asked, source.make(), extent, session_gap_us, run)
         case PeopleQuestion():
-            return answer_people(asked, make, extent, session_gap_us, run)
+            return answer_people(asked, source.make, extent, session_gap_us, run)
         case TimelineQuestion():
-            return answer_timeline(asked, make, extent, session_gap_us, run)
+            return answer_timeline(asked, source.make, extent, session_gap_us, run)
         case ValuesQuestion():
-            return answer_values(asked, make(None), extent, session_gap_us, run)
+            return answer_values(asked, source.make(), extent, session_gap_us, run)
     raise TypeError(asked)
 
 
