@@ -65,7 +65,7 @@ def compile_people(
     within = "" if among is None else f" where person_key in ({among})"
     after = "true"
     if cursor is not None:
-        tie = f"person > {parameters.add(cursor.tie)}"
+        tie = f"name > {parameters.add(cursor.tie)}"
         if cursor.key is None:
             after = f"sort_key is null and {tie}"
         else:
@@ -75,11 +75,11 @@ def compile_people(
     chosen = f"(select person_key, first_seen, last_seen, shown_events from {CHOSEN}{within})"
     relations.append(("named", f"select * from {chosen} join ({scope.source.persons}) using (person_key)"))
     relations.append(("ranked", f"select *, {key} as sort_key from named"))
-    ordered = f"order by sort_key {direction} nulls last, person limit {parameters.add(limit)}"
+    ordered = f"order by sort_key {direction} nulls last, name limit {parameters.add(limit)}"
     relations.append(("page", f"select * from ranked where {after} {ordered}"))
     counted = "(select count(*) as total from ranked) as counted"
-    columns = f"total, person, address, {_SEEN}, sort_key"
-    select = f"select {columns} from {counted} left join page on true order by sort_key {direction} nulls last, person"
+    columns = f"total, name, address, {_SEEN}, sort_key"
+    select = f"select {columns} from {counted} left join page on true order by sort_key {direction} nulls last, name"
     return Statement(join_relations(relations, select), parameters.values)
 
 

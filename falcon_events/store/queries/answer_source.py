@@ -112,12 +112,18 @@ from listed_rows left join (select visitor_key, address_key as first_address fro
 NOT_SEVERAL = "where address_key is not null or visitor_key not in (select visitor_key from several)"
 
 
-PERSONS = "select person_key, any_value(person) as person, any_value(person) filter (where person <> visitor::varchar) as address"
+PERSONS = "select person_key, any_value(person) as name, any_value(person) filter (where person <> visitor::varchar) as address"
 KEYED_PERSONS = """
-select -address_key as person_key, address as person, address from address_keys where list_id = $list_id
+select -address_key as person_key, address as name, address from address_keys where list_id = $list_id
 union all
 select visitor_key, visitor::varchar, null from visitor_keys where list_id = $list_id
 """
+VISITORS = "select unnest($visitors::uuid[])"
+KEYS_OF_VISITORS = f"select visitor_key from visitor_keys where list_id = $list_id and visitor in ({VISITORS})"
+# The time is that of the event, too: so conditions on it reach the scan of both tables.
+STORED = """
+join (select seq, occurred_at, {columns} from events where list_id = $list_id{among}) as stored
+    on stored.seq = one.seq and stored.occurred_at = one.occurred_at"""
 KEYED_VISITORS = """
 select visitor, null as email from visitor_keys where list_id = $list_id
 union all
@@ -204,7 +210,7 @@ class ListSource:
         if not self._has_tail(reach):
             return KEYED_PERSONS
         until = _express_until(reach)
-        return f"{_join(_define_tail(until, [], []))}\n{KEYED_PERSONS} union all {TAIL_PERSONS}"
+        return f"{_join(_define_tail(until, []))}\n{KEYED_PERSONS} union all {TAIL_PERSONS}"
 
     def _define_visitors(self, reach: _Reach) -> str:
         if self._reads_json(reach):
@@ -213,10 +219,10 @@ class ListSource:
         keyed = KEYED_VISITORS.replace("{until}", until)
         if not self._has_tail(reach):
             return keyed
-        return f"{_join(_define_tail(until, [], []))}\n{keyed} union all select visitor, address from tail"
+        return f"{_join(_define_tail(until, []))}\n{keyed} union all select visitor, address from tail"
 
     def _reads_json(self, reach: _Reach) -> bool:
-        return reach.visitors is not None or self._tail > MOST_OF_TAIL
+        return self._tail > MOST_OF_TAIL
 
     def _has_tail(self, reach: _Reach) -> bool:
         return self._tail > 0 and (reach.as_of is None or reach.as_of > self._columns_seq)
@@ -226,7 +232,7 @@ class ListSource:
         until = _express_until(reach)
         condition = f"list_id = $list_id{until}"
         if reach.visitors is not None:
-            condition += " and visitor in (select unnest($visitors::uuid[]))"
+            condition += f" and visitor in ({VISITORS})"
         if PLAIN.issuperset(names):
             columns = ["lower(email) as email" if name == "email" else name for name in names]
             return f"select {', '.join(columns)} from events where {condition}"
@@ -235,26 +241,26 @@ class ListSource:
                 "{read}", express_columns(condition, _READ, [name for name in names if name in NAMES], condition)
             )
             return f"select {', '.join(names)} from ({every})"
-        return _define_by_columns(names, until, has_tail=self._has_tail(reach), has_several=self._has_several)
+        return _define_by_columns(names, reach, has_tail=self._has_tail(reach), has_several=self._has_several)
 
 
-def _define_by_columns(names: list[str], until: str, *, has_tail: bool, has_several: bool) -> str:
+def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_several: bool) -> str:
+    until = _express_until(reach)
     relations: list[tuple[str, str]] = []
     needs_person = "person" in names or "person_key" in names
     stored = [name for name in names if name in _STORED]
     read = [name for name in names if name in NAMES]
-    typed = ", ".join(["seq", "occurred_at", "event", "visitor_key", "address_key", *read])
-    columns = ", ".join([typed, *stored])
+    columns = ", ".join(["seq", "occurred_at", "event", "visitor_key", "address_key", *read])
     if has_tail:
-        relations += _define_tail(until, stored, read)
+        relations += _define_tail(until, read)
     if needs_person:
         relations += _define_addresses(until, has_tail=has_tail)
-    rows = f"select {typed} from event_columns where list_id = $list_id{until}"
-    if stored:
-        of_events = f"select seq, {', '.join(stored)} from events where list_id = $list_id{until} and seq <= $columns_seq"
-        rows = f"select {columns} from ({rows}) join ({of_events}) using (seq)"
+    rows = f"select {columns} from event_columns where list_id = $list_id{until}"
+    if reach.visitors is not None:
+        rows += f" and visitor_key in ({KEYS_OF_VISITORS})"
     if has_tail:
         rows += f" union all select {columns} from tail_keyed"
+        rows += "" if reach.visitors is None else f" where visitor in ({VISITORS})"
     relations.append(("listed_rows", rows))
     last = "listed_rows"
     if needs_person:
@@ -263,14 +269,17 @@ def _define_by_columns(names: list[str], until: str, *, has_tail: bool, has_seve
         relations.append(("known_rows", of_others + ("union all" + OF_SEVERAL if several else "")))
         last = "known_rows"
     joined, chosen = _join_keys(names, has_tail=has_tail)
+    if stored:
+        among = "" if reach.visitors is None else f" and visitor in ({VISITORS})"
+        joined += STORED.replace("{columns}", ", ".join(stored)).replace("{among}", among)
     return f"{_join(relations)}\nselect {', '.join(chosen)} from {last} as one{joined}"
 
 
-def _define_tail(until: str, stored: list[str], read: list[str]) -> list[tuple[str, str]]:
+def _define_tail(until: str, read: list[str]) -> list[tuple[str, str]]:
     """Return the relations of the events that have no columns yet, with the keys of their visitors and addresses."""
     condition = f"list_id = $list_id and seq > $columns_seq{until}"
     every = express_columns(condition, _READ, read, f"list_id = $list_id and seq >= $columns_seq{until}")
-    chosen = ", ".join(dict.fromkeys(["seq", "occurred_at", "event", "visitor", "address", *stored, *read]))
+    chosen = ", ".join(dict.fromkeys(["seq", "occurred_at", "event", "visitor", "address", *read]))
     return [
         ("tail", f"select {chosen} from ({every})"),
         ("tail_visitors", TAIL_VISITORS),
@@ -313,6 +322,7 @@ def _join_keys(names: list[str], *, has_tail: bool) -> tuple[str, list[str]]:
         joined += f"\nleft join ({addresses}) as person_address on person_address.address_key = -one.person_key"
         joined += f"\nleft join ({visitors}) as person_visitor on person_visitor.visitor_key = one.person_key"
         columns["person"] = "coalesce(person_address.address, person_visitor.visitor::varchar) as person"
+    columns.update({name: f"stored.{name}" for name in names if name in _STORED})
     return joined, [column if column != name else f"one.{name}" for name, column in columns.items()]
 
 
