@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,8 +20,8 @@ _VIEWS = "count(*) filter (where event = 'pageView')"
 _SESSIONS = "count(*) filter (where leads)"
 _METRICS = {
     "events": "count(*)",
-    "visitors": "count(distinct visitor)",
-    "people": "count(distinct person)",
+    "visitors": "count(distinct visitor_key)",
+    "people": "count(distinct person_key)",
     "sessions": _SESSIONS,
     "conversions": "count(*) filter (where is_order)",
     "revenue": "fsum(conversion_value) filter (where is_order)",
@@ -39,6 +40,9 @@ _AGGREGATES = {
     "p95": "quantile_cont({}, 0.95)",
     "distinct": "count(distinct {})",
 }
+_OF_BUCKETS = ("number", "first_step", "next_step")
+MOST_STEPS = 100_000
+"""From this number of steps on, events are compared with the starts of the buckets."""
 
 
 def compile_rows(scope: QuestionScope[Question], period: Period, buckets: Sequence[Bucket]) -> Statement:
@@ -88,10 +92,10 @@ def compile_row_people(
     key: Sequence[str | int | None],
     parameters: Parameters,
 ) -> str:
-    """Return the SELECT of the persons whom the row with these dimensions counts, for use within another statement."""
+    """Return the SELECT of the keys of the persons whom the row with these dimensions counts, for another statement."""
     compiler = _Compiler(scope, period, buckets, scope.question.dimensions, parameters)
     row = [f"d{number} is not distinct from {parameters.add(value)}" for number, value in enumerate(key)]
-    return compiler.finish(f"select person from matched where {' and '.join(row) or 'true'}").sql
+    return compiler.finish(f"select person_key from matched where {' and '.join(row) or 'true'}").sql
 
 
 def compile_values(scope: QuestionScope[Question], period: Period, prefix: str, limit: int) -> Statement:
@@ -140,7 +144,8 @@ class _Compiler:
         self.parameters = parameters or Parameters(scope.source.parameters)
         used = {metric for metric in self._metrics if isinstance(metric, str)}
         sessions = bool(used & _OF_SESSIONS)
-        self._relations = build_events(scope, self.parameters, sessions=sessions, orders=bool(used & _OF_ORDERS))
+        orders = bool(used & _OF_ORDERS)
+        self._relations = build_events(scope, self.parameters, sessions=sessions, orders=orders, period=period)
         self._match(period, buckets, sessions=sessions)
         self._group()
         self._fill(buckets)
@@ -188,8 +193,7 @@ class _Compiler:
         for number, name in enumerate(self._dimensions):
             if name.startswith("time:"):
                 columns.append(f"buckets.number as d{number}")
-                joined = " asof join buckets on occurred_at >= buckets.since"
-                self._add_buckets(buckets)
+                joined = f" {self._add_buckets(buckets)}"
             else:
                 columns.append(f"{express_dimension(name, self.parameters).text} as d{number}")
         for number, metric in enumerate(self._metrics):
@@ -203,18 +207,33 @@ class _Compiler:
         self.add("matched", f"select {', '.join(['met.*', *columns])} from met{joined}")
         if sessions:
             row = "".join(f"d{number}, " for number in range(len(self._dimensions)))
-            leads = f"row_number() over (partition by {row}visitor, session_number order by seq) = 1 as leads"
+            leads = f"row_number() over (partition by {row}visitor_key, session_number order by seq) = 1 as leads"
             self.add("led", f"select *, {leads} from matched")
 
-    def _add_buckets(self, buckets: Sequence[Bucket]) -> None:
+    def _add_buckets(self, buckets: Sequence[Bucket]) -> str:
+        """Add the relation `buckets`, and return the join of events with it.
+
+        From the second one on, the starts are a multiple of some step apart, such as an hour. So an event finds its bucket by the
+        number of its step, which takes a fraction of the time of comparing it with the starts.
+        """
         filled = [(number, bucket.since) for number, bucket in enumerate(buckets) if bucket.since < bucket.until]
-        numbers = self.parameters.add([number for number, _ in filled])
-        starts = self.parameters.add([since for _, since in filled])
-        self.add(
-            "buckets",
-            f"select number, make_timestamp(since_us) as since"
-            f" from (select unnest({numbers}::bigint[]) as number, unnest({starts}::bigint[]) as since_us)",
+        numbers, starts = [number for number, _ in filled], [since for _, since in filled]
+        first, last = (starts[1], starts[-1]) if len(starts) > 1 else (0, 0)
+        step = math.gcd(*(since - first for since in starts[1:])) or 1
+        if len(starts) < 2 or (last - first) // step > MOST_STEPS:
+            unnested = f"unnest({self.parameters.add(numbers)}::bigint[]) as number"
+            unnested += f", unnest({self.parameters.add(starts)}::bigint[]) as since_us"
+            self.add("buckets", f"select number, make_timestamp(since_us) as since from (select {unnested})")
+            return "asof join buckets on occurred_at >= buckets.since"
+        steps = [-1, *((since - first) // step for since in starts[1:])]
+        lists = [numbers, steps, [*steps[1:], steps[-1] + 1]]
+        unnested = ", ".join(
+            f"unnest({self.parameters.add(one)}::bigint[]) as {name}" for one, name in zip(lists, _OF_BUCKETS, strict=True)
         )
+        self.add("buckets", f"select number, unnest(range(first_step, next_step)) as step from (select {unnested})")
+        moment, begun = "epoch_us(occurred_at)", self.parameters.add(first)
+        passed = f"least(({moment} - {begun}) // {self.parameters.add(step)}, {self.parameters.add(steps[-1])})"
+        return f"join buckets on buckets.step = case when {moment} < {begun} then -1 else {passed} end"
 
     def _group(self) -> None:
         expressions = []

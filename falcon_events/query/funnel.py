@@ -21,9 +21,9 @@ from falcon_events.query.source import Extent
 from falcon_events.query.statements import Run, Statement, choose_people, join_relations, list_warnings
 
 _UNITS = {
-    "people": ("person as unit", "unit"),
-    "visitors": ("visitor as unit", "unit"),
-    "sessions": ("visitor as unit, session_number as part", "unit, part"),
+    "people": ("person_key as unit", "unit"),
+    "visitors": ("visitor_key as unit", "unit"),
+    "sessions": ("visitor_key as unit, session_number as part", "unit, part"),
 }
 """The columns of what a funnel counts, and how its events are kept apart by them."""
 _LATER = "order by occurred_at, seq rows between 1 following and unbounded following"
@@ -149,7 +149,7 @@ def _compile(scope: QuestionScope[FunnelQuestion], period: Period, values: list[
 
 
 def compile_step_people(scope: QuestionScope[FunnelQuestion], period: Period, of: StepOfFunnel, parameters: Parameters) -> str:
-    """Return the SELECT of the persons whom a step counts, for use within another statement."""
+    """Return the SELECT of the keys of the persons whom a step counts, for use within another statement."""
     relations = _build(scope, period, parameters)
     reached = f"t{of.step} is not null"
     if of.dropped:

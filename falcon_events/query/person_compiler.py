@@ -43,6 +43,7 @@ group by person
 TRAITS = """
 select person, traits from ({traits}) where person in (select unnest({persons}::varchar[])) order by bound_at, visitor
 """
+_COLUMNS = {"Email": "email", "ID": "external_id", "UUID": "visitor"}
 _NAMED = {"Email": "email", "ID": "external_id", "UUID": "visitor::varchar"}
 
 
@@ -59,7 +60,7 @@ def compile_people(
     Args:
         scope: has the conditions on persons.
         parameters: receives the statement's parameters.
-        among: a SELECT of persons, of whom the answer consists; None: all who meet the conditions.
+        among: a SELECT of the keys of persons, of whom the answer consists; None: all who meet the conditions.
         order: what they are ordered by, and the direction.
         limit: how many persons to return.
         cursor: where the page begins.
@@ -67,22 +68,24 @@ def compile_people(
     relations = build_events(scope, parameters, sessions=False, orders=False)
     relations += build_persons(scope, parameters, scope.question.people)
     key, direction = _KEYS[order[0]], order[1]
-    within = "" if among is None else f" where person in ({among})"
+    within = "" if among is None else f" where person_key in ({among})"
     after = "true"
     if cursor is not None:
-        tie = f"person > {parameters.add(cursor.tie)}"
+        tie = f"name > {parameters.add(cursor.tie)}"
         if cursor.key is None:
             after = f"sort_key is null and {tie}"
         else:
             at = parameters.add(cursor.key)
             beyond = f"sort_key {'<' if direction == 'desc' else '>'} {at}"
             after = f"({beyond} or sort_key is null or (sort_key = {at} and {tie}))"
-    relations.append(("ranked", f"select *, {key} as sort_key from {CHOSEN}{within}"))
-    ordered = f"order by sort_key {direction} nulls last, person limit {parameters.add(limit)}"
+    chosen = f"(select person_key, first_seen, last_seen, shown_events from {CHOSEN}{within})"
+    relations.append(("named", f"select * from {chosen} join ({scope.source.persons}) using (person_key)"))
+    relations.append(("ranked", f"select *, {key} as sort_key from named"))
+    ordered = f"order by sort_key {direction} nulls last, name limit {parameters.add(limit)}"
     relations.append(("page", f"select * from ranked where {after} {ordered}"))
     counted = "(select count(*) as total from ranked) as counted"
-    columns = f"total, person, address, {_SEEN}, sort_key"
-    select = f"select {columns} from {counted} left join page on true order by sort_key {direction} nulls last, person"
+    columns = f"total, name, address, {_SEEN}, sort_key"
+    select = f"select {columns} from {counted} left join page on true order by sort_key {direction} nulls last, name"
     return Statement(join_relations(relations, select), parameters.values)
 
 
@@ -103,9 +106,12 @@ def compile_traits(source: Source, persons: Sequence[str]) -> Statement:
 def compile_visitors(source: Source, named_by: str, names: Sequence[str]) -> Statement:
     """Return the SELECT of the visitors with events that have one of these addresses, ids or visitors."""
     parameters = Parameters(source.parameters)
-    named = f"{_NAMED[named_by]} in (select unnest({parameters.add(list(names))}::varchar[]))"
-    select = f"select distinct visitor::varchar from {LISTED} where {named}"
-    return Statement(join_relations([(LISTED, source.events)], select), parameters.values)
+    given = f"unnest({parameters.add(list(names))}::varchar[])"
+    if named_by == "UUID":
+        given = f"try_cast({given} as uuid)"
+    relation = source.events if named_by == "ID" else source.visitors
+    select = f"select distinct visitor::varchar from seen where {_COLUMNS[named_by]} in (select {given})"
+    return Statement(join_relations([("seen", relation)], select), parameters.values)
 
 
 def compile_named(source: Source, named_by: str, name: str) -> Statement:
@@ -127,7 +133,7 @@ def compile_profile(scope: QuestionScope[Any], person: str) -> Statement:
 def compile_timeline(scope: QuestionScope[Any], question: TimelineQuestion, person: str, cursor: Cursor | None) -> Statement:
     """Return the SELECT of a page of one person's events, the latest first, and one more where there is another page."""
     parameters = Parameters(scope.source.parameters)
-    relations = build_events(scope, parameters, sessions=True, orders=False)
+    relations = build_events(scope, parameters, sessions=True, orders=False, session_ids=True)
     conditions = [f"person = {parameters.add(person)}", "is_shown", express_all(scope.question.filters, parameters)]
     if cursor is not None:
         at, seq = parameters.add(cursor.key), parameters.add(cursor.tie)

@@ -43,44 +43,45 @@ CAMPAIGN_DAYS = 30
 PLACE = f"(epoch_us(occurred_at)::hugeint * {2**63} + seq)"
 """The place of an event in the order of events, as one number below PLACES."""
 PLACES = 2**122
-PROFILE = """person, any_value(person) filter (where person <> visitor::varchar) as address,
-    min(occurred_at) filter (where is_shown) as first_seen, max(occurred_at) filter (where is_shown) as last_seen,
+SEEN = """min(occurred_at) filter (where is_shown) as first_seen, max(occurred_at) filter (where is_shown) as last_seen,
     count(*) filter (where is_shown) as shown_events"""
+PROFILE = f"""any_value(person) filter (where person <> visitor::varchar) as address, {SEEN}"""
 """The columns of a person, where events are grouped by person."""
 
-ORDERS = """
-select *, conversion_id is not null
-        and row_number() over (partition by {scope}conversion_id order by occurred_at, seq) = 1 as is_order
-from {before}
+ORDERS = f"""
+select *, conversion_id is not null and seq in (
+        select arg_min(seq, {PLACE}) from {{before}} where conversion_id is not null group by {{scope}}conversion_id
+    ) as is_order
+from {{before}}
 """
 GAPS = """
-select *, occurred_at - lag(occurred_at) over (partition by {scope}visitor order by occurred_at, seq)
+select *, occurred_at - lag(occurred_at) over (partition by {scope}visitor_key order by occurred_at, seq)
         < to_microseconds({gap}) as goes_on
 from {before}
 """
 NUMBERED = """
 select *, sum(case when goes_on then 0 else 1 end) over (
-        partition by {scope}visitor order by occurred_at, seq rows unbounded preceding) as session_number
+        partition by {scope}visitor_key order by occurred_at, seq rows unbounded preceding) as session_number
 from {before}
 """
 SESSIONS = """
 select *, count(*) over whole as session_events,
     (epoch_us(max(occurred_at) over whole) - epoch_us(min(occurred_at) over whole)) / 1e6 as session_seconds,
     first_value(path ignore nulls) over ordered as entry_path,
-    last_value(path ignore nulls) over ordered as exit_path,
-    first_value(event_id) over ordered as session_id
+    last_value(path ignore nulls) over ordered as exit_path{session_id}
 from {before}
-window whole as (partition by {scope}visitor, session_number),
-    ordered as (partition by {scope}visitor, session_number order by occurred_at, seq
+window whole as (partition by {scope}visitor_key, session_number),
+    ordered as (partition by {scope}visitor_key, session_number order by occurred_at, seq
         rows between unbounded preceding and unbounded following)
 """
+SESSION_ID = ",\n    first_value(event_id) over ordered as session_id"
 TOUCHES = """
 select *, last_value(case when event = 'pageView' and utm_campaign is not null
         then {'value': utm_campaign, 'at': occurred_at} end ignore nulls) over so_far as campaign_touch,
     last_value(case when event = 'pageView' and utm_source is not null
         then {'value': utm_source, 'at': occurred_at} end ignore nulls) over so_far as source_touch
 from {before}
-window so_far as (partition by {scope}person order by occurred_at, seq rows unbounded preceding)
+window so_far as (partition by {scope}person_key order by occurred_at, seq rows unbounded preceding)
 """
 CAMPAIGNS = f"""
 select *, case when campaign_touch.at >= occurred_at - to_days({CAMPAIGN_DAYS}) then campaign_touch.value end as campaign,
@@ -133,23 +134,35 @@ class QuestionScope(msgspec.Struct, Generic[Q], frozen=True):
         return condition
 
 
-def build_events(scope: QuestionScope[Any], parameters: Parameters, *, sessions: bool, orders: bool) -> list[CTE]:
+def build_events(
+    scope: QuestionScope[Any],
+    parameters: Parameters,
+    *,
+    sessions: bool,
+    orders: bool,
+    session_ids: bool = False,
+    period: Period | None = None,
+) -> list[CTE]:
     """Return the relations of the list's events up to ENRICHED.
 
     Args:
         scope: the question.
         parameters: receives the statement's parameters.
-        sessions: whether `session_number`, `session_events`, `session_seconds` and `session_id` are needed anyway.
+        sessions: whether `session_number`, `session_events` and `session_seconds` are needed anyway.
         orders: whether `is_order` is needed: whether the event is the first one of its order.
+        session_ids: whether `session_id` is needed: the id of the session's first event.
+        period: the range that the statement is about, beside what conditions on persons are about; None: any.
     """
     used = scope.question.list_dimensions()
     steps: list[str] = []
     if orders:
         steps.append(ORDERS)
-    if sessions or used & set(names.SESSION_DIMENSIONS):
+    of_sessions = sessions or session_ids or bool(used & set(names.SESSION_DIMENSIONS))
+    if of_sessions:
         gap = parameters.add(scope.session_gap_us)
-        steps += [GAPS.replace("{gap}", gap), NUMBERED, SESSIONS]
-    if used & set(names.CAMPAIGN_DIMENSIONS):
+        steps += [GAPS.replace("{gap}", gap), NUMBERED, SESSIONS.replace("{session_id}", SESSION_ID if session_ids else "")]
+    of_campaigns = bool(used & set(names.CAMPAIGN_DIMENSIONS))
+    if of_campaigns:
         steps += [TOUCHES, CAMPAIGNS]
     if any(name.startswith("trait:") for name in used):
         steps.append(TRAITS.replace("{traits}", scope.source.traits))
@@ -157,23 +170,44 @@ def build_events(scope: QuestionScope[Any], parameters: Parameters, *, sessions:
     counted = [express_shown(one.filters, one.event) for one in walk(scope.question.people) if isinstance(one, DoneCondition)]
     kept = list(dict.fromkeys([*shown, *counted]))
     apart = "" if kept == shown else "is_shown, "
+    limits = ""
+    if period is not None and not scope.question.people and not orders:
+        limits = _limit_events(scope, period, parameters, sessions=of_sessions, campaigns=of_campaigns)
     is_shown = f"({' or '.join(shown)}) as is_shown"
-    relations = [(LISTED, scope.source.events), (SHOWN, f"select *, {is_shown} from {LISTED} where {' or '.join(kept)}")]
+    among = f"({' or '.join(kept)}){limits}"
+    relations = [(LISTED, scope.source.events), (SHOWN, f"select *, {is_shown} from {LISTED} where {among}")]
     for number, step in enumerate(steps):
-        relations.append((f"step_{number}", step.replace("{before}", relations[-1][0]).replace("{scope}", apart)))
+        body = step.replace("{before}", relations[-1][0]).replace("{scope}", apart)
+        relations.append((f"step_{number}", body))
     return [*relations, (ENRICHED, f"select * from {relations[-1][0]}")]
+
+
+def _limit_events(scope: QuestionScope[Any], period: Period, parameters: Parameters, *, sessions: bool, campaigns: bool) -> str:
+    """Return the condition on the events that decide about those of a range, so that a window function sees no others.
+
+    Those are the events of the visitors that have sessions in the range, and what may have brought somebody there before.
+    """
+    if sessions and not campaigns:
+        visitors = f"select visitor_key from ({scope.source.events}) where {express_period(period, parameters)}"
+        return f" and visitor_key in ({visitors})"
+    if campaigns and not sessions:
+        before = msgspec.structs.replace(period, since=period.since - CAMPAIGN_DAYS * 86_400_000_000)
+        return f" and {express_period(before, parameters)}"
+    return ""
 
 
 def build_persons(scope: QuestionScope[Any], parameters: Parameters, conditions: Sequence[Condition]) -> list[CTE]:
     """Return the relations MEMBERS and CHOSEN: the list's persons, and those who meet all of the conditions.
 
-    They need ENRICHED. Both have `person`, `address`, `first_seen`, `last_seen` and `shown_events`. A has_done condition may
-    count events that are left out elsewhere.
+    They need ENRICHED. Both have `person_key`, `first_seen`, `last_seen` and `shown_events`. A has_done condition may count
+    events that are left out elsewhere.
     """
     members = _Members(scope, parameters)
     chosen = members.express(AllConditions(list(conditions)))
     columns = "".join(f",\n    {expression} as {name}" for expression, name in members.columns)
-    aggregated = f"select {PROFILE}{columns}\nfrom {ENRICHED} group by person having bool_or(is_shown)"
+    aggregated = f"select person_key, {SEEN}{columns}\nfrom {ENRICHED} group by person_key having bool_or(is_shown)"
+    if any(isinstance(one, ValueCondition) and one.dimension == "email" for one in walk(conditions)):
+        aggregated = f"select * from ({aggregated}) join ({scope.source.persons}) using (person_key)"
     return [(MEMBERS, aggregated), (CHOSEN, f"select * from {MEMBERS} where {chosen}")]
 
 

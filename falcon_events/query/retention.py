@@ -17,7 +17,7 @@ from falcon_events.query.relations import CTE, ENRICHED, PLACE, QuestionScope, b
 from falcon_events.query.source import Extent
 from falcon_events.query.statements import Run, Statement, choose_people, join_relations, list_warnings
 
-_UNITS = {"people": "person", "visitors": "visitor"}
+_UNITS = {"people": "person_key", "visitors": "visitor_key"}
 _STARTED = "select unit, min(place) as place, min(moment) as moment from looked where is_start{among} group by unit"
 _COHORTS = """
 select unit, place, moment, starts.number as cohort
@@ -94,7 +94,7 @@ def _compile(
 def express_cohort_people(
     scope: QuestionScope[RetentionQuestion], of: PeriodOfRetention, parameters: Parameters
 ) -> str | Failure:
-    """Return the SELECT of the persons of a cohort who came back in a period, for use within another statement."""
+    """Return the SELECT of the keys of the persons of a cohort who came back in a period, for use within another statement."""
     question = scope.question
     period = scope.resolve(question.date_range)
     cohorts, ended = _list_periods(question, period)

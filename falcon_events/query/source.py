@@ -1,6 +1,7 @@
 """The relations that questions read. The store defines them (store/queries/answer_source.py); nothing here names a table.
 
-`events` has one row for each event of the list, with these columns and no others:
+`events` has one row for each event of the list. A statement gets those of these columns that its text names, and no others, so a
+column that it does not need costs nothing:
 
 | column | type | what |
 | --- | --- | --- |
@@ -11,6 +12,7 @@
 | `external_id` | varchar | the visitor's id in the sender's system, or a generated one |
 | `email` | varchar | the event's own address in lower case, or null |
 | `person` | varchar | the person: an address in lower case, or the visitor as text |
+| `visitor_key`, `person_key` | any | a value for each visitor and each person within a statement, fast to group by and to count |
 | `occurred_at`, `received_at` | timestamp | when it happened, and when it arrived, UTC |
 | `url`, `host`, `path`, `title`, `referrer`, `referring_domain` | varchar | the page; `url` without query and fragment |
 | `utm_source`, `utm_medium`, `utm_campaign`, `utm_term`, `utm_content` | varchar | of the event's own URL, decoded; never empty |
@@ -19,6 +21,12 @@
 | `automatic` | boolean | whether it is an identify event that was stored beside another event |
 | `conversion_id`, `conversion_value` | varchar, double | of a conversion; else null |
 | `properties` | json | the properties |
+
+`persons` has one row for each person of the list, and maybe for others: `person_key`, `name` (varchar: `person` of events) and
+`address` (varchar, null for a visitor).
+
+`visitors` has one row for each visitor and each pair of a visitor and an address that an event of it has, and maybe others:
+`visitor` (uuid) and `email` (varchar, or null).
 
 `traits` has one row for each binding with traits: `visitor` (uuid), `person` (varchar, the address), `traits` (json) and
 `bound_at` (timestamp).
@@ -32,9 +40,14 @@ import msgspec
 
 
 class Source(msgspec.Struct, frozen=True):
-    """The relations as SELECTs, and the parameters that both of them use."""
+    """The relations as SELECTs, and the parameters that all of them use.
+
+    `events`, `persons` and `visitors` stand in parentheses, in a statement that begins with `with`.
+    """
 
     events: str
+    persons: str
+    visitors: str
     traits: str
     parameters: dict[str, Any]
 

@@ -44,7 +44,7 @@ def choose_people(scope: QuestionScope[Any], parameters: Parameters, relations: 
     if not scope.question.people:
         return ""
     relations += build_persons(scope, parameters, scope.question.people)
-    return f" and person in (select person from {CHOSEN})"
+    return f" and person_key in (select person_key from {CHOSEN})"
 
 
 def list_warnings(scope: QuestionScope[Any], period: Period | None, run: Run) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from falcon_events.errors import QueryTooLong, StoreUnavailable
 from falcon_events.query.question import Question
 from falcon_events.query.reading import read_question
 from falcon_events.settings import Settings
+from falcon_events.store.database import columns
 from falcon_events.store.database.connect import open_memory
 from falcon_events.store.queries.answers import answer
 from tests.unit.query_oracle import Event, Oracle
@@ -26,24 +27,32 @@ NOW = datetime(2026, 4, 3, 12, tzinfo=UTC)
 SPRING = int(datetime(2026, 3, 28, 22, 30, tzinfo=UTC).timestamp()) * 1_000_000
 """Half an hour before the local day that has 23 hours in Berlin."""
 VISITORS = [str(uuid.UUID(int=number)) for number in range(1, 4)]
+TYPED = ("event_columns", "visitor_keys", "address_keys", "visitor_addresses", "address_times")
 INSERT = """insert into events values ($seq, uuid(), 'a', $list_id, $event, $visitor, 'x', $email, make_timestamp($at),
     make_timestamp($at), $properties, null, null, $automatic)"""
 
 
-@pytest.fixture(scope="module")
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A store in memory."""
+@pytest.fixture(scope="module", params=["json", "columns"])
+def connection(request: pytest.FixtureRequest) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A store in memory, whose events have no typed columns or those that are folded do."""
     with open_memory(Settings(threads=1)) as connection:
+        connection.execute(f"set variable folds = {request.param == 'columns'}")
         yield connection
 
 
-def fill(connection: duckdb.DuckDBPyConnection, events: list[Event], list_id: int = 1) -> None:
-    """Stores events instead of those before."""
-    connection.execute("delete from events")
-    connection.execute("delete from bindings")
+def fill(
+    connection: duckdb.DuckDBPyConnection, events: list[Event], list_id: int = 1, folds: Sequence[int] | None = None
+) -> None:
+    """Stores events instead of those before. `folds` is up to which seq each fold reaches; None: one fold of all."""
+    for table in ("events", "bindings", *TYPED):
+        connection.execute(f"delete from {table}")
+    connection.execute("update meta set columns_seq = 0")
     for event in events:
         values = {name: getattr(event, name) for name in ("seq", "event", "visitor", "email", "at", "automatic")}
         connection.execute(INSERT, {**values, "list_id": list_id, "properties": json.dumps(event.properties)})
+    if connection.execute("select getvariable('folds')").fetchone() == (True,):
+        for seq in sorted(folds if folds is not None else [len(events)]):
+            columns.fold(connection, min(seq, len(events)))
 
 
 def ask(connection: duckdb.DuckDBPyConnection, **params: Any) -> dict[str, Any]:
@@ -187,13 +196,16 @@ requests = st.builds(
 )
 
 
+folds = st.lists(st.integers(0, 14), max_size=3)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(events=stores(), request=requests)
+@given(events=stores(), request=requests, folds=folds)
 def test_answers_are_those_of_the_oracle(
-    connection: duckdb.DuckDBPyConnection, events: list[Event], request: dict[str, Any]
+    connection: duckdb.DuckDBPyConnection, events: list[Event], request: dict[str, Any], folds: list[int]
 ) -> None:
-    """Rows, order, totals, the number of rows, and warnings."""
-    fill(connection, events)
+    """Rows, order, totals, the number of rows, and warnings; however many of the events are folded."""
+    fill(connection, events, folds=folds)
     answered = ask(connection, **request)
     oracle = Oracle(events, request, NOW)
     expected = oracle.rows()

@@ -263,7 +263,7 @@ def test_a_breakdown_has_as_many_values_as_an_answer_has_rows(connection: duckdb
     """10,000; more are refused."""
     fill(connection, [])
     insert = (
-        "insert into events select range, uuid(), 'a', 1, 'a', uuid(), 'x', null, make_timestamp($at), make_timestamp($at),"
+        "insert into events select range + 1, uuid(), 'a', 1, 'a', uuid(), 'x', null, make_timestamp($at), make_timestamp($at),"
         " '{}', null, null, null from range($since, $until)"
     )
     question = reading.read_funnel({"Steps": [A, B], "Breakdown": "visitor", **MARCH}, 1, "UTC", NOW_US)

@@ -14,6 +14,7 @@ from falcon_events.query.person_reading import read_people_question, read_timeli
 from falcon_events.query.question import Forgetting, SavedQuestion, Saving
 from falcon_events.query.reading import read_values_question
 from falcon_events.query.saved_reading import read_forgetting, read_saved_question, read_saving
+from falcon_events.store.database import columns
 from falcon_events.store.queries.answers import answer, change_saved
 from tests.unit import test_answers as shared
 from tests.unit.query_oracle import Event, Oracle, as_text, meets, value_of
@@ -77,19 +78,22 @@ def add_later_event(connection: duckdb.DuckDBPyConnection, events: list[Event]) 
     for number, email in enumerate(("ada@x.com", "new@x.com"), 1):
         values = {"seq": len(events) + number, "event": "e", "visitor": VISITORS[0], "email": email, "at": SPRING * 2}
         connection.execute(shared.INSERT, {**values, "automatic": None, "list_id": 1, "properties": "{}"})
+    if connection.execute("select getvariable('folds')").fetchone() == (True,):
+        columns.fold(connection, len(events) + 2)
 
 
 @at_random
 @given(
+    folds=shared.folds,
     events=shared.stores(),
     people=st.lists(shared.combine(shared.person_leaf), max_size=2),
     order=st.sampled_from(["last_seen", "first_seen", "events", "email", ["events", "asc"], ["email", "desc"]]),
 )
 def test_people_are_those_of_the_oracle(
-    connection: duckdb.DuckDBPyConnection, events: list[Event], people: list[Any], order: Any
+    connection: duckdb.DuckDBPyConnection, folds: list[int], events: list[Event], people: list[Any], order: Any
 ) -> None:
     """Who they are, their order, and what is told of each; also if events arrive between two pages."""
-    fill(connection, events)
+    fill(connection, events, folds=folds)
     found = page_through(
         connection, "people", "People", lambda: add_later_event(connection, events), People=people, OrderBy=order
     )
@@ -120,17 +124,17 @@ def test_people_are_those_of_the_oracle(
         without = sorted((one for one in expected if "@" not in one[0]), key=lambda one: one[0])
         expected = [one for one in expected if "@" in one[0]] + without
     assert found == [told for _, _, told in expected]
-    fill(connection, events)
+    fill(connection, events, folds=folds)
     assert ask(connection, "people", People=people)["Count"] == len(expected)
 
 
 @at_random
-@given(events=shared.stores(), request=shared.requests)
+@given(folds=shared.folds, events=shared.stores(), request=shared.requests)
 def test_people_of_a_row_are_those_whom_it_counts(
-    connection: duckdb.DuckDBPyConnection, events: list[Event], request: dict[str, Any]
+    connection: duckdb.DuckDBPyConnection, folds: list[int], events: list[Event], request: dict[str, Any]
 ) -> None:
     """Exactly as many for each row of any query, and the same persons as the oracle's."""
-    fill(connection, events)
+    fill(connection, events, folds=folds)
     request = {**request, "Metrics": ["people"]}
     oracle = Oracle(events, request, NOW)
     oracle_rows: dict[tuple[str | None, ...], set[str]] = {}
@@ -144,12 +148,17 @@ def test_people_of_a_row_are_those_whom_it_counts(
 
 
 @at_random
-@given(events=shared.stores(), filters=shared.filters, person=st.sampled_from(["ada@x.com", "bob@x.com", *VISITORS]))
+@given(
+    folds=shared.folds,
+    events=shared.stores(),
+    filters=shared.filters,
+    person=st.sampled_from(["ada@x.com", "bob@x.com", *VISITORS]),
+)
 def test_a_timeline_is_the_oracles(
-    connection: duckdb.DuckDBPyConnection, events: list[Event], filters: list[Any], person: str
+    connection: duckdb.DuckDBPyConnection, folds: list[int], events: list[Event], filters: list[Any], person: str
 ) -> None:
     """The person's events, the latest first, in their sessions; also if events arrive between two pages."""
-    fill(connection, events)
+    fill(connection, events, folds=folds)
     oracle = Oracle(events, {**WHOLE, "Filters": filters, "People": []}, NOW)
     named = {"Email": person.upper()} if "@" in person else {"UUID": person}
     if "@" not in person:
@@ -174,16 +183,17 @@ def test_a_timeline_is_the_oracles(
 
 @at_random
 @given(
+    folds=shared.folds,
     events=shared.stores(),
     dimension=st.sampled_from(["event", "path", "property:n", "campaign", "entry_path", "person"]),
     prefix=st.sampled_from(["", "a", "/", "P", "1"]),
     filters=shared.filters,
 )
 def test_values_are_the_oracles(
-    connection: duckdb.DuckDBPyConnection, events: list[Event], dimension: str, prefix: str, filters: list[Any]
+    connection: duckdb.DuckDBPyConnection, folds: list[int], events: list[Event], dimension: str, prefix: str, filters: list[Any]
 ) -> None:
     """Each with its events, the most frequent first; a list counts with each of its scalars."""
-    fill(connection, events)
+    fill(connection, events, folds=folds)
     answered = ask(connection, "values", Dimension=dimension, Prefix=prefix, Filters=filters, DateRange=WHOLE["DateRange"])
     oracle = Oracle(events, {**WHOLE, "Filters": filters, "People": []}, NOW)
     counts: dict[str, int] = {}

@@ -196,6 +196,60 @@ create table saved_queries (
     definition varchar not null,
     saved_at timestamp not null
 );
+alter table meta add column columns_seq bigint default 0;
+create table event_columns (
+    seq bigint not null,
+    list_id bigint not null,
+    event varchar not null,
+    visitor_key bigint not null,
+    address_key bigint,
+    occurred_at timestamp not null,
+    url varchar,
+    host varchar,
+    path varchar,
+    title varchar,
+    referrer varchar,
+    referring_domain varchar,
+    utm_source varchar,
+    utm_medium varchar,
+    utm_campaign varchar,
+    utm_term varchar,
+    utm_content varchar,
+    browser varchar,
+    browser_version varchar,
+    os varchar,
+    device_type varchar,
+    language varchar,
+    screen varchar,
+    bot boolean not null,
+    automatic boolean not null,
+    conversion_id varchar,
+    conversion_value double
+);
+create table visitor_keys (
+    visitor_key bigint not null,
+    list_id bigint not null,
+    visitor uuid not null
+);
+create table address_keys (
+    address_key bigint not null,
+    list_id bigint not null,
+    address varchar not null
+);
+create table visitor_addresses (
+    list_id bigint not null,
+    visitor_key bigint not null,
+    address_key bigint not null,
+    number bigint not null,
+    seq bigint not null
+);
+create table address_times (
+    list_id bigint not null,
+    visitor_key bigint not null,
+    address_key bigint not null,
+    occurred_at timestamp not null,
+    seq bigint not null
+);
 """
 
 MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS, _NO_INDEXES, _ANSWERS)

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from falcon_events.settings import Settings
-from falcon_events.store.database import catalogue
+from falcon_events.store.database import catalogue, columns
 from falcon_events.store.engine.meters import Meters
 from falcon_events.store.engine.name_limits import NameLimits
 from falcon_events.store.engine.recall import Recall
@@ -33,6 +33,10 @@ MIN_PAUSE_S = 2.0
 EXPIRY_INTERVAL_S = 600.0
 EXPIRY_S, EXPIRY_PAUSE_S = 0.1, 0.5
 """How long EventIDs are deleted before other work gets its turn, and when the deletion of very many continues."""
+COLUMNS_AT_ONCE = 20_000
+"""How many events get their typed columns in one transaction, so that other work waits for a fraction of a second."""
+KEYS_OF_EVENT = 200
+"""How many keys of visitors and addresses may be looked through for each event that is folded."""
 FOLDED_NAMES = 500_000
 """From this number of names in new events on, they are folded even if they are few, because a query reads all of the names."""
 
@@ -82,6 +86,8 @@ class Upkeep:
         self._emptying = False
         self.folded_seq = catalogue.read_folded_seq(connection)
         """The catalogue's watermark."""
+        self._columns_seq = columns.read_columns_seq(connection)
+        self._keys = columns.count_keys(connection)
 
     @property
     def last_seq(self) -> int:
@@ -93,17 +99,25 @@ class Upkeep:
         """Count a commit, which lengthens the log that the next process would replay."""
         self._commits += 1
 
-    def run_when_idle(self) -> None:
-        """Fold, store filters, delete expired EventIDs and checkpoint, as far as each is due in an idle store."""
-        self.fold(max(1, self._settings.fold_events // IDLE_FOLD_SHARE))
+    def run_when_idle(self) -> bool:
+        """Fold, store filters, delete expired EventIDs and checkpoint, as far as each is due in an idle store.
+
+        Returns:
+            Whether many events still lack their typed columns.
+        """
+        least = max(1, self._settings.fold_events // IDLE_FOLD_SHARE)
+        self.fold(least)
+        self._fold_columns(least)
         self._tables.store_filters()
         self._forget_event_ids(self._next_idle_expiry)
         self._checkpoint(IDLE_RESTART_S)
+        return self._tables.last_seq - self._columns_seq >= COLUMNS_AT_ONCE
 
     def run_after_commit(self) -> None:
         """Do the same, as far as each is due even under load."""
         self.count_commit()
         self.fold(1 if self._limits.unfolded_names >= FOLDED_NAMES else self._settings.fold_events)
+        self._fold_columns(max(self._settings.fold_events, self._keys // KEYS_OF_EVENT))
         self._tables.store_filters()
         self._forget_event_ids(self._next_expiry)
         self._checkpoint(RESTART_S)
@@ -116,6 +130,7 @@ class Upkeep:
     def run_at_close(self) -> None:
         """Fold everything, store the filters and checkpoint, so that the store opens quickly."""
         self.fold(1)
+        self._fold_columns(1)
         self._tables.stop_reading()
         self._tables.store_filters(closing=True)
         self._next_checkpoint = 0.0
@@ -140,6 +155,29 @@ class Upkeep:
                 self.folded_seq, last = last, self._tables.last_seq
                 self._limits.note_fold(self._connection)
                 self._meters.observe_fold(time.perf_counter() - began)
+
+    def _fold_columns(self, least: int) -> None:
+        """Write the typed columns of a portion of the events that lack them, if there are at least `least`.
+
+        The events of a store from an earlier release get theirs portion by portion. Until then, they are read from their JSON.
+        """
+        if self._tables.last_seq - self._columns_seq < least:
+            return
+        began = time.perf_counter()
+        size = min(self._tables.last_seq - self._columns_seq, COLUMNS_AT_ONCE)
+        while True:
+            try:
+                columns.fold(self._connection, self._columns_seq + size)
+            except duckdb.OutOfMemoryException:
+                if size == 1:
+                    raise
+                size //= 2
+            else:
+                break
+        self.count_commit()
+        self._columns_seq += size
+        self._keys = columns.count_keys(self._connection)
+        self._meters.observe_fold(time.perf_counter() - began)
 
     def _forget_event_ids(self, due: float) -> None:
         """Delete expired EventIDs if this time has come. Deleting very many of them leaves other work its turn."""

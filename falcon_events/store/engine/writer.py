@@ -38,6 +38,8 @@ Task = Callable[[duckdb.DuckDBPyConnection], Any]
 FAILED = "The event store has failed: {}"
 IDLE_S = 1.0
 """How long after the last event a store counts as idle, so that the writer does its upkeep, even between queries."""
+PAUSE_S = 0.02
+"""How long the writer waits for other work, in seconds, before it goes on with long upkeep of an idle store."""
 READS_S = 5.0
 """How long a recovery waits for reads of the failed database, in seconds, before it is put off."""
 RECOVERY_INTERVAL_S = 0.5
@@ -270,9 +272,8 @@ class Writer:
             elif self.backlog.is_due():
                 self._apply()
             elif task is None and not self._closing:
-                if self.check_file() and self._check_logs():
-                    self._run_deferrable(self.upkeep.run_when_idle)
-                self._idle_at = time.monotonic() + IDLE_S
+                more = self.check_file() and self._check_logs() and self._run_deferrable(self.upkeep.run_when_idle)
+                self._idle_at = time.monotonic() + (PAUSE_S if more else IDLE_S)
             if task is not None:
                 self._run_task(*task)
             elif self._closing:
@@ -382,11 +383,12 @@ class Writer:
         except Exception as error:
             future.set_exception(error)
 
-    def _run_deferrable(self, work: Callable[[], object]) -> None:
-        """Run work that is tried again later if it fails now."""
+    def _run_deferrable(self, work: Callable[[], object]) -> object:
+        """Run work that is tried again later if it fails now, and return its result; None if it has failed."""
         try:
-            work()
+            return work()
         except (duckdb.Error, StoreUnavailable) as error:
             logger.warning("Work on the store was put off: %s", error)
             if isinstance(error, INVALIDATING):
                 self.fail(str(error))
+        return None

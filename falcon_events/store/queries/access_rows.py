@@ -174,6 +174,11 @@ def _delete_events(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
         "dropped_events",
         "saved_queries",
         "deliveries",
+        "event_columns",
+        "visitor_keys",
+        "address_keys",
+        "visitor_addresses",
+        "address_times",
     ):
         connection.execute(f"delete from {table} where list_id = ?", [list_id])
     # Its column has the account and the list: account/list.

@@ -1,52 +1,33 @@
-"""The relations that questions read (query/source.py), defined over the tables `events` and `bindings`."""
+"""The relations that questions read (query/source.py), defined over the store's tables.
+
+Events that have typed columns (store/database/columns.py) are read from these, and later ones, the tail, from their JSON. Each
+statement gets the columns that it names and no others, because each other table that is read takes time.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import duckdb
+import msgspec
 
 from falcon_events.query.source import Extent, Source
+from falcon_events.query.statements import Statement
+from falcon_events.store.database.columns import NAMES, express_columns, read_columns_seq
 
-_QUERY = "regexp_extract(page, '^[^?#]*[?]([^#]*)', 1)"
-_UTM = "nullif(coalesce(try(url_decode({raw})), {raw}), '') as {name}"
-_RAW = "replace(regexp_extract('&' || {query}, '&{name}=([^&]*)', 1), '+', ' ')"
-_PROPERTIES = {
-    "title": "pageTitle",
-    "referrer": "referrer",
-    "referring_domain": "referring_domain",
-    "browser": "browser",
-    "browser_version": "browser_version",
-    "os": "os",
-    "device_type": "device_type",
-    "language": "browser_language",
-}
-"""Columns that are properties of the tracker, whose names begin with `$`."""
-_TEXT = "json_extract_string(properties, '/{}')"
-_NUMBER = r"[ \t\n\r]*-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?[ \t\n\r]*"
-_VALUE = _TEXT.format("conversion-value")
-_UTMS = ",\n    ".join(
-    _UTM.format(raw=_RAW.format(query="query", name=name), name=name)
-    for name in ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
-)
-_COLUMNS = ",\n    ".join(f"{_TEXT.format('$' + name)} as {column}" for column, name in _PROPERTIES.items())
-
+MOST_OF_TAIL = 100_000
+"""From this number of events without columns on, all events are read from their JSON: the tail would not fit into memory."""
+UNKNOWN = 2**62
+"""Keys of visitors and addresses of the tail that have none yet begin here."""
+PLACE = "epoch_us(occurred_at)::hugeint * 9223372036854775808 + seq"
+"""The place of an event in the order of events, as one number."""
 # The person is a function of all events of the list, also of those that questions leave out.
-EVENTS = f"""
-with stored as (
-    select *, lower(email) as address,
-        coalesce({_TEXT.format("url")}, {_TEXT.format("$current_url")}) as page
-    from events where list_id = $list_id
-), parted as (
-    select *, {_QUERY} as query from stored
-), neighbours as (
-    select seq, visitor, occurred_at from events where list_id = $list_id and exists (
-        from events where list_id = $list_id and event = 'identify' and automatic is null
-    )
-)
-select seq, event_id, event, visitor, external_id, address as email,
-    coalesce(
+JSON_EVENTS = """
+select * exclude (address), address as email, visitor as visitor_key, person as person_key
+from (
+    select *, coalesce(
         last_value(address ignore nulls) over (
             partition by visitor order by occurred_at, seq rows between unbounded preceding and current row
         ),
@@ -54,54 +35,302 @@ select seq, event_id, event, visitor, external_id, address as email,
             partition by visitor order by occurred_at, seq rows between current row and unbounded following
         ),
         visitor::varchar
-    ) as person,
-    occurred_at, received_at,
-    regexp_extract(page, '^[^?#]*') as url,
-    coalesce({_TEXT.format("$host")}, nullif(regexp_extract(page, '^[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#]*)', 1), '')) as host,
-    coalesce(
-        {_TEXT.format("$pathname")},
-        case when regexp_matches(page, '^[a-zA-Z][a-zA-Z0-9+.-]*://')
-            then coalesce(nullif(regexp_extract(page, '^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*([^?#]*)', 1), ''), '/') end
-    ) as path,
-    {_COLUMNS},
-    {_UTMS},
-    {_TEXT.format("$screen_width")} || 'x' || {_TEXT.format("$screen_height")} as screen,
-    coalesce({_TEXT.format("$bot")} is not null, false) as bot,
-    event = 'identify' and coalesce(
-        automatic,
-        exists (
-            from neighbours as beside
-            where beside.seq = parted.seq - 1 and beside.visitor = parted.visitor and beside.occurred_at = parted.occurred_at
-        ) or exists (
-            from neighbours as beside
-            where beside.seq = parted.seq + 1 and beside.visitor = parted.visitor and beside.occurred_at = parted.occurred_at
-        )
-    ) as automatic,
-    case when event = 'conversion' then {_TEXT.format("conversion-id")} end as conversion_id,
-    case when event = 'conversion' and regexp_full_match({_VALUE}, '{_NUMBER}') and isfinite(try_cast({_VALUE} as double))
-        then try_cast({_VALUE} as double) end as conversion_value,
-    properties
-from parted
+    ) as person
+    from ({read})
+)
 """
+_STORED = ("event_id", "external_id", "received_at", "properties")
+"""Columns of the table events that event_columns does not have."""
+_READ = "seq, list_id, event, visitor, lower(email) as address, event_id, external_id, occurred_at, received_at, properties"
+PLAIN = frozenset({"seq", "event", "visitor", "email", "occurred_at", *_STORED})
+"""Columns that the table events has."""
+COLUMNS = (
+    *dict.fromkeys(("seq", *_STORED, "event", "visitor", "email", "person", "occurred_at", *NAMES)),
+    "visitor_key",
+    "person_key",
+)
 TRAITS = "select visitor, email as person, traits, bound_at from bindings where list_id = $list_id and traits is not null"
 EXTENT = "select epoch_us(min(occurred_at)), epoch_us(max(occurred_at)), max(seq) from events where list_id = $list_id"
+COUNT_TAIL = "select count(*) from events where list_id = $list_id and seq > $columns_seq"
+HAS_SEVERAL = "select exists (from visitor_addresses where list_id = $list_id and number = 2)"
+
+TAIL_VISITORS = f"""
+select tail.visitor, coalesce(any_value(known.visitor_key), {UNKNOWN} + min(seq)) as visitor_key
+from tail left join (from visitor_keys where list_id = $list_id) as known on known.visitor = tail.visitor
+group by tail.visitor
+"""
+TAIL_ADDRESSES = f"""
+select tail.address, coalesce(any_value(known.address_key), {UNKNOWN} + min(seq)) as address_key
+from tail left join (from address_keys where list_id = $list_id) as known on known.address = tail.address
+where tail.address is not null
+group by tail.address
+"""
+TAIL_KEYED = """
+select tail.*, visitor_key, address_key
+from tail join tail_visitors using (visitor) left join tail_addresses using (address)
+"""
+# What the tail adds to visitor_addresses, numbered in the same way.
+ADDED = """
+select visitor_key, address_key, coalesce(addresses, 0) + row_number() over (partition by visitor_key order by seq) as number
+from (
+    select visitor_key, address_key, min(seq) as seq from tail_keyed where address_key is not null group by all
+) as met
+anti join folded_addresses using (visitor_key, address_key)
+left join (
+    select visitor_key, count(*) as addresses from folded_addresses semi join tail_visitors using (visitor_key) group by all
+) as counted using (visitor_key)
+"""
 
 
-def make_source(list_id: int, as_of: int | None = None, visitors: Sequence[str] | None = None) -> Source:
-    """Return the relations of a list.
+TIMES = f"""
+select visitor_key, address_key, {PLACE} as place from address_times where list_id = $list_id{{until}}
+"""
+TAIL_TIMES = f"""
+union all
+select visitor_key, address_key, {PLACE} as place from tail_keyed
+where address_key is not null and visitor_key in (select visitor_key from several)
+union all
+select visitor_key, address_key, {PLACE} as place from event_columns
+where list_id = $list_id and address_key is not null and visitor_key in (select visitor_key from added where number = 2)
+"""
+# What an event without an address gets where its visitor has several: the last one before it, else the first one.
+OF_SEVERAL = f"""
+select located.* exclude (place), coalesce(-before.address_key, -earliest.address_key, located.visitor_key) as person_key
+from (
+    select *, {PLACE} as place from listed_rows where address_key is null and visitor_key in (select visitor_key from several)
+) as located
+asof left join times as before on before.visitor_key = located.visitor_key and before.place <= located.place
+left join (select visitor_key, arg_min(address_key, place) as address_key from times group by visitor_key) as earliest
+    on earliest.visitor_key = located.visitor_key
+"""
+OF_OTHERS = """
+select listed_rows.*, coalesce(-address_key, -first_address, visitor_key) as person_key
+from listed_rows left join (select visitor_key, address_key as first_address from bound where number = 1) using (visitor_key)
+{where}
+"""
+NOT_SEVERAL = "where address_key is not null or visitor_key not in (select visitor_key from several)"
+
+
+PERSONS = "select person_key, any_value(person) as name, any_value(person) filter (where person <> visitor::varchar) as address"
+KEYED_PERSONS = """
+select -address_key as person_key, address as name, address from address_keys where list_id = $list_id
+union all
+select visitor_key, visitor::varchar, null from visitor_keys where list_id = $list_id
+"""
+VISITORS = "select unnest($visitors::uuid[])"
+KEYS_OF_VISITORS = f"select visitor_key from visitor_keys where list_id = $list_id and visitor in ({VISITORS})"
+# The time is that of the event, too: so conditions on it reach the scan of both tables.
+STORED = """
+join (select seq, occurred_at, {columns} from events where list_id = $list_id{among}) as stored
+    on stored.seq = one.seq and stored.occurred_at = one.occurred_at"""
+KEYED_VISITORS = """
+select visitor, null as email from visitor_keys where list_id = $list_id
+union all
+select visitor, address from visitor_addresses
+join (from visitor_keys where list_id = $list_id) using (visitor_key)
+join (from address_keys where list_id = $list_id) using (address_key)
+where visitor_addresses.list_id = $list_id{until}
+"""
+TAIL_PERSONS = f"""
+select -address_key, address, address from tail_addresses where address_key >= {UNKNOWN}
+union all
+select visitor_key, visitor::varchar, null from tail_visitors where visitor_key >= {UNKNOWN}
+"""
+
+
+class _Reach(msgspec.Struct, frozen=True):
+    """Which events of a list are read: up to `as_of`, or of some visitors. None: all."""
+
+    as_of: int | None
+    visitors: list[str] | None
+
+
+def _express_until(reach: _Reach) -> str:
+    return "" if reach.as_of is None else " and seq <= $as_of"
+
+
+class ListSource:
+    """The relations of a list, for the statements of one transaction.
 
     Args:
+        connection: runs the statements.
         list_id: the list.
-        as_of: the last seq; None: that of the newest event.
-        visitors: the visitors whose events are read, with all that follows from these; None: all.
     """
-    condition, parameters = "list_id = $list_id", dict[str, Any](list_id=list_id)
-    if as_of is not None:
-        condition, parameters["as_of"] = f"{condition} and seq <= $as_of", as_of
-    if visitors is not None:
-        condition += " and visitor in (select unnest($visitors::uuid[]))"
-        parameters["visitors"] = list(visitors)
-    return Source(EVENTS.replace("list_id = $list_id", condition), TRAITS, parameters)
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
+        self._connection = connection
+        self._list_id = list_id
+        self._columns_seq = read_columns_seq(connection)
+        bounds = {"list_id": list_id, "columns_seq": self._columns_seq}
+        ((self._tail,),) = connection.execute(COUNT_TAIL, bounds).fetchall()
+        ((self._has_several,),) = connection.execute(HAS_SEVERAL, {"list_id": list_id}).fetchall()
+        self._made: list[_Reach] = []
+
+    def make(self, as_of: int | None = None, visitors: Sequence[str] | None = None) -> Source:
+        """Return the relations.
+
+        Args:
+            as_of: the last seq; None: that of the newest event.
+            visitors: the visitors whose events are read, with all that follows from these; None: all.
+        """
+        reach = _Reach(as_of, None if visitors is None else list(visitors))
+        parameters = dict[str, Any](list_id=self._list_id)
+        if as_of is not None:
+            parameters["as_of"] = as_of
+        if visitors is not None:
+            parameters["visitors"] = list(visitors)
+        if reach not in self._made:
+            self._made.append(reach)
+        number = self._made.index(reach)
+        return Source(f"from events_{number}", f"from persons_{number}", f"from visitors_{number}", TRAITS, parameters)
+
+    def run(self, statement: Statement) -> list[tuple[Any, ...]]:
+        """Run a statement over the relations that make() has returned."""
+        sql = statement.sql
+        words = set(re.findall("[a-z_]+", sql))
+        relations = []
+        for number, reach in enumerate(self._made):
+            if f"(from events_{number})" in sql:
+                columns = [name for name in COLUMNS if name in words]
+                relations.append(f"events_{number} as not materialized ({self._define_events(reach, columns)})")
+            if f"(from persons_{number})" in sql:
+                relations.append(f"persons_{number} as not materialized ({self._define_persons(reach)})")
+            if f"(from visitors_{number})" in sql:
+                relations.append(f"visitors_{number} as not materialized ({self._define_visitors(reach)})")
+        if relations:
+            sql = f"with {', '.join(relations)},\n{sql.removeprefix('with ')}"
+        given = {**statement.parameters, "columns_seq": self._columns_seq}
+        named = set(re.findall(r"\$(\w+)", sql))
+        return self._connection.execute(sql, {name: value for name, value in given.items() if name in named}).fetchall()
+
+    def _define_persons(self, reach: _Reach) -> str:
+        if self._reads_json(reach):
+            return f"{PERSONS} from ({self._define_events(reach, ['visitor', 'person', 'person_key'])}) group by person_key"
+        if not self._has_tail(reach):
+            return KEYED_PERSONS
+        until = _express_until(reach)
+        return f"{_join(_define_tail(until, []))}\n{KEYED_PERSONS} union all {TAIL_PERSONS}"
+
+    def _define_visitors(self, reach: _Reach) -> str:
+        if self._reads_json(reach):
+            return self._define_events(reach, ["visitor", "email"])
+        until = _express_until(reach)
+        keyed = KEYED_VISITORS.replace("{until}", until)
+        if not self._has_tail(reach):
+            return keyed
+        return f"{_join(_define_tail(until, []))}\n{keyed} union all select visitor, address from tail"
+
+    def _reads_json(self, reach: _Reach) -> bool:
+        return self._tail > MOST_OF_TAIL
+
+    def _has_tail(self, reach: _Reach) -> bool:
+        return self._tail > 0 and (reach.as_of is None or reach.as_of > self._columns_seq)
+
+    def _define_events(self, reach: _Reach, names: list[str]) -> str:
+        """Return the SELECT of these columns of the events."""
+        until = _express_until(reach)
+        condition = f"list_id = $list_id{until}"
+        if reach.visitors is not None:
+            condition += f" and visitor in ({VISITORS})"
+        if PLAIN.issuperset(names):
+            columns = ["lower(email) as email" if name == "email" else name for name in names]
+            return f"select {', '.join(columns)} from events where {condition}"
+        if self._reads_json(reach):
+            every = JSON_EVENTS.replace(
+                "{read}", express_columns(condition, _READ, [name for name in names if name in NAMES], condition)
+            )
+            return f"select {', '.join(names)} from ({every})"
+        return _define_by_columns(names, reach, has_tail=self._has_tail(reach), has_several=self._has_several)
+
+
+def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_several: bool) -> str:
+    until = _express_until(reach)
+    relations: list[tuple[str, str]] = []
+    needs_person = "person" in names or "person_key" in names
+    stored = [name for name in names if name in _STORED]
+    read = [name for name in names if name in NAMES]
+    columns = ", ".join(["seq", "occurred_at", "event", "visitor_key", "address_key", *read])
+    if has_tail:
+        relations += _define_tail(until, read)
+    if needs_person:
+        relations += _define_addresses(until, has_tail=has_tail)
+    rows = f"select {columns} from event_columns where list_id = $list_id{until}"
+    if reach.visitors is not None:
+        rows += f" and visitor_key in ({KEYS_OF_VISITORS})"
+    if has_tail:
+        rows += f" union all select {columns} from tail_keyed"
+        rows += "" if reach.visitors is None else f" where visitor in ({VISITORS})"
+    relations.append(("listed_rows", rows))
+    last = "listed_rows"
+    if needs_person:
+        several = has_several or has_tail
+        of_others = OF_OTHERS.replace("{where}", NOT_SEVERAL if several else "")
+        relations.append(("known_rows", of_others + ("union all" + OF_SEVERAL if several else "")))
+        last = "known_rows"
+    joined, chosen = _join_keys(names, has_tail=has_tail)
+    if stored:
+        among = "" if reach.visitors is None else f" and visitor in ({VISITORS})"
+        joined += STORED.replace("{columns}", ", ".join(stored)).replace("{among}", among)
+    return f"{_join(relations)}\nselect {', '.join(chosen)} from {last} as one{joined}"
+
+
+def _define_tail(until: str, read: list[str]) -> list[tuple[str, str]]:
+    """Return the relations of the events that have no columns yet, with the keys of their visitors and addresses."""
+    condition = f"list_id = $list_id and seq > $columns_seq{until}"
+    every = express_columns(condition, _READ, read, f"list_id = $list_id and seq >= $columns_seq{until}")
+    chosen = ", ".join(dict.fromkeys(["seq", "occurred_at", "event", "visitor", "address", *read]))
+    return [
+        ("tail", f"select {chosen} from ({every})"),
+        ("tail_visitors", TAIL_VISITORS),
+        ("tail_addresses", TAIL_ADDRESSES),
+        ("tail_keyed", TAIL_KEYED),
+    ]
+
+
+def _define_addresses(until: str, *, has_tail: bool) -> list[tuple[str, str]]:
+    """Return the relations of the addresses of visitors, and of when those were used of which a visitor has several."""
+    folded = f"select visitor_key, address_key, number from visitor_addresses where list_id = $list_id{until}"
+    several = ("several", "select visitor_key from bound where number = 2")
+    times = TIMES.replace("{until}", until)
+    if not has_tail:
+        return [("bound", folded), several, ("times", times)]
+    return [
+        ("folded_addresses", folded),
+        ("added", ADDED),
+        ("bound", "from folded_addresses union all from added"),
+        several,
+        ("times", times + TAIL_TIMES),
+    ]
+
+
+def _join_keys(names: list[str], *, has_tail: bool) -> tuple[str, list[str]]:
+    """Return the joins that give texts for keys, and the columns."""
+    visitors, addresses = "from visitor_keys where list_id = $list_id", "from address_keys where list_id = $list_id"
+    visitors, addresses = f"select visitor_key, visitor {visitors}", f"select address_key, address {addresses}"
+    if has_tail:
+        visitors += f" union all select visitor_key, visitor from tail_visitors where visitor_key >= {UNKNOWN}"
+        addresses += f" union all select address_key, address from tail_addresses where address_key >= {UNKNOWN}"
+    joined, columns = "", {name: name for name in names}
+    if "visitor" in names:
+        joined += f"\nleft join ({visitors}) as own on own.visitor_key = one.visitor_key"
+        columns["visitor"] = "own.visitor"
+    if "email" in names:
+        joined += f"\nleft join ({addresses}) as sent on sent.address_key = one.address_key"
+        columns["email"] = "sent.address as email"
+    if "person" in names:
+        joined += f"\nleft join ({addresses}) as person_address on person_address.address_key = -one.person_key"
+        joined += f"\nleft join ({visitors}) as person_visitor on person_visitor.visitor_key = one.person_key"
+        columns["person"] = "coalesce(person_address.address, person_visitor.visitor::varchar) as person"
+    columns.update({name: f"stored.{name}" for name in names if name in _STORED})
+    return joined, [column if column != name else f"one.{name}" for name, column in columns.items()]
+
+
+def _join(relations: list[tuple[str, str]]) -> str:
+    """Return the relations of a SELECT. Only small ones are kept in memory."""
+    kept = {False: "not materialized", True: "materialized"}
+    return "with " + ",\n".join(
+        f"{name} as {kept[name not in ('listed_rows', 'known_rows', 'times')]} ({body})" for name, body in relations
+    )
 
 
 def read_extent(connection: duckdb.DuckDBPyConnection, list_id: int) -> Extent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import duckdb
@@ -16,10 +16,9 @@ from falcon_events.query.answering import answer_question, list_patterns
 from falcon_events.query.conditions_reading import Failures
 from falcon_events.query.question import Asked, Forgetting, SavedQuestion, Saving, find_base
 from falcon_events.query.segments import SEGMENT, Saved, expand_segments, names_segments
-from falcon_events.query.source import Source
-from falcon_events.query.statements import Run, Statement
+from falcon_events.query.statements import Statement
 from falcon_events.store.queries import saved
-from falcon_events.store.queries.answer_source import make_source, read_extent
+from falcon_events.store.queries.answer_source import ListSource, read_extent
 
 TOO_LONG = (
     "The question took longer than {:g} seconds (setting query_timeout_s)."
@@ -49,13 +48,8 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Asked, *, timeout_s: fl
     if failures:
         return QueryAnswer(failures=failures)
     with _limit_time(connection, timeout_s) as check, _read_only(connection):
-
-        def run(statement: Statement) -> list[tuple[Any, ...]]:
-            check()
-            return connection.execute(statement.sql, statement.parameters).fetchall()
-
         try:
-            return _answer(connection, asked, round(session_gap_s * 1e6), run)
+            return _answer(connection, asked, round(session_gap_s * 1e6), check)
         except (duckdb.OutOfMemoryException, MemoryError):
             raise StoreUnavailable(NO_MEMORY) from None
 
@@ -71,16 +65,18 @@ def change_saved(connection: duckdb.DuckDBPyConnection, asked: Saving | Forgetti
     return QueryAnswer(failures=failures) if failures else saved.save(connection, asked)
 
 
-def _answer(connection: duckdb.DuckDBPyConnection, asked: Asked, session_gap_us: int, run: Run) -> QueryAnswer:
+def _answer(connection: duckdb.DuckDBPyConnection, asked: Asked, session_gap_us: int, check: Callable[[], None]) -> QueryAnswer:
     list_id = find_base(asked).list_id
     if isinstance(asked, SavedQuestion):
         return saved.answer_saved(connection, asked)
     extent = read_extent(connection, list_id)
+    source = ListSource(connection, list_id)
 
-    def make(as_of: int | None, visitors: Sequence[str] | None = None) -> Source:
-        return make_source(list_id, as_of, visitors)
+    def run(statement: Statement) -> list[tuple[Any, ...]]:
+        check()
+        return source.run(statement)
 
-    return answer_question(asked, make, extent, session_gap_us, run)
+    return answer_question(asked, source.make, extent, session_gap_us, run)
 
 
 def _complete(

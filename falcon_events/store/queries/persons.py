@@ -9,6 +9,7 @@ import msgspec
 
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.model.persons import Binding, Erased, Visitor
+from falcon_events.store.database import columns
 from falcon_events.store.queries.event_json import COLUMNS, build_record, format_time, render_event, wrap_json
 from falcon_events.store.queries.saved import erase_names
 
@@ -167,6 +168,7 @@ def erase(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> Erased:
         event_ids = _count(connection, DELETE_EVENT_IDS, events)
         _count(connection, DELETE_DELIVERIES, events)
         deleted = _count(connection, DELETE_EVENTS, events)
+        columns.forget(connection, visitor.list_id, person.seqs, person.visitors)
         bindings = _count(connection, DELETE_BINDINGS, person.parameters("emails"))
         own = [uuid for uuid in person.visitors if uuid not in person.shared_visitors]
         erase_names(connection, visitor.list_id, [*person.emails, *own])

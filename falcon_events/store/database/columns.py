@@ -1,0 +1,300 @@
+"""Typed columns of events: what questions ask for most, read from the properties once, when events are folded.
+
+An event belongs to a person by the addresses of its visitor's events (query/source.py). Most visitors have one address or none.
+Only for those with several does it matter when each was used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+_PROPERTIES = {
+    "title": "$pageTitle",
+    "referrer": "$referrer",
+    "referring_domain": "$referring_domain",
+    "browser": "$browser",
+    "browser_version": "$browser_version",
+    "os": "$os",
+    "device_type": "$device_type",
+    "language": "$browser_language",
+}
+"""Columns that are properties of the tracker."""
+_READ = (
+    *("url", "$current_url", "$host", "$pathname", "$screen_width", "$screen_height", "$bot", "conversion-id"),
+    *("conversion-value", *_PROPERTIES.values()),
+)
+"""The properties that are read, all at once: each by itself would take as long as all of them."""
+_SLASHED = ", ".join(f"'/{name}'" for name in _READ)
+_NUMBER = r"[ \t\n\r]*-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?[ \t\n\r]*"
+_UTMS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+
+
+def _text(name: str) -> str:
+    return f"texts[{_READ.index(name) + 1}]"
+
+
+_RAW = (
+    "case when contains(query, '{name}=') then replace(split_part(split_part('&' || query, '&{name}=', 2), '&', 1), '+', ' ') end"
+)
+_DECODED = "nullif(case when contains({raw}, '%') then coalesce(try(url_decode({raw})), {raw}) else {raw} end, '')"
+_VALUE = _text("conversion-value")
+_ABSOLUTE = "^[a-zA-Z][a-zA-Z0-9+.-]*://"
+EXPRESSIONS = {
+    "url": "split_part(split_part(page, '?', 1), '#', 1)",
+    "host": f"coalesce({_text('$host')}, nullif(regexp_extract(page, '{_ABSOLUTE}([^/?#]*)', 1), ''))",
+    "path": f"""coalesce(
+        {_text("$pathname")},
+        case when regexp_matches(page, '{_ABSOLUTE}')
+            then coalesce(nullif(regexp_extract(page, '{_ABSOLUTE}[^/?#]*([^?#]*)', 1), ''), '/') end
+    )""",
+    **{column: _text(name) for column, name in _PROPERTIES.items()},
+    **{name: _DECODED.format(raw=f"raw_{name}") for name in _UTMS},
+    "screen": f"{_text('$screen_width')} || 'x' || {_text('$screen_height')}",
+    "bot": f"{_text('$bot')} is not null",
+    "conversion_id": f"case when event = 'conversion' then {_text('conversion-id')} end",
+    "conversion_value": f"""case when event = 'conversion' and regexp_full_match({_VALUE}, '{_NUMBER}')
+        and isfinite(try_cast({_VALUE} as double)) then try_cast({_VALUE} as double) end""",
+}
+"""The SQL of each column that is read from the properties."""
+BESIDE = """event = 'identify' and coalesce(
+        automatic,
+        exists (
+            from neighbours as beside where beside.seq = stored.seq - 1 and beside.list_id = stored.list_id
+                and beside.visitor = stored.visitor and beside.occurred_at = stored.occurred_at
+        ) or exists (
+            from neighbours as beside where beside.seq = stored.seq + 1 and beside.list_id = stored.list_id
+                and beside.visitor = stored.visitor and beside.occurred_at = stored.occurred_at
+        )
+    )"""
+"""The SQL of the column `automatic`. Events of earlier releases do not say whether they are."""
+_PLAIN = "seq, list_id, event, visitor, external_id, email, event_id, occurred_at, received_at, properties, automatic"
+
+
+def express_columns(events: str, columns: str, names: Sequence[str], neighbours: str | None) -> str:
+    """Return a SELECT of columns of events, which reads their properties.
+
+    Args:
+        events: the condition on the table events.
+        columns: the SQL of columns of the table.
+        names: which of NAMES to read.
+        neighbours: the condition on the events among which those are that stand beside one; None: each event says whether it is
+            automatic.
+    """
+    read = "".join(f",\n    {EXPRESSIONS[name]} as {name}" for name in names if name != "automatic")
+    raw = "".join(f", {_RAW.format(name=name)} as raw_{name}" for name in _UTMS if name in names)
+    beside = ""
+    if "automatic" in names and neighbours is not None:
+        beside = f"with neighbours as ({_NEIGHBOURS.replace('{events}', neighbours)})\n"
+        read += f",\n    {BESIDE} as automatic"
+    elif "automatic" in names:
+        read += ",\n    event = 'identify' and coalesce(automatic, false) as automatic"
+    return f"""{beside}select {columns}{read}
+from (
+    select *{raw}
+    from (
+        select *, split_part(page, '#', 1) as whole,
+            case when contains(whole, '?') then substr(whole, strpos(whole, '?') + 1) else '' end as query
+        from (
+            select *, coalesce({_text("url")}, {_text("$current_url")}) as page
+            from (select {_PLAIN}, json_extract_string(properties, [{_SLASHED}]) as texts from events where {events})
+        )
+    )
+) as stored"""
+
+
+_NEIGHBOURS = """
+select seq, list_id, visitor, occurred_at from events where {events} and exists (
+    from events where {events} and event = 'identify' and automatic is null
+)
+"""
+NAMES = (
+    *("url", "host", "path", "title", "referrer", "referring_domain", *_UTMS, "browser", "browser_version", "os", "device_type"),
+    *("language", "screen", "bot", "automatic", "conversion_id", "conversion_value"),
+)
+"""The columns of the table event_columns that are read from an event's properties, and `automatic`, in their order."""
+_NEW = "seq > $folded and seq <= $last"
+_BESIDE_NEW = "seq >= $folded and seq <= $last + 1"
+# Each join with a table of keys has the few new ones on the side of which DuckDB makes a hash table.
+ADD_VISITORS = f"""
+insert into visitor_keys
+with met as materialized (select list_id, visitor, min(seq) as first_seq from events where {_NEW} group by all),
+    known as materialized (select list_id, visitor from met join visitor_keys using (list_id, visitor))
+select (select coalesce(max(visitor_key), 0) from visitor_keys) + row_number() over (order by first_seq), list_id, visitor
+from met anti join known using (list_id, visitor)
+"""
+ADD_ADDRESSES = f"""
+insert into address_keys
+with met as materialized (
+    select list_id, lower(email) as address, min(seq) as first_seq from events where {_NEW} and email is not null group by all
+),
+    known as materialized (select list_id, address from met join address_keys using (list_id, address))
+select (select coalesce(max(address_key), 0) from address_keys) + row_number() over (order by first_seq), list_id, address
+from met anti join known using (list_id, address)
+"""
+
+
+def _add_columns(neighbours: str | None) -> str:
+    read = express_columns(_NEW, "seq, list_id, event, visitor, lower(email) as address, occurred_at", NAMES, neighbours)
+    return f"""
+insert into event_columns
+select seq, list_id, event, visitor_key, address_key, occurred_at, {", ".join(NAMES)}
+from ({read}) as new join visitor_keys using (list_id, visitor) left join address_keys using (list_id, address)
+order by list_id, occurred_at, seq
+"""
+
+
+ADD_COLUMNS = {False: _add_columns(None), True: _add_columns(_BESIDE_NEW)}
+"""The statement for events that all say whether they are automatic, and that for others."""
+LACKS_AUTOMATIC = f"select exists (from events where {_NEW} and event = 'identify' and automatic is null)"
+# An address of a visitor has a number: 1 for the first of the visitor, by the order of storage.
+ADD_VISITOR_ADDRESSES = f"""
+insert into visitor_addresses
+with met as materialized (
+    select list_id, visitor_key, address_key, min(seq) as first_seq from event_columns
+    where {_NEW} and address_key is not null group by all
+),
+    known as materialized (
+        select visitor_key, address_key from visitor_addresses
+        join (select distinct visitor_key from met) as asked using (visitor_key)
+    ),
+    counted as (select visitor_key, count(*) as addresses from known group by all)
+select list_id, visitor_key, address_key,
+    coalesce(addresses, 0) + row_number() over (partition by visitor_key order by first_seq), first_seq
+from met anti join known using (visitor_key, address_key) left join counted using (visitor_key)
+"""
+HAS_SEVERAL = "select coalesce(min(seq), 0), coalesce(max(seq), 0) from visitor_addresses where number = 2"
+ADD_TIMES = f"""
+insert into address_times
+select list_id, visitor_key, address_key, occurred_at, seq from event_columns
+where {_NEW} and address_key is not null
+    and visitor_key in (select visitor_key from visitor_addresses where number = 2)
+"""
+ADD_EARLIER_TIMES = """
+insert into address_times
+select list_id, visitor_key, address_key, occurred_at, seq from event_columns
+where seq <= $folded and address_key is not null
+    and visitor_key in (select visitor_key from visitor_addresses where number = 2 and seq > $folded)
+"""
+_OF_VISITORS = """list_id = $list_id and visitor_key in (
+    select visitor_key from visitor_keys where list_id = $list_id and visitor in (select unnest($visitors::uuid[]))
+)"""
+_LIST_ADDRESSES = """
+select list_id, visitor_key, address_key, row_number() over (partition by visitor_key order by first_seq), first_seq
+from (
+    select list_id, visitor_key, address_key, min(seq) as first_seq from event_columns
+    where {} and address_key is not null group by all
+)
+"""
+_LIST_TIMES = """
+select list_id, visitor_key, address_key, occurred_at, seq from event_columns
+where {} and address_key is not null and visitor_key in (select visitor_key from visitor_addresses where number = 2)
+"""
+FORGET = (
+    "delete from event_columns where list_id = $list_id and seq in (select unnest($seqs::bigint[]))",
+    f"delete from visitor_addresses where {_OF_VISITORS}",
+    f"delete from address_times where {_OF_VISITORS}",
+    f"insert into visitor_addresses {_LIST_ADDRESSES.format(_OF_VISITORS)}",
+    f"insert into address_times {_LIST_TIMES.format(_OF_VISITORS)}",
+    f"""delete from visitor_keys where {_OF_VISITORS}
+    and visitor_key not in (select visitor_key from event_columns where list_id = $list_id)""",
+    """delete from address_keys where list_id = $list_id
+    and address_key not in (select address_key from event_columns where list_id = $list_id and address_key is not null)""",
+)
+_READ_AGAIN = express_columns(
+    "seq > $since and seq <= $until", "seq, list_id, event, visitor, lower(email) as address, occurred_at", NAMES, None
+)
+_COMPARED = f"seq, list_id, event, visitor, address, occurred_at, {', '.join(name for name in NAMES if name != 'automatic')}"
+COUNT_DIFFERENCES = f"""
+with kept as (
+    select {_COMPARED} from event_columns join visitor_keys using (list_id, visitor_key)
+        left join address_keys using (list_id, address_key)
+    where seq > $since and seq <= $until
+),
+    read as (select {_COMPARED} from ({_READ_AGAIN}))
+select count(*) from ((from kept except all from read) union all (from read except all from kept))
+"""
+COUNT_WRONG_ADDRESSES = f"""
+with listed as ({_LIST_ADDRESSES.format("true")}), timed as ({_LIST_TIMES.format("true")})
+select count(*) from (
+    (from visitor_addresses except all from listed) union all (from listed except all from visitor_addresses)
+    union all (from address_times except all from timed) union all (from timed except all from address_times)
+)
+"""
+COUNT_UNKEYED = """
+select (select count(*) from events where seq <= $until) - (select count(*) from event_columns)
+"""
+COMPARED_AT_ONCE = 100_000
+COUNT_KEYS = "select (select count(*) from visitor_keys) + (select count(*) from address_keys)"
+
+
+def fold(connection: duckdb.DuckDBPyConnection, last_seq: int) -> None:
+    """Write the typed columns of the events up to last_seq and move the watermark, in one transaction."""
+    connection.begin()
+    try:
+        bounds = {"folded": read_columns_seq(connection), "last": last_seq}
+        if last_seq > bounds["folded"]:
+            _write(connection, bounds)
+            connection.execute("update meta set columns_seq = ?", [last_seq])
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _write(connection: duckdb.DuckDBPyConnection, bounds: dict[str, Any]) -> None:
+    connection.execute(ADD_VISITORS, bounds)
+    connection.execute(ADD_ADDRESSES, bounds)
+    ((lacks,),) = connection.execute(LACKS_AUTOMATIC, bounds).fetchall()
+    connection.execute(ADD_COLUMNS[lacks], bounds)
+    connection.execute(ADD_VISITOR_ADDRESSES, bounds)
+    ((first, newest),) = connection.execute(HAS_SEVERAL).fetchall()
+    if first:
+        connection.execute(ADD_TIMES, bounds)
+    if newest > bounds["folded"]:
+        connection.execute(ADD_EARLIER_TIMES, {"folded": bounds["folded"]})
+
+
+def read_columns_seq(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return the watermark: the seq up to which events have typed columns."""
+    ((seq,),) = connection.execute("select columns_seq from meta").fetchall()
+    return int(seq)
+
+
+def count_keys(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return about how many visitors and addresses have keys, each of which a fold looks through."""
+    ((keys,),) = connection.execute(COUNT_KEYS).fetchall()
+    return int(keys)
+
+
+def forget(connection: duckdb.DuckDBPyConnection, list_id: int, seqs: list[int], visitors: list[str]) -> None:
+    """Remove events, with all that follows from them about these visitors and about addresses. Call it within a transaction.
+
+    Args:
+        connection: the writing connection.
+        list_id: the list.
+        seqs: the events.
+        visitors: all visitors of these events.
+    """
+    given = {"list_id": list_id, "seqs": seqs, "visitors": visitors}
+    for statement in FORGET:
+        connection.execute(statement, {name: value for name, value in given.items() if f"${name}" in statement})
+
+
+def differs(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether the typed columns or the visitors' addresses differ from what the events have.
+
+    The events are compared in portions, within the database's memory limit. Call it within a transaction.
+    """
+    last = read_columns_seq(connection)
+    if connection.execute(COUNT_UNKEYED, {"until": last}).fetchone() != (0,):
+        return True
+    if connection.execute(COUNT_WRONG_ADDRESSES).fetchone() != (0,):
+        return True
+    for since in range(0, last, COMPARED_AT_ONCE):
+        bounds = {"since": since, "until": min(last, since + COMPARED_AT_ONCE)}
+        if connection.execute(COUNT_DIFFERENCES, bounds).fetchone() != (0,):
+            return True
+    return False
