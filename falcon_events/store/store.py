@@ -265,11 +265,15 @@ class Store:
 
         return self._readers.run(work)
 
-    def sql(self, query: str) -> Future[bytes]:
-        """Return the rows of one SELECT, as a Table in MessagePack. It runs in a process of its own (see sql_process.py)."""
+    def sql(self, query: str, arrow: bool = False) -> Future[bytes]:
+        """Return the rows of one SELECT, as a Table in MessagePack, or with `arrow` as an Arrow stream.
+
+        It runs in a process of its own (see sql_process.py).
+        """
         writer = self._open_writer()
         return self._readers.run_beside(
-            lambda read: sql_process.run_beside(self.path, query, self._settings, writer, read), before=writer.wait_until_applied
+            lambda read: sql_process.run_beside(self.path, query, self._settings, writer, read, arrow=arrow),
+            before=writer.wait_until_applied,
         )
 
     def query(self, question: bytes) -> Future[QueryAnswer]:
