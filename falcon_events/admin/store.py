@@ -122,7 +122,7 @@ class StoreAdmin:
             EventsError: the query is not one SELECT, exceeds a limit, or the database refuses it.
             StoreUnavailable: the store's owner died before it answered.
         """
-        table = msgspec.msgpack.decode(self._store.call(operations.SQL, query, False), type=Table)
+        table = msgspec.msgpack.decode(self._store.call(operations.SQL, query), type=Table)
         return SqlResult(table.columns, table.rows, partial(self.sql_arrow, query))
 
     def sql_arrow(self, query: str) -> pyarrow.Table:
@@ -139,7 +139,7 @@ class StoreAdmin:
             StoreUnavailable: the store's owner died before it answered.
         """
         pyarrow = load_library("pyarrow", "to_arrow()", "arrow")
-        table: Any = pyarrow.ipc.open_stream(self._store.call(operations.SQL, query, True)).read_all()
+        table: Any = pyarrow.ipc.open_stream(self._store.call(operations.SQL_ARROW, query)).read_all()
         return table
 
     def backup(self, target: str | Path) -> int:

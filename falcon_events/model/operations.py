@@ -112,9 +112,10 @@ PERSONAL_DATA = Read[[Visitor], bytes]("personal_data")
 LATEST = Read[[int, int, int], bytes]("latest")
 """Arguments: list, `seq` after which to start, how many. Result: an array of [seq, StoredEvent] as JSON."""
 ERASE = Write[[Visitor], Erased]("erase", repeatable=True)
-SQL = Read[[str, bool], bytes]("sql", repeatable=False)
-"""Arguments: one SELECT, whether its result is wanted in Arrow. Result: a Table as MessagePack, which the owner does not decode,
-or an Arrow stream."""
+SQL = Read[[str], bytes]("sql", repeatable=False)
+"""Argument: one SELECT. Result: a Table as MessagePack, which the owner does not decode."""
+SQL_ARROW = Read[[str], bytes]("sql_arrow", repeatable=False)
+"""Argument: one SELECT. Result: an Arrow IPC stream."""
 BACKUP = Read[[str], int]("backup")
 COMPACT = Write[[], Sizes]("compact", repeatable=True)
 CHECK = Read[[], list[Check]]("check")

@@ -36,9 +36,7 @@ class MemoryStore(Store):
         self.path = Path(MEMORY)
         self._locked = True  # no file, so no other process can hold it
 
-    def sql(self, query: str, arrow: bool = False) -> Future[bytes]:
-        """Return the rows of one SELECT, as a Table in MessagePack, or with `arrow` as an Arrow stream."""
-
+    def _select(self, query: str, *, arrow: bool) -> Future[bytes]:
         def run(connection: duckdb.DuckDBPyConnection) -> bytes:
             if arrow:
                 check_pyarrow(sys.executable)

@@ -265,11 +265,15 @@ class Store:
 
         return self._readers.run(work)
 
-    def sql(self, query: str, arrow: bool = False) -> Future[bytes]:
-        """Return the rows of one SELECT, as a Table in MessagePack, or with `arrow` as an Arrow stream.
+    def sql(self, query: str) -> Future[bytes]:
+        """Return the rows of one SELECT, as a Table in MessagePack. It runs in a process of its own (see sql_process.py)."""
+        return self._select(query, arrow=False)
 
-        It runs in a process of its own (see sql_process.py).
-        """
+    def sql_arrow(self, query: str) -> Future[bytes]:
+        """Return the rows of one SELECT, as an Arrow IPC stream. It runs as that of sql() does."""
+        return self._select(query, arrow=True)
+
+    def _select(self, query: str, *, arrow: bool) -> Future[bytes]:
         writer = self._open_writer()
         return self._readers.run_beside(
             lambda read: sql_process.run_beside(self.path, query, self._settings, writer, read, arrow=arrow),

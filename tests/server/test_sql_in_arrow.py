@@ -140,7 +140,7 @@ def test_a_memory_store_exports_too() -> None:
     """As a store in a file does."""
     store = MemoryStore(Settings.from_environment())
     try:
-        assert pa.ipc.open_stream(store.sql("select 1::hugeint as a", True).result()).read_all().to_pydict() == {
+        assert pa.ipc.open_stream(store.sql_arrow("select 1::hugeint as a").result()).read_all().to_pydict() == {
             "a": [Decimal(1)]
         }
     finally:
