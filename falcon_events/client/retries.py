@@ -188,7 +188,8 @@ def ask_question(name: str, params: Params, kind: type[T], retry_s: float) -> Re
     """
     request = build_request(QUESTION.format(name), msgspec.json.encode(params))
     steps = _ask(msgspec.structs.replace(request, answer_s=ANSWER_S), partial(parse_answer, kind=kind), retry_s)
-    unsure, reply = False, None
+    unsure = False
+    reply: ServerReply | NoAnswer | None = None
     while True:
         try:
             step = steps.send(reply)

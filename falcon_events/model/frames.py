@@ -47,12 +47,12 @@ class Tabular:
         Raises:
             EventsError: pandas or pyarrow is not installed.
         """
-        pandas = load_library("pandas", "to_pandas()", "pandas")
-        pyarrow = load_library("pyarrow", "to_pandas()", "pandas")
-        types: dict[Any, Any] = {pyarrow.bool_(): pandas.BooleanDtype()}
+        pd = load_library("pandas", "to_pandas()", "pandas")
+        pa = load_library("pyarrow", "to_pandas()", "pandas")
+        types: dict[Any, Any] = {pa.bool_(): pd.BooleanDtype()}
         for width in (8, 16, 32, 64):
-            types[getattr(pyarrow, f"int{width}")()] = getattr(pandas, f"Int{width}Dtype")()
-            types[getattr(pyarrow, f"uint{width}")()] = getattr(pandas, f"UInt{width}Dtype")()
+            types[getattr(pa, f"int{width}")()] = getattr(pd, f"Int{width}Dtype")()
+            types[getattr(pa, f"uint{width}")()] = getattr(pd, f"UInt{width}Dtype")()
         table = self.to_arrow()
         numbered = table.rename_columns([str(number) for number in range(table.num_columns)])  # names may be the same
         frame: pandas.DataFrame = numbered.to_pandas(date_as_object=False, types_mapper=types.get)
@@ -65,14 +65,14 @@ class Tabular:
         Raises:
             EventsError: polars or pyarrow is not installed, two columns have the same name, or one has intervals.
         """
-        polars = load_library("polars", "to_polars()", "polars")
+        pl = load_library("polars", "to_polars()", "polars")
         load_library("pyarrow", "to_polars()", "polars")
         table = self.to_arrow()
         if twice := sorted(name for name in set(table.column_names) if table.column_names.count(name) > 1):
             raise EventsError(f"to_polars(): two columns are named {twice[0]!r}; name them apart, such as: select ... as other")
-        if interval := next((one.name for one in table.schema if "interval" in str(one.type)), None):
+        if interval := next((one.name for one in table.schema if "month_day_nano_interval" in str(one.type)), None):
             raise EventsError(f"to_polars(): column {interval!r} has intervals, which polars lacks; select epoch(...) of it")
-        frame: polars.DataFrame = polars.from_arrow(table)
+        frame: polars.DataFrame = pl.from_arrow(table)
         return frame
 
 

@@ -49,6 +49,8 @@ def read_arrow(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits
                 writer.write_batch(batch)
                 rows += batch.num_rows
                 refuse_size(rows, sink.tell(), limits)
+    except MemoryError:  # also Arrow's own, which is an ArrowException, too
+        raise
     except (OSError, pyarrow.ArrowException) as error:  # how the Arrow stream passes on what DuckDB raises
         raise _find_error(str(error)) from None
     return sink.getvalue()
