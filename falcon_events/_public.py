@@ -1,6 +1,7 @@
 """The public names of falcon_events. The package imports this module on the first use of one of them."""
 
 from falcon_events.access.protocol import Access as Access, Credential as Credential, Principal as Principal, Scope as Scope
+from falcon_events.admin.sql import SqlResult as SqlResult
 from falcon_events.contract.replies import Tracked as Tracked
 from falcon_events.errors import (
     AlreadyExists as AlreadyExists,

@@ -135,6 +135,7 @@ class EventTracking:
         self.erase = self.admin.erase
         self.latest = self.admin.latest
         self.sql = self.admin.sql
+        self.sql_arrow = self.admin.sql_arrow
         self.backup = self.admin.backup
         self.compact = self.admin.compact
         self.check = self.admin.check

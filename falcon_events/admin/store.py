@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from falcon_events.admin.metrics import render_metrics
+from falcon_events.admin.sql import SqlResult
 from falcon_events.link.link import Link
 from falcon_events.model import operations
+from falcon_events.model.frames import load_library
 from falcon_events.model.persons import Erased, PersonalData, StoredEvent, build_visitor
 from falcon_events.model.reports import EVERYTHING, Check, ObservedProperty, OwnerState, Recount, Selection, Sizes, Stats, Table
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 class StoreAdmin:
@@ -98,12 +105,15 @@ class StoreAdmin:
         data = self._store.call(operations.LATEST, list_id, after, most)
         return msgspec.json.decode(data, type=list[tuple[int, StoredEvent]])
 
-    def sql(self, query: str) -> Table:
+    def sql(self, query: str) -> SqlResult:
         """Run one SELECT, and return its rows. docs/database.md describes the tables.
 
         The query sees what was stored before the call. It runs in a process of its own, which reads the store's tables and
         nothing else. The settings `sql_time_s`, `sql_rows`, `sql_bytes` and `sql_memory_mb` limit it. The store accepts events
         meanwhile.
+
+        The rows have types that JSON has. For others, such as decimals and times, and for data frames, the result has
+        to_arrow(), to_pandas() and to_polars(). These run the query again, once; sql_arrow() runs it only once.
 
         Args:
             query: the SELECT.
@@ -112,7 +122,25 @@ class StoreAdmin:
             EventsError: the query is not one SELECT, exceeds a limit, or the database refuses it.
             StoreUnavailable: the store's owner died before it answered.
         """
-        return msgspec.msgpack.decode(self._store.call(operations.SQL, query), type=Table)
+        table = msgspec.msgpack.decode(self._store.call(operations.SQL, query), type=Table)
+        return SqlResult(table.columns, table.rows, partial(self.sql_arrow, query))
+
+    def sql_arrow(self, query: str) -> pyarrow.Table:
+        """Run one SELECT as sql() does, and return its rows as a table of Arrow. This needs the extra `arrow`.
+
+        The columns have the types that DuckDB exports. A type that Arrow lacks, such as UNION or BIT, is text. Each field's
+        metadata has DuckDB's type as `duckdb_type`.
+
+        Args:
+            query: the SELECT.
+
+        Raises:
+            EventsError: as sql(), or pyarrow is not installed, here or where the store's owner process runs.
+            StoreUnavailable: the store's owner died before it answered.
+        """
+        pyarrow = load_library("pyarrow", "to_arrow()", "arrow")
+        table: Any = pyarrow.ipc.open_stream(self._store.call(operations.SQL_ARROW, query)).read_all()
+        return table
 
     def backup(self, target: str | Path) -> int:
         """Write a copy of the store as it is at this moment, and return its size in bytes.

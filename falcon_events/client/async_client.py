@@ -13,16 +13,18 @@ from falcon_events.client.async_queue import AsyncQueue
 from falcon_events.client.connection import AsyncConnection, Connection
 from falcon_events.client.events import Event, QueuedEvent, build_event, split_into_batches, stamp
 from falcon_events.client.options import Options
+from falcon_events.client.questions import write_question
 from falcon_events.client.queue import CLOSED, OnError, check_on_error
 from falcon_events.client.replies import ServerReply
 from falcon_events.client.retries import Pause, Request, RequestSteps
 from falcon_events.contract.replies import Tracked
 from falcon_events.errors import ClientClosed, NoAnswer, RequestRefused
+from falcon_events.query.async_calls import AsyncQuestionCalls
 
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(AsyncQuestionCalls):
     """A client like Client, for coroutines. It may be used in several event loops, one after the other.
 
     Its methods, arguments and errors are those of Client. It is an asynchronous context manager. A task of the event loop sends
@@ -31,7 +33,7 @@ class AsyncClient:
 
     Args:
         url: the server's address with the prefix that the API is mounted under, such as https://www.example.com/tracking.
-        api_key: a key of scope `ingest` (to track), `read` (to query properties) or `full`.
+        api_key: a key of scope `ingest` (to track), `read` (to query properties and ask questions) or `full`.
         timeout_s: how long a connection, a read or a write may take, in seconds.
         retry_s: how long a call retries, in seconds; 0: a single try.
         queue_events: how many events the queue holds, those being sent included.
@@ -139,6 +141,9 @@ class AsyncClient:
             self._closed = True
             if not len(self._queue):
                 await self._connection.close()
+
+    async def _ask_question(self, name: str, arguments: Mapping[str, Any], kind: type[T]) -> T:
+        return await self._run(retries.ask_question(name, write_question(arguments), kind, self._options.retry_s))
 
     async def _run(self, steps: RequestSteps[T]) -> T:
         return await retries.adrive(steps, self._ask, self._pause)

@@ -45,7 +45,7 @@ class _BaseConnection:
             "url": self._url + request.path,
             "content": request.body,
             "headers": headers,
-            "timeout": min(self._timeout_s, within_s),
+            "timeout": httpx.Timeout(min(self._timeout_s, within_s), read=min(max(self._timeout_s, request.answer_s), within_s)),
         }
 
     def _describe_failure(self, error: Exception) -> NoAnswer:

@@ -21,6 +21,7 @@ from falcon_events.errors import (
     NoAnswer,
     NotAllowed,
     NotAuthenticated,
+    QueryTooLong,
     RateLimited,
     RequestRefused,
     StoreUnavailable,
@@ -28,6 +29,8 @@ from falcon_events.errors import (
 
 T = TypeVar("T")
 
+TOO_LONG = 504
+"""The code of a question that took too long. It would take as long again."""
 MOST_RETRY_AFTER_S = 3600
 """The longest `Retry-After` that a client obeys, in seconds."""
 _COMMON = {code: common_error(code)[0] for code in (429, 503, 99997, 99998, 99999, 100000, 100005)}
@@ -110,8 +113,15 @@ def parse_properties(reply: ServerReply) -> dict[str, list[str]]:
     return _decode(reply, _PropertiesReply).properties
 
 
+def parse_answer(reply: ServerReply, kind: type[T]) -> T:
+    """Parse the answer to a question. Raises as parse_tracked() does."""
+    return _decode(reply, kind)
+
+
 def is_temporary(error: EventsError) -> bool:
     """Return whether the same request may succeed later."""
+    if isinstance(error, QueryTooLong):
+        return False
     if isinstance(error, RequestRefused):
         return error.status in (408, 429) or error.status >= 500
     return isinstance(error, NoAnswer)
@@ -177,6 +187,8 @@ def _parse_failures(errors: Sequence[_Error]) -> list[Failure]:
 def _build_refusal(status: int, failures: Sequence[Failure], retry_after_s: int) -> RequestRefused:
     if status == 429:
         return RateLimited(failures[0], retry_after_s)
+    if status == 503 and failures[0].code == TOO_LONG:
+        return QueryTooLong(failures[0].message, retry_after_s)
     if status == 503:
         return StoreUnavailable(failures[0].message, retry_after_s)
     return _BY_STATUS.get(status, RequestRefused)(status, failures)

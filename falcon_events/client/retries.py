@@ -16,24 +16,39 @@ from typing import Any, TypeVar
 import msgspec
 
 from falcon_events.client.events import QueuedEvent, encode_batch
-from falcon_events.client.replies import ServerReply, is_divisible, is_temporary, parse_properties, parse_results, parse_tracked
+from falcon_events.client.replies import (
+    ServerReply,
+    is_divisible,
+    is_temporary,
+    parse_answer,
+    parse_properties,
+    parse_results,
+    parse_tracked,
+)
+from falcon_events.contract.body import Params
 from falcon_events.contract.replies import Tracked
 from falcon_events.errors import EventsError, InvalidRequest, NoAnswer, RateLimited, RequestRefused, StoreUnavailable
 
 T = TypeVar("T")
 
 EVENT, EVENTS, PROPERTIES = "/api/v1/event", "/api/v1/events", "/api/v1/website_events.properties"
+QUESTION = "/api/v1/website_events.{}"
+ANSWER_S = 30.0
+"""How long a server may take to answer a question, in seconds: it may wait for its turn, and then for `query_timeout_s`."""
+NOTHING_SAVED = 15
+"""The code of `forget` if nothing is saved under the name."""
 FIRST_PAUSE_S = 0.1
 COMPRESSED_FROM_BYTES = 1_000
 """Shorter bodies fit into one packet uncompressed."""
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A request to be sent."""
+    """A request to be sent. Its answer may take `answer_s` seconds, or the connection's timeout if that is longer."""
 
     path: str
     body: bytes
     encoding: str | None = None
+    answer_s: float = 0.0
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -160,6 +175,33 @@ def list_properties(list_id: int | str, retry_s: float) -> RequestSteps[dict[str
     """Return the property names of a list, by event type. Raises as track() does."""
     body = msgspec.json.encode({"ListID": list_id})
     return (yield from _ask(build_request(PROPERTIES, body), parse_properties, retry_s))
+
+
+def ask_question(name: str, params: Params, kind: type[T], retry_s: float) -> RequestSteps[T]:
+    """Ask a question and return its answer. Raises as track() does.
+
+    Args:
+        name: which question, such as `query`.
+        params: its parameters.
+        kind: the type of the answer.
+        retry_s: how long to retry, in seconds.
+    """
+    request = build_request(QUESTION.format(name), msgspec.json.encode(params))
+    steps = _ask(msgspec.structs.replace(request, answer_s=ANSWER_S), partial(parse_answer, kind=kind), retry_s)
+    unsure = False
+    reply: ServerReply | NoAnswer | None = None
+    while True:
+        try:
+            step = steps.send(reply)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        except InvalidRequest as refused:
+            if name == "forget" and unsure and refused.codes == (NOTHING_SAVED,):  # a try without an answer has forgotten it
+                return msgspec.convert({"Forgotten": params["Name"]}, kind)
+            raise
+        reply = yield step
+        unsure = unsure or (isinstance(reply, NoAnswer) and reply.reached)
 
 
 def _send_divided(events: Sequence[QueuedEvent], deadline: float) -> RequestSteps[list[Tracked | RequestRefused]]:

@@ -11,17 +11,19 @@ from falcon_events.client import retries
 from falcon_events.client.connection import Connection
 from falcon_events.client.events import Event, QueuedEvent, build_event, split_into_batches, stamp
 from falcon_events.client.options import Options
+from falcon_events.client.questions import write_question
 from falcon_events.client.queue import CLOSED, OnError, check_on_error
 from falcon_events.client.replies import ServerReply
 from falcon_events.client.retries import Pause, Request, RequestSteps
 from falcon_events.client.thread_queue import ThreadQueue
 from falcon_events.contract.replies import Tracked
 from falcon_events.errors import ClientClosed, NoAnswer, RequestRefused
+from falcon_events.query.calls import QuestionCalls
 
 T = TypeVar("T")
 
 
-class Client:
+class Client(QuestionCalls):
     """A client for the API of a remote server. Any number of threads may use it, and a child after a fork, too.
 
     Requests are retried after a failed connection, a missing reply, 429, 503 and other server errors. The pauses grow, or are
@@ -30,7 +32,7 @@ class Client:
 
     Args:
         url: the server's address with the prefix that the API is mounted under, such as https://www.example.com/tracking.
-        api_key: a key of scope `ingest` (to track), `read` (to query properties) or `full`.
+        api_key: a key of scope `ingest` (to track), `read` (to query properties and ask questions) or `full`.
         timeout_s: how long a connection, a read or a write may take, in seconds.
         retry_s: how long a call retries, in seconds; 0: a single try.
         queue_events: how many events the queue holds, those being sent included.
@@ -203,6 +205,9 @@ class Client:
         """
         self._queue.close(timeout_s)
         self._connection.close()
+
+    def _ask_question(self, name: str, arguments: Mapping[str, Any], kind: type[T]) -> T:
+        return self._run(retries.ask_question(name, write_question(arguments), kind, self._options.retry_s))
 
     def _run(self, steps: RequestSteps[T]) -> T:
         return retries.drive(steps, self._ask, self._pause)

@@ -114,6 +114,8 @@ LATEST = Read[[int, int, int], bytes]("latest")
 ERASE = Write[[Visitor], Erased]("erase", repeatable=True)
 SQL = Read[[str], bytes]("sql", repeatable=False)
 """Argument: one SELECT. Result: a Table as MessagePack, which the owner does not decode."""
+SQL_ARROW = Read[[str], bytes]("sql_arrow", repeatable=False)
+"""Argument: one SELECT. Result: an Arrow IPC stream."""
 BACKUP = Read[[str], int]("backup")
 COMPACT = Write[[], Sizes]("compact", repeatable=True)
 CHECK = Read[[], list[Check]]("check")

@@ -78,6 +78,7 @@ class Operations:
         handle(operations.LATEST, store.latest)
         handle(operations.ERASE, store.erase)
         handle(operations.SQL, store.sql)
+        handle(operations.SQL_ARROW, store.sql_arrow)
         handle(operations.BACKUP, lambda target: store.backup(Path(target)))
         handle(operations.COMPACT, store.compact)
         handle(operations.CHECK, store.check)

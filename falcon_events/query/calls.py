@@ -71,8 +71,8 @@ class QuestionCalls(ABC):
             offset: how many rows are skipped (`Offset`).
             compare: the range to compare with: `previous`, `year` or a range (`Compare`).
             include: `total_rows`, `totals`, `time_labels` (`Include`).
-            api_key: a key to check. With neither key nor session, the caller is trusted.
-            session_id: a session to check.
+            api_key: a key to check. With neither key nor session, the caller is trusted. Not for a client, which has its own key.
+            session_id: a session to check. Not for a client.
 
         Raises:
             InvalidRequest: a parameter is not as documented, or there is no such list.
@@ -114,8 +114,8 @@ class QuestionCalls(ABC):
             filters: conditions on events, all of which hold (`Filters`).
             people: conditions on persons, all of which hold (`People`).
             compare: the range to compare with: `previous`, `year` or a range (`Compare`).
-            api_key: a key to check. With neither key nor session, the caller is trusted.
-            session_id: a session to check.
+            api_key: a key to check. With neither key nor session, the caller is trusted. Not for a client, which has its own key.
+            session_id: a session to check. Not for a client.
 
         Raises:
             InvalidRequest: a parameter is not as documented, or there is no such list.
@@ -159,8 +159,8 @@ class QuestionCalls(ABC):
             week_start: `monday` or `sunday` (`WeekStart`).
             filters: conditions on events, all of which hold (`Filters`).
             people: conditions on persons, all of which hold (`People`).
-            api_key: a key to check. With neither key nor session, the caller is trusted.
-            session_id: a session to check.
+            api_key: a key to check. With neither key nor session, the caller is trusted. Not for a client, which has its own key.
+            session_id: a session to check. Not for a client.
 
         Raises:
             InvalidRequest: a parameter is not as documented, or there is no such list.
@@ -196,8 +196,8 @@ class QuestionCalls(ABC):
             cursor: the `next_cursor` of the page before (`Cursor`).
             time_zone: the IANA name of the time zone of days; None: the list's own (`TimeZone`).
             week_start: `monday` or `sunday` (`WeekStart`).
-            api_key: a key to check. With neither key nor session, the caller is trusted.
-            session_id: a session to check.
+            api_key: a key to check. With neither key nor session, the caller is trusted. Not for a client, which has its own key.
+            session_id: a session to check. Not for a client.
 
         Raises:
             InvalidRequest: a parameter is not as documented, or there is no such list.
@@ -229,8 +229,8 @@ class QuestionCalls(ABC):
             filters: conditions on events, all of which hold (`Filters`).
             limit: how many events are returned (`Limit`).
             cursor: the `next_cursor` of the page before (`Cursor`).
-            api_key: a key to check. With neither key nor session, the caller is trusted.
-            session_id: a session to check.
+            api_key: a key to check. With neither key nor session, the caller is trusted. Not for a client, which has its own key.
+            session_id: a session to check. Not for a client.
 
         Raises:
             InvalidRequest: a parameter is not as documented, or there is no such list, or the list has no such person.
@@ -266,8 +266,8 @@ class QuestionCalls(ABC):
             filters: conditions on events, all of which hold (`Filters`).
             people: conditions on persons, all of which hold (`People`).
             limit: how many values are returned (`Limit`).
-            api_key: a key to check. With neither key nor session, the caller is trusted.
-            session_id: a session to check.
+            api_key: a key to check. With neither key nor session, the caller is trusted. Not for a client, which has its own key.
+            session_id: a session to check. Not for a client.
 
         Raises:
             InvalidRequest: a parameter is not as documented, or there is no such list.
@@ -287,8 +287,8 @@ class QuestionCalls(ABC):
 
         Args:
             list_id: the list (`ListID`).
-            api_key: a key to check. With neither key nor session, the caller is trusted.
-            session_id: a session to check.
+            api_key: a key to check. With neither key nor session, the caller is trusted. Not for a client, which has its own key.
+            session_id: a session to check. Not for a client.
 
         Raises:
             InvalidRequest: a parameter is not as documented, or there is no such list.
@@ -316,8 +316,8 @@ class QuestionCalls(ABC):
             query: the parameters of a query, named as in HTTP (`Query`).
             people: the conditions of a segment (`People`).
             rules_json: the same in the documented syntax of segments (`RulesJson`).
-            api_key: a key to check. With neither key nor session, the caller is trusted.
-            session_id: a session to check.
+            api_key: a key to check. With neither key nor session, the caller is trusted. Not for a client, which has its own key.
+            session_id: a session to check. Not for a client.
 
         Raises:
             InvalidRequest: a parameter is not as documented, or there is no such list.
@@ -339,8 +339,8 @@ class QuestionCalls(ABC):
         Args:
             list_id: the list (`ListID`).
             name: the name (`Name`).
-            api_key: a key to check. With neither key nor session, the caller is trusted.
-            session_id: a session to check.
+            api_key: a key to check. With neither key nor session, the caller is trusted. Not for a client, which has its own key.
+            session_id: a session to check. Not for a client.
 
         Raises:
             InvalidRequest: a parameter is not as documented, or there is no such list, or nothing is saved under the name.

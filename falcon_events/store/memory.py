@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,6 +17,7 @@ from falcon_events.store.database.connect import MEMORY, open_memory
 from falcon_events.store.engine.journal import MARK_BYTES, Journal
 from falcon_events.store.engine.tables import Tables
 from falcon_events.store.engine.writer import Writer
+from falcon_events.store.queries.arrow import check_pyarrow, read_arrow
 from falcon_events.store.queries.sql import run_select
 from falcon_events.store.sql_process import limits_of
 from falcon_events.store.store import Store
@@ -34,9 +36,13 @@ class MemoryStore(Store):
         self.path = Path(MEMORY)
         self._locked = True  # no file, so no other process can hold it
 
-    def sql(self, query: str) -> Future[bytes]:
-        """Return the rows of one SELECT, as a Table in MessagePack."""
-        return self._read(lambda connection: run_select(connection, query, limits_of(self._settings)), slow=True)
+    def _select(self, query: str, *, arrow: bool) -> Future[bytes]:
+        def run(connection: duckdb.DuckDBPyConnection) -> bytes:
+            if arrow:
+                check_pyarrow(sys.executable)
+            return run_select(connection, query, limits_of(self._settings), read_arrow if arrow else None)
+
+        return self._read(run, slow=True)
 
     def compact(self) -> Future[Sizes]:
         """Raise EventsError, because a store in memory uses no disk space."""

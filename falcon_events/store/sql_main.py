@@ -14,6 +14,7 @@ import duckdb
 
 from falcon_events.errors import EventsError
 from falcon_events.store.database.connect import open_parser, open_reader
+from falcon_events.store.queries.arrow import check_pyarrow, read_arrow
 from falcon_events.store.queries.select_check import check_select
 from falcon_events.store.queries.sql import ADVICE, NO_MEMORY, explain, run_select
 from falcon_events.store.sql_messages import OPEN, Kind, QueryStart, write_frame
@@ -32,6 +33,8 @@ def main(start: QueryStart) -> None:
     try:
         with open_parser() as parser:
             check_select(parser, start.query)
+        if start.arrow:
+            check_pyarrow(sys.executable)
         write_frame(out, Kind.READY)
         _wait_for_owner(sys.stdin.buffer)
         with open_reader(
@@ -42,7 +45,8 @@ def main(start: QueryStart) -> None:
             spill_mb=start.spill_mb,
         ) as connection:
             write_frame(out, Kind.OPENED)
-            write_frame(out, Kind.TABLE, run_select(connection, start.query, start.limits))
+            read = read_arrow if start.arrow else None
+            write_frame(out, Kind.TABLE, run_select(connection, start.query, start.limits, read))
     except (duckdb.OutOfMemoryException, MemoryError):
         write_frame(out, Kind.ERROR, NO_MEMORY.format(start.limits.memory_mb, ADVICE).encode())
     except duckdb.Error as error:

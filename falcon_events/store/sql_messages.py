@@ -23,13 +23,16 @@ class Kind(enum.Enum):
     OPENED = b"o"
     """It has opened the file."""
     TABLE = b"t"
-    """The result follows, as MessagePack."""
+    """The result follows, as MessagePack or as an Arrow stream."""
     ERROR = b"e"
     """The query failed; the reason follows, as text."""
 
 
 class QueryStart(msgspec.Struct, frozen=True):
-    """Start of the process: the query, its limits, the store's file, where and how much to spill, and the number of threads."""
+    """Start of the process: the query, its limits, the store's file, where and how much to spill, and the number of threads.
+
+    With `arrow`, the result is an Arrow stream.
+    """
 
     query: str
     limits: Limits
@@ -37,6 +40,7 @@ class QueryStart(msgspec.Struct, frozen=True):
     spill: str
     spill_mb: int
     threads: int
+    arrow: bool = False
 
 
 class Frame(NamedTuple):

@@ -45,7 +45,7 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(settings.sql_time_s, settings.sql_rows, settings.sql_bytes, settings.sql_memory_mb)
 
 
-def run_beside(path: Path, query: str, settings: Settings, writer: Writer, read: OpenRead) -> bytes:
+def run_beside(path: Path, query: str, settings: Settings, writer: Writer, read: OpenRead, *, arrow: bool = False) -> bytes:
     """Run one SELECT in a process of its own.
 
     Args:
@@ -54,9 +54,10 @@ def run_beside(path: Path, query: str, settings: Settings, writer: Writer, read:
         settings: its limits.
         writer: the open writer.
         read: ends the process when it is interrupted.
+        arrow: whether the result is an Arrow stream.
 
     Returns:
-        A Table, as MessagePack.
+        A Table as MessagePack, or an Arrow stream.
 
     Raises:
         EventsError: the query is no SELECT, exceeds a limit, or the database refuses it.
@@ -71,6 +72,7 @@ def run_beside(path: Path, query: str, settings: Settings, writer: Writer, read:
             str(spill),
             min(MOST_SPILLED_MB, free_mb // 2),
             settings.threads,
+            arrow,
         )
         process = _QueryProcess(child, settings)
         try:

@@ -267,9 +267,17 @@ class Store:
 
     def sql(self, query: str) -> Future[bytes]:
         """Return the rows of one SELECT, as a Table in MessagePack. It runs in a process of its own (see sql_process.py)."""
+        return self._select(query, arrow=False)
+
+    def sql_arrow(self, query: str) -> Future[bytes]:
+        """Return the rows of one SELECT, as an Arrow IPC stream. It runs as that of sql() does."""
+        return self._select(query, arrow=True)
+
+    def _select(self, query: str, *, arrow: bool) -> Future[bytes]:
         writer = self._open_writer()
         return self._readers.run_beside(
-            lambda read: sql_process.run_beside(self.path, query, self._settings, writer, read), before=writer.wait_until_applied
+            lambda read: sql_process.run_beside(self.path, query, self._settings, writer, read, arrow=arrow),
+            before=writer.wait_until_applied,
         )
 
     def query(self, question: bytes) -> Future[QueryAnswer]:

@@ -64,6 +64,9 @@ LIBRARIES = {
     "uvicorn": ({"server"}, "falcon_events/server"),
     "httpx": ({"client", "webhooks"}, "falcon_events/client or falcon_events/webhooks"),
     "click": ({"cli"}, "falcon_events/cli"),
+    "pandas": ({"model"}, "falcon_events/model/frames.py"),
+    "polars": ({"model"}, "falcon_events/model/frames.py"),
+    "pyarrow": ({"model", "admin", "store/queries"}, "falcon_events/model/frames.py"),
     "pytest": ({"pytest_plugin"}, "falcon_events/pytest_plugin.py"),
 }
 """Which folders may import a library, and what the others go through."""

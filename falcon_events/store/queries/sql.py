@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -30,16 +31,21 @@ class Limits(msgspec.Struct, frozen=True):
     memory_mb: int
 
 
-def run_select(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits) -> bytes:
+Read = Callable[[duckdb.DuckDBPyConnection, str, Limits], bytes]
+"""Runs a checked SELECT and returns its rows. Raises EventsError if they exceed a limit."""
+
+
+def run_select(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits, read: Read | None = None) -> bytes:
     """Run one SELECT.
 
     Args:
         connection: a connection to the store.
         query: the SELECT.
         limits: its limits.
+        read: returns its rows; None: read_table.
 
     Returns:
-        A Table, as MessagePack.
+        What `read` returns.
 
     Raises:
         EventsError: the query is no SELECT, exceeds a limit, or the database refuses it.
@@ -58,9 +64,7 @@ def run_select(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits
         connection.execute("begin transaction read only")
         try:
             check_tables(connection, tables)
-            result = connection.execute(query)  # computes its rows as they are fetched
-            columns = [str(column[0]) for column in result.description or ()]
-            return msgspec.msgpack.encode({"columns": columns, "rows": _read_rows(result, limits)})
+            return (read or read_table)(connection, query, limits)
         finally:
             with contextlib.suppress(duckdb.Error):
                 connection.rollback()
@@ -76,6 +80,21 @@ def run_select(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits
         timer.cancel()
 
 
+def read_table(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits) -> bytes:
+    """Run a checked SELECT and return its rows as a Table in MessagePack. Raises EventsError if they exceed a limit."""
+    result = connection.execute(query)  # computes its rows as they are fetched
+    columns = [str(column[0]) for column in result.description or ()]
+    return msgspec.msgpack.encode({"columns": columns, "rows": _read_rows(result, limits)})
+
+
+def refuse_size(rows: int, size: int, limits: Limits) -> None:
+    """Raise EventsError if a result has more rows or bytes than the limits allow."""
+    if rows > limits.rows:
+        raise EventsError(TOO_MANY_ROWS.format(limits.rows, ADVICE))
+    if size > limits.bytes:
+        raise EventsError(TOO_LARGE.format(limits.bytes, ADVICE))
+
+
 def explain(error: duckdb.Error) -> EventsError:
     """Return what the database says as an error of this package."""
     return EventsError(f"The database says: {' '.join(str(error).split())}")
@@ -88,10 +107,7 @@ def _read_rows(result: duckdb.DuckDBPyConnection, limits: Limits) -> list[msgspe
         for row in found:
             rows.append(msgspec.Raw(msgspec.msgpack.encode([_to_json(value) for value in row])))
             size += len(bytes(rows[-1]))
-            if len(rows) > limits.rows:
-                raise EventsError(TOO_MANY_ROWS.format(limits.rows, ADVICE))
-            if size > limits.bytes:
-                raise EventsError(TOO_LARGE.format(limits.bytes, ADVICE))
+            refuse_size(len(rows), size, limits)
     return rows
 
 

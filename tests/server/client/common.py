@@ -61,6 +61,10 @@ class World:
         rows = self._tracking.sql(f"select event_id::varchar from events where event = '{event}' order by seq").rows
         return [row[0] for row in rows]
 
+    def ask(self, question: str, *arguments: Any, **named: Any) -> Any:
+        """The answer of the Python API to a question."""
+        return getattr(self._tracking, question)(*arguments, **named)
+
     def close(self) -> None:
         """Lets go of the store."""
         self._tracking.close()

@@ -358,12 +358,12 @@ def test_without_httpx_it_is_said_what_to_install() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_the_documentations_examples_run(number: int, world: World, tmp_path: Path) -> None:
     """Every block of docs/client.md, against a real server in place of the one that it names."""
     text = (Path(__file__).parents[3] / "docs" / "client.md").read_text()
     blocks = re.findall(r"^```py\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     script = tmp_path / "example.py"
     real = {"https://events.example.com": world.url, "fe_full_KEY": world.made.full, "ada@": f"{name()}@"}
     block = blocks[number]
