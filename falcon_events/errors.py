@@ -93,7 +93,7 @@ class StoreUnavailable(RequestRefused):
 
 
 class QueryTooLong(StoreUnavailable):
-    """A question took longer than the setting `query_timeout_s` allows (HTTP 503, code 504)."""
+    """A question took longer than the setting `query_timeout_s` allows, or needs more memory (HTTP 503, code 504)."""
 
     def __init__(self, reason: str, retry_after_s: int = 1) -> None:
         super().__init__(reason, retry_after_s, code=504)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from itertools import islice, takewhile
 
 import msgspec
 
-from falcon_events.query.ranges import Period, find_change, find_week, localize, start_of_day
+from falcon_events.query.ranges import Period, find_change, find_week, localize, move_year, start_of_day
 
 _SECONDS = {"minute": 60, "hour": 3600}
 
@@ -37,6 +38,54 @@ def make_buckets(period: Period, unit: str, zone: tzinfo, week_start: str, now_u
         )
         for label, since, until in islice(found, most)
     ]
+
+
+def pair_buckets(
+    buckets: Sequence[Bucket], others: Sequence[Bucket], unit: str, period: Period, other: Period, zone: tzinfo
+) -> list[int | None]:
+    """Return which bucket of another range each bucket is compared with; None: the other range has none for it.
+
+    Days are paired by the calendar where the other range is a year earlier, and hours and minutes by local time, so that neither
+    a leap day nor a change of the clock shifts what follows. All others are paired in order.
+
+    Args:
+        buckets: the buckets of `period`.
+        others: the buckets of `other`.
+        unit: the unit of both.
+        period: the range.
+        other: the range to compare with.
+        zone: the time zone of local days.
+    """
+    in_order = [number if number < len(others) else None for number in range(len(buckets))]
+    is_year = move_year(period, zone) == other
+    if unit in ("week", "month") or (unit == "day" and not is_year):
+        return in_order
+    if not is_year and (period.days is None or other.days is None):
+        return in_order
+    days = timedelta() if period.days is None or other.days is None else other.days[0] - period.days[0]
+
+    def move(local: str) -> str | None:
+        moment = datetime.fromisoformat(local)
+        if not is_year:
+            return (moment + days).isoformat()
+        try:
+            return moment.replace(year=moment.year - 1).isoformat()
+        except ValueError:  # 29 February
+            return None
+
+    places: dict[tuple[str | None, int], int] = {one: number for number, one in enumerate(_list_local(others))}
+    return [places.get((move(local), repeat)) for local, repeat in _list_local(buckets)]
+
+
+def _list_local(buckets: Sequence[Bucket]) -> list[tuple[str, int]]:
+    """Return the local time at which each bucket begins by its label, and how often it has been there before."""
+    seen: Counter[str] = Counter()
+    found = []
+    for bucket in buckets:
+        local = datetime.fromisoformat(bucket.label).replace(tzinfo=None).isoformat()
+        found.append((local, seen[local]))
+        seen[local] += 1
+    return found
 
 
 def list_ended(period: Period, unit: str, zone: tzinfo, week_start: str, now_us: int, most: int) -> list[tuple[int, int]]:

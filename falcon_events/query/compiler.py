@@ -18,13 +18,15 @@ _OF_SESSIONS = frozenset({"sessions", "bounce_rate", "session_seconds", "views_p
 _OF_ORDERS = frozenset({"conversions", "revenue"})
 _VIEWS = "count(*) filter (where event = 'pageView')"
 _SESSIONS = "count(*) filter (where leads)"
+_SHRINK, _GROW = "2.3283064365386963e-10", "4294967296e0"
+"""A power of two and its inverse: a sum of shrunken numbers stays within a double on the way where its result does."""
 _METRICS = {
     "events": "count(*)",
     "visitors": "count(distinct visitor_key)",
     "people": "count(distinct person_key)",
     "sessions": _SESSIONS,
     "conversions": "count(*) filter (where is_order)",
-    "revenue": "fsum(conversion_value) filter (where is_order)",
+    "revenue": f"fsum(conversion_value * {_SHRINK}) filter (where is_order) * {_GROW}",
     "views": _VIEWS,
     "bounce_rate": f"count(*) filter (where leads and session_events = 1) / nullif({_SESSIONS}, 0)",
     "session_seconds": "avg(session_seconds) filter (where leads)",
@@ -32,8 +34,8 @@ _METRICS = {
 }
 """The SQL of each metric. `leads` marks one event of each session in each row."""
 _AGGREGATES = {
-    "sum": "fsum({})",
-    "avg": "favg({})",
+    "sum": f"fsum({{}} * {_SHRINK}) * {_GROW}",
+    "avg": f"favg({{}} * {_SHRINK}) * {_GROW}",
     "min": "min({})",
     "max": "max({})",
     "median": "quantile_cont({}, 0.5)",

@@ -95,14 +95,25 @@ def express_comparison(condition: ValueCondition, value: DimensionSQL, parameter
     if operator == "is_set":
         met = f"({value.text} is not null)"
     else:
-        met = _compare(operator, value.text, condition, parameters)
-        if value.json is not None:
-            element = _compare(operator, "json_extract_string(element, '$')", condition, parameters)
-            scalar = "json_type(element) not in ('ARRAY', 'OBJECT', 'NULL')"
-            elements = f"list_filter(json_extract({value.json}, '$[*]'), lambda element: {scalar} and coalesce({element}, false))"
-            met = f"(case json_type({value.json}) when 'OBJECT' then false when 'ARRAY' then len({elements}) > 0 else {met} end)"
+        if value.json is None:
+            met = _compare(operator, value.text, condition, parameters)
+        else:
+            met = _compare_json(operator, value.json, condition, parameters)
         met = f"coalesce({met}, false)"
     return f"(not {met})" if positive else met
+
+
+def _compare_json(operator: str, json: str, condition: ValueCondition, parameters: Parameters) -> str:
+    """Return the SQL of a positive condition on a value in JSON: on a scalar, or on one of the scalars of a list.
+
+    The lambda function gets the value once. Each look into the properties of an event costs time, and memory for each thread.
+    """
+    element = _compare(operator, "json_extract_string(element, '$')", condition, parameters)
+    scalar = "json_type(element) not in ('ARRAY', 'OBJECT', 'NULL')"
+    elements = f"list_filter(json_extract(whole, '$[*]'), lambda element: {scalar} and coalesce({element}, false))"
+    met = _compare(operator, "json_extract_string(whole, '$')", condition, parameters)
+    by_type = f"case json_type(whole) when 'OBJECT' then false when 'ARRAY' then len({elements}) > 0 else {met} end"
+    return f"(list_transform([{json}], lambda whole: {by_type})[1])"
 
 
 def _compare(operator: str, text: str, condition: ValueCondition, parameters: Parameters) -> str:

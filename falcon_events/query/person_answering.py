@@ -93,11 +93,12 @@ def answer_timeline(
         return QueryAnswer(failures=[Failure(PERSON, text)])
     ((person,),) = named
     # Whatever is asked about a person follows from the events of the person's visitors.
-    source = make_source(until, _find_visitors(every, [person], run))
+    own = _find_visitors(every, [person], run)
+    source = make_source(until, own)
     scope = _make_scope(question, source, extent, session_gap_us, now_us)
     details = _describe_persons(source, [person], run)(person)
     profile = run(person_compiler.compile_profile(scope, person))
-    address, *seen = profile[0] if profile else (None, None, None, 0)
+    address, *seen = profile[0] if profile else (None if person in own else person, None, None, 0)
     rows = run(person_compiler.compile_timeline(scope, question, person, cursor))
     page = rows[: question.limit]
     following = None

@@ -129,10 +129,15 @@ def resolve_comparison(
         first, last = period.days
         return make_days(first - (last - first) - timedelta(days=1), first - timedelta(days=1), zone)
     if compare == "year":
-        if period.days is None:
-            return Period(_move_year(period.since, zone), _move_year(period.until, zone))
-        return make_days(_find_year_before(period.days[0]), _find_year_before(period.days[1]), zone)
+        return move_year(period, zone)
     return resolve_range(compare, zone, week_start, now_us, extent)
+
+
+def move_year(period: Period, zone: tzinfo) -> Period:
+    """Return the range that is a calendar year earlier."""
+    if period.days is None:
+        return Period(_move_year(period.since, zone), _move_year(period.until, zone))
+    return make_days(_find_year_before(period.days[0]), _find_year_before(period.days[1]), zone)
 
 
 def make_days(first: date, last: date, zone: tzinfo) -> Period:

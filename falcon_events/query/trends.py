@@ -10,7 +10,7 @@ import msgspec
 
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query import compiler, names
-from falcon_events.query.buckets import Bucket, make_buckets
+from falcon_events.query.buckets import Bucket, make_buckets, pair_buckets
 from falcon_events.query.question import Question, render_question
 from falcon_events.query.ranges import Period, render_moment
 from falcon_events.query.relations import QuestionScope
@@ -36,7 +36,13 @@ def answer_trends(scope: QuestionScope[Question], extent: Extent, run: Run) -> Q
         return QueryAnswer(failures=[(names.LIMITS, text)])
     rows = run(compiler.compile_rows(scope, period, buckets))
     width = len(question.dimensions)
-    comparison = _compare(scope, compared, compared_buckets, [row[:width] for row in rows], run)
+    comparison: list[list[int | float | None] | None] = []
+    if compared is not None and rows:
+        keys = [row[:width] for row in rows]
+        if question.time_unit is not None:
+            pairs = pair_buckets(buckets, compared_buckets, question.time_unit, period, compared, question.zone)
+            keys = _replace_times(question, keys, pairs)
+        comparison = _compare(scope, compared, compared_buckets, keys, run)
     results = []
     for number, row in enumerate(rows):
         told = {"Dimensions": _label(question, buckets, row[:width]), "Metrics": _simplify(row[width:])}
@@ -45,7 +51,7 @@ def answer_trends(scope: QuestionScope[Question], extent: Extent, run: Run) -> Q
         results.append(told)
     answer = {
         "Results": results,
-        "Meta": _describe(scope, period, buckets, compared, extent, run),
+        "Meta": _describe(scope, period, buckets, compared, extent, run, rows),
         "Query": render_question(_resolve(scope, period, compared)),
     }
     return QueryAnswer(body=msgspec.json.encode(answer))
@@ -71,19 +77,29 @@ def _simplify(metrics: Sequence[Any]) -> list[int | float | None]:
     return [None if isinstance(value, float) and not math.isfinite(value) else value for value in metrics]
 
 
+def _replace_times(question: Question, keys: list[tuple[Any, ...]], pairs: Sequence[int | None]) -> list[tuple[Any, ...]]:
+    """Return the keys with the buckets of the other range in the place of the range's own; None where it has none."""
+    place = next(place for place, name in enumerate(question.dimensions) if name.startswith("time:"))
+    return [(*key[:place], pairs[key[place]], *key[place + 1 :]) for key in keys]
+
+
 def _compare(
-    scope: QuestionScope[Question], compared: Period | None, buckets: Sequence[Bucket], keys: list[tuple[Any, ...]], run: Run
+    scope: QuestionScope[Question], compared: Period, buckets: Sequence[Bucket], keys: list[tuple[Any, ...]], run: Run
 ) -> list[list[int | float | None] | None]:
     """Return the metrics of the rows in the other range; None for a bucket that it does not have."""
-    if compared is None or not keys:
-        return []
     rows = run(compiler.compile_comparison(scope, compared, buckets, keys))
     place = next((place for place, name in enumerate(scope.question.dimensions) if name.startswith("time:")), None)
-    return [_simplify(row) if place is None or key[place] < len(buckets) else None for key, row in zip(keys, rows, strict=True)]
+    return [_simplify(row) if place is None or key[place] is not None else None for key, row in zip(keys, rows, strict=True)]
 
 
 def _describe(
-    scope: QuestionScope[Question], period: Period, buckets: Sequence[Bucket], compared: Period | None, extent: Extent, run: Run
+    scope: QuestionScope[Question],
+    period: Period,
+    buckets: Sequence[Bucket],
+    compared: Period | None,
+    extent: Extent,
+    run: Run,
+    rows: Sequence[tuple[Any, ...]],
 ) -> dict[str, Any]:
     """Return the answer's `Meta`."""
     include = scope.question.include
@@ -104,8 +120,20 @@ def _describe(
             }
             for bucket in buckets
         ]
-    meta["Warnings"] = list_warnings(scope, period, run)
+    meta["Warnings"] = [*list_warnings(scope, period, run), *_list_too_large(scope.question, rows)]
     return meta
+
+
+def _list_too_large(question: Question, rows: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Return a warning for each metric that is beyond the range of a double in some rows, where it is null."""
+    warnings = []
+    for number, metric in enumerate(question.metrics, len(question.dimensions)):
+        beyond = len([row for row in rows if isinstance(row[number], float) and not math.isfinite(row[number])])
+        if beyond:
+            warnings.append(
+                {"Code": "too_large", "Name": metric if isinstance(metric, str) else " ".join(metric), "Rows": beyond}
+            )
+    return warnings
 
 
 def _resolve(scope: QuestionScope[Question], period: Period, compared: Period | None) -> Question:

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from falcon_events.errors import QueryTooLong, StoreUnavailable
+from falcon_events.errors import QueryTooLong
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query.answering import answer_question, list_patterns
 from falcon_events.query.conditions_reading import Failures
@@ -26,7 +26,7 @@ TOO_LONG = (
 )
 NO_MEMORY = (
     "The question needs more memory than the database may use (setting memory_limit_mb)."
-    " Ask about a shorter range, or with fewer dimensions."
+    " Ask about a shorter range, or with fewer dimensions or conditions."
 )
 INTERRUPT_INTERVAL_S = 0.05
 
@@ -41,8 +41,7 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Asked, *, timeout_s: fl
         session_gap_s: the time without an event that ends a session, in seconds.
 
     Raises:
-        QueryTooLong: it took longer.
-        StoreUnavailable: the memory did not suffice.
+        QueryTooLong: it took longer, or the memory did not suffice.
     """
     asked, failures = _complete(connection, asked)
     if failures:
@@ -51,7 +50,7 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Asked, *, timeout_s: fl
         try:
             return _answer(connection, asked, round(session_gap_s * 1e6), check)
         except (duckdb.OutOfMemoryException, MemoryError):
-            raise StoreUnavailable(NO_MEMORY) from None
+            raise QueryTooLong(NO_MEMORY) from None
 
 
 def change_saved(connection: duckdb.DuckDBPyConnection, asked: Saving | Forgetting) -> QueryAnswer:
