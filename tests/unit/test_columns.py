@@ -15,7 +15,7 @@ from falcon_events.errors import NotFound
 from falcon_events.model.persons import Visitor
 from falcon_events.query.reading import read_question
 from falcon_events.settings import Settings
-from falcon_events.store.database import columns
+from falcon_events.store.database import catalogue, columns
 from falcon_events.store.database.connect import open_database, open_memory
 from falcon_events.store.engine import upkeep
 from falcon_events.store.queries import access_rows, answer_source, persons
@@ -78,6 +78,19 @@ def test_an_erased_person_leaves_columns_keys_and_addresses(events: list[Event],
             connection.execute(f"delete from {table}")
         connection.execute("update meta set columns_seq = 0")
         assert ask_all(connection) == answered
+
+
+def test_all_events_begin_with_the_first_that_an_erasure_has_left(connection: duckdb.DuckDBPyConnection) -> None:
+    """The range "all" does not tell when an erased person was there."""
+    day = 86_400_000_000
+    ada, other = {"email": "ada@x.com"}, {"visitor": VISITORS[1]}
+    shared.fill(connection, make_events(ada, {**other, "at": SPRING + day}, {**ada, "at": SPRING + 2 * day}))
+    catalogue.fold(connection, 3)
+    asked = {"DateRange": "all", "Metrics": ["events"], "Dimensions": ["time:day"]}
+    assert shared.ask(connection, **asked)["Query"]["DateRange"] == ["2026-03-28", "2026-04-03"]
+    persons.erase(connection, Visitor(1, email="ada@x.com"))
+    answered = shared.ask(connection, **asked)
+    assert (answered["Query"]["DateRange"], answered["Meta"]["AsOf"]) == (["2026-03-29", "2026-04-03"], 2)
 
 
 @at_random

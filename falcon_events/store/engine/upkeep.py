@@ -33,6 +33,8 @@ MIN_PAUSE_S = 2.0
 EXPIRY_INTERVAL_S = 600.0
 EXPIRY_S, EXPIRY_PAUSE_S = 0.1, 0.5
 """How long EventIDs are deleted before other work gets its turn, and when the deletion of very many continues."""
+COLUMNS_SHARE = 2
+"""Under load, columns are written for this many times `fold_events`, because many events at once take less time each."""
 COLUMNS_AT_ONCE = 20_000
 """How many events get their typed columns in one transaction, so that other work waits for a fraction of a second."""
 KEYS_OF_EVENT = 200
@@ -117,7 +119,7 @@ class Upkeep:
         """Do the same, as far as each is due even under load."""
         self.count_commit()
         self.fold(1 if self._limits.unfolded_names >= FOLDED_NAMES else self._settings.fold_events)
-        self._fold_columns(max(self._settings.fold_events, self._keys // KEYS_OF_EVENT))
+        self._fold_columns(max(COLUMNS_SHARE * self._settings.fold_events, self._keys // KEYS_OF_EVENT))
         self._tables.store_filters()
         self._forget_event_ids(self._next_expiry)
         self._checkpoint(RESTART_S)

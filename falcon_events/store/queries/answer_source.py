@@ -51,7 +51,17 @@ COLUMNS = (
     "person_key",
 )
 TRAITS = "select visitor, email as person, traits, bound_at from bindings where list_id = $list_id and traits is not null"
-EXTENT = "select epoch_us(min(occurred_at)), epoch_us(max(occurred_at)), max(seq) from events where list_id = $list_id"
+EXTENT = """
+select epoch_us(min(first_seen)), epoch_us(max(last_seen)) from (
+    select first_seen, last_seen from event_types where list_id = $list_id
+    union all
+    select min(occurred_at), max(occurred_at) from events
+    where list_id = $list_id and seq > (select folded_seq from meta)
+)
+"""
+NEWEST = "select max(seq) from events where list_id = $list_id and seq > (select max(seq) from events) - $newest"
+NEWEST_AT_FIRST = 10_000
+"""The newest event of a list is looked for among this number of newest events, and then among more and more."""
 COUNT_TAIL = "select count(*) from events where list_id = $list_id and seq > $columns_seq"
 HAS_SEVERAL = "select exists (from visitor_addresses where list_id = $list_id and number = 2)"
 
@@ -335,6 +345,10 @@ def _join(relations: list[tuple[str, str]]) -> str:
 
 
 def read_extent(connection: duckdb.DuckDBPyConnection, list_id: int) -> Extent:
-    """Return when the list's first and last events happened, and its newest `seq`."""
-    ((first, last, newest),) = connection.execute(EXTENT, {"list_id": list_id}).fetchall()
+    """Return when the list's first and last events happened, and its newest `seq`. Call it within a transaction."""
+    ((first, last),) = connection.execute(EXTENT, {"list_id": list_id}).fetchall()
+    looked_at, newest = NEWEST_AT_FIRST, None
+    while first is not None and newest is None and looked_at < UNKNOWN:
+        ((newest,),) = connection.execute(NEWEST, {"list_id": list_id, "newest": looked_at}).fetchall()
+        looked_at *= 16
     return Extent(first, last, newest)
