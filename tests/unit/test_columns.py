@@ -199,6 +199,29 @@ def test_doctor_compares_columns_with_the_events(tracking: EventTracking, db: Pa
     tracking.close()
 
 
+def test_copies_have_the_columns_and_nothing_of_an_erased_person(tracking: EventTracking, db: Path, tmp_path: Path) -> None:
+    """Neither a backup nor the compacted file, whose answers are those of before."""
+    tracking.directory.ensure_list(1, "news")
+    for email in ("alice@example.com", "bob@example.com"):
+        tracking.track(1, "order", email=email, properties={"url": f"https://x.com/{email}"})
+    tracking.close()  # which folds
+    with EventTracking(db) as tracking:
+        assert tracking.sql("select count(*) from event_columns").rows == [[4]]
+        assert tracking.erase(1, email="alice@example.com").left_in == []
+        asked: dict[str, Any] = {"date_range": "all", "dimensions": ["person", "path"], "metrics": ["events"]}
+        answered = tracking.query(1, **asked).rows
+        assert [row.dimensions for row in answered] == [["bob@example.com", "/bob@example.com"]]
+        tracking.backup(tmp_path / "copy.duckdb")
+        tracking.compact()
+        assert tracking.query(1, **asked).rows == answered
+        assert [check for check in tracking.check() if check.name == "columns" and not check.ok] == []
+    for path in (db, tmp_path / "copy.duckdb"):
+        content = path.read_bytes()
+        assert (b"alice@" in content, b"bob@" in content) == (False, True)
+        with EventTracking(path) as tracking:
+            assert tracking.query(1, **asked).rows == answered
+
+
 def test_a_store_of_an_earlier_release_gets_its_columns_in_the_background(
     db: Path, monkeypatch: pytest.MonkeyPatch, tracking: EventTracking
 ) -> None:
