@@ -199,6 +199,17 @@ def test_doctor_compares_columns_with_the_events(tracking: EventTracking, db: Pa
     tracking.close()
 
 
+def test_a_question_gives_the_events_that_it_read_their_columns(tracking: EventTracking) -> None:
+    """Soon after its answer, even if they are few, so that the next question is faster."""
+    tracking.directory.ensure_list(1, "news")
+    for number in range(1, 4):
+        tracking.track(1, "order", uuid=VISITORS[0])
+        (row,) = tracking.query(1, date_range="all", metrics=["events"]).rows
+        assert row.metrics == [number]
+        counted = "select count(*) from event_columns"
+        wait_until(lambda: tracking.sql(counted).rows == [[number]], "no columns")  # noqa: B023
+
+
 def test_copies_have_the_columns_and_nothing_of_an_erased_person(tracking: EventTracking, db: Path, tmp_path: Path) -> None:
     """Neither a backup nor the compacted file, whose answers are those of before."""
     tracking.directory.ensure_list(1, "news")
