@@ -130,6 +130,9 @@ select visitor_key, visitor::varchar, null from visitor_keys where list_id = $li
 """
 VISITORS = "select unnest($visitors::uuid[])"
 KEYS_OF_VISITORS = f"select visitor_key from visitor_keys where list_id = $list_id and visitor in ({VISITORS})"
+HAS_SEVERAL_AMONG = f"""
+select exists (from visitor_addresses where list_id = $list_id and number = 2 and visitor_key in ({KEYS_OF_VISITORS}))
+"""
 # The time is that of the event, too: so conditions on it reach the scan of both tables.
 STORED = """
 join (select seq, occurred_at, {columns} from events where list_id = $list_id{among}) as stored
@@ -153,7 +156,7 @@ class _Reach(msgspec.Struct, frozen=True):
     """Which events of a list are read: up to `as_of`, or of some visitors. None: all."""
 
     as_of: int | None
-    visitors: list[str] | None
+    visitors: tuple[str, ...] | None
 
 
 def _express_until(reach: _Reach) -> str:
@@ -174,8 +177,9 @@ class ListSource:
         self._columns_seq = read_columns_seq(connection)
         bounds = {"list_id": list_id, "columns_seq": self._columns_seq}
         ((self._tail,),) = connection.execute(COUNT_TAIL, bounds).fetchall()
-        ((self._has_several,),) = connection.execute(HAS_SEVERAL, {"list_id": list_id}).fetchall()
+        ((self._list_has_several,),) = connection.execute(HAS_SEVERAL, {"list_id": list_id}).fetchall()
         self._made: list[_Reach] = []
+        self._several: dict[_Reach, bool] = {}
 
     def make(self, as_of: int | None = None, visitors: Sequence[str] | None = None) -> Source:
         """Return the relations.
@@ -184,7 +188,7 @@ class ListSource:
             as_of: the last seq; None: that of the newest event.
             visitors: the visitors whose events are read, with all that follows from these; None: all.
         """
-        reach = _Reach(as_of, None if visitors is None else list(visitors))
+        reach = _Reach(as_of, None if visitors is None else tuple(visitors))
         parameters = dict[str, Any](list_id=self._list_id)
         if as_of is not None:
             parameters["as_of"] = as_of
@@ -215,7 +219,7 @@ class ListSource:
         return self._connection.execute(sql, {name: value for name, value in given.items() if name in named}).fetchall()
 
     def _define_persons(self, reach: _Reach) -> str:
-        if self._reads_json(reach):
+        if self._reads_json():
             return f"{PERSONS} from ({self._define_events(reach, ['visitor', 'person', 'person_key'])}) group by person_key"
         if not self._has_tail(reach):
             return KEYED_PERSONS
@@ -223,7 +227,7 @@ class ListSource:
         return f"{_join(_define_tail(until, []))}\n{KEYED_PERSONS} union all {TAIL_PERSONS}"
 
     def _define_visitors(self, reach: _Reach) -> str:
-        if self._reads_json(reach):
+        if self._reads_json():
             return self._define_events(reach, ["visitor", "email"])
         until = _express_until(reach)
         keyed = KEYED_VISITORS.replace("{until}", until)
@@ -231,8 +235,18 @@ class ListSource:
             return keyed
         return f"{_join(_define_tail(until, []))}\n{keyed} union all select visitor, address from tail"
 
-    def _reads_json(self, reach: _Reach) -> bool:
-        return self._tail > MOST_OF_TAIL
+    def _reads_json(self) -> bool:
+        return bool(self._tail > MOST_OF_TAIL)
+
+    def _has_several(self, reach: _Reach) -> bool:
+        """Return whether one of the visitors may have several addresses."""
+        if reach.visitors is None or not self._list_has_several:
+            return bool(self._list_has_several)
+        if reach not in self._several:
+            given = {"list_id": self._list_id, "visitors": list(reach.visitors)}
+            ((found,),) = self._connection.execute(HAS_SEVERAL_AMONG, given).fetchall()
+            self._several[reach] = bool(found)
+        return self._several[reach]
 
     def _has_tail(self, reach: _Reach) -> bool:
         return self._tail > 0 and (reach.as_of is None or reach.as_of > self._columns_seq)
@@ -246,12 +260,12 @@ class ListSource:
         if PLAIN.issuperset(names):
             columns = ["lower(email) as email" if name == "email" else name for name in names]
             return f"select {', '.join(columns)} from events where {condition}"
-        if self._reads_json(reach):
+        if self._reads_json():
             every = JSON_EVENTS.replace(
                 "{read}", express_columns(condition, _READ, [name for name in names if name in NAMES], condition)
             )
             return f"select {', '.join(names)} from ({every})"
-        return _define_by_columns(names, reach, has_tail=self._has_tail(reach), has_several=self._has_several)
+        return _define_by_columns(names, reach, has_tail=self._has_tail(reach), has_several=self._has_several(reach))
 
 
 def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_several: bool) -> str:
