@@ -116,10 +116,12 @@ left join (select visitor_key, arg_min(address_key, place) as address_key from t
 """
 OF_OTHERS = """
 select listed_rows.*, coalesce(-address_key, -first_address, visitor_key) as person_key
-from listed_rows left join (select visitor_key, address_key as first_address from bound where number = 1) using (visitor_key)
-{where}
+from listed_rows left join (
+    select visitor_key, address_key as first_address{is_several} from bound where number = 1
+) as firsts using (visitor_key)
 """
-NOT_SEVERAL = "where address_key is not null or visitor_key not in (select visitor_key from several)"
+IS_SEVERAL = ", visitor_key in (select visitor_key from several) as is_several"
+NOT_SEVERAL = "where address_key is not null or is_several is not true"
 
 
 PERSONS = "select person_key, any_value(person) as name, any_value(person) filter (where person <> visitor::varchar) as address"
@@ -289,8 +291,8 @@ def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_s
     last = "listed_rows"
     if needs_person:
         several = has_several or has_tail
-        of_others = OF_OTHERS.replace("{where}", NOT_SEVERAL if several else "")
-        relations.append(("known_rows", of_others + ("union all" + OF_SEVERAL if several else "")))
+        known = OF_OTHERS.replace("{is_several}", IS_SEVERAL if several else "")
+        relations.append(("known_rows", f"{known}{NOT_SEVERAL}\nunion all{OF_SEVERAL}" if several else known))
         last = "known_rows"
     joined, chosen = _join_keys(names, has_tail=has_tail)
     if stored:
