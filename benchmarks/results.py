@@ -20,12 +20,13 @@ RATIOS: dict[str, tuple[str, int]] = {
     "importing": ("ratio", HIGHER),
     "latency": ("ratio", LOWER),
     "query": ("to_smallest", LOWER),
+    "answers": ("ratio", LOWER),
     "size": ("ratio", LOWER),
     "deliveries": ("ratio", HIGHER),
     "binary": ("ratio", LOWER),
 }
 """The figure of each script that can be compared between machines, and whether higher or lower is better."""
-IDENTITY = ("interface", "connections", "workers", "body", "events", "catalogue")
+IDENTITY = ("interface", "connections", "workers", "body", "events", "catalogue", "question")
 
 
 def load(path: Path) -> list[Record]:
@@ -173,6 +174,11 @@ TABLES: list[tuple[str, str, dict[str, str]]] = [
             "to the smallest store": "to_smallest",
             "to counting afresh": "to_fresh",
         },
+    ),
+    (
+        "Questions about a large store",
+        "answers",
+        {"question": "question", "events": "events", "p50 ms": "p50_ms", "in SQL over JSON, ms": "sql_ms", "ratio": "ratio"},
     ),
     (
         "Import of NDJSON",

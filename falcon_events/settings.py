@@ -96,7 +96,8 @@ class Settings:
     fold_events: int = _number(
         5_000,
         "events",
-        "how many events the catalogue may lag behind; a property query reads about as many, and a fold takes 3 ms per 1,000",
+        "how many events the catalogue may lag behind, and typed columns by twice as many; "
+        "a property query reads about as many, and a fold takes 3 ms per 1,000",
         1,
     )
     max_property_names: int = _number(

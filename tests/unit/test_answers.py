@@ -18,6 +18,7 @@ from falcon_events.query.reading import read_question
 from falcon_events.settings import Settings
 from falcon_events.store.database import columns
 from falcon_events.store.database.connect import open_memory
+from falcon_events.store.queries import answer_source
 from falcon_events.store.queries.answers import answer
 from tests.unit.query_oracle import Event, Oracle
 
@@ -34,8 +35,10 @@ INSERT = """insert into events values ($seq, uuid(), 'a', $list_id, $event, $vis
 
 @pytest.fixture(scope="module", params=["json", "columns"])
 def connection(request: pytest.FixtureRequest) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A store in memory, whose events have no typed columns or those that are folded do."""
-    with open_memory(Settings(threads=1)) as connection:
+    """A store in memory. All events are read from their JSON, as in one of an earlier release, or those that are not folded."""
+    with open_memory(Settings(threads=1)) as connection, pytest.MonkeyPatch.context() as patched:
+        if request.param == "json":
+            patched.setattr(answer_source, "MOST_OF_TAIL", -1)
         connection.execute(f"set variable folds = {request.param == 'columns'}")
         yield connection
 

@@ -15,7 +15,7 @@ from falcon_events.errors import NotFound
 from falcon_events.model.persons import Visitor
 from falcon_events.query.reading import read_question
 from falcon_events.settings import Settings
-from falcon_events.store.database import columns
+from falcon_events.store.database import catalogue, columns
 from falcon_events.store.database.connect import open_database, open_memory
 from falcon_events.store.engine import upkeep
 from falcon_events.store.queries import access_rows, answer_source, persons
@@ -78,6 +78,19 @@ def test_an_erased_person_leaves_columns_keys_and_addresses(events: list[Event],
             connection.execute(f"delete from {table}")
         connection.execute("update meta set columns_seq = 0")
         assert ask_all(connection) == answered
+
+
+def test_all_events_begin_with_the_first_that_an_erasure_has_left(connection: duckdb.DuckDBPyConnection) -> None:
+    """The range "all" does not tell when an erased person was there."""
+    day = 86_400_000_000
+    ada, other = {"email": "ada@x.com"}, {"visitor": VISITORS[1]}
+    shared.fill(connection, make_events(ada, {**other, "at": SPRING + day}, {**ada, "at": SPRING + 2 * day}))
+    catalogue.fold(connection, 3)
+    asked = {"DateRange": "all", "Metrics": ["events"], "Dimensions": ["time:day"]}
+    assert shared.ask(connection, **asked)["Query"]["DateRange"] == ["2026-03-28", "2026-04-03"]
+    persons.erase(connection, Visitor(1, email="ada@x.com"))
+    answered = shared.ask(connection, **asked)
+    assert (answered["Query"]["DateRange"], answered["Meta"]["AsOf"]) == (["2026-03-29", "2026-04-03"], 2)
 
 
 @at_random
@@ -184,6 +197,40 @@ def test_doctor_compares_columns_with_the_events(tracking: EventTracking, db: Pa
         check = {check.name: check for check in tracking.check()}["columns"]
         assert (check.ok, "differ" in check.found) == (False, True), change
     tracking.close()
+
+
+def test_a_question_gives_the_events_that_it_read_their_columns(tracking: EventTracking) -> None:
+    """Soon after its answer, even if they are few, so that the next question is faster."""
+    tracking.directory.ensure_list(1, "news")
+    for number in range(1, 4):
+        tracking.track(1, "order", uuid=VISITORS[0])
+        (row,) = tracking.query(1, date_range="all", metrics=["events"]).rows
+        assert row.metrics == [number]
+        counted = "select count(*) from event_columns"
+        wait_until(lambda: tracking.sql(counted).rows == [[number]], "no columns")  # noqa: B023
+
+
+def test_copies_have_the_columns_and_nothing_of_an_erased_person(tracking: EventTracking, db: Path, tmp_path: Path) -> None:
+    """Neither a backup nor the compacted file, whose answers are those of before."""
+    tracking.directory.ensure_list(1, "news")
+    for email in ("alice@example.com", "bob@example.com"):
+        tracking.track(1, "order", email=email, properties={"url": f"https://x.com/{email}"})
+    tracking.close()  # which folds
+    with EventTracking(db) as tracking:
+        assert tracking.sql("select count(*) from event_columns").rows == [[4]]
+        assert tracking.erase(1, email="alice@example.com").left_in == []
+        asked: dict[str, Any] = {"date_range": "all", "dimensions": ["person", "path"], "metrics": ["events"]}
+        answered = tracking.query(1, **asked).rows
+        assert [row.dimensions for row in answered] == [["bob@example.com", "/bob@example.com"]]
+        tracking.backup(tmp_path / "copy.duckdb")
+        tracking.compact()
+        assert tracking.query(1, **asked).rows == answered
+        assert [check for check in tracking.check() if check.name == "columns" and not check.ok] == []
+    for path in (db, tmp_path / "copy.duckdb"):
+        content = path.read_bytes()
+        assert (b"alice@" in content, b"bob@" in content) == (False, True)
+        with EventTracking(path) as tracking:
+            assert tracking.query(1, **asked).rows == answered
 
 
 def test_a_store_of_an_earlier_release_gets_its_columns_in_the_background(

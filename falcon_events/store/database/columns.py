@@ -95,11 +95,13 @@ def express_columns(events: str, columns: str, names: Sequence[str], neighbours:
 from (
     select *{raw}
     from (
-        select *, split_part(page, '#', 1) as whole,
-            case when contains(whole, '?') then substr(whole, strpos(whole, '?') + 1) else '' end as query
+        select *, case when contains(whole, '?') then substr(whole, strpos(whole, '?') + 1) else '' end as query
         from (
-            select *, coalesce({_text("url")}, {_text("$current_url")}) as page
-            from (select {_PLAIN}, json_extract_string(properties, [{_SLASHED}]) as texts from events where {events})
+            select *, split_part(page, '#', 1) as whole
+            from (
+                select *, coalesce({_text("url")}, {_text("$current_url")}) as page
+                from (select {_PLAIN}, json_extract_string(properties, [{_SLASHED}]) as texts from events where {events})
+            )
         )
     )
 ) as stored"""

@@ -33,6 +33,8 @@ MIN_PAUSE_S = 2.0
 EXPIRY_INTERVAL_S = 600.0
 EXPIRY_S, EXPIRY_PAUSE_S = 0.1, 0.5
 """How long EventIDs are deleted before other work gets its turn, and when the deletion of very many continues."""
+COLUMNS_SHARE = 2
+"""Under load, columns are written for this many times `fold_events`, because many events at once take less time each."""
 COLUMNS_AT_ONCE = 20_000
 """How many events get their typed columns in one transaction, so that other work waits for a fraction of a second."""
 KEYS_OF_EVENT = 200
@@ -95,6 +97,12 @@ class Upkeep:
         seq: int = self._tables.last_seq
         return seq
 
+    @property
+    def events_without_columns(self) -> int:
+        """How many events have no typed columns yet, so that questions read them from their JSON."""
+        count: int = self._tables.last_seq - self._columns_seq
+        return count
+
     def count_commit(self) -> None:
         """Count a commit, which lengthens the log that the next process would replay."""
         self._commits += 1
@@ -107,17 +115,17 @@ class Upkeep:
         """
         least = max(1, self._settings.fold_events // IDLE_FOLD_SHARE)
         self.fold(least)
-        self._fold_columns(least)
+        self.fold_columns(least)
         self._tables.store_filters()
         self._forget_event_ids(self._next_idle_expiry)
         self._checkpoint(IDLE_RESTART_S)
-        return self._tables.last_seq - self._columns_seq >= COLUMNS_AT_ONCE
+        return self.events_without_columns >= COLUMNS_AT_ONCE
 
     def run_after_commit(self) -> None:
         """Do the same, as far as each is due even under load."""
         self.count_commit()
         self.fold(1 if self._limits.unfolded_names >= FOLDED_NAMES else self._settings.fold_events)
-        self._fold_columns(max(self._settings.fold_events, self._keys // KEYS_OF_EVENT))
+        self.fold_columns(max(COLUMNS_SHARE * self._settings.fold_events, self._keys // KEYS_OF_EVENT))
         self._tables.store_filters()
         self._forget_event_ids(self._next_expiry)
         self._checkpoint(RESTART_S)
@@ -130,7 +138,7 @@ class Upkeep:
     def run_at_close(self) -> None:
         """Fold everything, store the filters and checkpoint, so that the store opens quickly."""
         self.fold(1)
-        self._fold_columns(1)
+        self.fold_columns(1)
         self._tables.stop_reading()
         self._tables.store_filters(closing=True)
         self._next_checkpoint = 0.0
@@ -156,15 +164,15 @@ class Upkeep:
                 self._limits.note_fold(self._connection)
                 self._meters.observe_fold(time.perf_counter() - began)
 
-    def _fold_columns(self, least: int) -> None:
+    def fold_columns(self, least: int) -> None:
         """Write the typed columns of a portion of the events that lack them, if there are at least `least`.
 
         The events of a store from an earlier release get theirs portion by portion. Until then, they are read from their JSON.
         """
-        if self._tables.last_seq - self._columns_seq < least:
+        if self.events_without_columns < least:
             return
         began = time.perf_counter()
-        size = min(self._tables.last_seq - self._columns_seq, COLUMNS_AT_ONCE)
+        size = min(self.events_without_columns, COLUMNS_AT_ONCE)
         while True:
             try:
                 columns.fold(self._connection, self._columns_seq + size)

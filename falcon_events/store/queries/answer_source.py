@@ -50,7 +50,17 @@ COLUMNS = (
     "person_key",
 )
 TRAITS = "select visitor, email as person, traits, bound_at from bindings where list_id = $list_id and traits is not null"
-EXTENT = "select epoch_us(min(occurred_at)), epoch_us(max(occurred_at)), max(seq) from events where list_id = $list_id"
+EXTENT = """
+select epoch_us(min(first_seen)), epoch_us(max(last_seen)) from (
+    select first_seen, last_seen from event_types where list_id = $list_id
+    union all
+    select min(occurred_at), max(occurred_at) from events
+    where list_id = $list_id and seq > (select folded_seq from meta)
+)
+"""
+NEWEST = "select max(seq) from events where list_id = $list_id and seq > (select max(seq) from events) - $newest"
+NEWEST_AT_FIRST = 10_000
+"""The newest event of a list is looked for among this number of newest events, and then among more and more."""
 COUNT_TAIL = "select count(*) from events where list_id = $list_id and seq > $columns_seq"
 HAS_SEVERAL = "select exists (from visitor_addresses where list_id = $list_id and number = 2)"
 
@@ -105,10 +115,12 @@ left join (select visitor_key, arg_min(address_key, place) as address_key from t
 """
 OF_OTHERS = """
 select listed_rows.*, coalesce(-address_key, -first_address, visitor_key) as person_key
-from listed_rows left join (select visitor_key, address_key as first_address from bound where number = 1) using (visitor_key)
-{where}
+from listed_rows left join (
+    select visitor_key, address_key as first_address{is_several} from bound where number = 1
+) as firsts using (visitor_key)
 """
-NOT_SEVERAL = "where address_key is not null or visitor_key not in (select visitor_key from several)"
+IS_SEVERAL = ", visitor_key in (select visitor_key from several) as is_several"
+NOT_SEVERAL = "where address_key is not null or is_several is not true"
 
 
 PERSONS = "select person_key, any_value(person) as name, any_value(person) filter (where person <> visitor::varchar) as address"
@@ -119,6 +131,9 @@ select visitor_key, visitor::varchar, null from visitor_keys where list_id = $li
 """
 VISITORS = "select unnest($visitors::uuid[])"
 KEYS_OF_VISITORS = f"select visitor_key from visitor_keys where list_id = $list_id and visitor in ({VISITORS})"
+HAS_SEVERAL_AMONG = f"""
+select exists (from visitor_addresses where list_id = $list_id and number = 2 and visitor_key in ({KEYS_OF_VISITORS}))
+"""
 # The time is that of the event, too: so conditions on it reach the scan of both tables.
 STORED = """
 join (select seq, occurred_at, {columns} from events where list_id = $list_id{among}) as stored
@@ -142,7 +157,7 @@ class _Reach(msgspec.Struct, frozen=True):
     """Which events of a list are read: up to `as_of`, or of some visitors. None: all."""
 
     as_of: int | None
-    visitors: list[str] | None
+    visitors: tuple[str, ...] | None
 
 
 def _express_until(reach: _Reach) -> str:
@@ -163,8 +178,9 @@ class ListSource:
         self._columns_seq = read_columns_seq(connection)
         bounds = {"list_id": list_id, "columns_seq": self._columns_seq}
         ((self._tail,),) = connection.execute(COUNT_TAIL, bounds).fetchall()
-        ((self._has_several,),) = connection.execute(HAS_SEVERAL, {"list_id": list_id}).fetchall()
+        ((self._list_has_several,),) = connection.execute(HAS_SEVERAL, {"list_id": list_id}).fetchall()
         self._made: list[_Reach] = []
+        self._several: dict[_Reach, bool] = {}
 
     def make(self, as_of: int | None = None, visitors: Sequence[str] | None = None) -> Source:
         """Return the relations.
@@ -173,7 +189,7 @@ class ListSource:
             as_of: the last seq; None: that of the newest event.
             visitors: the visitors whose events are read, with all that follows from these; None: all.
         """
-        reach = _Reach(as_of, None if visitors is None else list(visitors))
+        reach = _Reach(as_of, None if visitors is None else tuple(visitors))
         parameters = dict[str, Any](list_id=self._list_id)
         if as_of is not None:
             parameters["as_of"] = as_of
@@ -204,7 +220,7 @@ class ListSource:
         return self._connection.execute(sql, {name: value for name, value in given.items() if name in named}).fetchall()
 
     def _define_persons(self, reach: _Reach) -> str:
-        if self._reads_json(reach):
+        if self._reads_json():
             return f"{PERSONS} from ({self._define_events(reach, ['visitor', 'person', 'person_key'])}) group by person_key"
         if not self._has_tail(reach):
             return KEYED_PERSONS
@@ -212,7 +228,7 @@ class ListSource:
         return f"{_join(_define_tail(until, []))}\n{KEYED_PERSONS} union all {TAIL_PERSONS}"
 
     def _define_visitors(self, reach: _Reach) -> str:
-        if self._reads_json(reach):
+        if self._reads_json():
             return self._define_events(reach, ["visitor", "email"])
         until = _express_until(reach)
         keyed = KEYED_VISITORS.replace("{until}", until)
@@ -220,8 +236,18 @@ class ListSource:
             return keyed
         return f"{_join(_define_tail(until, []))}\n{keyed} union all select visitor, address from tail"
 
-    def _reads_json(self, reach: _Reach) -> bool:
-        return self._tail > MOST_OF_TAIL
+    def _reads_json(self) -> bool:
+        return bool(self._tail > MOST_OF_TAIL)
+
+    def _has_several(self, reach: _Reach) -> bool:
+        """Return whether one of the visitors may have several addresses."""
+        if reach.visitors is None or not self._list_has_several:
+            return bool(self._list_has_several)
+        if reach not in self._several:
+            given = {"list_id": self._list_id, "visitors": list(reach.visitors)}
+            ((found,),) = self._connection.execute(HAS_SEVERAL_AMONG, given).fetchall()
+            self._several[reach] = bool(found)
+        return self._several[reach]
 
     def _has_tail(self, reach: _Reach) -> bool:
         return self._tail > 0 and (reach.as_of is None or reach.as_of > self._columns_seq)
@@ -235,12 +261,12 @@ class ListSource:
         if PLAIN.issuperset(names):
             columns = ["lower(email) as email" if name == "email" else name for name in names]
             return f"select {', '.join(columns)} from events where {condition}"
-        if self._reads_json(reach):
+        if self._reads_json():
             every = JSON_EVENTS.replace(
                 "{read}", express_columns(condition, _READ, [name for name in names if name in NAMES], condition)
             )
             return f"select {', '.join(names)} from ({every})"
-        return _define_by_columns(names, reach, has_tail=self._has_tail(reach), has_several=self._has_several)
+        return _define_by_columns(names, reach, has_tail=self._has_tail(reach), has_several=self._has_several(reach))
 
 
 def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_several: bool) -> str:
@@ -264,8 +290,8 @@ def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_s
     last = "listed_rows"
     if needs_person:
         several = has_several or has_tail
-        of_others = OF_OTHERS.replace("{where}", NOT_SEVERAL if several else "")
-        relations.append(("known_rows", of_others + ("union all" + OF_SEVERAL if several else "")))
+        known = OF_OTHERS.replace("{is_several}", IS_SEVERAL if several else "")
+        relations.append(("known_rows", f"{known}{NOT_SEVERAL}\nunion all{OF_SEVERAL}" if several else known))
         last = "known_rows"
     joined, chosen = _join_keys(names, has_tail=has_tail)
     if stored:
@@ -334,6 +360,10 @@ def _join(relations: list[tuple[str, str]]) -> str:
 
 
 def read_extent(connection: duckdb.DuckDBPyConnection, list_id: int) -> Extent:
-    """Return when the list's first and last events happened, and its newest `seq`."""
-    ((first, last, newest),) = connection.execute(EXTENT, {"list_id": list_id}).fetchall()
+    """Return when the list's first and last events happened, and its newest `seq`. Call it within a transaction."""
+    ((first, last),) = connection.execute(EXTENT, {"list_id": list_id}).fetchall()
+    looked_at, newest = NEWEST_AT_FIRST, None
+    while first is not None and newest is None and looked_at < UNKNOWN:
+        ((newest,),) = connection.execute(NEWEST, {"list_id": list_id, "newest": looked_at}).fetchall()
+        looked_at *= 16
     return Extent(first, last, newest)

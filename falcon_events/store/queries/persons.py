@@ -95,6 +95,16 @@ update event_types as kept set events = kept.events - gone.events
 from gone
 where kept.list_id = $list_id and kept.event = gone.event
 """
+# Questions about "all" begin with the first event that is left.
+CORRECT_TIMES = """
+with left_over as (
+    select event, min(occurred_at) as first_seen, max(occurred_at) as last_seen
+    from events where list_id = $list_id group by event
+)
+update event_types as kept set first_seen = left_over.first_seen, last_seen = left_over.last_seen
+from left_over
+where kept.list_id = $list_id and kept.event = left_over.event
+"""
 DELETE_EVENT_IDS = f"""
 delete from event_ids
 where exists (select 1 from events where {_OF_PERSON} and events.event_id = event_ids.event_id
@@ -168,6 +178,7 @@ def erase(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> Erased:
         event_ids = _count(connection, DELETE_EVENT_IDS, events)
         _count(connection, DELETE_DELIVERIES, events)
         deleted = _count(connection, DELETE_EVENTS, events)
+        connection.execute(CORRECT_TIMES, {"list_id": visitor.list_id})
         columns.forget(connection, visitor.list_id, person.seqs, person.visitors)
         bindings = _count(connection, DELETE_BINDINGS, person.parameters("emails"))
         own = [uuid for uuid in person.visitors if uuid not in person.shared_visitors]
