@@ -99,7 +99,8 @@ def environment() -> dict[str, str]:
     set_here = ("FALCON_EVENTS_", "COVERAGE_", "PYTEST_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(set_here)}
     scripts = Path(sys.executable).parent
-    return {**kept, "PATH": f"{scripts}:{kept['PATH']}", "NO_MKDOCS_2_WARNING": "1"}
+    quick = {"PIP_NO_COMPILE": "1", "NO_MKDOCS_2_WARNING": "1"}  # most of what is installed is never imported
+    return {**kept, "PATH": f"{scripts}:{kept['PATH']}", **quick}
 
 
 def shell(text: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -145,6 +145,12 @@ def plain(db: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+def rows(db: Path, query: str) -> list[tuple[Any, ...]]:
+    """What a query finds in a store, once its owner has let go of it. `tracking.sql()` would start a process for it."""
+    with plain(db) as connection:
+        return connection.execute(query).fetchall()
+
+
 class HeldOwner:
     """The owner of a store, stopped until it is let go on."""
 

@@ -9,19 +9,25 @@ import pytest
 LONGEST = (
     "tests/artefacts/test_executable.py",
     "tests/artefacts/test_executable_unpacking.py",
-    "tests/artefacts/test_documentation_blocks.py",
     "tests/artefacts/test_image.py",
     "tests/artefacts/test_self_hosting.py",
-    "tests/server/browser/test_tracker.py",
-    "tests/artefacts/test_systemd_service.py",
     "tests/artefacts/test_contributing.py",
-    "tests/artefacts/test_examples.py",
-    "tests/artefacts/test_quickstarts.py",
+    "tests/server/browser/test_tracker.py",
+    "tests/server/browser/test_tracker_storage.py",
+    "tests/artefacts/test_documentation_blocks.py",
+    "tests/server/test_import_export.py",
+    "tests/server/test_mounting.py",
     "tests/server/test_hostile_input.py",
+    "tests/server/test_webhooks.py",
     "tests/faults/",
     "tests/artefacts/",
-    "tests/server/",
+    "tests/unit/test_plan.py",
+    "tests/unit/test_cli.py",
+    "tests/unit/test_python_api.py",
     "tests/unit/test_pytest_plugin.py",
+    "tests/unit/test_store.py",
+    "tests/unit/test_contract_equivalence.py",
+    "tests/server/",
 )
 """Modules, or folders of modules, in the order in which they are begun. All others come after them."""
 
@@ -29,8 +35,10 @@ TOGETHER = {
     "tests/artefacts/test_bare_install.py": "tests/artefacts/test_contributing.py",
     "tests/artefacts/test_executable_unpacking.py": "tests/artefacts/test_executable.py",
     "tests/artefacts/test_self_hosting.py": "tests/artefacts/test_image.py",
+    "tests/server/browser/test_single_page_applications.py": "tests/server/browser/test_tracker_storage.py",
+    "tests/server/browser/test_tracker_refusals.py": "tests/server/browser/test_tracker_storage.py",
 }
-"""Modules that use the same costly build as another one, and go to the same test process."""
+"""Modules that use the same costly build, or the same browser, as another one, and go to the same test process."""
 
 
 def rank(nodeid: str) -> int:

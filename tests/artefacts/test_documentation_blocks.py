@@ -181,7 +181,6 @@ def test_the_test_that_is_named_is_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("block", here("python"))
-@pytest.mark.database
 def test_python_runs(block: Block, tmp_path: Path) -> None:
     """Each block as it stands, in an empty folder."""
     script = tmp_path / "block.py"
@@ -235,8 +234,8 @@ def test_commands_run(block: Block, store: Path, tmp_path: Path) -> None:
     assert served == lines or not served
 
 
-@pytest.mark.parametrize("block", here("sql"))
 @pytest.mark.database
+@pytest.mark.parametrize("block", here("sql"))
 def test_sql_runs(block: Block, tracking: EventTracking) -> None:
     """Each block is valid against the schema."""
     assert tracking.sql(block.text).columns

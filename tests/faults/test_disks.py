@@ -18,8 +18,6 @@ from tests.harness import fill_store, is_held, owner_of, plain, serving, wait_un
 from tests.needs import require
 from tests.shortcuts import make_store
 
-pytestmark = pytest.mark.database
-
 DISK_MB = 24
 
 
@@ -97,6 +95,7 @@ def test_a_full_disk_refuses_and_resumes(flavour: str, disk: Disk) -> None:
     assert_whole(db, clients.acknowledged)
 
 
+@pytest.mark.database
 def test_a_disk_that_is_full_at_a_checkpoint_refuses_and_resumes(flavour: str, disk: Disk) -> None:
     """The database is dead after a failed checkpoint; it is opened again when there is room, without a restart."""
     db = disk.folder / "events.duckdb"
@@ -247,6 +246,7 @@ def test_a_replaced_file_takes_over(flavour: str, db: Path) -> None:
     assert list(db.parent.glob("events.duckdb.journal-*.replaced-*"))
 
 
+@pytest.mark.database
 def test_a_backup_of_a_live_store_is_a_store(flavour: str, db: Path, tmp_path: Path) -> None:
     """Made under load, it holds a moment of it, whole; started from, it goes on."""
     credentials = make_store(db)
@@ -277,6 +277,7 @@ def test_a_backup_that_does_not_fit_leaves_nothing(disk: Disk, db: Path) -> None
         assert tracking.track(94, "load", email="a@example.com").event_id
 
 
+@pytest.mark.database
 def test_compacting_under_load_gives_room_back_and_loses_nothing(flavour: str, db: Path) -> None:
     """The file is replaced by a smaller one while clients send; everybody waits, nobody is refused."""
     credentials = make_store(db)

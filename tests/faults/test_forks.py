@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events import EventTracking
+from tests.harness import rows
 from tests.shortcuts import make_store
 
 ROOT = Path(__file__).parents[2]
@@ -76,12 +77,10 @@ def test_a_tracker_goes_on_in_every_child(db: Path, when: str) -> None:
     )
     assert done.stdout == "[0, 0, 0, 0, 0, 0]\n", done.stderr
     with EventTracking(db) as tracking:
-        counts = dict(tracking.sql("select event, count(*) from events group by all").rows)
-        assert counts["child"] == 6 * 21
-        assert counts["grandchild"] == 6
-        assert counts["after"] == 1
-        assert tracking.sql("select count(*) - count(distinct event_id) from events").rows == [[0]]
         assert not tracking.recount(94).differs
+    counts = dict(rows(db, "select event, count(*) from events group by all"))
+    assert (counts["child"], counts["grandchild"], counts["after"]) == (6 * 21, 6, 1)
+    assert rows(db, "select count(*) - count(distinct event_id) from events") == [(0,)]
 
 
 def test_a_child_that_never_uses_its_tracker_keeps_nothing_open(db: Path) -> None:

@@ -17,8 +17,6 @@ from tests.faults.common import Clients, assert_whole
 from tests.harness import fill_store, is_held, serving, wait_until
 from tests.shortcuts import make_store
 
-pytestmark = pytest.mark.database
-
 ROOT = Path(__file__).parents[2]
 DIES = """
 import os, signal
@@ -96,6 +94,7 @@ def dying(tmp_path: Path) -> tuple[dict[str, str], Path]:
     return {"PYTHONPATH": os.pathsep.join([str(hooks), str(ROOT)]), "DIE_ORDER": str(order)}, order
 
 
+@pytest.mark.database
 def test_an_owner_may_die_at_any_step(flavour: str, db: Path, tmp_path: Path) -> None:
     """Whatever step an event has come to: acknowledged ones are stored, each once, and requests in flight succeed."""
     env, order = dying(tmp_path)
@@ -182,6 +181,7 @@ def newest(db: Path) -> Path:
     return max(journals_of(db), key=lambda path: path.stat().st_size)
 
 
+@pytest.mark.database
 def test_what_only_the_journal_has_is_taken_in_once(crashed: Path) -> None:
     """Also where the database has been opened before, and the journal's files are still there: as after a crash in between."""
     kept = {path: path.read_bytes() for path in journals_of(crashed)}

@@ -23,8 +23,6 @@ from falcon_events.settings import Settings
 from falcon_events.store.store import Store
 from tests.harness import is_held, owner_of, wait_until
 
-pytestmark = pytest.mark.database
-
 ENDLESS = "select count(*) from range(3000000000000) as a(i) where hash(i) % 7 = 1"
 VISITOR = "11111111-1111-4111-8111-111111111111"
 
@@ -67,6 +65,7 @@ def start_reader(tracking: EventTracking, pool: ThreadPoolExecutor) -> tuple[Fut
     return asked, readers_of(owner)[0]
 
 
+@pytest.mark.database
 @pytest.mark.parametrize(
     ("settings", "query", "reason"),
     [
@@ -98,6 +97,7 @@ def test_a_result_within_the_limits_is_returned_whole(db: Path) -> None:
         assert tracking.sql("select i from range(10) as r(i)").rows == [[number] for number in range(10)]
 
 
+@pytest.mark.database
 def test_queries_read_while_events_are_stored_and_checkpoints_wait(db: Path) -> None:
     """A query sees what was stored before it. Once the log has grown too far, the next one waits for a checkpoint's turn."""
     with EventTracking(db, checkpoint_wal_mb=1) as tracking, ThreadPoolExecutor() as pool:
@@ -121,6 +121,7 @@ def test_queries_read_while_events_are_stored_and_checkpoints_wait(db: Path) -> 
         assert not tracking.recount(1).differs
 
 
+@pytest.mark.database
 def test_another_program_cannot_write_the_file_while_a_query_reads(db: Path) -> None:
     """DuckDB's lock is shared with the query's process only for reading."""
     writing = [sys.executable, "-c", f"import duckdb; duckdb.connect({str(db)!r}).execute('create table mine(i int)')"]
@@ -182,6 +183,7 @@ def test_a_slow_read_is_sent_to_few_owners_only() -> None:
     assert calls.frames() == [urgent.frame]
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("end", ["abandon", "close"])
 def test_a_slow_read_in_the_owner_ends_with_its_asker_and_with_the_store(db: Path, end: str) -> None:
     """As a query does: an export or a check that nobody waits for does not hold anything up."""

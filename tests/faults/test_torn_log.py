@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,12 @@ import pytest
 
 from falcon_events import EventTracking, StoreError
 from falcon_events.files.paths import journals_of, log_of, logs_of
-from tests.harness import command, is_held, make_store, wait_until
+from falcon_events.model.events import Receipt
+from falcon_events.settings import Settings
+from falcon_events.store.store import Store
+from tests.harness import is_held, make_store, rows, wait_until
+from tests.shortcuts import command
+from tests.unit.test_store import new_event
 
 pytestmark = pytest.mark.database
 
@@ -21,6 +27,8 @@ COMMIT = bytes.fromhex("0500000000000000e7fe7d722fed3d5e640064ffff")
 """The entry of DuckDB's log that ends a transaction, with its length and its checksum."""
 ROUNDS, EVENTS = 6, 40
 COUNT = "select count(*), count(distinct seq) from events where event = 'load'"
+THROUGH_AN_OWNER = ("a third", "noise after the commit")
+"""The tears that a tracker's owner process comes upon; the others are mended in the test's own, which is the same code."""
 CRASH = f"""
 import os, sys
 from falcon_events import EventTracking
@@ -46,11 +54,17 @@ def commits(log: bytes) -> list[int]:
     return found
 
 
+def has_enough(log: Path) -> bool:
+    """Whether a log has several commits, and more in the last one than any tear leaves of it."""
+    found = commits(log.read_bytes()) if log.exists() else []
+    return len(found) >= 4 and found[-1] - found[-2] > 9000
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a store whose log has several commits, and whose journal has every event of them."""
     db = tmp_path_factory.mktemp("killed") / "events.duckdb"
-    while not log_of(db).exists() or len(commits(log_of(db).read_bytes())) < 4:
+    while not has_enough(log_of(db)):
         for path in (db, *logs_of(db)):
             path.unlink(missing_ok=True)
         make_store(db)
@@ -67,6 +81,16 @@ def crashed(killed: Path, db: Path) -> Path:
         if path.is_file():
             shutil.copy(path, db.with_name(path.name))
     return db
+
+
+def reopen(db: Path) -> None:
+    """Open a store in this process, store one more event, and close it."""
+    store = Store(db, Settings())
+    store.open()
+    now = int(time.time() * 1e6)
+    (outcome,) = store.submit([new_event(event="load", list_id=94, received_at=now, occurred_at=now)]).result(60)
+    assert isinstance(outcome, Receipt), outcome
+    store.close()
 
 
 Tear = Callable[[bytes], bytes]
@@ -96,19 +120,20 @@ TEARS: dict[str, Tear] = {
 }
 
 
-@pytest.mark.parametrize("tear", TEARS.values(), ids=TEARS)
-def test_a_torn_end_of_the_log_loses_nothing(crashed: Path, tear: Tear, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("name", TEARS)
+def test_a_torn_end_of_the_log_loses_nothing(crashed: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
     """The store opens by itself with every event, once; the log as it was is kept, and the log of the process says so."""
     log = log_of(crashed)
     whole = log.read_bytes()
     start = commits(whole)[-2]
-    torn = whole[:start] + tear(whole[start:])
+    torn = whole[:start] + TEARS[name](whole[start:])
     log.write_bytes(torn)
-    with EventTracking(crashed) as tracking:
-        assert tracking.sql(COUNT).rows == [[ROUNDS * EVENTS] * 2]
-        tracking.track(94, "load", email="b@example.com")
-    with EventTracking(crashed) as tracking:
-        assert tracking.sql(COUNT).rows == [[ROUNDS * EVENTS + 1] * 2]
+    if name in THROUGH_AN_OWNER:
+        with EventTracking(crashed) as tracking:
+            tracking.track(94, "load", email="b@example.com")
+    else:
+        reopen(crashed)
+    assert rows(crashed, COUNT) == [(ROUNDS * EVENTS + 1,) * 2]
     copies = list(crashed.parent.glob("*.torn-*"))
     if len(torn) > start:
         assert [copy.read_bytes() for copy in copies] == [torn]
@@ -124,8 +149,9 @@ def test_a_torn_log_without_a_journal_is_said_to_lack_events(crashed: Path, capl
     log.write_bytes(whole[: commits(whole)[-2] + 100])
     for journal in journals_of(crashed):
         journal.unlink(missing_ok=True)
-    with EventTracking(crashed) as tracking:
-        ((count, _),) = tracking.sql(COUNT).rows
+    with EventTracking(crashed):
+        pass
+    ((count, _),) = rows(crashed, COUNT)
     assert 0 < count < ROUNDS * EVENTS
     (told,) = [record for record in caplog.records if "torn" in record.getMessage()]
     assert (told.levelname, "there is no journal" in told.getMessage()) == ("CRITICAL", True)
@@ -138,9 +164,8 @@ def test_a_log_whose_beginning_never_reached_the_disk_loses_nothing(crashed: Pat
     log = log_of(crashed)
     first = log.read_bytes()[: commits(log.read_bytes())[0]]
     log.write_bytes(first[:keep] + (bytes(len(first) - keep) if filler == "zeros" else b""))
-    journaled = ROUNDS * EVENTS
-    with EventTracking(crashed) as tracking:
-        assert tracking.sql(COUNT).rows == [[journaled] * 2]
+    reopen(crashed)
+    assert rows(crashed, COUNT) == [(ROUNDS * EVENTS + 1,) * 2]
 
 
 @pytest.mark.parametrize("place", [0.2, 0.5])
@@ -161,8 +186,8 @@ def test_damage_before_other_commits_stops_the_start(crashed: Path, place: float
     assert log.name.encode() in done.stderr
     assert {path.name: path.read_bytes() for path in (crashed, *logs_of(crashed)) if path.exists()} == before
     log.rename(log.with_name("aside"))
-    with EventTracking(crashed) as tracking:
-        assert tracking.sql(COUNT).rows == [[ROUNDS * EVENTS] * 2]
+    reopen(crashed)
+    assert rows(crashed, COUNT) == [(ROUNDS * EVENTS + 1,) * 2]
 
 
 def test_a_torn_log_stays_as_it_was_if_the_journal_does_not_have_its_events(crashed: Path) -> None:
@@ -195,5 +220,5 @@ def test_a_log_that_the_journal_cannot_replace_is_asked_for(crashed: Path) -> No
     assert "leave the journal in place" in str(refused.value)
     assert {path.name: path.read_bytes() for path in (crashed, *journals_of(crashed))} == before
     log.with_name("aside").rename(log)
-    with EventTracking(crashed) as tracking:
-        assert tracking.sql(COUNT).rows == [[2 * ROUNDS * EVENTS] * 2]
+    reopen(crashed)
+    assert rows(crashed, COUNT) == [(2 * ROUNDS * EVENTS + 1,) * 2]

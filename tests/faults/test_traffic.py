@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import msgspec
 import pytest
 
 from falcon_events.errors import StoreError
 from falcon_events.model.events import NewEvent, Receipt
-from falcon_events.model.reports import Table
 from falcon_events.settings import Settings
 from falcon_events.store.database import migrations
 from falcon_events.store.engine import filter as filters, tables, upkeep
 from falcon_events.store.store import Store
-from tests.harness import wait_until
-from tests.unit.test_store import new_event, rows
+from tests.harness import rows, wait_until
+from tests.unit.test_store import new_event
 
 pytestmark = pytest.mark.database
 
@@ -182,7 +180,7 @@ def test_a_filter_takes_few_new_keys_for_known_ones(db: Path, monkeypatch: pytes
 
 def read_count(store: Store) -> int:
     """Count the EventIDs in the table of an open store."""
-    ((count,),) = msgspec.msgpack.decode(store.sql("select count(*) from event_ids").result(60), type=Table).rows
+    ((count,),) = store.run(lambda connection: connection.execute("select count(*) from event_ids").fetchall()).result(60)
     return int(count)
 
 

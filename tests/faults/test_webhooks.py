@@ -8,15 +8,11 @@ import signal
 import threading
 from pathlib import Path
 
-import pytest
-
 from falcon_events import EventTracking
 from tests.faults.common import Clients, kill_owner
 from tests.harness import Credentials, children_of, free_port, owner_of, serving, wait_until
 from tests.receiver import Post, Receiver, receiving
 from tests.shortcuts import make_store
-
-pytestmark = pytest.mark.database
 
 FAST = {"FALCON_EVENTS_DELIVERY_BACKOFF_S": "0.02"}
 

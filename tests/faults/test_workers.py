@@ -17,7 +17,7 @@ import pytest
 from falcon_events import EventTracking
 from tests.apps.common import PREFIX
 from tests.faults.common import Clients, assert_whole, kill_owner
-from tests.harness import EVENT, GRANIAN_ENDS, PROPERTIES, Credentials, Served, free_port, running, serving, wait_until
+from tests.harness import EVENT, GRANIAN_ENDS, PROPERTIES, Credentials, Served, free_port, rows, running, serving, wait_until
 from tests.needs import require
 from tests.shortcuts import make_store
 
@@ -97,10 +97,9 @@ def test_workers_share_a_store(tmp_path: Path, name: str) -> None:
             assert [answer.status_code for answer in refused] == [401] * 9
         served.stop()
     with EventTracking(db) as tracking:
-        counts = dict(tracking.sql("select event, count(*) from events group by all").rows)
-        assert counts["bound"] == 48
-        assert counts["repeated"] == 6
         assert not tracking.recount(94).differs
+    counts = dict(rows(db, "select event, count(*) from events group by all"))
+    assert (counts["bound"], counts["repeated"]) == (48, 6)
 
 
 @pytest.mark.parametrize("name", ["gunicorn-recycling", "gunicorn-preload", "uvicorn"])
@@ -139,8 +138,7 @@ def test_uvicorns_auto_reload_finds_the_store_again(tmp_path: Path) -> None:
         assert fresh(served, "POST", EVENT, json=credentials.event(event="load")).status_code == 200
         names = fresh(served, "POST", PROPERTIES, json={"APIKey": credentials.read, "ListID": 94})
         assert "load" in names.json()["Properties"]
-    with EventTracking(db) as tracking:
-        assert tracking.sql("select count(*) from events where event = 'load'").rows == [[3]]
+    assert rows(db, "select count(*) from events where event = 'load'") == [(3,)]
 
 
 def test_djangos_development_server_and_its_reload(tmp_path: Path) -> None:
@@ -168,8 +166,7 @@ def test_djangos_development_server_and_its_reload(tmp_path: Path) -> None:
         wait_until(lambda: served.log().count("Starting development server") > starts, "no reload", served)
         wait_until(lambda: _reachable(served), "it does not come back", served)
         assert fresh(served, "POST", EVENT, json=credentials.event(event="load")).status_code == 200
-    with EventTracking(db) as tracking:
-        assert tracking.sql("select count(*) from events where event = 'load'").rows == [[2]]
+    assert rows(db, "select count(*) from events where event = 'load'") == [(2,)]
 
 
 def test_serve_replaces_a_worker_that_dies(flavour: str, db: Path) -> None:

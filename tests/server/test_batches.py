@@ -16,8 +16,6 @@ from tests.conftest import Api
 from tests.harness import EVENT, EVENTS, Client, Credentials, plain, serving
 from tests.shortcuts import make_store
 
-pytestmark = pytest.mark.database
-
 
 def event(**changes: Any) -> dict[str, Any]:
     """An event of a batch; a value of ... takes a parameter out."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +21,25 @@ import pytest
 from falcon_events import EventTracking
 from falcon_events.http import ASGIMiddleware, WSGIMiddleware, mount
 from tests.blocks import environment
+from tests.shortcuts import command
 
 COMMAND = [sys.executable, "-m", "falcon_events"]
 
 
 def run(*words: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end."""
-    env = {**environment(), **more}
-    return subprocess.run([*COMMAND, *words], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    """Runs a command to its end, in a folder."""
+    with contextlib.chdir(folder):
+        done = command(*words, env=more)
+    return subprocess.CompletedProcess(words, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with a store, which has a list with two events: an identify event and a signup."""
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder with a store, which has a list with two events: an identify event and a signup. It is open meanwhile."""
     with EventTracking(tmp_path / "events.duckdb") as tracking:
         tracking.directory.ensure_list(1, "Customers")
         tracking.track(1, "signup", email="ada@example.com", properties={"plan": "free"})
-    return tmp_path
+        yield tmp_path
 
 
 def test_events_are_shown_as_they_arrive(folder: Path) -> None:
@@ -92,13 +96,20 @@ def test_a_session_lasts_a_day_by_default(folder: Path) -> None:
     assert [round(seconds) for (seconds,) in lifetimes] == [86400]
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty store, which is open meanwhile."""
+    with EventTracking(tmp_path_factory.mktemp("empty") / "events.duckdb").open() as tracking:
+        yield tracking.store.path
+
+
 @pytest.mark.parametrize("prefix", ["tracking", "/tracking", "tracking/", "/tracking/", "//tracking//"])
 @pytest.mark.parametrize("kind", ["mounted", "wrapped"])
 @pytest.mark.parametrize("make", [falcon.App, falcon.asgi.App])
-def test_a_prefix_means_the_same_with_and_without_slashes(make: Any, kind: str, prefix: str, db: Path) -> None:
+def test_a_prefix_means_the_same_with_and_without_slashes(make: Any, kind: str, prefix: str, empty: Path) -> None:
     """Mounted and in middleware, for the API and the script."""
     app: Any = make()
-    with EventTracking(db) as tracking:
+    with EventTracking(empty) as tracking:
         if kind == "mounted":
             mount(app, tracking, prefix=prefix)
         elif make is falcon.App:
@@ -120,8 +131,9 @@ async def _statuses(client: httpx.AsyncClient) -> list[int]:
 
 def test_an_unknown_variable_is_named_once(folder: Path) -> None:
     """With the setting that it resembles; known variables are not named."""
-    known = {"FALCON_EVENTS_DB": "events.duckdb", "FALCON_EVENTS_THREADS": "1"}
-    done = run("stats", folder=folder, FALCON_EVENTS_TREADS="3", **known)
+    given = {"FALCON_EVENTS_DB": "events.duckdb", "FALCON_EVENTS_THREADS": "1", "FALCON_EVENTS_TREADS": "3"}
+    env = {**environment(), **given}
+    done = subprocess.run([*COMMAND, "stats"], cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stderr.count("FALCON_EVENTS_TREADS is not a setting") == 1
     assert "did you mean FALCON_EVENTS_THREADS?" in done.stderr

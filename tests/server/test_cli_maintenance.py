@@ -16,8 +16,6 @@ from falcon_events import EventTracking
 from tests.harness import Credentials, is_held, owner_of, plain, serving
 from tests.shortcuts import command, make_store
 
-pytestmark = pytest.mark.database
-
 
 @pytest.fixture
 def filled(db: Path) -> Credentials:
@@ -57,6 +55,7 @@ def error(*arguments: str) -> str:
     return line
 
 
+@pytest.mark.database
 def test_sql_prints_a_table_csv_or_json(kept: EventTracking) -> None:
     """The same rows in three forms; nested values and nulls are what each form has for them."""
     db = kept.store.path
@@ -100,6 +99,7 @@ def test_sql_only_looks(kept: EventTracking, query: str) -> None:
     assert not Path("stolen.csv").exists()
 
 
+@pytest.mark.database
 def test_a_backup_appears_whole_and_restoring_is_copying_it_back(db: Path, filled: Credentials, tmp_path: Path) -> None:
     """An existing file is kept unless --replace is given; the restored store has what it had then."""
     copy = tmp_path / "copy.duckdb"
@@ -152,6 +152,7 @@ def test_owner_names_the_process_or_says_that_there_is_none(db: Path, filled: Cr
         assert f"process  {state['pid']}" in done("owner", "--db", str(db))
 
 
+@pytest.mark.database
 def test_every_command_works_while_a_server_runs(db: Path, filled: Credentials, tmp_path: Path) -> None:
     """What they make counts in the server at once; what they show is what it holds."""
     at = ("--db", str(db))

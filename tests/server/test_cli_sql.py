@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from falcon_events import EventTracking
-from tests.blocks import environment
+from tests.shortcuts import command
 
 VISITOR = "11111111-2222-4333-8444-555555555555"
 QUERY = "select list_id, name, value, occurred_at from conversions"
 
 
-def sql(*words: str, folder: Path, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Runs the command to its end."""
-    command = [sys.executable, "-m", "falcon_events", "sql", *words]
-    return subprocess.run(command, cwd=folder, env=environment(), input=given or b"", capture_output=True, check=False)
+def sql(*words: str, folder: Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Runs the command to its end, in a folder."""
+    with contextlib.chdir(folder):
+        return command("sql", *words, stdin=given)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store: somebody views a page, signs up and buys, and somebody else views a page."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a store: somebody views a page, signs up and buys, and somebody else views a page. It is open meanwhile."""
     path = tmp_path_factory.mktemp("sql")
     with EventTracking(path / "events.duckdb") as tracking:
         tracking.directory.ensure_list(1, "Customers")
@@ -37,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tracking.track(
             1, "pageView", uuid="aaaaaaaa-2222-4333-8444-555555555555", properties={"$current_url": "https://b.example"}
         )
-    return path
+        yield path
 
 
 def test_a_query_comes_from_a_file_or_standard_input(folder: Path) -> None:
@@ -51,6 +52,7 @@ def test_a_query_comes_from_a_file_or_standard_input(folder: Path) -> None:
         assert (done.returncode, reason in done.stderr, done.stderr.count(b"\n")) == (2, True, 1)
 
 
+@pytest.mark.database
 def test_an_answer_is_printed_or_written_in_each_form(folder: Path) -> None:
     """CSV, JSON and Parquet, by option or by the file's name; an existing file is not touched."""
     assert sql(QUERY, "--csv", folder=folder).stdout.startswith(b"list_id,name,value,occurred_at\n1,order,12.5,")
@@ -70,6 +72,7 @@ def test_an_answer_is_printed_or_written_in_each_form(folder: Path) -> None:
     assert sql("select 1 as a, 2 as a", "--parquet", folder=folder).returncode == 2
 
 
+@pytest.mark.database
 def test_views_have_columns_that_need_no_json(folder: Path, tmp_path: Path) -> None:
     """Of the store, and of its backup, which has another name."""
     with EventTracking(folder / "events.duckdb") as tracking:

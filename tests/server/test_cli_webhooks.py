@@ -16,8 +16,6 @@ from tests.harness import wait_until
 from tests.receiver import receiving
 from tests.shortcuts import command, make_store
 
-pytestmark = pytest.mark.database
-
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_dGhlIHNlY3JldCBvZiBhIHRlc3QsIGxvbmcgZW5vdWdo"
 BARE = """

@@ -507,7 +507,6 @@ def test_an_owner_has_one_uuid(api: Api) -> None:
     assert visitor(id="o-1", UUID=VISITOR) == VISITOR
 
 
-@pytest.mark.database
 def test_derived_uuids_outlive_the_process_and_no_other_store_has_them(tmp_path: Path) -> None:
     """The secret that they are derived under is kept with the store, and is the store's own."""
 
@@ -521,7 +520,6 @@ def test_derived_uuids_outlive_the_process_and_no_other_store_has_them(tmp_path:
     assert visitor(tmp_path / "one") == visitor(tmp_path / "one") != visitor(tmp_path / "other")
 
 
-@pytest.mark.database
 def test_an_address_new_to_its_visitor_sends_an_identify_event(api: Api) -> None:
     """A binding is one of visitor and address, whatever its case, within the list; each is new once."""
     owner, address = unique("u-"), f"{unique()}@example.com"
@@ -539,7 +537,6 @@ def test_an_address_new_to_its_visitor_sends_an_identify_event(api: Api) -> None
     assert not sent(UUID=str(uuid.uuid4()), email=MISSING)
 
 
-@pytest.mark.database
 def test_a_visitor_known_by_uuid_is_bound_when_the_address_comes(api: Api) -> None:
     """The browser's visitor stays the same one from the anonymous page view to the known subscriber."""
     visitor, address = str(uuid.uuid4()), f"{unique()}@example.com"
@@ -550,7 +547,6 @@ def test_a_visitor_known_by_uuid_is_bound_when_the_address_comes(api: Api) -> No
     assert [answer["identify_event_sent"] for answer in answers] == [False, True, False]
 
 
-@pytest.mark.database
 def test_of_simultaneous_requests_with_one_new_binding_one_gets_true(api: Api) -> None:
     """However many ask at once, one identify event is stored."""
     body = event(api, id=unique("u-"), email=f"{unique()}@example.com")
@@ -573,7 +569,6 @@ def test_an_identify_event_has_the_events_properties_and_the_address(tracking: E
     assert tracking.properties(95) == {"identify": ["emailAddress", "firstName"], "pageView": ["url"]}
 
 
-@pytest.mark.database
 def test_a_repeated_event_id_stores_nothing_and_gets_the_first_answer(api: Api) -> None:
     """Whatever else the repeat says, in either case of the EventID; a header marks it."""
     event_id, name = str(uuid.uuid4()), unique("repeated-")
@@ -586,7 +581,6 @@ def test_a_repeated_event_id_stores_nothing_and_gets_the_first_answer(api: Api) 
     assert catalogue(api)[name] == ["a"]
 
 
-@pytest.mark.database
 def test_simultaneous_repeats_store_one_event(api: Api) -> None:
     """A retry that overtakes its first try is a repeat like any other."""
     body = event(api, EventID=str(uuid.uuid4()), id=unique(), email=f"{unique()}@example.com")
@@ -603,7 +597,6 @@ def test_a_repeat_must_keep_to_the_rules(api: Api) -> None:
     assert codes_of(api.client.track(**body | {"event": ""})) == [5]
 
 
-@pytest.mark.database
 def test_an_event_id_belongs_to_its_list(tracking: EventTracking) -> None:
     """Two lists that happen upon one EventID do not meet, whichever accounts they belong to."""
     fill_store(tracking)
@@ -612,7 +605,6 @@ def test_an_event_id_belongs_to_its_list(tracking: EventTracking) -> None:
     assert [answer.duplicate for answer in answers] == [False, False, False]
 
 
-@pytest.mark.database
 def test_events_without_an_event_id_are_never_repeats(api: Api) -> None:
     """The same body twice is two events, each with an id of its own."""
     answers = [api.client.track(**event(api)) for _ in range(2)]
@@ -620,7 +612,6 @@ def test_events_without_an_event_id_are_never_repeats(api: Api) -> None:
     assert not any("X-Event-Duplicate" in answer.headers for answer in answers)
 
 
-@pytest.mark.database
 def test_a_test_event_is_checked_and_answered_but_not_stored(api: Api) -> None:
     """It leaves no property, no binding and no EventID, and sends no identify event."""
     name, event_id = unique("is-test-"), str(uuid.uuid4())
@@ -699,7 +690,6 @@ def test_a_list_that_cannot_be_asked_for_is_refused_with_its_code(api: Api, list
 
 
 @pytest.mark.parametrize("list_id", [95, "95", "0095", 95.0], ids=repr)
-@pytest.mark.database
 def test_a_list_without_events_has_no_properties(api: Api, list_id: Any) -> None:
     """The id as a string, and an empty object."""
     answer = api.client.properties(APIKey=api.credentials.read, ListID=list_id)
@@ -759,7 +749,6 @@ def test_full_and_read_keys_and_sessions_may_ask_for_properties(api: Api, shown:
     assert api.client.properties(**{name: getattr(api.credentials, shown), "ListID": 95}).status_code == 200
 
 
-@pytest.mark.database
 def test_what_was_tracked_is_seen_by_the_next_query(api: Api) -> None:
     """Read your own write: types and names in ascending code-point order, whatever was acknowledged before."""
     mark = unique("own-write-")

@@ -26,7 +26,7 @@ from falcon_events import (
     StoreUnavailable,
     Tracked,
 )
-from tests.harness import EVENT, EVENTS, Credentials, Served, free_port, owner_of, running, wait_until
+from tests.harness import EVENT, EVENTS, Credentials, Served, free_port, owner_of, rows, running, wait_until
 from tests.shortcuts import make_store
 
 ROOT = Path(__file__).parents[2]
@@ -60,8 +60,7 @@ class Host:
     def stored(self) -> list[tuple[str, dict[str, Any]]]:
         """Every event in the store, with its properties."""
         with EventTracking(self.db) as tracking:
-            rows = tracking.sql("select event, properties from events order by seq").rows
-        return [(event, json.loads(properties)) for event, properties in rows]
+            return [(one.event, one.properties) for _, one in tracking.latest(94, most=10_000)]
 
     def metric(self, name: str) -> float:
         """A metric's value, over all processes."""
@@ -146,7 +145,6 @@ def test_an_event_that_is_only_checked_is_checked_by_hooks_too(host: Host) -> No
     assert [event for event, _ in host.stored()] == ["identify", "last"]
 
 
-@pytest.mark.database
 def test_after_commit_is_given_what_was_stored_once(host: Host) -> None:
     """In the process that took the request; no repeats, nothing refused or dropped; a failure there is nobody's but the log's."""
     event_id = "0b0e8f0e-6f6c-4d0e-9a56-0e2f6b1f7a11"
@@ -265,7 +263,6 @@ def test_a_task_that_wants_to_leave_ends_nothing_but_itself(db: Path, caplog: py
     assert "A background task of a hook or Access method raised" in caplog.text
 
 
-@pytest.mark.database
 def test_a_hook_sees_and_sets_what_an_event_is(db: Path) -> None:
     """Address, owner, traits and time are the hook's to set; each counts as if the sender had given it."""
     moment = datetime(2020, 2, 29, 12, 0, 0, 123_457, tzinfo=UTC)
@@ -331,7 +328,6 @@ def assigning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EventT
         ("event_id", VISITOR),
     ],
 )
-@pytest.mark.database
 def test_a_hook_cannot_make_an_event_that_the_store_refuses(
     assigning: tuple[EventTracking, Assignment], caplog: pytest.LogCaptureFixture, field: str, value: object
 ) -> None:
@@ -469,7 +465,6 @@ def test_one_after_commit_that_fails_leaves_the_others_alone(db: Path, caplog: p
     assert [event.properties for event in given] == [{"n": 2**60}] * len(expected)
 
 
-@pytest.mark.database
 def test_events_are_given_once_though_the_owner_dies(db: Path) -> None:
     """What was under way is stored by its successor and given then; what was not stored is not given."""
     given: list[CommittedEvent] = []
@@ -499,8 +494,7 @@ def test_events_are_given_once_though_the_owner_dies(db: Path) -> None:
     ids = [event.event_id for event in given]
     assert len(ids) == len(set(ids))
     assert set(ids) >= set(stored)
-    with EventTracking(db) as again:
-        kept = {row[0] for row in again.sql("select event_id::varchar from events where event = 'test'").rows}
+    kept = {event_id for (event_id,) in rows(db, "select event_id::varchar from events where event = 'test'")}
     assert set(ids) <= kept
 
 

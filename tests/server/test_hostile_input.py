@@ -25,7 +25,7 @@ import pytest
 from falcon_events import EventTracking
 from falcon_events.http import WSGIMiddleware, mount, wsgi_app
 from tests.conftest import Api
-from tests.harness import EVENT, PROPERTIES, Credentials, free_port, plain, running, unmeasured_environment
+from tests.harness import EVENT, PROPERTIES, Credentials, free_port, rows, running, unmeasured_environment
 from tests.server.test_mounting import hosting
 from tests.shortcuts import command, make_store
 
@@ -353,12 +353,6 @@ def shared(api: Api, sql: str) -> list[list[Any]]:
         return tracking.sql(sql).rows
 
 
-def stored(db: Path, sql: str) -> list[tuple[Any, ...]]:
-    """What plain DuckDB reads from a closed store."""
-    with plain(db) as connection:
-        return connection.execute(sql).fetchall()
-
-
 def exact(text: str | bytes) -> str:
     """JSON in a form that tells 1 from 1.0 and 0.0 from -0.0, but not the order of members."""
     return repr(json.loads(text, object_pairs_hook=lambda pairs: dict(sorted(pairs))))
@@ -583,7 +577,7 @@ def test_a_cancelled_request_is_stored_once_or_not_at_all(tmp_path: Path) -> Non
         served.stop()
         assert "Traceback" not in served.log()
     assert 499 in sent.values()
-    kept = [event_id for (event_id,) in stored(db, "select event_id::varchar from events where event = 'cut'")]
+    kept = [event_id for (event_id,) in rows(db, "select event_id::varchar from events where event = 'cut'")]
     assert len(kept) == len(set(kept))
     assert {event_id for event_id, status in sent.items() if status == 200} <= set(kept) <= set(sent)
 
@@ -701,4 +695,4 @@ def test_a_mounted_tracker_without_its_file_answers_503_and_recovers(tmp_path: P
         assert host.api.track(**credentials.event()).status_code == 200
         host.served.stop()
         assert "Bad file descriptor" not in host.served.log()
-    assert len(stored(host.db, "select 1 from events where event = 'test'")) == 1
+    assert len(rows(host.db, "select 1 from events where event = 'test'")) == 1

@@ -26,8 +26,6 @@ from tests import shortcuts
 from tests.harness import command, plain, wait_until
 from tests.shortcuts import make_store
 
-pytestmark = pytest.mark.database
-
 LIST = 94
 
 
@@ -51,12 +49,20 @@ def lines(*bodies: dict[str, Any]) -> bytes:
 
 
 def imported(db: Path, *arguments: str, stdin: bytes | None = None, code: int = 0) -> dict[str, Any]:
-    """Runs an import; its result."""
-    done = command("import", *arguments, "--rejects", str(db.parent / "rejects"), "--json", "--db", str(db), stdin=stdin)
+    """Runs an import; its result. One of standard input is run in a process of its own."""
+    words = ("import", *arguments, "--rejects", str(db.parent / "rejects"), "--json", "--db", str(db))
+    done = shortcuts.command(*words) if stdin is None else command(*words, stdin=stdin)
     assert done.returncode == code, done.stderr.decode()
     assert b"Traceback" not in done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result
+
+
+def fill(db: Path, *bodies: dict[str, Any]) -> None:
+    """Imports bodies."""
+    source = db.parent / "source"
+    source.write_bytes(lines(*bodies))
+    imported(db, str(source))
 
 
 def exported(db: Path, *arguments: str) -> list[dict[str, Any]]:
@@ -95,6 +101,7 @@ def unused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield db
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("source", ["file", "gzip", "members", "stdin", "gzip on stdin", "pipe"])
 def test_events_come_in_from_every_source(source: str, store: Path, tmp_path: Path) -> None:
     """Files, gzip of one member or several, standard input and pipes give the same events."""
@@ -267,7 +274,7 @@ def test_a_damaged_gzip_file_is_told_after_what_could_be_read(damage: str, store
     whole = gzip.compress(lines(*(body(number, properties={"r": random.random()}) for number in range(3000))))
     source = tmp_path / "events.gz"
     source.write_bytes(whole[: len(whole) // 2] if damage == "cut" else whole[:-8] + bytes(8))
-    done = command("import", str(source), "--db", str(store))
+    done = shortcuts.command("import", str(source), "--db", str(store))
     assert done.returncode == 2
     assert done.stderr.count(b"\n") == 1
     assert f"{source} is cut off or damaged".encode() in done.stderr
@@ -303,6 +310,7 @@ def test_a_wrong_argument_is_refused_in_one_line(arguments: tuple[str, ...], say
     assert done.stdout == b""
 
 
+@pytest.mark.database
 def test_a_round_trip_gives_the_same_events_without_doubling(store: Path, tmp_path: Path) -> None:
     """An export imported into a second store, and imported again, leaves the same events there, identify events included."""
     awkward = {
@@ -324,7 +332,7 @@ def test_a_round_trip_gives_the_same_events_without_doubling(store: Path, tmp_pa
         tracking.track(95, "other", email="c@example.com", timestamp="2001-02-03T04:05:06.000007Z")
         tracking.track(LIST, "again", email="c@example.com")
     out = tmp_path / "events.ndjson.gz"
-    written = command("export", "--format", "ndjson", "--output", str(out), "--json", "--db", str(store))
+    written = shortcuts.command("export", "--format", "ndjson", "--output", str(out), "--json", "--db", str(store))
     assert json.loads(written.stdout) == {"events": 7, "file": str(out)}
     second = tmp_path / "second.duckdb"
     make_store(second)
@@ -335,6 +343,7 @@ def test_a_round_trip_gives_the_same_events_without_doubling(store: Path, tmp_pa
     assert found["Properties"] == awkward
 
 
+@pytest.mark.database
 def test_since_includes_its_moment_and_until_does_not(store: Path) -> None:
     """Bounds are exact to the microsecond; a date means its first moment in UTC."""
     moments = [
@@ -345,7 +354,7 @@ def test_since_includes_its_moment_and_until_does_not(store: Path) -> None:
         "2026-02-01T00:00:00Z",
     ]
     anonymous = {"UUID": "00000000-0000-4000-8000-000000000001", "email": None}
-    imported(store, "-", stdin=lines(*(body(n, Timestamp=moment, **anonymous) for n, moment in enumerate(moments))))
+    fill(store, *(body(n, Timestamp=moment, **anonymous) for n, moment in enumerate(moments)))
 
     def within(*bounds: str) -> list[int]:
         return [event["Properties"]["number"] for event in exported(store, *bounds)]
@@ -366,11 +375,12 @@ def assert_bounds(within: Callable[..., list[int]]) -> None:
     assert within("--list", str(LIST)) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.database
 def test_parquet_has_the_columns_of_the_table(store: Path, tmp_path: Path) -> None:
     """Any tool that reads Parquet gets every event with its columns; the file is there whole or not at all."""
-    imported(store, "-", stdin=lines(*(body(number) for number in range(10))))
+    fill(store, *(body(number) for number in range(10)))
     out = tmp_path / "o'clock.parquet"
-    done = command("export", "--format", "parquet", "--output", str(out), "--db", str(store))
+    done = shortcuts.command("export", "--format", "parquet", "--output", str(out), "--db", str(store))
     assert done.stdout.decode() == f"17 events written to {out}\n"
     with duckdb.connect() as connection:
         query = "select event, count(*), count(distinct visitor) from read_parquet(?) group by all order by all"
@@ -381,7 +391,7 @@ def test_parquet_has_the_columns_of_the_table(store: Path, tmp_path: Path) -> No
 
 def test_an_export_to_standard_output_can_be_read_partly(store: Path) -> None:
     """`export | head -1` gives one event, and no traceback."""
-    imported(store, "-", stdin=lines(*(body(number, properties={"fill": "x" * 1000}) for number in range(500))))
+    fill(store, *(body(number, properties={"fill": "x" * 1000}) for number in range(500)))
     arguments = [sys.executable, "-m", "falcon_events", "export", "--format", "ndjson", "--db", str(store)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -395,8 +405,8 @@ def test_an_export_to_standard_output_can_be_read_partly(store: Path) -> None:
 @pytest.mark.needs("full-device")
 def test_an_export_that_cannot_be_written_is_told(store: Path) -> None:
     """A full disk is one line that names the output, and exit code 2."""
-    imported(store, "-", stdin=lines(body(1)))
-    done = command("export", "--format", "ndjson", "--output", "/dev/full", "--db", str(store))
+    fill(store, body(1))
+    done = shortcuts.command("export", "--format", "ndjson", "--output", "/dev/full", "--db", str(store))
     assert done.returncode == 2
     assert done.stderr.startswith(b"falcon-events: --output /dev/full cannot be written")
     assert done.stderr.count(b"\n") == 1

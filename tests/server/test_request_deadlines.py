@@ -45,6 +45,7 @@ def listening() -> Iterator[int]:
 def test_a_request_that_does_not_come_to_its_end_ends_its_connection(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     """From the connection's start, or the request's first byte, wherever the sender stops; what went before is answered."""
     monkeypatch.setattr(uvicorn_protocol, "ARRIVAL_S", 0.5)
+    monkeypatch.setattr(uvicorn_protocol, "REPLY_S", 0.5)
     with listening() as port, socket.create_connection(("127.0.0.1", port), 30) as client:
         client.sendall(sent)
         received = b""
@@ -57,6 +58,7 @@ def test_a_request_that_does_not_come_to_its_end_ends_its_connection(monkeypatch
 def test_a_connection_may_rest_between_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound is for a request that has begun; an idle connection is the server's keep-alive's."""
     monkeypatch.setattr(uvicorn_protocol, "ARRIVAL_S", 0.2)
+    monkeypatch.setattr(uvicorn_protocol, "REPLY_S", 0.2)
     with listening() as port, socket.create_connection(("127.0.0.1", port), 30) as client:
         for _ in range(2):
             client.sendall(WHOLE)

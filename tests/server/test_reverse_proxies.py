@@ -14,6 +14,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -216,11 +217,11 @@ def trusting(flavour: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield Api(served, credentials)
 
 
-def addresses(api: Api, event: str) -> list[list[object]]:
+def addresses(api: Api, event: str) -> dict[str | None, int]:
     """The addresses that events of a type have come from, and how many from each."""
     assert api.served.db is not None
     with EventTracking(api.served.db) as tracking:
-        return tracking.sql(f"select client_address, count(*) from events where event = '{event}' group by all").rows
+        return Counter(one.client_address for _, one in tracking.latest(94, most=10_000) if one.event == event)
 
 
 def test_a_clients_address_comes_through_nginx(trusting: Api, tmp_path: Path) -> None:
@@ -233,7 +234,7 @@ def test_a_clients_address_comes_through_nginx(trusting: Api, tmp_path: Path) ->
                 for claim in claims:
                     headers = [(name.encode(), value.encode("latin-1")) for name, value in claim.items()]
                     assert client.post(EVENT, json=event, headers=headers).status_code == 200
-    assert addresses(trusting, "claimed") == [[A_CLIENT, 2 * len(claims)]]
+    assert addresses(trusting, "claimed") == {A_CLIENT: 2 * len(claims)}
 
 
 SPELLINGS = ("X-Forwarded-For", "X_Forwarded_For", "X-Forwarded_For", "X_Forwarded-For", "x_forwarded_for", "x-forwarded_for")
@@ -284,7 +285,8 @@ def forwarding(port: int, target: int) -> Iterator[None]:
             thread.join()
 
 
-@pytest.mark.parametrize("proxy", ["nginx", "caddy"])
+# The tunnel ends before the server, which of the two it is makes no difference; Caddy tries for ten seconds.
+@pytest.mark.parametrize(("flavour", "proxy"), [("asgi", "nginx"), ("wsgi", "caddy")], indirect=["flavour"])
 def test_after_a_move_the_old_machines_proxy_asks_the_new_server(trusting: Api, tmp_path: Path, proxy: str) -> None:
     """Through the page's tunnel, as it is, with the new server's settings as they are; clients keep their addresses."""
     words = shlex.split(block("tunnel"))
@@ -298,7 +300,7 @@ def test_after_a_move_the_old_machines_proxy_asks_the_new_server(trusting: Api, 
             event = trusting.credentials.event(event=f"moved, {proxy}")
             assert client.post(EVENT, json=event).status_code == 200
         assert client.get("/healthz").status_code == 503  # as documented, when the tunnel breaks
-    assert addresses(trusting, f"moved, {proxy}") == [[A_CLIENT, 1]]
+    assert addresses(trusting, f"moved, {proxy}") == {A_CLIENT: 1}
 
 
 @pytest.mark.parametrize("proxy", ["nginx", "caddy"])
@@ -311,7 +313,7 @@ def test_no_spelling_of_the_header_claims_an_address(flavour: str, trusting: Api
     ):
         count = claiming(client, trusting.credentials.event(event=f"spelled, {proxy}"))
     assert ("drop headers with _ in their names" in trusting.served.log()) == (flavour == "wsgi")
-    assert addresses(trusting, f"spelled, {proxy}") == [[A_CLIENT, count]]
+    assert addresses(trusting, f"spelled, {proxy}") == {A_CLIENT: count}
 
 
 def test_a_limit_per_address_counts_clients_behind_nginx(one_flavour: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from falcon_events import EventTracking
 from falcon_events.errors import StoreClosed
 from falcon_events.http import ASGIMiddleware, asgi_app, mount
-from tests.harness import EVENT
+from tests.harness import EVENT, rows
 from tests.shortcuts import make_store
 
 ORIGIN = "https://www.example.com"
@@ -56,8 +56,8 @@ def test_an_application_serves_again_after_its_shutdown(db: Path, build: Callabl
             tracking.stats()
     assert seen == ["first", "second", "third"]
     tracking.reopen()
-    assert tracking.sql("select count(*) from events where event in ('first', 'second', 'third')").rows == [[3]]
     tracking.close()
+    assert rows(db, "select count(*) from events where event in ('first', 'second', 'third')") == [(3,)]
 
 
 @pytest.mark.parametrize("cors", [False, True])

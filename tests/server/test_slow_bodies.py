@@ -29,14 +29,14 @@ HELD_BACK = {
 }
 
 
-@pytest.mark.parametrize("sent", HELD_BACK.values(), ids=HELD_BACK)
-def test_a_body_that_does_not_arrive_in_time_gets_408(flavour: str, db: Path, sent: bytes) -> None:
+def test_a_body_that_does_not_arrive_in_time_gets_408(flavour: str, db: Path) -> None:
     """In the shape of all failures; the connection ends, and the next request is served."""
     credentials = make_store(db)
     with serving(db, flavour, env={"FALCON_EVENTS_BODY_WAIT_S": "0.5"}) as served:
-        answer = ask(served.port, sent)
-        assert (answer.status, answer.codes) == (408, [408])
-        assert served.client.track(**credentials.event()).status_code == 200
+        for case, sent in HELD_BACK.items():
+            answer = ask(served.port, sent)
+            assert (answer.status, answer.codes) == (408, [408]), case
+            assert served.client.track(**credentials.event()).status_code == 200, case
 
 
 def test_bodies_beyond_the_bound_get_503(flavour: str, db: Path) -> None:

@@ -112,7 +112,6 @@ def test_only_what_a_webhook_asks_for_is_delivered(store: EventTracking) -> None
         wait_until(lambda: store.webhooks.states()[0].unread == 0, "events that were left out are not gone past")
 
 
-@pytest.mark.database
 def test_a_webhook_starts_now_or_with_the_first_event(store: EventTracking) -> None:
     """Events of before are delivered only where that is asked for."""
     meet(store, "ada")
@@ -125,7 +124,6 @@ def test_a_webhook_starts_now_or_with_the_first_event(store: EventTracking) -> N
         assert [post.data["seq"] for post in whole.wait_for(4)] == [1, 2, 3, 4]
 
 
-@pytest.mark.database
 def test_what_fails_is_tried_again_before_the_visitors_next_events(store: EventTracking) -> None:
     """Others are not kept up by it."""
     failing = threading.Event()
@@ -239,7 +237,6 @@ def test_gone_ends_a_webhook_until_it_is_retried(store: EventTracking) -> None:
         assert [post.data["event"] for post in receiver.wait_for(3)] == ["identify", "step", "step"]
 
 
-@pytest.mark.database
 def test_a_retried_event_takes_up_no_webhook_but_its_own(store: EventTracking) -> None:
     """One that is disabled and has nothing to do with it stays so."""
     with receiving(lambda post: 410) as gone, receiving(lambda post: 422) as refusing:
@@ -254,7 +251,6 @@ def test_a_retried_event_takes_up_no_webhook_but_its_own(store: EventTracking) -
         wait_until(lambda: len(gone.posts) == 2, "all are retried, and it is not taken up")
 
 
-@pytest.mark.database
 def test_a_retried_event_takes_those_with_it_that_it_waits_for(db: Path) -> None:
     """The earlier ones of its visitor that wait, in order; later ones follow, other visitors' stay."""
     make_store(db)
@@ -555,7 +551,6 @@ def test_erased_and_deleted_events_are_not_delivered_any_more(store: EventTracki
         assert [post.data["external_id"] for post in receiver.taken] == ["bob"]
 
 
-@pytest.mark.database
 def test_a_removed_webhook_gets_nothing_more(store: EventTracking) -> None:
     """And what waited for it is forgotten."""
     with receiving(lambda post: 500) as receiver, receiving() as other:
@@ -637,7 +632,6 @@ def test_an_argument_that_cannot_be_is_named(unused: EventTracking, arguments: d
     assert unused.webhooks.states() == []
 
 
-@pytest.mark.database
 def test_questions_about_what_is_not_there_are_refused(unused: EventTracking) -> None:
     """Unknown webhooks, states and ids."""
     with pytest.raises(NotFound, match="no webhook"):

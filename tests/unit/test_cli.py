@@ -45,7 +45,6 @@ def refusal(*arguments: str, env: dict[str, str] | None = None, stdin: bytes = b
     return text
 
 
-@pytest.mark.database
 def test_a_store_is_set_up_by_commands_and_its_key_tracks(db: Path) -> None:
     """accounts, lists and keys create what a request needs; the JSON forms carry ids and the key."""
     account = json.loads(run("accounts", "create", "alice", "--json", db=db))

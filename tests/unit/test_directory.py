@@ -16,8 +16,6 @@ from falcon_events.access.protocol import Credential, Principal
 from falcon_events.model import operations
 from falcon_events.model.access import Changes, Grant, Snapshot
 
-pytestmark = pytest.mark.database
-
 KEY = Credential("api_key", "fe_full_one")
 HASH = hashlib.sha256(KEY.secret.encode()).digest()
 GRANT = Grant(HASH, "alice", "full")
@@ -102,6 +100,7 @@ def test_every_process_refuses_a_key_once_revoking_it_has_returned(db: Path) -> 
                     tracking.track(made.list_id, "test", email="a@example.com", api_key=key.key)
 
 
+@pytest.mark.database
 def test_a_list_is_ensured_at_every_start(db: Path) -> None:
     """Made with its account the first time, found afterwards and by any number of processes; never another account's."""
     with EventTracking(db) as tracking, EventTracking(db) as other:
@@ -115,6 +114,7 @@ def test_a_list_is_ensured_at_every_start(db: Path) -> None:
         assert [account.name for account in tracking.directory.accounts()] == ["acme"]
 
 
+@pytest.mark.database
 def test_a_lists_page_key_is_the_same_for_every_process_and_after_every_start(db: Path) -> None:
     """However many ask at once it is made once; other origins and other lists have another."""
     with EventTracking(db) as tracking, EventTracking(db) as other:
@@ -133,6 +133,7 @@ def test_a_lists_page_key_is_the_same_for_every_process_and_after_every_start(db
         assert len(tracking.directory.keys()) == 3
 
 
+@pytest.mark.database
 def test_a_page_key_that_was_revoked_is_followed_by_another(db: Path) -> None:
     """It stays revoked, for those who still have it in their pages."""
     with EventTracking(db) as tracking:

@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -19,45 +21,7 @@ import pytest
 """
 
 
-def run_pytest(
-    folder: Path, code: str, *options: str, plugins: Sequence[str] = ("falcon_events.pytest_plugin", "xdist.plugin")
-) -> subprocess.CompletedProcess[str]:
-    """Runs a test module to its end, with these plugins only; without any, with all that are installed."""
-    module = folder / "test_host.py"
-    if not module.exists():
-        module.write_text(PREAMBLE + code)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *options, str(module)]
-    environment = pytest_environment(*plugins)
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
-def passes(folder: Path, code: str, *options: str, count: int) -> None:
-    """Asserts that every test of a module passes."""
-    done = run_pytest(folder, code, *options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{count} passed" in done.stdout
-
-
-def fails_with(folder: Path, code: str) -> list[str]:
-    """The lines of the error that a module's one test ends with."""
-    done = run_pytest(folder, code)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "1 failed" in done.stdout
-    return [line[1:].strip() for line in done.stdout.splitlines() if re.match(r"E\s", line)]
-
-
-def test_the_fixture_is_there_once_the_package_is_installed(tmp_path: Path) -> None:
-    """Without a line of configuration, and beside every other installed plugin."""
-    done = run_pytest(tmp_path, "\ndef test_nothing(falcon_events):\n    falcon_events.assert_not_tracked('x')\n", plugins=())
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
-
-
-def test_what_was_tracked_can_be_asserted(tmp_path: Path) -> None:
-    """By type, visitor, list and some of its properties; every test has a store of its own."""
-    passes(
-        tmp_path,
-        """
+TRACKED = """
 @pytest.mark.parametrize("total", [42, 43])
 def test_checkout(falcon_events, total):
     assert falcon_events.events == []
@@ -76,63 +40,8 @@ def test_checkout(falcon_events, total):
         falcon_events.assert_tracked("checkout", properties={"total": total}, exact=True)
     with pytest.raises(AssertionError):
         falcon_events.assert_tracked("checkout", properties={"cart": {"items": True}})
-""",
-        count=2,
-    )
-
-
-def test_a_failure_shows_the_closest_event_and_what_differs(tmp_path: Path) -> None:
-    """Line by line, and what else there is."""
-    lines = fails_with(
-        tmp_path,
-        """
-def test_checkout(falcon_events):
-    track, list_id = falcon_events.tracking.track, falcon_events.list_id
-    track(list_id, "signup", email="ada@example.com")
-    track(list_id, "checkout", email="ada@example.com", properties={"total": 41, "cart": {"items": 2}})
-    wanted = {"total": 42, "cart": {"items": 3}, "plan": "free"}
-    falcon_events.assert_tracked("checkout", email="bob@example.com", properties=wanted)
-""",
-    )
-    assert [line for line in lines if line] == [
-        "AssertionError: not tracked: 'checkout', email='bob@example.com', "
-        "properties={'total': 42, 'cart': {'items': 3}, 'plan': 'free'}",
-        "the closest of 3 events is 'checkout', number 3:",
-        "email: 'ada@example.com', expected 'bob@example.com'",
-        "properties['total']: 41, expected 42",
-        "properties['cart']['items']: 2, expected 3",
-        "properties['plan']: missing, expected 'free'",
-        "tracked: identify (1), signup (1), checkout (1)",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("assertion", "words"),
-    [
-        ('assert_tracked("chekout")', ["not tracked: 'chekout'", "event: 'checkout', expected 'chekout'"]),
-        ('assert_tracked("checkout", times=2)', ["tracked 1 times, expected 2: 'checkout'"]),
-        ('assert_tracked("checkout", properties={}, exact=True)', ["properties['total']: 42, not expected"]),
-        ('assert_tracked("checkout", times=0)', ["ValueError: times=0", "assert_not_tracked()"]),
-        ('assert_not_tracked("checkout")', ["tracked 1 times, expected never: 'checkout'", "properties={'total': 42}"]),
-    ],
-)
-def test_other_failures_are_as_plain(tmp_path: Path, assertion: str, words: list[str]) -> None:
-    """A misspelt type, a wrong number, too much, and what should not be there."""
-    body = f"""
-def test_checkout(falcon_events):
-    falcon_events.tracking.track(falcon_events.list_id, "checkout", email="a@example.com", properties={{"total": 42}})
-    falcon_events.{assertion}
 """
-    text = "\n".join(fails_with(tmp_path, body))
-    for expected in words:
-        assert expected in text
-
-
-def test_values_match_as_json_has_them_and_matchers_as_they_say(tmp_path: Path) -> None:
-    """True is not 1, in lists neither; mock.ANY is anything; an owner's id may be a number, as for track()."""
-    passes(
-        tmp_path,
-        """
+VALUES = """
 from unittest.mock import ANY
 
 @pytest.mark.parametrize("wanted", [
@@ -158,22 +67,8 @@ def test_ids(falcon_events):
 def tracked(falcon_events):
     properties = {"yes": True, "n": 1, "none": "", "list": [True, {"a": 1, "b": [0]}]}
     falcon_events.tracking.track(falcon_events.list_id, "x", email="a@example.com", id=42, properties=properties)
-""",
-        count=17,
-    )
-
-
-def test_nothing_tracked_is_said_plainly(tmp_path: Path) -> None:
-    """Where there is no closest event."""
-    lines = fails_with(tmp_path, "\ndef test_nothing(falcon_events):\n    falcon_events.assert_tracked('checkout')\n")
-    assert "nothing was tracked" in lines
-
-
-def test_the_clock_is_the_tests(tmp_path: Path) -> None:
-    """Events happen when the clock says; it stands still, and the rules of time go by it."""
-    passes(
-        tmp_path,
-        """
+"""
+CLOCK = """
 def test_time(falcon_events):
     clock, list_id = falcon_events.clock, falcon_events.list_id
     clock.set(datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc))
@@ -190,11 +85,60 @@ def test_time(falcon_events):
     assert not falcon_events.tracking.track(list_id, "first", **again).duplicate
     clock.set(datetime(2031, 1, 1))
     assert clock.now == datetime(2031, 1, 1, tzinfo=timezone.utc)
-""",
-        count=1,
-    )
+"""
+HOOKS = """
+import json
+from falcon_events import EventRefused, RequestRefused
 
+def test_hooks(falcon_events):
+    def refuse(event):
+        if event.event == "bad":
+            raise EventRefused("no")
+        event.properties["seen"] = True
 
+    committed = []
+    tracking = falcon_events.make_tracking(before_store=[refuse], after_commit=committed.extend)
+    tracking.track(falcon_events.list_id, "good", email="a@example.com")
+    with pytest.raises(RequestRefused):
+        tracking.track(falcon_events.list_id, "bad", email="a@example.com")
+    falcon_events.assert_tracked("good", properties={"seen": True}, exact=True)
+    falcon_events.assert_not_tracked("bad")
+    tracking.close()
+    assert [event.event for event in committed] == ["good"]
+
+def test_plan(falcon_events, tmp_path):
+    (tmp_path / "checkout.json").write_text(json.dumps({"type": "object", "required": ["total"]}))
+    tracking = falcon_events.make_tracking(plan=tmp_path, plan_violations="reject")
+    with pytest.raises(RequestRefused):
+        tracking.track(falcon_events.list_id, "checkout", email="a@example.com", properties={})
+    tracking.track(falcon_events.list_id, "checkout", email="a@example.com", properties={"total": 1})
+    falcon_events.assert_tracked("checkout", times=1)
+"""
+FORK = """
+import os
+from falcon_events import StoreUnavailable
+
+def test_fork(falcon_events):
+    falcon_events.tracking.track(falcon_events.list_id, "before", email="a@example.com")
+    child = os.fork()
+    if child == 0:
+        try:
+            falcon_events.tracking.track(falcon_events.list_id, "child", email="a@example.com")
+        except StoreUnavailable:
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    falcon_events.assert_not_tracked("child")
+"""
+CLOSEST = """
+def test_checkout(falcon_events):
+    track, list_id = falcon_events.tracking.track, falcon_events.list_id
+    track(list_id, "signup", email="ada@example.com")
+    track(list_id, "checkout", email="ada@example.com", properties={"total": 41, "cart": {"items": 2}})
+    wanted = {"total": 42, "cart": {"items": 3}, "plan": "free"}
+    falcon_events.assert_tracked("checkout", email="bob@example.com", properties=wanted)
+"""
 FREEZING = """
 import freezegun
 
@@ -246,50 +190,6 @@ def test_decorated(falcon_events):
     falcon_events.tracking.track(falcon_events.list_id, "x", email="a@example.com")
     falcon_events.assert_tracked("x")
 """
-
-
-@pytest.mark.parametrize("code", [FROZEN, FREEZING + FROZEN], ids=["within", "before"])
-def test_frozen_time_is_no_obstacle(tmp_path: Path, code: str) -> None:
-    """A class of freezegun stands in the place of `datetime` while a test runs, or before the package is imported."""
-    passes(tmp_path, code, count=2)
-
-
-def test_hooks_and_a_plan_are_tested_as_they_are(tmp_path: Path) -> None:
-    """make_tracking() takes them as EventTracking does."""
-    passes(
-        tmp_path,
-        """
-import json
-from falcon_events import EventRefused, RequestRefused
-
-def test_hooks(falcon_events):
-    def refuse(event):
-        if event.event == "bad":
-            raise EventRefused("no")
-        event.properties["seen"] = True
-
-    committed = []
-    tracking = falcon_events.make_tracking(before_store=[refuse], after_commit=committed.extend)
-    tracking.track(falcon_events.list_id, "good", email="a@example.com")
-    with pytest.raises(RequestRefused):
-        tracking.track(falcon_events.list_id, "bad", email="a@example.com")
-    falcon_events.assert_tracked("good", properties={"seen": True}, exact=True)
-    falcon_events.assert_not_tracked("bad")
-    tracking.close()
-    assert [event.event for event in committed] == ["good"]
-
-def test_plan(falcon_events, tmp_path):
-    (tmp_path / "checkout.json").write_text(json.dumps({"type": "object", "required": ["total"]}))
-    tracking = falcon_events.make_tracking(plan=tmp_path, plan_violations="reject")
-    with pytest.raises(RequestRefused):
-        tracking.track(falcon_events.list_id, "checkout", email="a@example.com", properties={})
-    tracking.track(falcon_events.list_id, "checkout", email="a@example.com", properties={"total": 1})
-    falcon_events.assert_tracked("checkout", times=1)
-""",
-        count=2,
-    )
-
-
 HOSTS = """
 import falcon, falcon.asgi, falcon.testing, httpx
 from flask import Flask
@@ -359,12 +259,163 @@ def test_the_hosts_own_access_and_settings(falcon_events):
         assert client.simulate_post("/api/v1/event", json=given).status_code == status
     falcon_events.assert_tracked("view", list_id=7, times=1)
 """
+OTHER_FAILURES: list[tuple[str, list[str]]] = [
+    ('assert_tracked("chekout")', ["not tracked: 'chekout'", "event: 'checkout', expected 'chekout'"]),
+    ('assert_tracked("checkout", times=2)', ["tracked 1 times, expected 2: 'checkout'"]),
+    ('assert_tracked("checkout", properties={}, exact=True)', ["properties['total']: 42, not expected"]),
+    ('assert_tracked("checkout", times=0)', ["ValueError: times=0", "assert_not_tracked()"]),
+    ('assert_not_tracked("checkout")', ["tracked 1 times, expected never: 'checkout'", "properties={'total': 42}"]),
+]
+"""Assertions about an event `checkout` that fail, and words of their messages."""
+OTHER = """
+def test_checkout(falcon_events):
+    falcon_events.tracking.track(falcon_events.list_id, "checkout", email="a@example.com", properties={{"total": 42}})
+    falcon_events.{}
+"""
+NOTHING = "\ndef test_nothing(falcon_events):\n    falcon_events.assert_tracked('checkout')\n"
+DOCUMENTED = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+BLOCKS = re.findall(r"^```py\n(.*?)^```", DOCUMENTED, re.MULTILINE | re.DOTALL)
+WANTED = 'properties={"cart": {"items": 2}}'
+SHOWN = BLOCKS[0].replace(f'email="ada@example.com", {WANTED}', 'email="bob@example.com", properties={"total": 41}')
+"""The test whose failure docs/testing.md shows."""
+HOSTED = {
+    **{
+        name: PREAMBLE + code
+        for name, code in {
+            "tracked": TRACKED,
+            "closest": CLOSEST,
+            "values": VALUES,
+            "nothing": NOTHING,
+            "clock": CLOCK,
+            "frozen": FROZEN,
+            "hooks": HOOKS,
+            "hosts": HOSTS,
+            "fork": FORK,
+            "shown": SHOWN,
+        }.items()
+    },
+    **{f"other_{number}": PREAMBLE + OTHER.format(assertion) for number, (assertion, _) in enumerate(OTHER_FAILURES)},
+    **{f"block_{number}": block for number, block in enumerate(BLOCKS)},
+}
+"""Modules of a host application's tests, by name."""
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "xdist"])
-def test_hosts_are_tested_as_they_are(tmp_path: Path, options: tuple[str, ...]) -> None:
+def run_pytest(
+    folder: Path, *options: str, plugins: Sequence[str] = ("falcon_events.pytest_plugin", "xdist.plugin")
+) -> subprocess.CompletedProcess[str]:
+    """Runs the modules of a folder to their end, with these plugins only; without any, with all that are installed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *options, str(folder)]
+    environment = pytest_environment(*plugins)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def passes(folder: Path, code: str, *options: str, count: int) -> None:
+    """Asserts that every test of a module passes, in a run of its own."""
+    (folder / "test_host.py").write_text(PREAMBLE + code)
+    done = run_pytest(folder, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{count} passed" in done.stdout
+
+
+@dataclass
+class Outcome:
+    """What a run has made of a module: how many tests have passed, and the texts of those that have failed."""
+
+    passed: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def passes(self, count: int) -> None:
+        """Asserts that so many tests have passed, and no other."""
+        assert (self.failed, self.passed) == ([], count)
+
+    def fails_with(self) -> list[str]:
+        """The lines of the error that the module's one test has ended with."""
+        assert (self.passed, len(self.failed)) == (0, 1)
+        return [line[1:].strip() for line in self.failed[0].splitlines() if re.match(r"E\s", line)]
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """The outcomes of HOSTED, by the names of the modules: one run has them all, as a run for each would take much longer."""
+    folder = tmp_path_factory.mktemp("hosted")
+    for name, code in HOSTED.items():
+        (folder / f"test_{name}.py").write_text(code)
+    done = run_pytest(folder, "--junitxml=report.xml")
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = {name: Outcome() for name in HOSTED}
+    for case in ElementTree.parse(folder / "report.xml").iter("testcase"):
+        outcome = found[case.attrib["classname"].removeprefix("test_")]
+        outcome.passed += not len(case)
+        outcome.failed += [problem.text or "" for problem in case]
+    return found
+
+
+def test_the_fixture_is_there_once_the_package_is_installed(tmp_path: Path) -> None:
+    """Without a line of configuration, and beside every other installed plugin."""
+    (tmp_path / "test_host.py").write_text("def test_nothing(falcon_events):\n    falcon_events.assert_not_tracked('x')\n")
+    done = run_pytest(tmp_path, plugins=())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_what_was_tracked_can_be_asserted(outcomes: dict[str, Outcome]) -> None:
+    """By type, visitor, list and some of its properties; every test has a store of its own."""
+    outcomes["tracked"].passes(2)
+
+
+def test_a_failure_shows_the_closest_event_and_what_differs(outcomes: dict[str, Outcome]) -> None:
+    """Line by line, and what else there is."""
+    lines = outcomes["closest"].fails_with()
+    assert [line for line in lines if line] == [
+        "AssertionError: not tracked: 'checkout', email='bob@example.com', "
+        "properties={'total': 42, 'cart': {'items': 3}, 'plan': 'free'}",
+        "the closest of 3 events is 'checkout', number 3:",
+        "email: 'ada@example.com', expected 'bob@example.com'",
+        "properties['total']: 41, expected 42",
+        "properties['cart']['items']: 2, expected 3",
+        "properties['plan']: missing, expected 'free'",
+        "tracked: identify (1), signup (1), checkout (1)",
+    ]
+
+
+@pytest.mark.parametrize("number", range(len(OTHER_FAILURES)))
+def test_other_failures_are_as_plain(outcomes: dict[str, Outcome], number: int) -> None:
+    """A misspelt type, a wrong number, too much, and what should not be there."""
+    text = "\n".join(outcomes[f"other_{number}"].fails_with())
+    for expected in OTHER_FAILURES[number][1]:
+        assert expected in text
+
+
+def test_values_match_as_json_has_them_and_matchers_as_they_say(outcomes: dict[str, Outcome]) -> None:
+    """True is not 1, in lists neither; mock.ANY is anything; an owner's id may be a number, as for track()."""
+    outcomes["values"].passes(17)
+
+
+def test_nothing_tracked_is_said_plainly(outcomes: dict[str, Outcome]) -> None:
+    """Where there is no closest event."""
+    assert "nothing was tracked" in outcomes["nothing"].fails_with()
+
+
+def test_the_clock_is_the_tests(outcomes: dict[str, Outcome]) -> None:
+    """Events happen when the clock says; it stands still, and the rules of time go by it."""
+    outcomes["clock"].passes(1)
+
+
+def test_frozen_time_is_no_obstacle(outcomes: dict[str, Outcome], tmp_path: Path) -> None:
+    """A class of freezegun stands in the place of `datetime` while a test runs, or before the package is imported."""
+    outcomes["frozen"].passes(2)
+    passes(tmp_path, FREEZING + FROZEN, count=2)
+
+
+def test_hooks_and_a_plan_are_tested_as_they_are(outcomes: dict[str, Outcome]) -> None:
+    """make_tracking() takes them as EventTracking does."""
+    outcomes["hooks"].passes(2)
+
+
+def test_hosts_are_tested_as_they_are(outcomes: dict[str, Outcome], tmp_path: Path) -> None:
     """Falcon, Flask, FastAPI and coroutines, in one process or several; what a shutdown closes can still be looked at."""
-    passes(tmp_path, HOSTS, *options, count=6)
+    outcomes["hosts"].passes(6)
+    passes(tmp_path, HOSTS, "-n", "2", count=6)
 
 
 @pytest.mark.needs("strace")
@@ -396,43 +447,15 @@ with FalconEvents() as events:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["calls", "script.py"]
 
 
-def test_a_forked_child_is_told(tmp_path: Path) -> None:
+def test_a_forked_child_is_told(outcomes: dict[str, Outcome]) -> None:
     """The store is the test's process's: a child gets a refusal instead of waiting for ever."""
-    passes(
-        tmp_path,
-        """
-import os
-from falcon_events import StoreUnavailable
-
-def test_fork(falcon_events):
-    falcon_events.tracking.track(falcon_events.list_id, "before", email="a@example.com")
-    child = os.fork()
-    if child == 0:
-        try:
-            falcon_events.tracking.track(falcon_events.list_id, "child", email="a@example.com")
-        except StoreUnavailable:
-            os._exit(0)
-        finally:
-            os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
-    falcon_events.assert_not_tracked("child")
-""",
-        count=1,
-    )
+    outcomes["fork"].passes(1)
 
 
-def test_the_documentations_examples_pass(tmp_path: Path) -> None:
+def test_the_documentations_examples_pass(outcomes: dict[str, Outcome]) -> None:
     """Every block of docs/testing.md is a module of tests as it stands; the failure that it shows is the one that comes."""
-    text = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
-    blocks = re.findall(r"^```py\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
-    for number, block in enumerate(blocks):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "test_host.py").write_text(block)
-        passes(folder, "", count=1)
-    (tmp_path / "failing").mkdir()
-    wanted = 'properties={"cart": {"items": 2}}'
-    code = blocks[0].replace(f'email="ada@example.com", {wanted}', 'email="bob@example.com", properties={"total": 41}')
-    (shown,) = re.findall(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert fails_with(tmp_path / "failing", code) == [line.strip() for line in shown.splitlines()]
+    assert len(BLOCKS) == 4
+    for number in range(4):
+        outcomes[f"block_{number}"].passes(1)
+    (shown,) = re.findall(r"^```text\n(.*?)^```", DOCUMENTED, re.MULTILINE | re.DOTALL)
+    assert outcomes["shown"].fails_with() == [line.strip() for line in shown.splitlines()]

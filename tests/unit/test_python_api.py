@@ -37,8 +37,6 @@ from falcon_events.model.sender import Sender
 from tests.harness import Credentials, HeldOwner, fill_store, plain, wait_until
 from tests.shortcuts import make_store
 
-pytestmark = pytest.mark.database
-
 Track = Callable[..., Tracked]
 EMAIL = "2006@test.com"
 
@@ -75,6 +73,7 @@ def properties(request: pytest.FixtureRequest, tracking: EventTracking) -> Calla
     return lambda *args, **kwargs: asyncio.run(tracking.aproperties(*args, **kwargs))
 
 
+@pytest.mark.database
 def test_an_event_is_stored_with_all_that_it_was_given(track: Track, tracking: EventTracking, credentials: Credentials) -> None:
     """Every argument reaches the file, and the answer says under which ids."""
     event_id, visitor = str(uuid.uuid4()), str(uuid.uuid4())
@@ -437,6 +436,7 @@ def test_settings_come_from_keywords_before_the_environment(db: Path, monkeypatc
     assert EventTracking(db).settings.queue_events == 7
 
 
+@pytest.mark.database
 def test_a_lifted_rule_is_lifted(db: Path) -> None:
     """With anonymous_events an event needs no address, and identify still does."""
     with EventTracking(db, anonymous_events=True) as tracking:
@@ -479,6 +479,7 @@ def test_an_impossible_variable_is_refused_by_name(db: Path, monkeypatch: pytest
         EventTracking(db)
 
 
+@pytest.mark.database
 def test_the_directory_shows_what_was_made(tracking: EventTracking, credentials: Credentials) -> None:
     """Accounts by name, lists by id, keys with scope and without the key itself."""
     directory = tracking.directory
@@ -500,6 +501,7 @@ def test_the_directory_shows_what_was_made(tracking: EventTracking, credentials:
     assert credentials.full not in repr(keys)
 
 
+@pytest.mark.database
 def test_the_directory_says_what_is_missing_and_what_exists(tracking: EventTracking, credentials: Credentials) -> None:
     """NotFound and AlreadyExists, by which a host tells its own mistakes apart; EventsError for impossible values."""
     directory = tracking.directory
@@ -567,6 +569,7 @@ def test_a_revocation_takes_effect_at_once(tracking: EventTracking, credentials:
         assert statuses(again, SessionID=credentials.session) == (401, 401)
 
 
+@pytest.mark.database
 def test_a_session_ends_when_its_time_is_over(db: Path) -> None:
     """It is valid until its last second, and not after."""
     now = [1_700_000_000.0]
@@ -579,6 +582,7 @@ def test_a_session_ends_when_its_time_is_over(db: Path) -> None:
         assert statuses(tracking, SessionID=session) == (401, 401)
 
 
+@pytest.mark.database
 def test_a_deleted_list_takes_no_more_events(tracking: EventTracking, credentials: Credentials) -> None:
     """From the next call on it is unknown, and its events and names are gone."""
     tracking.track(94, "test", email=EMAIL, properties={"a": 1})

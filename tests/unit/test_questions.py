@@ -25,8 +25,6 @@ from falcon_events.store.database import catalogue
 from falcon_events.store.store import Store
 from tests.harness import fill_store
 
-pytestmark = pytest.mark.database
-
 VISITOR = "13f8e79a-f063-4b80-90e4-b65a699a2f56"
 
 
@@ -127,6 +125,7 @@ def test_a_list_with_too_many_names_to_return_is_unavailable(store: Store, monke
     assert all(check.ok for check in store.check().result(60) if check.name == "catalogue")
 
 
+@pytest.mark.database
 def test_a_check_compares_many_names_in_portions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """It finds the one that is wrong."""
     monkeypatch.setattr(catalogue, "COMPARED_AT_ONCE", 10)

@@ -31,7 +31,7 @@ from falcon_events.store.engine.draft import Draft
 from falcon_events.store.engine.entry import Entry, complete_entry, decode_entry
 from falcon_events.store.engine.tables import Tables
 from falcon_events.store.store import Store
-from tests.harness import Credentials, wait_until
+from tests.harness import Credentials, rows, wait_until
 from tests.shortcuts import make_store
 
 pytestmark = pytest.mark.database
@@ -89,12 +89,6 @@ def new_event(**changes: Any) -> NewEvent:
         if isinstance(values[name], dict):
             values[name] = msgspec.json.encode(values[name])
     return NewEvent(**values)
-
-
-def rows(db: Path, sql: str) -> list[tuple[Any, ...]]:
-    """What plain DuckDB reads from a closed store."""
-    with duckdb.connect(str(db), read_only=True) as connection:
-        return connection.execute(sql).fetchall()
 
 
 @pytest.fixture

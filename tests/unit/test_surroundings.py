@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -68,31 +69,49 @@ REFUSED: dict[str, tuple[Any, list[str]]] = {
 }
 
 
+class Hooked:
+    """A tracker, another one of the same store whose hook sets a property, and what the store has."""
+
+    def __init__(self, db: Path) -> None:
+        self.value: Any = None
+        make_store(db)
+        self.tracking, self.hooked = EventTracking(db), EventTracking(db, before_store=self._set)
+
+    def _set(self, event: IncomingEvent) -> None:
+        event.properties["order"] = self.value
+
+    def stored(self) -> list[tuple[str, Any]]:
+        """The type and the property of each event."""
+        return [(one.event, one.properties["order"]) for _, one in self.tracking.latest(94, most=1000)]
+
+
+@pytest.fixture(scope="module")
+def trackers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hooked]:
+    """The trackers that all values are tried with."""
+    made = Hooked(tmp_path_factory.mktemp("values") / "events.duckdb")
+    with made.tracking, made.hooked:
+        yield made
+
+
 @pytest.mark.parametrize("case", CONVERTED)
-def test_a_value_that_json_lacks_is_converted(tracking: EventTracking, credentials: Credentials, case: str) -> None:
+def test_a_value_that_json_lacks_is_converted(trackers: Hooked, case: str) -> None:
     """By track(), by the client, and where a hook has set it."""
-    value, expected = CONVERTED[case]
-    tracking.track(94, "order", email="a@example.com", properties={"total": value})
-    assert json.loads(tracking.sql("select properties from events where event = 'order'").rows[0][0])["total"] == expected
-    assert read_body(QueuedEvent(Event(94, "order", properties={"total": value}), 0).body)["properties"] == {"total": expected}
-
-    def hook(event: IncomingEvent) -> None:
-        event.properties["total"] = value
-
-    with EventTracking(tracking.store.path, before_store=hook) as hooked:
-        hooked.track(94, "hooked", email="a@example.com")
-    assert json.loads(tracking.sql("select properties from events where event = 'hooked'").rows[0][0])["total"] == expected
+    trackers.value, expected = CONVERTED[case]
+    properties = {"order": trackers.value}
+    trackers.tracking.track(94, "order", email="a@example.com", properties=properties)
+    trackers.hooked.track(94, "hooked", email="a@example.com")
+    assert trackers.stored()[-2:] == [("order", expected), ("hooked", expected)]
+    assert read_body(QueuedEvent(Event(94, "order", properties=properties), 0).body)["properties"] == {"order": expected}
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_value_that_cannot_be_converted_is_named(
-    tracking: EventTracking, credentials: Credentials, case: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_value_that_cannot_be_converted_is_named(trackers: Hooked, case: str, caplog: pytest.LogCaptureFixture) -> None:
     """With its place and type; nothing is stored. If a hook has set it, the log names it."""
     value, words = REFUSED[case]
+    before = trackers.stored()
     properties = {"order": {"total": ["fine", value]}}
     for call in (
-        lambda: tracking.track(94, "order", email="a@example.com", properties=properties),
+        lambda: trackers.tracking.track(94, "order", email="a@example.com", properties=properties),
         lambda: QueuedEvent(Event(94, "order", properties=properties), 0),
     ):
         with pytest.raises(InvalidRequest) as refused:
@@ -100,13 +119,11 @@ def test_a_value_that_cannot_be_converted_is_named(
         assert refused.value.codes == (100000,)
         assert all(word in str(refused.value) for word in words), str(refused.value)
 
-    def hook(event: IncomingEvent) -> None:
-        event.properties["order"] = properties["order"]
-
-    with EventTracking(tracking.store.path, before_store=hook) as hooked, pytest.raises(RequestRefused):
-        hooked.track(94, "hooked", email="a@example.com")
+    trackers.value = properties["order"]
+    with pytest.raises(RequestRefused):
+        trackers.hooked.track(94, "hooked", email="a@example.com")
     assert all(word in caplog.text for word in words)
-    assert tracking.sql("select count(*) from events where event in ('order', 'hooked')").rows == [[0]]
+    assert trackers.stored() == before
 
 
 def test_arguments_take_the_types_that_they_stand_for(tracking: EventTracking, credentials: Credentials) -> None:
@@ -115,7 +132,7 @@ def test_arguments_take_the_types_that_they_stand_for(tracking: EventTracking, c
     some: Any = SOME_ID
     tracked = tracking.track(94, "e", uuid=some, event_id=some, timestamp=at)
     assert (tracked.uuid, tracked.event_id) == (str(SOME_ID), str(SOME_ID))
-    assert tracking.sql("select epoch(occurred_at) from events where event = 'e'").rows == [[at.timestamp()]]
+    assert [one.occurred_at for _, one in tracking.latest(94)] == ["2026-01-02T00:00:00.000000+00:00"]
 
 
 def test_a_store_opens_where_neither_its_own_nor_the_temporary_folder_has_room_for_a_socket(
@@ -130,7 +147,7 @@ def test_a_store_opens_where_neither_its_own_nor_the_temporary_folder_has_room_f
     make_store(db)
     with EventTracking(db) as first, EventTracking(db) as second:
         first.track(94, "e", email="a@example.com")
-        assert second.sql("select count(*) from events where event = 'e'").rows == [[1]]
+        assert [one.event for _, one in second.latest(94)] == ["identify", "e"]
 
 
 def test_a_frozen_program_starts_no_endless_row_of_itself(tmp_path: Path) -> None:

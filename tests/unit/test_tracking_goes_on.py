@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,14 @@ def refuse(incoming: Any) -> None:
         raise ZeroDivisionError("a hook's mistake")
 
 
+@pytest.fixture(scope="module")
+def hooked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventTracking]:
+    """A tracker with a list and the hook, which all cases use."""
+    with EventTracking(tmp_path_factory.mktemp("hooked") / "events.duckdb", before_store=refuse) as tracking:
+        tracking.directory.ensure_list(1, "Customers")
+        yield tracking
+
+
 @pytest.mark.parametrize("flavour", ["track", "atrack"])
 @pytest.mark.parametrize(
     ("event_type", "arguments"),
@@ -56,22 +64,21 @@ def refuse(incoming: Any) -> None:
     ],
 )
 def test_what_cannot_be_stored_is_logged_and_none(
-    flavour: str, event_type: object, arguments: dict[str, Any], db: Path, caplog: pytest.LogCaptureFixture
+    flavour: str, event_type: object, arguments: dict[str, Any], hooked: EventTracking, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line with the reason and neither the address nor the values; the next event is stored."""
-    with EventTracking(db, before_store=refuse) as tracking:
-        tracking.directory.ensure_list(1, "Customers")
-        track = by_flavour(tracking, flavour)
-        with pytest.raises(Exception):  # noqa: B017, PT011  # each has an error of its own
-            track(1, event_type, **arguments)
-        with caplog.at_level(logging.ERROR, "falcon_events.tracking"):
-            assert track(1, event_type, **arguments, on_error="log") is None
-        (record,) = (record for record in caplog.records if record.name == "falcon_events.tracking")
-        assert "was not tracked: " in record.getMessage()
-        assert "ada@example.com" not in caplog.text
-        stored = track(1, "signup", email="ada@example.com", on_error="log")
-        assert stored is not None
-        assert tracking.stats().events == 2
+    track, before = by_flavour(hooked, flavour), hooked.latest(1, most=10_000)
+    with pytest.raises(Exception):  # noqa: B017, PT011  # each has an error of its own
+        track(1, event_type, **arguments)
+    with caplog.at_level(logging.ERROR, "falcon_events.tracking"):
+        assert track(1, event_type, **arguments, on_error="log") is None
+    (record,) = (record for record in caplog.records if record.name == "falcon_events.tracking")
+    assert "was not tracked: " in record.getMessage()
+    assert "ada@example.com" not in caplog.text
+    assert hooked.latest(1, most=10_000) == before
+    stored = track(1, "signup", email="ada@example.com", on_error="log")
+    assert stored is not None
+    assert hooked.latest(1, most=1)[0][1].event_id == stored.event_id
 
 
 @pytest.mark.parametrize("flavour", ["track", "atrack"])
@@ -97,10 +104,10 @@ def test_a_store_that_is_not_there_stops_nobody(flavour: str, tmp_path: Path, ca
 
 @pytest.mark.parametrize("flavour", ["track", "atrack"])
 @pytest.mark.parametrize("wrong", ["ignore", None, True])
-def test_another_value_is_refused_by_name(flavour: str, wrong: Any, tracking: EventTracking) -> None:
+def test_another_value_is_refused_by_name(flavour: str, wrong: Any, hooked: EventTracking) -> None:
     """A mistake in the argument itself is not logged away."""
     with pytest.raises(EventsError, match=r"on_error=.*'raise' or 'log'"):
-        by_flavour(tracking, flavour)(1, "signup", email="ada@example.com", on_error=wrong)
+        by_flavour(hooked, flavour)(1, "signup", email="ada@example.com", on_error=wrong)
 
 
 def test_a_canceled_call_stays_canceled(db: Path) -> None:

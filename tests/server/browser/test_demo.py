@@ -99,7 +99,7 @@ def test_every_call_is_a_button_and_its_event_arrives_before_ones_eyes(one_flavo
         for _ in range(18):
             press(browser, "[data-call=eventT] button")
         wait_until(lambda: shown(browser) == ["signup"] * 18 + expected[:2], "20 events are not shown")
-        assert len(events.column("seq")) == 23
+        assert len(events.column("event")) == 23
         assert len(set(events.column("visitor"))) == 2  # who opted out and in again is somebody new
         events.close()
         assert [line for line in browser.console() if "favicon" not in line] == []

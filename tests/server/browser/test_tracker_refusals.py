@@ -50,10 +50,12 @@ class Always(list[Callable[[_DoorHandler], bool]]):
         return self[0]
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("way", "together"), [*((way, True) for way in WAYS), ("a firewall", False), ("a page for everything", False)]
+)
 def test_one_refused_event_keeps_no_other_back(world: World, browser: Browser, way: str, together: bool) -> None:
-    """Whether others are sent with it or come later; what answers is not the server."""
+    """Whether others are sent with it or come later; what answers is not the server. Time goes by 10 times as fast."""
+    browser.hurry(10)
     start(world, browser)
     world.door.tricks = Always([partial(refuse_bodies, b"union select", *WAYS[way])])
     good = "for (let number = 0; number < 20; number++) oct.eventT('good', {number});"
@@ -68,7 +70,7 @@ def test_one_refused_event_keeps_no_other_back(world: World, browser: Browser, w
         wait_until(lambda: browser.js(KEPT) == [], "the refused event is kept")
         assert any("search" in line and str(status) in line for line in browser.console())
     else:  # this may be an outage, so the event is kept
-        assert len(browser.js(KEPT)) == 1
+        wait_until(lambda: len(browser.js(KEPT)) == 1, "another event is kept, too")
         world.door.tricks = []
         world.events.arrived(41)
 
@@ -82,7 +84,7 @@ def test_events_that_are_all_refused_are_not_sent_in_a_storm(world: World, brows
     browser.execute_async_script("setTimeout(arguments[0], 2500)")
     assert world.door.posts <= 12
     world.door.tricks = []
-    wait_until(lambda: len(world.events.column("seq")) >= 58, "the others are not stored")
+    wait_until(lambda: len(world.events.column("event")) >= 58, "the others are not stored")
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -147,6 +149,6 @@ def test_an_event_that_makes_its_batch_unreadable_keeps_no_other_back(world: Wor
         "oct.eventT('wide', Object.fromEntries(Array.from({length: 1500}, (_, number) => ['n' + number, 1])));"
         "oct.eventT('last', {number: Infinity})"
     )
-    wait_until(lambda: len(world.events.column("seq")) == 2, "events are kept back")
+    wait_until(lambda: len(world.events.column("event")) == 2, "events are kept back")
     wait_until(lambda: browser.js(KEPT) == [], "the outbox is not emptied")
     assert sorted(world.events.column("event")) == ["first", "last"]

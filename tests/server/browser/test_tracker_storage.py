@@ -51,7 +51,7 @@ def test_cookies_of_every_scope_are_forgotten(world: World, domain_browser: Brow
     if call == "reset":
         browser.execute_script("oct.eventI('bob@example.com')")
         world.events.arrived(3)
-        one, two, other = world.events.column("visitor::varchar")
+        one, two, other = world.events.column("visitor")
         assert one == two != other
         assert browser.js("document.cookie") == f"oct_uuid={other}"
 
@@ -83,7 +83,7 @@ def test_a_visitor_that_is_no_uuid_is_replaced(world: World, browser: Browser, k
     browser.execute_script(f"localStorage.oct_uuid = '{kept}'")
     load(browser, world.page("/"))
     world.events.arrived(1)
-    visitor = world.events.column("visitor::varchar")[0]
+    visitor = world.events.column("visitor")[0]
     assert f"; oct_uuid={visitor};" in f"; {browser.js('document.cookie')};"
     assert f"my_oct_uuid={visitor}" not in browser.js("document.cookie")
 
@@ -103,7 +103,7 @@ def test_a_page_that_changes_how_json_is_written_changes_no_event(world: World, 
     calls = f"oct.eventT('test', {{plan: {PLAN}, text: 'x', at: 3}})"
     browser.get(world.site.add("/", f"<script>{code}</script>{world.snippet()}<script>{calls}</script>"))
     world.events.arrived(2)
-    properties = json.loads(world.events.column("properties", "test")[0])
+    properties = world.events.column("properties", "test")[0]
     assert (properties["plan"], properties["text"], properties["at"]) == (["one", {"deep": ["two"]}], "x", 3)
     leave = "addEventListener('load', () => { oct.eventT('left', [1]); location.href = '/next' })"
     world.page("/next")

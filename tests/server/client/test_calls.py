@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from falcon_events import EventTracking, SettingError
+from falcon_events import SettingError
 from falcon_events.client import (
     AsyncClient,
     Client,
@@ -31,7 +31,7 @@ from falcon_events.client import (
     Tracked,
 )
 from tests.conftest import Api
-from tests.harness import free_port, serving
+from tests.harness import free_port, rows, serving
 from tests.server.client.common import ERRORS, Caller, World, name
 from tests.server.client.peer import Peer, answering, cut_answer, lose_answer, lose_request, never, no_http
 from tests.shortcuts import make_store
@@ -248,8 +248,7 @@ def test_a_server_that_is_killed_and_started_again_is_found(kind: str, one_flavo
         finally:
             over.set()
             starting.join()
-    with EventTracking(db) as tracking:
-        assert tracking.sql("select event_id::varchar from events where event = 'after'").rows == [[tracked.event_id]]
+    assert rows(db, "select event_id::varchar from events where event = 'after'") == [(tracked.event_id,)]
 
 
 def test_nobody_at_home(kind: str) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from falcon_events import EventTracking
 from falcon_events.client import (
     AsyncClient,
     Client,
@@ -26,7 +25,7 @@ from falcon_events.client import (
     RequestRefused,
 )
 from falcon_events.client.batch_sender import BatchSender
-from tests.harness import free_port, serving, wait_until
+from tests.harness import free_port, rows, serving, wait_until
 from tests.server.client.common import ERRORS, Caller, World, name, run_script
 from tests.server.client.peer import Peer, answering, cut_answer, lose_answer, lose_request
 from tests.shortcuts import make_store
@@ -255,9 +254,7 @@ def test_a_batch_that_is_too_large_for_the_server_is_divided(kind: str, one_flav
             large = client.enqueue(94, "large", email="a@example.com", properties={"x": "x" * 20_000})
             assert client.flush(30)
         served.stop()
-    with EventTracking(db) as tracking:
-        rows = tracking.sql("select event_id::varchar from events where event <> 'identify' order by seq").rows
-    assert [row[0] for row in rows] == sent
+    assert [one for (one,) in rows(db, "select event_id::varchar from events where event <> 'identify' order by seq")] == sent
     assert list(told.errors) == [large]
     assert told.errors[large].status == 413  # type: ignore[attr-defined]
 
@@ -345,8 +342,7 @@ def test_the_queue_outlives_a_server(kind: str, one_flavour: str, db: Path) -> N
         with serving(db, one_flavour, port=port) as served:
             assert client.flush(60)
             served.stop()
-    with EventTracking(db) as tracking:
-        stored = [row[0] for row in tracking.sql("select event_id::varchar from events where event = 'x'").rows]
+    stored = [one for (one,) in rows(db, "select event_id::varchar from events where event = 'x'")]
     assert len(stored) == len(sent) == 1200
     assert set(stored) == set(sent)
 
