@@ -35,6 +35,8 @@ EXPIRY_S, EXPIRY_PAUSE_S = 0.1, 0.5
 """How long EventIDs are deleted before other work gets its turn, and when the deletion of very many continues."""
 COLUMNS_SHARE = 2
 """Under load, columns are written for this many times `fold_events`, because many events at once take less time each."""
+COLUMNS_PAUSE = 4
+"""Under load, columns are written for at most a quarter of the time, also if all events of an earlier release lack theirs."""
 COLUMNS_AT_ONCE = 20_000
 """How many events get their typed columns in one transaction, so that other work waits for a fraction of a second."""
 KEYS_OF_EVENT = 200
@@ -81,7 +83,7 @@ class Upkeep:
         self._clock = clock
         self._meters = meters
         self._shared_file = shared_file
-        self._next_checkpoint = self._next_idle_expiry = 0.0
+        self._next_checkpoint = self._next_idle_expiry = self._next_columns = 0.0
         self._next_expiry = time.monotonic() + EXPIRY_INTERVAL_S
         self._replayed_s = opening_s if wal.exists() else 0.0
         self._commits = 0
@@ -125,7 +127,9 @@ class Upkeep:
         """Do the same, as far as each is due even under load."""
         self.count_commit()
         self.fold(1 if self._limits.unfolded_names >= FOLDED_NAMES else self._settings.fold_events)
-        self.fold_columns(max(COLUMNS_SHARE * self._settings.fold_events, self._keys // KEYS_OF_EVENT))
+        if (began := time.monotonic()) >= self._next_columns:
+            self.fold_columns(max(COLUMNS_SHARE * self._settings.fold_events, self._keys // KEYS_OF_EVENT))
+            self._next_columns = began + COLUMNS_PAUSE * (time.monotonic() - began)
         self._tables.store_filters()
         self._forget_event_ids(self._next_expiry)
         self._checkpoint(RESTART_S)

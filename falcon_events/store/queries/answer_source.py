@@ -44,11 +44,7 @@ _STORED = ("event_id", "external_id", "received_at", "properties")
 _READ = "seq, list_id, event, visitor, lower(email) as address, event_id, external_id, occurred_at, received_at, properties"
 PLAIN = frozenset({"seq", "event", "visitor", "email", "occurred_at", *_STORED})
 """Columns that the table events has."""
-COLUMNS = (
-    *dict.fromkeys(("seq", *_STORED, "event", "visitor", "email", "person", "occurred_at", *NAMES)),
-    "visitor_key",
-    "person_key",
-)
+COLUMNS = ("seq", "event", "visitor", "email", "person", "occurred_at", *_STORED, *NAMES, "visitor_key", "person_key")
 TRAITS = "select visitor, email as person, traits, bound_at from bindings where list_id = $list_id and traits is not null"
 EXTENT = """
 select epoch_us(min(first_seen)), epoch_us(max(last_seen)) from (
@@ -90,8 +86,6 @@ left join (
     select visitor_key, count(*) as addresses from folded_addresses semi join tail_visitors using (visitor_key) group by all
 ) as counted using (visitor_key)
 """
-
-
 TIMES = f"""
 select visitor_key, address_key, {PLACE} as place from address_times where list_id = $list_id{{until}}
 """
@@ -121,8 +115,6 @@ from listed_rows left join (
 """
 IS_SEVERAL = ", visitor_key in (select visitor_key from several) as is_several"
 NOT_SEVERAL = "where address_key is not null or is_several is not true"
-
-
 PERSONS = "select person_key, any_value(person) as name, any_value(person) filter (where person <> visitor::varchar) as address"
 KEYED_PERSONS = """
 select -address_key as person_key, address as name, address from address_keys where list_id = $list_id
@@ -220,6 +212,7 @@ class ListSource:
         return self._connection.execute(sql, {name: value for name, value in given.items() if name in named}).fetchall()
 
     def _define_persons(self, reach: _Reach) -> str:
+        """Return the SELECT of persons by their keys."""
         if self._reads_json():
             return f"{PERSONS} from ({self._define_events(reach, ['visitor', 'person', 'person_key'])}) group by person_key"
         if not self._has_tail(reach):
@@ -228,6 +221,7 @@ class ListSource:
         return f"{_join(_define_tail(until, []))}\n{KEYED_PERSONS} union all {TAIL_PERSONS}"
 
     def _define_visitors(self, reach: _Reach) -> str:
+        """Return the SELECT of visitors with their addresses."""
         if self._reads_json():
             return self._define_events(reach, ["visitor", "email"])
         until = _express_until(reach)
@@ -237,6 +231,7 @@ class ListSource:
         return f"{_join(_define_tail(until, []))}\n{keyed} union all select visitor, address from tail"
 
     def _reads_json(self) -> bool:
+        """Return whether all events are read from their JSON."""
         return bool(self._tail > MOST_OF_TAIL)
 
     def _has_several(self, reach: _Reach) -> bool:
@@ -270,6 +265,7 @@ class ListSource:
 
 
 def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_several: bool) -> str:
+    """Return the SELECT of these columns of the events from their typed columns, and from the JSON of the tail."""
     until = _express_until(reach)
     relations: list[tuple[str, str]] = []
     needs_person = "person" in names or "person_key" in names
