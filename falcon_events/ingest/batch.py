@@ -26,7 +26,7 @@ from falcon_events.link.link import Link
 from falcon_events.model.access import ListRules
 from falcon_events.model.events import NewEvent, Outcome, Receipt
 from falcon_events.model.sender import HOST, Sender
-from falcon_events.runtime.steps import Steps
+from falcon_events.runtime.steps import OTHERS_FIRST, Steps
 
 TrackResult = Tracked | RequestRefused
 """The result for the sender of an event: it was stored, or the reason why not."""
@@ -34,6 +34,9 @@ TrackResult = Tracked | RequestRefused
 NO_RULES = ListRules(0)
 LOG_EVERY_S = 10.0
 """The least time between two log lines about events that fail unexpectedly, in seconds."""
+
+SLICE_S = 0.005
+"""How long a batch is checked before other requests have their turn, in seconds. Events that are refused take longest."""
 
 logger = logging.getLogger(__name__)
 
@@ -150,11 +153,15 @@ class BatchTracker:
         new_events: list[NewEvent] = []
         lists: dict[int, _List] = {}
         accept, received_at = self._contract.accept, int(self._clock() * 1e6)
+        pauses_at = time.monotonic() + SLICE_S
         for number, (members, size) in enumerate(zip(events.members, events.sizes, strict=False)):
             try:
                 request = accept(members, events.list_id, received_at, own_clock=sender.trusted)
                 known = None if request is None else lists.get(request.list_id)
                 if request is None or known is None or known.account is None or not known.is_plain or request.is_own_traffic:
+                    if number and not sender.trusted and time.monotonic() >= pauses_at:
+                        yield OTHERS_FIRST
+                        pauses_at = time.monotonic() + SLICE_S
                     event = yield from self._check(events, number, size, request, lists, principal, sender)
                 else:  # fast path for most events of a batch: no steps
                     event = self._build(request, known.account, size, known.rules, None, None)
