@@ -31,7 +31,7 @@ class SlowBodies:
 
     A thread waits for a body until its connection ends. granian does not tell which connection that is. So the reply is sent
     first, past the waiting thread, and then the connections that were silent before and have just sent something are those
-    of the replies.
+    of the replies. Meanwhile other replies to the same addresses wait (see hold()), so that their connections stay silent.
 
     Args:
         bodies: the bodies that arrive.
@@ -43,9 +43,17 @@ class SlowBodies:
         self._most = most
         self._cut: list[ArrivingBody] = []
         self._is_warned = False
+        self.held: frozenset[str] = frozenset()
+        """The addresses to which no other reply may be sent at the moment."""
+        self._let_go = threading.Event()
         if hasattr(socket, "TCP_INFO") and sys.platform == "linux":
             bodies.cut_thread = self._cut.append
             threading.Thread(target=self._run, name="falcon-events-bodies", daemon=True).start()
+
+    def hold(self, address: str) -> None:
+        """Wait while no other reply may be sent to this address. Call it before a reply if anything is held."""
+        if address in self.held:
+            self._let_go.wait()
 
     def _run(self) -> None:
         while True:
@@ -56,10 +64,16 @@ class SlowBodies:
                     self._end_connections()
             except Exception:
                 logger.exception("Requests whose bodies do not arrive cannot be ended")
+            finally:
+                self.held = frozenset()
+                self._let_go.set()
 
     def _end_connections(self) -> None:
         cut = self._cut[:]
         del self._cut[: len(cut)]  # others may have been added meanwhile
+        self._let_go.clear()
+        self.held = frozenset(filter(None, map(_find_address, cut)))
+        time.sleep(SENDING_S)  # for replies on their way
         silent = self._list_connections(lambda sent_ms: sent_ms > SENDING_S * 1000)
         began = time.monotonic()
         for body in cut:
@@ -67,7 +81,7 @@ class SlowBodies:
         time.sleep(SENDING_S)
         passed_ms = (time.monotonic() - began) * 1000 + 5
         for descriptor, peer in self._list_connections(lambda sent_ms: sent_ms <= passed_ms).items():
-            if silent.get(descriptor) == peer:
+            if silent.get(descriptor) == peer and peer[0] in self.held:
                 _end_connection(descriptor, peer)
 
     def _send_reply(self, body: ArrivingBody) -> None:
@@ -110,6 +124,17 @@ def _end_connection(descriptor: int, peer: Any) -> None:
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
         if connection.getpeername() == peer:  # else it was closed, and another has its descriptor
             connection.shutdown(socket.SHUT_RD)  # ends the wait for the body; the reply still goes out
+
+
+def _find_address(body: ArrivingBody) -> str | None:
+    """Return the client's address of the request that a thread reads a body of; None if it has done with the body."""
+    frame = sys._current_frames().get(body.thread)
+    while frame is not None:
+        if frame.f_locals.get("body") is body and "environ" in frame.f_locals:
+            address: str = frame.f_locals["environ"]["REMOTE_ADDR"]
+            return address
+        frame = frame.f_back
+    return None
 
 
 def _find_sender(body: ArrivingBody) -> tuple[Callable[..., object] | None, bool]:
