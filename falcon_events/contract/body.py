@@ -30,6 +30,8 @@ _surrogate_escapes = re.compile(
 )
 """Escapes of no surrogates, or of a pair of them (the group); else half a pair."""
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_PORTION = 1 << 14
+"""How many brackets are counted at once."""
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
 
 PARAMETERS = {
@@ -97,6 +99,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
         try:
             members = _decode(body)
         except msgspec.DecodeError:
+            if b"\\ud" not in body and b"\\uD" not in body:
+                raise
             members = _decode(replace_half_surrogates(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise unreadable_body() from None
@@ -111,9 +115,18 @@ def replace_half_surrogates(body: bytes) -> bytes:
 
 
 def _measure_depth(body: bytes) -> int:
-    """Measure how deep arrays and objects are nested, up to the first place where the body is not JSON; decodes nothing."""
+    """Measure how deep arrays and objects are nested, up to the first place where the body is not JSON; decodes nothing.
+
+    It stops at the first portion that is deeper than SAFE_DEPTH.
+    """
     brackets = _remove_texts(b"", body).translate(None, _NO_BRACKETS)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+    deepest = depth = 0
+    for at in range(0, len(brackets), _PORTION):
+        *_, depth = depths = list(accumulate(map(_STEPS.__getitem__, brackets[at : at + _PORTION]), initial=depth))
+        deepest = max(deepest, *depths)
+        if deepest > SAFE_DEPTH:
+            break
+    return deepest
 
 
 def rename_members(members: dict[str, Any]) -> Params | None:

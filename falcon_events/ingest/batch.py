@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from falcon_events.access.directory import Directory
-from falcon_events.access.protocol import Principal, Scope
-from falcon_events.contract.envelope import read_envelope
+from falcon_events.access.protocol import Credential, Principal, Scope
+from falcon_events.contract.envelope import Envelope, find_credentials, read_envelope
 from falcon_events.contract.event import EventContract, EventRequest
 from falcon_events.contract.events import EnvelopedEvents, Events, LooseEvents, SingleEvent
 from falcon_events.contract.replies import Tracked
@@ -100,7 +100,7 @@ class BatchTracker:
         Raises:
             RequestRefused: the batch as a whole is refused; nothing was stored.
         """
-        envelope = read_envelope(body.data)
+        envelope = yield from self._read_envelope(body.data, sender)
         credential = read_credential(envelope.params, sender.bearer)
         if len(body.data) > SMALL_BYTES and self._authorization.may_wait:  # decoded, it may take 25 times its size meanwhile
             del envelope
@@ -111,6 +111,20 @@ class BatchTracker:
         events = EnvelopedEvents(envelope)
         del envelope  # it holds the body
         return (yield from self._track(events, principal, sender, body))
+
+    def _read_envelope(self, body: bytes, sender: Sender) -> Steps[Envelope]:
+        """Read a batch. A large one that cannot be decoded is split into its events only if its sender seems to be known."""
+        try:
+            return read_envelope(body, splits=len(body) <= SMALL_BYTES)
+        except InvalidRequest as refused:
+            if len(body) <= SMALL_BYTES:
+                raise
+            unreadable = refused.with_traceback(None)
+        given = [Credential("api_key", sender.bearer)] if sender.bearer else []
+        given += [Credential("api_key" if name == "apikey" else "session", secret) for name, secret in find_credentials(body)]
+        if not (yield from self._authorization.is_known(given, sender)):
+            raise unreadable
+        return read_envelope(body)
 
     def track_event(self, body: HeldBody, sender: Sender) -> Steps[TrackResult]:
         """Track the event in a body of POST /api/v1/event; return its result.

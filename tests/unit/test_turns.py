@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from falcon_events import EventTracking
+from falcon_events.contract import envelope
 from falcon_events.contract.rules import compile_schema
 from falcon_events.ingest.bodies import HeldBody, Turns
 from falcon_events.model.sender import Sender
@@ -96,6 +97,29 @@ def test_events_are_taken_while_refused_batches_are_checked(tracking: EventTrack
 
     asyncio.run(send_all())
     assert replies.index("event") <= 3, replies
+
+
+@pytest.mark.parametrize("known", ["in front", "behind", "bearer", "", "unknown"])
+def test_large_unreadable_batches_are_split_for_known_senders_only(
+    tracking: EventTracking, credentials: Credentials, monkeypatch: pytest.MonkeyPatch, known: str
+) -> None:
+    """Others get 400 with code 100000, without the search for readable events, which takes time."""
+    key = credentials.ingest if known != "unknown" else "fe_ingest_unknown"
+    member = f'"APIKey": "{key}",'.encode()
+    event = b'{"event": "e", "email": "a@example.com", "properties": {"text": "%b"}}' % (b"x" * 1_000)
+    events = b",".join([event] * 100 + [b'{"event": 1e999}'])
+    front, behind = (member if known == place else b"" for place in ("in front", "behind"))
+    body = b'{%b"ListID": %d, "Events": [%b], %b "a": 1}' % (
+        member if known == "unknown" else front, credentials.list_id, events, behind
+    )  # fmt: skip
+    if known in ("", "unknown"):
+        monkeypatch.setattr(envelope, "_split", None)
+    reply = tracking.waiter.run(tracking.pipeline.events_reply(body, Sender(key if known == "bearer" else None)))
+    if known in ("", "unknown"):
+        assert (reply.status, json.loads(reply.body)["Errors"][0]["Code"]) == (400, 100000)
+    else:
+        codes = [result.get("Errors", [{"Code": 0}])[0]["Code"] for result in json.loads(reply.body)["Results"]]
+        assert codes == [0] * 100 + [100000]
 
 
 def test_keywords_that_are_not_known_are_not_ignored() -> None:
