@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import socket
 import struct
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from falcon_events.contract.replies import refusal_reply
+from falcon_events.ingest.answers import Answers
 from falcon_events.ingest.bodies import ArrivingBody, Bodies
 
 logger = logging.getLogger(__name__)
@@ -35,11 +38,13 @@ class SlowBodies:
 
     Args:
         bodies: the bodies that arrive.
+        answers: the large answers that clients read. Connections whose clients read nothing for too long are ended.
         most: how many may arrive at once. Beyond that the oldest are cut off, as threads are needed for other requests.
     """
 
-    def __init__(self, bodies: Bodies, most: int) -> None:
+    def __init__(self, bodies: Bodies, answers: Answers, most: int) -> None:
         self._bodies = bodies
+        self._answers = answers
         self._most = most
         self._cut: list[ArrivingBody] = []
         self._is_warned = False
@@ -62,6 +67,8 @@ class SlowBodies:
                 self._bodies.cut_overdue(self._most)
                 if self._cut:
                     self._end_connections()
+                if self._answers.is_stuck():
+                    self._end_unread()
             except Exception:
                 logger.exception("Requests whose bodies do not arrive cannot be ended")
             finally:
@@ -83,6 +90,11 @@ class SlowBodies:
         for descriptor, peer in self._list_connections(lambda sent_ms: sent_ms <= passed_ms).items():
             if silent.get(descriptor) == peer and peer[0] in self.held:
                 _end_connection(descriptor, peer)
+
+    def _end_unread(self) -> None:
+        """End the connections that have data to send, and could not send any for too long."""
+        for descriptor, peer in self._list_connections(lambda sent_ms: sent_ms > self._answers.wait_s * 1000).items():
+            _end_connection(descriptor, peer, unread=True)
 
     def _send_reply(self, body: ArrivingBody) -> None:
         send, is_over = _find_sender(body)
@@ -120,10 +132,21 @@ class SlowBodies:
         return found
 
 
-def _end_connection(descriptor: int, peer: Any) -> None:
+def _end_connection(descriptor: int, peer: Any, *, unread: bool = False) -> None:
+    """End a connection.
+
+    Args:
+        descriptor: its file descriptor.
+        peer: its peer's address. With another peer, the descriptor is that of another connection now.
+        unread: whether to end it only if its peer has not read all that was sent, which is dropped then.
+    """
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
-        if connection.getpeername() == peer:  # else it was closed, and another has its descriptor
+        if connection.getpeername() != peer:
+            return
+        if not unread:
             connection.shutdown(socket.SHUT_RD)  # ends the wait for the body; the reply still goes out
+        elif any(fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4))):
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def _find_address(body: ArrivingBody) -> str | None:
