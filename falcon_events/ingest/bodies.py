@@ -236,10 +236,11 @@ class Turns:
 
     def _begin(self) -> Steps[None]:
         """Wait for the turn."""
+        if self._take():
+            return
         turn: Future[None] = Future()
         with self._lock:
-            if not self._is_taken:
-                self._is_taken = True
+            if self._take():
                 return
             self._waiting.append(turn)
         try:
@@ -247,6 +248,12 @@ class Turns:
         except BaseException:  # the request is canceled
             self._leave(turn)
             raise
+
+    def _take(self) -> bool:
+        with self._lock:
+            is_free = not self._is_taken
+            self._is_taken = True
+        return is_free
 
     def _leave(self, turn: Future[None]) -> None:
         with self._lock:
