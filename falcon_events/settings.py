@@ -71,6 +71,21 @@ class Settings:
         0.1,  # type: ignore[arg-type]
         3600,
     )
+    answer_bytes: int = _number(
+        64 << 20,
+        "bytes",
+        "how many bytes of answers of over 256 KiB one process holds at once for clients that have not read them yet; beyond "
+        "that, such an answer to a property query is replaced by 503",
+        1,
+    )
+    answer_wait_s: float = _number(
+        60.0,
+        "seconds",
+        "how long a client may take to read such an answer before its connection is ended; on granian (WSGI), how long it may "
+        "read nothing of it; mounted into another WSGI application, this is up to the server",
+        0.1,  # type: ignore[arg-type]
+        3600,
+    )
     anonymous_events: bool = _number(
         False, "yes or no", "whether events other than identify are accepted with neither an email address nor a UUID"
     )

@@ -20,6 +20,7 @@ from falcon_events.contract.replies import Tracked
 from falcon_events.errors import EventsError, InvalidRequest, RequestRefused
 from falcon_events.hooks.after import AfterCommit, AfterHook
 from falcon_events.hooks.before import BeforeHook, list_hooks
+from falcon_events.ingest.answers import Answers
 from falcon_events.ingest.bodies import Bodies, HeldBody
 from falcon_events.ingest.failures import FailureGuard, OnError
 from falcon_events.ingest.pipeline import Pipeline
@@ -114,6 +115,7 @@ class EventTracking:
             self.store.on_outcomes = self._after_commit.take
         self.waiter = Waiter()
         self.bodies = Bodies(self.settings)
+        self.answers = Answers(self.settings)
         register(self)
 
     def _name_shortcuts(self) -> None:
@@ -346,6 +348,7 @@ class EventTracking:
         """Reset what a forked child must not share with its parent. Events that wait belong to the parent."""
         self.pipeline.reset_after_fork()
         self.bodies.reset_after_fork()
+        self.answers.reset_after_fork()
         self.waiter = Waiter()
         if self._after_commit is not None:
             self._after_commit.reset_after_fork()

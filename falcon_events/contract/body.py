@@ -23,13 +23,15 @@ Params = dict[str, Any]
 _decode = msgspec.json.Decoder().decode
 # A text that does not end reaches to the body's end: without the last "?", each quote in it would be tried as a beginning.
 _remove_texts = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL).sub
-_surrogate_escapes = re.compile(
-    rb"((?:\\(?:[^u]|u(?![dD][89a-fA-F]))[^\\]*)+|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}",
-    re.DOTALL,
-)
-"""Escapes of no surrogates, or of a pair of them (the group); else half a pair."""
+_replace_halves = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+).sub
+_BACKSLASH, _HIDDEN = rb"\\", b"\0\0"
+"""An escaped backslash, which no escape begins with, and what hides it. A zero byte is nowhere valid in JSON."""
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_PORTION = 1 << 14
+"""How many brackets are counted at once."""
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
 
 PARAMETERS = {
@@ -114,6 +116,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
         try:
             members = _decode(body)
         except msgspec.DecodeError:
+            if b"\\ud" not in body and b"\\uD" not in body:
+                raise
             members = _decode(replace_half_surrogates(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise unreadable_body() from None
@@ -124,13 +128,24 @@ def decode_object(body: bytes) -> dict[str, Any]:
 
 def replace_half_surrogates(body: bytes) -> bytes:
     """Replace each escape of half a surrogate pair, a character that was cut in two, by the escape of U+FFFD."""
-    return _surrogate_escapes.sub(lambda escape: escape[1] or rb"\ufffd", body)
+    if _HIDDEN[:1] in body:
+        return body
+    return _replace_halves(rb"\\ufffd", body.replace(_BACKSLASH, _HIDDEN)).replace(_HIDDEN, _BACKSLASH)
 
 
 def _measure_depth(body: bytes) -> int:
-    """Measure how deep arrays and objects are nested, up to the first place where the body is not JSON; decodes nothing."""
+    """Measure how deep arrays and objects are nested, up to the first place where the body is not JSON; decodes nothing.
+
+    It stops at the first portion that is deeper than SAFE_DEPTH.
+    """
     brackets = _remove_texts(b"", body).translate(None, _NO_BRACKETS)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+    deepest = depth = 0
+    for at in range(0, len(brackets), _PORTION):
+        *_, depth = depths = list(accumulate(map(_STEPS.__getitem__, brackets[at : at + _PORTION]), initial=depth))
+        deepest = max(deepest, *depths)
+        if deepest > SAFE_DEPTH:
+            break
+    return deepest
 
 
 def rename_members(members: dict[str, Any]) -> Params | None:

@@ -26,6 +26,11 @@ ENVELOPE_DEPTH = 2
 MOST_TOKENS = 200_000
 """How many strings, commas and brackets of a body are looked at to split it, which takes a tenth of a second."""
 
+SEARCHED_BYTES = 16 << 10
+"""How far from either end of a body that cannot be decoded credentials are looked for."""
+MOST_CREDENTIALS = 10
+
+_find_credentials = re.compile(rb'"(apikey|sessionid)"[ \t\r\n]*:[ \t\r\n]*"([^"\\]{1,200})"', re.IGNORECASE).finditer
 # A text that does not end reaches to the body's end: without the last "?", each quote in it would be tried as a beginning.
 _find_tokens = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},]', re.DOTALL).finditer
 _TEXT, _COMMA, _OPENING = ord('"'), ord(","), b"[{"
@@ -44,10 +49,14 @@ class Envelope(msgspec.Struct, frozen=True):
     parts: Sequence[bytes] | None = None
 
 
-def read_envelope(body: bytes) -> Envelope:
+def read_envelope(body: bytes, *, splits: bool = True) -> Envelope:
     """Read a body of POST /api/v1/events.
 
     If it cannot be decoded as a whole, it is split into its events, so that only those that are unreadable are refused.
+
+    Args:
+        body: the request's body.
+        splits: whether it may be split, which takes up to 0.1 s. Otherwise it is unreadable.
 
     Raises:
         InvalidRequest: it cannot be read, or what is around its events is unreadable (status 400).
@@ -56,6 +65,8 @@ def read_envelope(body: bytes) -> Envelope:
     try:
         members = decode_object(body)
     except InvalidRequest:
+        if not splits:
+            raise
         body, parts = _split(body)
         members = decode_object(body)
     params = rename_members(members)
@@ -65,6 +76,16 @@ def read_envelope(body: bytes) -> Envelope:
     if count_brackets(body) > most + _count_siblings(params) and exceeds_depth(members, most):
         params = _empty_deep_events(members, params, most)
     return Envelope(params, body, parts)
+
+
+def find_credentials(body: bytes) -> list[tuple[str, str]]:
+    """Return names, in lower case, and values of what may be credentials at either end of a body that cannot be decoded."""
+    found = {
+        (match[1].lower().decode(), match[2].decode("utf-8", "replace"))
+        for part in (body[:SEARCHED_BYTES], body[-SEARCHED_BYTES:])
+        for match in _find_credentials(part)
+    }
+    return sorted(found)[:MOST_CREDENTIALS]
 
 
 def _empty_deep_events(members: dict[str, Any], params: Params, most: int) -> Params:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import fcntl
 import glob
 import os
 import re
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 WRITABLE = "Make its folder writable for this user, or give another path."
@@ -79,6 +81,31 @@ def spill_folder(path: Path) -> Path:
     return path.with_name(f"{path.name}.tmp")
 
 
+def cut_journals_of(path: Path) -> list[Path]:
+    """Return the files that a journal was set aside as because another program had cut or overwritten it."""
+    return sorted(path.parent.glob(f"{glob.escape(path.name)}.journal-[ab].cut-*"))
+
+
+@contextlib.contextmanager
+def hold_database_lock(db: Path) -> Iterator[bool]:
+    """Try to hold DuckDB's own lock on a file, and yield whether that worked, or there is no file.
+
+    Call it while this process does not have the database open, because the lock is the process's.
+    """
+    try:
+        file = db.open("r+b")
+    except OSError:
+        yield not db.exists()
+        return
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+
+
 def remove_leftovers(path: Path) -> list[Path]:
     """Remove the unfinished copies beside a store that a killed process left there, and return their paths.
 
@@ -132,6 +159,8 @@ class WatchedFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.size = 0
+        """The file's size at the last check."""
         self._identity = self._read_identity()
 
     def check(self) -> FileState:
@@ -159,9 +188,11 @@ class WatchedFile:
 
     def _read_identity(self) -> tuple[int, int] | None:
         try:
-            return _identify(os.lstat(self._path))  # runs before each commit; Path.lstat() takes three times as long
+            found = os.lstat(self._path)  # runs before each commit; Path.lstat() takes three times as long
         except OSError:
             return None
+        self.size = found.st_size
+        return found.st_dev, found.st_ino
 
 
 def _identify(found: os.stat_result) -> tuple[int, int]:

@@ -28,8 +28,9 @@ from falcon_events.http.home import HOME, AsyncHomePage
 from falcon_events.http.openapi import PAGES, StaticHandler, make_document_handler
 from falcon_events.http.proxies import Proxies
 from falcon_events.http.requests import HEADERS, build_request
-from falcon_events.http.responses import send, serialize_error
+from falcon_events.http.responses import hold_if_large, send, serialize_error
 from falcon_events.http.static import serve_script
+from falcon_events.ingest.answers import HeldAnswer
 from falcon_events.tracking import EventTracking
 
 Scope = dict[str, Any]
@@ -58,7 +59,9 @@ class ASGIResource:
         headers = {name: given[lower] for lower, name in _LOWER_NAMES.items() if lower in given}
         body = await read_body(self._tracking, headers.get(LENGTH), _receive_from(req))
         incoming = build_request(req.method, req.path, body, headers, req.remote_addr or "", self._proxies, req.params)
-        send(resp, await self._tracking.waiter.arun(handle(self._tracking, self._endpoint, incoming)))
+        reply = await self._tracking.waiter.arun(handle(self._tracking, self._endpoint, incoming))
+        reply, held = hold_if_large(self._tracking, self._endpoint, reply)
+        send(resp, reply, None if held is None else _stream(held, self._tracking.answers.wait_s))
 
     async def _refuse(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         send(resp, reject_method(self._endpoint))
@@ -93,8 +96,11 @@ class ASGIFastPath:
                 scope = {**scope, "http_version": "1.1"}
             await self._app(scope, receive, send)
             return
+        held = None
         try:
             reply = await self._reply(scope, receive)
+            if reply is not None:
+                reply, held = hold_if_large(self._tracking, self._endpoints[scope["path"]], reply)
         except Exception:
             reply = reply_to_exception()
         if reply is None:
@@ -102,7 +108,11 @@ class ASGIFastPath:
         headers = [(b"content-type", reply.content_type.encode()), (b"content-length", b"%d" % len(reply.body))]
         for name, value in reply.headers:
             headers.append((name.lower().encode(), value.encode("latin-1")))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        start = {"type": "http.response.start", "status": reply.status, "headers": headers}
+        if held is not None:
+            await _send_parts(send, start, held, self._tracking.answers.wait_s)
+            return
+        await send(start)
         await send({"type": "http.response.body", "body": reply.body})
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply | None:
@@ -245,6 +255,33 @@ def _add_documented_endpoints(app: falcon.asgi.App[Any, Any], tracking: EventTra
     app.set_error_serializer(serialize_error)
     app.add_error_handler(Exception, _handle_exception)
     return app
+
+
+async def _send_parts(send: Send, start: Message, held: HeldAnswer, wait_s: float) -> None:
+    """Send a large reply in parts, each when the client has read most of those before. If it takes too long, stop in between."""
+    try:
+        async with asyncio.timeout(wait_s):
+            await send(start)
+            for part in held:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+    except TimeoutError:
+        pass
+    finally:
+        held.close()
+
+
+async def _stream(held: HeldAnswer, wait_s: float) -> AsyncIterator[bytes]:
+    """Yield the parts of a large reply to the framework, and cancel its task if the client takes too long."""
+    task = asyncio.current_task()
+    timer = None if task is None else asyncio.get_running_loop().call_later(wait_s, task.cancel)
+    try:
+        for part in held:
+            yield part
+    finally:
+        if timer is not None:
+            timer.cancel()
+        held.close()
 
 
 def _receive_from(req: falcon.asgi.Request) -> Receive:

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import falcon
 
 from falcon_events.contract.replies import Reply
-from falcon_events.http.endpoints import reject_method, reply_to_http_error
+from falcon_events.errors import StoreUnavailable
+from falcon_events.http.endpoints import PROPERTIES, reject_method, reply_to_http_error
+from falcon_events.ingest.answers import LARGE_BYTES, NO_ROOM, HeldAnswer
+from falcon_events.tracking import EventTracking
 
 
-def send(resp: falcon.Response, reply: Reply) -> None:
-    """Copy a reply into a response."""
+def hold_if_large(tracking: EventTracking, endpoint: str, reply: Reply) -> tuple[Reply, HeldAnswer | None]:
+    """Return a reply and, if it is large, its body to send in parts. If there is no room for a query's, it is replaced by 503."""
+    if len(reply.body) <= LARGE_BYTES:
+        return reply, None
+    held = tracking.answers.hold(reply.body, always=endpoint != PROPERTIES)
+    return (tracking.pipeline.refusal(StoreUnavailable(NO_ROOM)) if held is None else reply), held
+
+
+def send(resp: falcon.Response, reply: Reply, stream: Any = None) -> None:
+    """Copy a reply into a response.
+
+    Args:
+        resp: the response.
+        reply: the reply.
+        stream: the parts of its body; None: send it as a whole.
+    """
     resp.status = reply.status
     if reply.status != 204:  # it has no content, and so no type (RFC 9110, 15.3.5)
         resp.content_type = reply.content_type
-        resp.data = reply.body
+        if stream is None:
+            resp.data = reply.body
+        else:
+            resp.set_stream(stream, len(reply.body))
     for name, value in reply.headers:
         resp.set_header(name, value)
 

@@ -26,7 +26,7 @@ from falcon_events.http.home import HOME, HomePage
 from falcon_events.http.openapi import PAGES, StaticHandler, make_document_handler
 from falcon_events.http.proxies import Proxies
 from falcon_events.http.requests import build_request
-from falcon_events.http.responses import send, serialize_error
+from falcon_events.http.responses import hold_if_large, send, serialize_error
 from falcon_events.http.static import serve_script
 from falcon_events.ingest.bodies import SMALL_BYTES, ArrivingBody, Bodies, HeldBody
 from falcon_events.tracking import EventTracking
@@ -51,7 +51,8 @@ class WSGIResource:
     def _handle(self, req: falcon.Request, resp: falcon.Response) -> None:
         body = read_body(self._tracking, req.env)
         incoming = build_request(req.method, req.path, body, req.env, req.remote_addr or "", self._proxies, req.params)
-        send(resp, self._tracking.waiter.run(handle(self._tracking, self._endpoint, incoming)))
+        reply = self._tracking.waiter.run(handle(self._tracking, self._endpoint, incoming))
+        send(resp, *hold_if_large(self._tracking, self._endpoint, reply))
 
     def _refuse(self, req: falcon.Request, resp: falcon.Response) -> None:
         send(resp, reject_method(self._endpoint))
@@ -79,8 +80,9 @@ class WSGIFastPath:
         """Handle one request."""
         if environ["REQUEST_METHOD"] != "POST" or environ.get("PATH_INFO") not in self._endpoints:
             return self._app(environ, start_response)
+        held = None
         try:
-            reply = self._reply(environ)
+            reply, held = hold_if_large(self._tracking, self._endpoints[environ["PATH_INFO"]], self._reply(environ))
         except Exception:
             reply = reply_to_exception()
         headers = [
@@ -89,7 +91,7 @@ class WSGIFastPath:
             ("content-length", str(len(reply.body))),
         ]
         start_response(falcon.code_to_http_status(reply.status), headers)
-        return [reply.body]
+        return [reply.body] if held is None else held
 
     def _reply(self, environ: WSGIEnvironment) -> Reply:
         tracking, path = self._tracking, environ["PATH_INFO"]

@@ -66,6 +66,20 @@ class Authorization:
             raise _not_allowed(WRONG_ORIGIN)
         return principal
 
+    def is_known(self, credentials: Iterable[Credential], sender: Sender) -> Steps[bool]:
+        """Return whether the sender or one of these credentials is known, before a request is read in a way that takes time."""
+        yield from self._ensure_open()
+        if sender.trusted:
+            return True
+        for credential in credentials:
+            if self._access is None:
+                principal = self._directory.identify(credential)
+            else:
+                principal = yield Call(self._access.identify, credential)
+            if principal is not None:
+                return True
+        return False
+
     def authorize_reading(self, credential: Credential | None, sender: Sender) -> Steps[Principal]:
         """Return who reads; raise NotAuthenticated, NotAllowed, RateLimited or StoreUnavailable."""
         principal = yield from self._authenticate(credential, sender)

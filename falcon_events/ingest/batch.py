@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from falcon_events.access.directory import Directory
-from falcon_events.access.protocol import Principal, Scope
-from falcon_events.contract.envelope import read_envelope
+from falcon_events.access.protocol import Credential, Principal, Scope
+from falcon_events.contract.envelope import Envelope, find_credentials, read_envelope
 from falcon_events.contract.event import EventContract, EventRequest
 from falcon_events.contract.events import EnvelopedEvents, Events, LooseEvents, SingleEvent
 from falcon_events.contract.replies import Tracked
@@ -26,7 +26,7 @@ from falcon_events.link.link import Link
 from falcon_events.model.access import ListRules
 from falcon_events.model.events import NewEvent, Outcome, Receipt
 from falcon_events.model.sender import HOST, Sender
-from falcon_events.runtime.steps import Steps
+from falcon_events.runtime.steps import OTHERS_FIRST, Steps
 
 TrackResult = Tracked | RequestRefused
 """The result for the sender of an event: it was stored, or the reason why not."""
@@ -34,6 +34,9 @@ TrackResult = Tracked | RequestRefused
 NO_RULES = ListRules(0)
 LOG_EVERY_S = 10.0
 """The least time between two log lines about events that fail unexpectedly, in seconds."""
+
+SLICE_S = 0.005
+"""How long a batch is checked before other requests have their turn, in seconds. Events that are refused take longest."""
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +100,7 @@ class BatchTracker:
         Raises:
             RequestRefused: the batch as a whole is refused; nothing was stored.
         """
-        envelope = read_envelope(body.data)
+        envelope = yield from self._read_envelope(body.data, sender)
         credential = read_credential(envelope.params, sender.bearer)
         if len(body.data) > SMALL_BYTES and self._authorization.may_wait:  # decoded, it may take 25 times its size meanwhile
             del envelope
@@ -108,6 +111,20 @@ class BatchTracker:
         events = EnvelopedEvents(envelope)
         del envelope  # it holds the body
         return (yield from self._track(events, principal, sender, body))
+
+    def _read_envelope(self, body: bytes, sender: Sender) -> Steps[Envelope]:
+        """Read a batch. A large one that cannot be decoded is split into its events only if its sender seems to be known."""
+        try:
+            return read_envelope(body, splits=len(body) <= SMALL_BYTES)
+        except InvalidRequest as refused:
+            if len(body) <= SMALL_BYTES:
+                raise
+            unreadable = refused.with_traceback(None)
+        given = [Credential("api_key", sender.bearer)] if sender.bearer else []
+        given += [Credential("api_key" if name == "apikey" else "session", secret) for name, secret in find_credentials(body)]
+        if not (yield from self._authorization.is_known(given, sender)):
+            raise unreadable
+        return read_envelope(body)
 
     def track_event(self, body: HeldBody, sender: Sender) -> Steps[TrackResult]:
         """Track the event in a body of POST /api/v1/event; return its result.
@@ -150,11 +167,15 @@ class BatchTracker:
         new_events: list[NewEvent] = []
         lists: dict[int, _List] = {}
         accept, received_at = self._contract.accept, int(self._clock() * 1e6)
+        pauses_at = time.monotonic() + SLICE_S
         for number, (members, size) in enumerate(zip(events.members, events.sizes, strict=False)):
             try:
                 request = accept(members, events.list_id, received_at, own_clock=sender.trusted)
                 known = None if request is None else lists.get(request.list_id)
                 if request is None or known is None or known.account is None or not known.is_plain or request.is_own_traffic:
+                    if number and not sender.trusted and time.monotonic() >= pauses_at:
+                        yield OTHERS_FIRST
+                        pauses_at = time.monotonic() + SLICE_S
                     event = yield from self._check(events, number, size, request, lists, principal, sender)
                 else:  # fast path for most events of a batch: no steps
                     event = self._build(request, known.account, size, known.rules, None, None)

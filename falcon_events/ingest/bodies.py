@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from falcon_events.contract.schemas import common_error
 from falcon_events.errors import RequestRefused, StoreUnavailable
-from falcon_events.runtime.steps import Steps, Wait
+from falcon_events.runtime.steps import OTHERS_FIRST, Steps, Wait
 from falcon_events.settings import Settings
 
 T = TypeVar("T")
 
 SMALL_BYTES = 64 << 10
 """Bodies up to this size are read at once and are not counted, so that most requests take no lock."""
+SMALL_BATCH_BYTES = 8 << 10
+"""Batches up to this size need no turn. Larger ones may pause, and many of them would then be held at once."""
 NO_ROOM = "Too many request bodies are arriving. Try again later."
 PATIENCE_S = 1.0
 """How long a body may arrive before it can be cut off to make room for others, in seconds."""
@@ -188,27 +192,40 @@ class Bodies:
 class Turns:
     """Has large bodies decoded and checked one after the other, because a decoded body may take 25 times its size in memory.
 
-    Threads would do it no faster at the same time: the interpreter runs one of them.
+    Threads would do it no faster at the same time: the interpreter runs one of them. A body keeps its turn while it pauses.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Forget the turn of a thread of the parent."""
-        self._lock = threading.Lock()
+        """Forget the turns of the parent's threads."""
+        self._lock = threading.RLock()  # the garbage collector may close waiting steps while this thread holds it
+        self._is_taken = False
+        self._waiting: deque[Future[None]] = deque()
 
-    def take(self, body: HeldBody, steps: Steps[T]) -> Steps[T]:
-        """Return the steps that handle a body so that they run in turn. While they wait, others have their turn."""
-        return steps if len(body.data) <= SMALL_BYTES else self._run_in_turn(steps)
+    def take(self, body: HeldBody, steps: Steps[T], small_bytes: int = SMALL_BYTES) -> Steps[T]:
+        """Return the steps that handle a body so that they run in turn. While they wait, others have their turn.
+
+        Args:
+            body: the body.
+            steps: the steps.
+            small_bytes: the size up to which a body needs no turn.
+        """
+        return steps if len(body.data) <= small_bytes else self._run_in_turn(steps)
 
     def _run_in_turn(self, steps: Steps[T]) -> Steps[T]:
         step: Callable[[Any], Wait] = steps.send
         value: Any = None
         try:
             while True:
-                with self._lock:
-                    wait = step(value)
+                yield from self._begin()
+                try:
+                    while (wait := step(value)) is OTHERS_FIRST:
+                        yield OTHERS_FIRST
+                        step, value = steps.send, None
+                finally:
+                    self._end()
                 try:
                     value, step = (yield wait), steps.send
                 except Exception as error:
@@ -216,6 +233,42 @@ class Turns:
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+    def _begin(self) -> Steps[None]:
+        """Wait for the turn."""
+        if self._take():
+            return
+        turn: Future[None] = Future()
+        with self._lock:
+            if self._take():
+                return
+            self._waiting.append(turn)
+        try:
+            yield turn
+        except BaseException:  # the request is canceled
+            self._leave(turn)
+            raise
+
+    def _take(self) -> bool:
+        with self._lock:
+            is_free = not self._is_taken
+            self._is_taken = True
+        return is_free
+
+    def _leave(self, turn: Future[None]) -> None:
+        with self._lock:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                return
+        self._end()
+
+    def _end(self) -> None:
+        """Give the turn to the body that has waited longest."""
+        with self._lock:
+            following = self._waiting.popleft() if self._waiting else None
+            self._is_taken = following is not None
+        if following is not None:
+            following.set_result(None)
 
 
 def refuse_late() -> RequestRefused:

@@ -27,7 +27,7 @@ from falcon_events.errors import RequestRefused
 from falcon_events.hooks.before import BeforeHook, BeforeStore
 from falcon_events.ingest.authorization import Authorization, read_credential
 from falcon_events.ingest.batch import BatchTracker, TrackResult
-from falcon_events.ingest.bodies import HeldBody, Turns
+from falcon_events.ingest.bodies import SMALL_BATCH_BYTES, HeldBody, Turns
 from falcon_events.ingest.client_address import ClientAddresses
 from falcon_events.ingest.new_event import EventBuilder
 from falcon_events.ingest.policies import Policies
@@ -127,7 +127,7 @@ class Pipeline:
         """Handle POST /api/v1/events; never raise."""
         try:
             body = _hold(body)
-            results = yield from self._turns.take(body, self._batches.track_envelope(body, sender))
+            results = yield from self._turns.take(body, self._batches.track_envelope(body, sender), SMALL_BATCH_BYTES)
         except RequestRefused as refused:
             return self.refusal(refused)
         except Exception:

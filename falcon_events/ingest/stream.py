@@ -11,7 +11,7 @@ from falcon_events.errors import RequestRefused, StoreUnavailable
 from falcon_events.ingest.batch import TrackResult
 from falcon_events.ingest.pipeline import Pipeline
 from falcon_events.runtime.pending import Pending
-from falcon_events.runtime.steps import Call, Steps, Wait, Waiter
+from falcon_events.runtime.steps import Call, OthersFirst, Steps, Wait, Waiter
 from falcon_events.settings import Settings
 
 BLOCK_BYTES = 1 << 18
@@ -77,7 +77,7 @@ class _SentBlock:
         self.outcome: list[TrackResult] | RequestRefused | None = None
         self._waiter = waiter
         self._steps = track(block)
-        self._pending: Future[Any] | Pending[Any] | None = None
+        self._pending: Future[Any] | Pending[Any] | OthersFirst | None = None
         self._advance(self._steps.send, None)
 
     def result(self) -> list[TrackResult]:

@@ -1,8 +1,9 @@
 """Steps: how the core waits without doing I/O itself, so that threads and coroutines run the same code.
 
 A function of the core that has to wait is a generator, annotated as `Steps[T]`. It yields what it waits for: a Future or a
-Pending, whose result another thread sets, or a Call, a function that may block or may be async. The code that runs the steps
-sends the result back into the generator, or throws the exception into it. The generator's return value is the function's result.
+Pending, whose result another thread sets, or a Call, a function that may block or may be async. OTHERS_FIRST lets other
+requests go first. The code that runs the steps sends the result back into the generator, or throws the exception into it. The
+generator's return value is the function's result.
 
     def event_types(link: Link, access: Access, list_id: int) -> Steps[list[str]]:
         owns = yield Call(access.owns_list, "account", list_id)  # a Call: the function's result
@@ -51,7 +52,31 @@ class Call:
         self.arguments = arguments
 
 
-Wait = Future[Any] | Pending[Any] | Call
+class OthersFirst:
+    """A wait that is over at once: steps that take long yield it now and then, so that the event loop handles other requests.
+
+    In a thread it does nothing, because the interpreter switches between threads by itself.
+    """
+
+    __slots__ = ()
+
+    def done(self) -> bool:
+        """Return False, so that a coroutine awaits it."""
+        return False
+
+    def result(self) -> None:
+        """Return at once."""
+
+    def exception(self) -> None:
+        """Return None: it never fails."""
+
+    def add_done_callback(self, callback: Callable[[OthersFirst], object]) -> None:
+        """Call `callback` at once; the event loop resumes the coroutine after what is due before it."""
+        callback(self)
+
+
+OTHERS_FIRST = OthersFirst()
+Wait = Future[Any] | Pending[Any] | OthersFirst | Call
 Steps = Generator[Wait, Any, T]
 
 
@@ -150,15 +175,15 @@ class _Bridge:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._create_future = loop.create_future
-        self._finished: deque[tuple[asyncio.Future[Any], Future[Any] | Pending[Any]]] = deque()
+        self._finished: deque[tuple[asyncio.Future[Any], Future[Any] | Pending[Any] | OthersFirst]] = deque()
         self._woken = False
 
-    def wait(self, future: Future[Any] | Pending[Any]) -> asyncio.Future[Any]:
+    def wait(self, future: Future[Any] | Pending[Any] | OthersFirst) -> asyncio.Future[Any]:
         waiter = self._create_future()
         future.add_done_callback(partial(self._finish, waiter))
         return waiter
 
-    def _finish(self, waiter: asyncio.Future[Any], future: Future[Any] | Pending[Any]) -> None:
+    def _finish(self, waiter: asyncio.Future[Any], future: Future[Any] | Pending[Any] | OthersFirst) -> None:
         self._finished.append((waiter, future))
         if not self._woken:
             self._woken = True

@@ -47,7 +47,7 @@ class GranianApp:
         self._pinned: set[int] = set()
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self._core = cores[_find_worker_number() % len(cores)] if cores else None
-        SlowBodies(tracking.bodies, threads // 2)
+        self._slow_bodies = SlowBodies(tracking.bodies, tracking.answers, threads // 2)
         signals, write_end = os.pipe()
         os.set_blocking(write_end, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
@@ -61,7 +61,10 @@ class GranianApp:
             self._pinned.add(thread)
         self._under_way.add(thread)
         try:
-            return self._app(environ, partial(_close_unread, start_response))
+            reply = self._app(environ, partial(_close_unread, start_response))
+            if self._slow_bodies.held:
+                self._slow_bodies.hold(environ["REMOTE_ADDR"])
+            return reply
         finally:
             self._under_way.discard(thread)
 

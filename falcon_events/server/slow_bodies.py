@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import socket
 import struct
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from falcon_events.contract.replies import refusal_reply
+from falcon_events.ingest.answers import Answers
 from falcon_events.ingest.bodies import ArrivingBody, Bodies
 
 logger = logging.getLogger(__name__)
@@ -31,21 +34,31 @@ class SlowBodies:
 
     A thread waits for a body until its connection ends. granian does not tell which connection that is. So the reply is sent
     first, past the waiting thread, and then the connections that were silent before and have just sent something are those
-    of the replies.
+    of the replies. Meanwhile other replies to the same addresses wait (see hold()), so that their connections stay silent.
 
     Args:
         bodies: the bodies that arrive.
+        answers: the large answers that clients read. Connections whose clients read nothing for too long are ended.
         most: how many may arrive at once. Beyond that the oldest are cut off, as threads are needed for other requests.
     """
 
-    def __init__(self, bodies: Bodies, most: int) -> None:
+    def __init__(self, bodies: Bodies, answers: Answers, most: int) -> None:
         self._bodies = bodies
+        self._answers = answers
         self._most = most
         self._cut: list[ArrivingBody] = []
         self._is_warned = False
+        self.held: frozenset[str] = frozenset()
+        """The addresses to which no other reply may be sent at the moment."""
+        self._let_go = threading.Event()
         if hasattr(socket, "TCP_INFO") and sys.platform == "linux":
             bodies.cut_thread = self._cut.append
             threading.Thread(target=self._run, name="falcon-events-bodies", daemon=True).start()
+
+    def hold(self, address: str) -> None:
+        """Wait while no other reply may be sent to this address. Call it before a reply if anything is held."""
+        if address in self.held:
+            self._let_go.wait()
 
     def _run(self) -> None:
         while True:
@@ -54,12 +67,20 @@ class SlowBodies:
                 self._bodies.cut_overdue(self._most)
                 if self._cut:
                     self._end_connections()
+                if self._answers.is_stuck():
+                    self._end_unread()
             except Exception:
                 logger.exception("Requests whose bodies do not arrive cannot be ended")
+            finally:
+                self.held = frozenset()
+                self._let_go.set()
 
     def _end_connections(self) -> None:
         cut = self._cut[:]
         del self._cut[: len(cut)]  # others may have been added meanwhile
+        self._let_go.clear()
+        self.held = frozenset(filter(None, map(_find_address, cut)))
+        time.sleep(SENDING_S)  # for replies on their way
         silent = self._list_connections(lambda sent_ms: sent_ms > SENDING_S * 1000)
         began = time.monotonic()
         for body in cut:
@@ -67,8 +88,13 @@ class SlowBodies:
         time.sleep(SENDING_S)
         passed_ms = (time.monotonic() - began) * 1000 + 5
         for descriptor, peer in self._list_connections(lambda sent_ms: sent_ms <= passed_ms).items():
-            if silent.get(descriptor) == peer:
+            if silent.get(descriptor) == peer and peer[0] in self.held:
                 _end_connection(descriptor, peer)
+
+    def _end_unread(self) -> None:
+        """End the connections that have data to send, and could not send any for too long."""
+        for descriptor, peer in self._list_connections(lambda sent_ms: sent_ms > self._answers.wait_s * 1000).items():
+            _end_connection(descriptor, peer, unread=True)
 
     def _send_reply(self, body: ArrivingBody) -> None:
         send, is_over = _find_sender(body)
@@ -106,10 +132,32 @@ class SlowBodies:
         return found
 
 
-def _end_connection(descriptor: int, peer: Any) -> None:
+def _end_connection(descriptor: int, peer: Any, *, unread: bool = False) -> None:
+    """End a connection.
+
+    Args:
+        descriptor: its file descriptor.
+        peer: its peer's address. With another peer, the descriptor is that of another connection now.
+        unread: whether to end it only if its peer has not read all that was sent, which is dropped then.
+    """
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
-        if connection.getpeername() == peer:  # else it was closed, and another has its descriptor
+        if connection.getpeername() != peer:
+            return
+        if not unread:
             connection.shutdown(socket.SHUT_RD)  # ends the wait for the body; the reply still goes out
+        elif any(fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4))):
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+def _find_address(body: ArrivingBody) -> str | None:
+    """Return the client's address of the request that a thread reads a body of; None if it has done with the body."""
+    frame = sys._current_frames().get(body.thread)
+    while frame is not None:
+        if frame.f_locals.get("body") is body and "environ" in frame.f_locals:
+            address: str = frame.f_locals["environ"]["REMOTE_ADDR"]
+            return address
+        frame = frame.f_back
+    return None
 
 
 def _find_sender(body: ArrivingBody) -> tuple[Callable[..., object] | None, bool]:

@@ -18,7 +18,7 @@ import msgspec
 
 from falcon_events.errors import StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.files.lockfile import FileLock
-from falcon_events.files.paths import remove_leftovers, remove_spilled, resolve
+from falcon_events.files.paths import hold_database_lock, remove_leftovers, remove_spilled, resolve
 from falcon_events.files.targets import check_target
 from falcon_events.model.events import CANNOT_NOW, NewEvent, Outcome
 from falcon_events.model.persons import Erased, Visitor
@@ -87,6 +87,7 @@ class Store:
         self._replaced = replaced
         self._opening = threading.Lock()
         self._closed = False
+        self._swept = False
         self._lock: FileLock | None = None
         self._locked = lock is not None
         self._lock_wait_s = settings.lock_wait_s
@@ -372,20 +373,29 @@ class Store:
         return self._writer
 
     def _start(self) -> Writer:
-        for left in remove_leftovers(self.path):
-            logger.warning("%s was left by a process that was killed, and is removed", left)
-        remove_spilled(self.path)
         return Writer(self._connect, self.path, self._settings, self._clock, self._readers.without_reads, replaced=self._replaced)
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         deadline = time.monotonic() + self._settings.lock_wait_s
         while True:
             try:
+                self._sweep()
                 return open_database(self.path, self._settings, create=self._create)
             except StoreLocked:  # by a foreign program: this package takes the lock file first
                 if time.monotonic() >= deadline:
                     raise
             time.sleep(0.02)
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left, once, and not while a database is open: its owner may have lost its lock file."""
+        if self._swept:
+            return
+        with hold_database_lock(self.path) as self._swept:
+            if not self._swept:
+                return
+            for left in remove_leftovers(self.path):
+                logger.warning("%s was left by a process that was killed, and is removed", left)
+            remove_spilled(self.path)
 
     def _read(self, read: Callable[[duckdb.DuckDBPyConnection], T], *, slow: bool = False) -> Future[T]:
         """Read the tables, once they have every event acknowledged so far."""

@@ -13,11 +13,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from falcon_events import EventsError, EventTracking
+from falcon_events import EventsError, EventTracking, StoreLocked, StoreUnavailable
+from falcon_events.files.lockfile import FileLock
 from falcon_events.files.paths import compacted_copy, log_of, spill_folder, unfinished_copy, unfinished_store
 from falcon_events.model.events import NewEvent, Receipt
+from falcon_events.model.reports import HEALTHY, QUEUE_FULL
 from falcon_events.settings import Settings
 from falcon_events.store import compaction
+from falcon_events.store.engine import backlog
 from falcon_events.store.queries import maintenance
 from falcon_events.store.store import Store
 from tests.harness import wait_until
@@ -122,6 +125,36 @@ def test_a_compaction_that_would_wait_too_long_is_refused(
     monkeypatch.undo()
     store.compact().result(60)
     assert store.stats().result(60).events == 2
+
+
+def test_events_beyond_the_backlog_are_refused_while_a_compaction_takes_long(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their senders are told to try again later. What was accepted before is stored, and so is what follows."""
+    monkeypatch.setattr(backlog, "MAX_BYTES", 5_000)
+    monkeypatch.setattr(backlog, "ROOM_WAIT_S", 0.05)
+    began, go_on, copy_to = threading.Event(), threading.Event(), compaction.copy_to
+
+    def wait_and_copy(connection: duckdb.DuckDBPyConnection, copy: Path) -> int:
+        began.set()
+        go_on.wait()
+        return copy_to(connection, copy)
+
+    monkeypatch.setattr(compaction, "copy_to", wait_and_copy)
+    compacted = store.compact()
+    assert began.wait(60)
+    outcomes = [store.submit([event(number)]).result(60)[0] for number in range(2, 100)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
+    assert [type(outcome) for outcome in outcomes] == [Receipt] * (len(outcomes) - len(refused)) + [StoreUnavailable] * len(
+        refused
+    )
+    assert "no room for more events" in str(refused[-1])
+    assert store.health() == QUEUE_FULL
+    go_on.set()
+    assert compacted.result(60).after > 0
+    wait_until(lambda: store.health() == HEALTHY, "the store takes events again")
+    add(store, 100)
+    assert store.stats().result(60).events == 2 + len(outcomes) - len(refused)
 
 
 def test_queries_and_events_wait_while_the_file_is_replaced(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,3 +268,19 @@ def test_what_a_killed_compaction_left_is_removed_at_the_next_opening(db: Path, 
         assert [account.name for account in tracking.directory.accounts()] == ["acme"]
     assert str(copy) in caplog.text
     assert kept.exists()
+
+
+def test_a_second_owner_removes_nothing_that_the_first_one_uses(db: Path) -> None:
+    """Without the lock file it gets as far as the database's own lock, and leaves copies and spilled rows alone."""
+    with EventTracking(db).open():
+        used = [compacted_copy(db), spill_folder(db) / "duckdb_temp_storage_DEFAULT-0.tmp"]
+        spill_folder(db).mkdir(exist_ok=True)
+        for path in used:
+            path.write_text("in use")
+        lock = FileLock(db.with_name("another"), 0)  # as if the first owner's lock file had been deleted
+        with pytest.raises(StoreLocked):
+            Store(db, Settings(lock_wait_s=0.1), lock=lock).open()
+        lock.release()
+        assert [path.read_text() for path in used] == ["in use"] * 2
+    with EventTracking(db).open():
+        assert not any(path.exists() for path in used)

@@ -213,6 +213,45 @@ def test_a_torn_end_is_cut_off_and_told(crashed: Path, caplog: pytest.LogCapture
         assert tracking.stats().events == 2 * EVENTS
 
 
+@pytest.mark.parametrize("left", ["nothing", "some bytes", "zeros"])
+def test_a_journal_that_was_cut_is_said_to_lack_events(crashed: Path, caplog: pytest.LogCaptureFixture, left: str) -> None:
+    """By the next owner, as a critical log line, and by doctor until what was left of it is deleted."""
+    path = newest(crashed)
+    size = path.stat().st_size
+    os.truncate(path, 10 if left == "some bytes" else 0)
+    if left == "zeros":
+        os.truncate(path, size)
+    with caplog.at_level(logging.WARNING, "falcon_events"), EventTracking(crashed) as tracking:
+        assert tracking.track(94, "load", email="new@example.com").event_id
+        critical = [record.getMessage() for record in caplog.records if record.levelno == logging.CRITICAL]
+        assert len(critical) == 1
+        assert f"{path} was cut" in critical[0]
+        (kept,) = crashed.parent.glob("*.cut-*")
+        assert kept.name in critical[0]
+        assert [check.name for check in tracking.check() if not check.ok and check.name != "disk"] == [f"file {kept.name}"]
+        kept.unlink()
+        assert [check for check in tracking.check() if not check.ok and check.name != "disk"] == []
+
+
+def test_a_journal_without_the_entries_that_the_tables_have_was_cut(
+    crashed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Even if it was cut behind its head. A journal that has them, but none that the tables lack, is whole."""
+    journals = {path: path.read_bytes() for path in journals_of(crashed)}
+    EventTracking(crashed).open().close()  # the tables have its entries now
+    for path, content in journals.items():
+        path.write_bytes(content)
+        path.chmod(0o600)
+    for is_cut in (False, True):
+        if is_cut:
+            for path in journals:
+                path.write_bytes(journals[path][:40])
+                path.chmod(0o600)
+        with caplog.at_level(logging.WARNING, "falcon_events"), EventTracking(crashed) as tracking:
+            assert tracking.stats().events == 2 * EVENTS
+        assert any(record.levelno == logging.CRITICAL for record in caplog.records) == is_cut
+
+
 @pytest.mark.parametrize("damage", ["middle", "first", "foreign", "gap"])
 def test_a_damaged_journal_stops_the_start_and_nothing_is_deleted(crashed: Path, tmp_path: Path, damage: str) -> None:
     """The error names the files and a way out that loses nothing; set aside, the store opens with what the database has."""

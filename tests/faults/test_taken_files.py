@@ -50,7 +50,9 @@ for number in range({EVENTS}):
     assert is_stored()
 store.stats().result()
 path = Path(db + name)
-if how != "delete":
+if how == "cut":
+    os.truncate(path, 0)
+elif how != "delete":
     path.rename(db + ".aside")
 if how == "delete":
     path.unlink()
@@ -82,7 +84,7 @@ def reopen(db: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("how", ["delete", "move", "replace", "foreign"])
+@pytest.mark.parametrize("how", ["delete", "move", "replace", "foreign", "cut"])
 @pytest.mark.parametrize("name", [".journal-a", ".journal-b"])
 def test_a_journal_that_is_taken_away_loses_no_event(db: Path, name: str, how: str) -> None:
     """What is acknowledged afterwards is in a journal that the next process finds; a foreign file in its place is kept."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import http.client
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -71,6 +74,37 @@ def test_more_held_back_bodies_than_threads_do_not_stop_a_wsgi_server(db: Path) 
         assert answer is not None
         assert (answer.status, answer.codes) == (503, [503])
         assert served.client.track(**credentials.event()).status_code == 200
+
+
+def test_connections_of_others_go_on_while_bodies_are_cut_off(db: Path) -> None:
+    """Clients that send one event after the other, each on one connection, beside 408 after 408 under granian."""
+    credentials = make_store(db)
+    body = json.dumps(credentials.event()).encode()
+    is_over = threading.Event()
+
+    def send(port: int) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.connect()
+        used = connection.sock
+        sent = 0
+        while not is_over.wait(0.06):
+            connection.request("POST", EVENT, body, {"Content-Type": "application/json"})
+            with connection.getresponse() as response:
+                assert response.status == 200
+                response.read()
+            assert connection.sock is used, "the connection was ended"
+            sent += 1
+        connection.close()
+        return sent
+
+    with serving(db, "wsgi", env={"FALCON_EVENTS_BODY_WAIT_S": "0.1"}) as served, ThreadPoolExecutor(8) as pool:
+        senders = [pool.submit(send, served.port) for _ in range(8)]
+        try:
+            for _ in range(12):
+                assert ask(served.port, HELD_BACK["a part"]).status == 408
+        finally:
+            is_over.set()
+        assert all(sender.result(60) > 0 for sender in senders)
 
 
 @pytest.mark.parametrize("path", [EVENT, EVENTS])

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from falcon_events import EventTracking, InvalidRequest, RequestRefused
+from falcon_events.model.events import NewEvent
 from falcon_events.model.sender import Sender
+from falcon_events.settings import Settings
+from falcon_events.store.engine import name_limits
+from falcon_events.store.engine.name_limits import NameLimits, Room
 from tests.harness import fill_store
 
 pytestmark = pytest.mark.database
@@ -81,3 +86,72 @@ def test_a_deleted_list_makes_room(db: Path) -> None:
         tracking.directory.delete_list(94)
         tracking.directory.create_list(account, "again", list_id=94)
         assert [track(tracking, "b", "y"), track(tracking, "b", "z")] == [(), (19,)]
+
+
+class FullLists:
+    """Limits of lists that have all the names that they may have: n0, n1, n2. To load those of one takes a tenth of a second."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.loaded: list[int] = []
+        self.limits = NameLimits(Settings(max_property_names=3), self._load, lambda: self.now)
+
+    def _load(self, list_id: int) -> list[tuple[str, list[str]]]:
+        self.loaded.append(list_id)
+        self.now += 0.1
+        return [("e", ["n0", "n1", "n2"])]
+
+    def track(self, list_id: int, name: str) -> int:
+        """The code of an event's refusal; 0: it is stored."""
+        event = NewEvent(
+            event_id=None,
+            account_id="account",
+            list_id=list_id,
+            event="e",
+            visitor="00000000-0000-4000-8000-000000000000",
+            external_id="owner",
+            email=None,
+            occurred_at=0,
+            received_at=0,
+            properties=b'{"%b":1,"n1":1,"n2":1,"n2":1}' % name.encode(),
+            traits=None,
+            size=100,
+        )
+        self.limits.begin_draft()
+        refusal = self.limits.find_refusal(event, sends_identify=False)
+        return 0 if refusal is None else refusal.codes[0]
+
+
+def test_the_names_of_many_full_lists_are_loaded_once() -> None:
+    """Their events are accepted or refused by what is in memory, in whatever order the lists have them."""
+    full = FullLists()
+    for _ in range(3):
+        for list_id in range(17):
+            assert [full.track(list_id, name) for name in ("n0", "other")] == [0, 19]
+    assert full.loaded == list(range(17))
+
+
+def test_loading_names_takes_a_bounded_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If more lists are full than fit into memory: each event is judged exactly, or refused until later."""
+    monkeypatch.setattr(name_limits, "EXACT_BYTES", 8 * name_limits.LIST_BYTES)
+    full = FullLists()
+    seen: Counter[int] = Counter()
+    for number in range(10_000):
+        seen[full.track(number % 17, "n0")] += 1
+        seen[full.track(number % 17, "other")] += 1
+        full.now += 0.01
+    assert seen.keys() == {0, 19, 503}
+    assert len(full.loaded) * 0.1 <= name_limits.LOAD_BURST_S + full.now * name_limits.LOAD_SHARE + 0.1
+    assert len(full.limits._exact) < 8
+
+
+def test_names_of_a_list_that_is_loaded_again_in_one_draft_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events that neither the tables nor the journal have yet count as well, even if the list was forgotten in between."""
+    monkeypatch.setattr(name_limits, "EXACT_BYTES", 1)
+    full = FullLists()
+    monkeypatch.setattr(full.limits, "_most_names", 4)
+    monkeypatch.setattr(full.limits, "begin_draft", lambda: None)
+    full.limits._rooms = {1: Room(0, 0), 2: Room(0, 0)}
+    codes = [full.track(list_id, name) for list_id, name in ((1, "x"), (2, "x"), (1, "y"), (1, "x"), (2, "y"))]
+    assert codes == [0, 0, 19, 0, 19]
+    assert full.loaded == [1, 2, 1, 2]

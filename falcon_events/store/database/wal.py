@@ -7,19 +7,17 @@ last commit that was synced. What is cut off was not acknowledged, or is in the 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import logging
 import os
 import struct
 import time
 from array import array
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from falcon_events.errors import StoreError
-from falcon_events.files.paths import sync, wals_of
+from falcon_events.files.paths import hold_database_lock, sync, wals_of
 
 logger = logging.getLogger(__name__)
 NO_JOURNAL = "there is no journal to read those events from: acknowledged events may be missing"
@@ -66,7 +64,9 @@ def _mend_log(db: Path, log: Path, thoroughly: bool) -> bool:
         size = os.fstat(file.fileno()).st_size
         if _find_last_commit(file, size, thoroughly=thoroughly) == size:
             return False
-        with _locked(db):
+        with hold_database_lock(db) as is_held:
+            if not is_held:
+                raise _Unknown  # a program that has the file open may be writing the log
             size = os.fstat(file.fileno()).st_size
             # A wrong length misleads; only the checksums tell which entry is wrong.
             if (whole := _find_last_commit(file, size, thoroughly=True)) == size:
@@ -139,21 +139,6 @@ def read_identity(log: Path) -> tuple[int, int, bytes] | None:
         return found.st_dev, found.st_ino, start[: min(_read_header(start, thoroughly=True), HEADER_BYTES)]
     except _Unknown:
         return found.st_dev, found.st_ino, b""
-
-
-@contextlib.contextmanager
-def _locked(db: Path) -> Iterator[None]:
-    """Hold the database's own lock, because a program that has the file open may be writing the log.
-
-    Raises:
-        _Unknown: another program has the file open.
-    """
-    with db.open("r+b") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise _Unknown from None
-        yield
 
 
 def _cut(log: Path, copy: Path, whole: int) -> None:

@@ -17,6 +17,9 @@ APPLIED_AT_ONCE = 5_000
 """The number of events in one transaction. A backlog of this size is applied without waiting."""
 MAX_BYTES = 64 << 20
 """The size of the backlog above which new events wait."""
+ROOM_WAIT_S = 1.0
+"""How long they wait, in seconds, before they are refused: a compaction of a large file takes minutes."""
+BEHIND = "The event store is busy with work on its file, and has no room for more events meanwhile. Try again later."
 
 
 class Backlog:
@@ -31,6 +34,7 @@ class Backlog:
         self._events = self._bytes = 0
         self._newest = self._applied = self._wanted = 0
         self._since = 0.0
+        self._full_since: float | None = None
 
     def add(self, entry: Entry, size: int) -> None:
         """Add a journaled entry; `size` is its size in bytes."""
@@ -110,10 +114,26 @@ class Backlog:
                 raise StoreUnavailable(CANNOT_NOW)
 
     def wait_for_room(self, failed: Callable[[], bool]) -> None:
-        """Wait until the backlog has room for more, or the store has failed."""
-        if self._bytes > MAX_BYTES:
-            with self.changed:
-                self.changed.wait_for(lambda: self._bytes <= MAX_BYTES or failed())
+        """Wait until the backlog has room for more, or the store has failed.
+
+        Raises:
+            StoreUnavailable: the backlog has had no room for ROOM_WAIT_S.
+        """
+        if self._bytes <= MAX_BYTES:
+            self._full_since = None
+            return
+        with self.changed:
+            if self._full_since is None:
+                self._full_since = time.monotonic()
+            left_s = self._full_since + ROOM_WAIT_S - time.monotonic()
+            if not self.changed.wait_for(lambda: self._bytes <= MAX_BYTES or failed(), max(0.0, left_s)):
+                raise StoreUnavailable(BEHIND)
+            self._full_since = None
+
+    def is_behind(self) -> bool:
+        """Return whether events are refused because the backlog has no room."""
+        since = self._full_since
+        return since is not None and self._bytes > MAX_BYTES and time.monotonic() >= since + ROOM_WAIT_S
 
     def property_names(self, list_id: int) -> dict[str, set[str]]:
         """Return the property names, by event type, of a list's events in the backlog."""

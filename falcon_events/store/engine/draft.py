@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.errors import InvalidRequest
+from falcon_events.errors import RequestRefused
 from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.store.engine.entry import DroppedRow, Entry, EventIDRow, EventRow, TraitsRow, encode, encode_rows
 from falcon_events.store.engine.name_limits import NameLimits
@@ -58,7 +58,7 @@ class Draft:
         limits: NameLimits | None = None,
     ) -> None:
         self.last_seq = last_seq
-        self.receipts: list[Receipt | InvalidRequest] = []
+        self.receipts: list[Receipt | RequestRefused] = []
         """The receipt of each event, or its refusal because of a limit of its list."""
         self.new_bindings: dict[BindingKey, KnownBinding] = {}
         """New bindings. Their identify events record them; a later fold adds them to the table bindings."""

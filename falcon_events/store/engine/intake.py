@@ -62,7 +62,7 @@ class Intake:
 
     def is_full(self) -> bool:
         """Whether the next event would be refused."""
-        return self._queue.is_full()
+        return self._queue.is_full() or self._writer.backlog.is_behind()
 
     def close(self) -> None:
         """Commit the queued events and end the thread."""

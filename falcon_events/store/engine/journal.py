@@ -57,6 +57,8 @@ class Journal:
         self._mark = mark
         self._files: list[_File] = []
         self._applied = 0
+        self._cut: list[Path] = []
+        """Files that another program has cut or overwritten."""
 
     def read(self, after: int) -> list[bytes]:
         """Return the entries after this number, as they were appended. Call it before start().
@@ -67,15 +69,23 @@ class Journal:
         found: dict[int, bytes] = {}
         there = [path for path in self._paths if path.exists()]
         names = " and ".join(path.name for path in there)
+        newest = 0
         for path in there:
             content = path.read_bytes()
             had = self._read_head(path, content)
+            if had is None:
+                self._cut.append(path)  # a file gets its name after its head has been synced
+                had = 0
             if had > after:
                 raise StoreError(
                     f"{self._db} has the entries of its journal up to {after}, but {path.name} follows entry {had}: the file or"
                     f" its log is older. {OLDER_ADVICE.format(log=log_of(self._db))}"
                 )
-            found.update(_read_records(content, after))
+            records = list(_read_records(content))
+            found.update((number, entry) for number, entry in records if number > after)
+            newest = max(newest, had, *(number for number, _ in records))
+        if there and not self._cut and newest < after:  # the last entry is overwritten by later ones only
+            self._cut = there
         last = max(found, default=after)
         if missing := next((number for number in range(after + 1, last) if number not in found), None):
             raise StoreError(f"{names}: entry {missing} is damaged or missing, but later entries exist. {RECOVERY_ADVICE}")
@@ -93,6 +103,7 @@ class Journal:
         self._close_files()
         folder = self._paths[0].parent
         try:
+            self._set_aside_cut()
             sync(folder)  # the database's own log may be new: its name must be on the disk before the entries are gone
             for path in self._paths:
                 self._set_aside_foreign(path)
@@ -105,7 +116,7 @@ class Journal:
         """Check that both files are still in their places. Otherwise the next process would not find their entries.
 
         Raises:
-            FileNotFoundError: a file was deleted, moved or replaced.
+            OSError: a file was deleted, moved, replaced or cut.
         """
         for file in self._files:
             file.check()
@@ -134,14 +145,28 @@ class Journal:
         for file in done:
             file.path.unlink(missing_ok=True)
 
-    def _read_head(self, path: Path, content: bytes) -> int:
-        """Return the number of the last entry that the database had when the file was created."""
+    def _read_head(self, path: Path, content: bytes) -> int | None:
+        """Return the number of the last entry that the database had when the file was created; None: the head is missing."""
         if content.startswith(HEAD + self._mark) and len(content) >= _START:
             (number,) = _NUMBER.unpack_from(content, len(HEAD) + MARK_BYTES)
             return int(number)
-        if not content.startswith(_FIRST_HEAD + self._mark) and any(content[:_START]) and len(content) >= _START:
+        if content.startswith(_FIRST_HEAD + self._mark):
+            return 0
+        if any(content[:_START]) and len(content) >= _START:
             raise StoreError(f"{path} belongs to another store. {OTHER_ADVICE}")
-        return 0
+        return None
+
+    def _set_aside_cut(self) -> None:
+        """Rename the files that were cut, so that `doctor` reports them, and say what they lack."""
+        for path in self._cut:
+            kept = path.with_name(f"{path.name}.cut-{time.time_ns()}")
+            path.rename(kept)
+            logger.critical(
+                "%s was cut or overwritten by another program: acknowledged events may be missing. Its rest is kept as %s",
+                path,
+                kept,
+            )
+        self._cut = []
 
     def _set_aside_foreign(self, path: Path) -> None:
         """Rename a file that is not a journal of this store, so that it is not overwritten."""
@@ -193,9 +218,11 @@ class _File:
         return self._watched.check() is FileState.UNCHANGED
 
     def check(self) -> None:
-        """Raise FileNotFoundError if the file was deleted, moved or replaced."""
+        """Raise OSError if the file was deleted, moved, replaced or cut."""
         if not self.is_in_place():
             raise FileNotFoundError(f"{self.path} was deleted, moved or replaced while it was in use")
+        if self._watched.size < self.size:
+            raise OSError(f"{self.path} was cut while it was in use")
 
     def append(self, number: int, entry: bytes) -> None:
         self.check()
@@ -223,8 +250,8 @@ class _File:
         self.size = size
 
 
-def _read_records(content: bytes, after: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the complete entries in a file's bytes whose number is above `after`, at any offset."""
+def _read_records(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the complete entries in a file's bytes, at any offset, with their numbers."""
     at, previous = len(HEAD), None
     while (at := content.find(_MAGIC, at)) >= 0:
         head = content[at : at + _RECORD.size]
@@ -233,8 +260,7 @@ def _read_records(content: bytes, after: int) -> Iterator[tuple[int, bytes]]:
         _, length, summed, number = _RECORD.unpack(head)
         entry = content[at + _RECORD.size : at + _RECORD.size + length]
         if len(entry) == length and _sum(entry, number) == summed:
-            if number > after:
-                yield number, entry
+            yield number, entry
             previous = number
             at += _RECORD.size + length
             continue

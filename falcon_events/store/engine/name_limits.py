@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
+from array import array
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
@@ -10,15 +13,22 @@ import duckdb
 import msgspec
 
 from falcon_events.contract.schemas import listed_errors, load_schema
-from falcon_events.errors import InvalidRequest
+from falcon_events.errors import InvalidRequest, RequestRefused, StoreUnavailable
 from falcon_events.model.events import NewEvent
 from falcon_events.settings import Settings
 
 NAMES_CODE, TYPES_CODE = 19, 20
 IDENTIFY = "identify"
 ADDRESS = "emailAddress"
-EXACT_LISTS = 16
-"""How many lists near a limit have their names in memory, about 100 bytes each."""
+EXACT_BYTES = 64 << 20
+"""How much memory the names of lists near a limit may take together. 100,000 names that were loaded take 0.8 MB."""
+ADDED_BYTES, LIST_BYTES = 80, 1_000
+"""How much of that a name takes that was added since they were loaded, and a list beside its names."""
+LOAD_SHARE = 0.2
+"""The share of the time for which the names of lists may be loaded, because events of all lists wait meanwhile."""
+LOAD_BURST_S = 2.0
+"""How long names may be loaded at once, in seconds, if there was nothing to load before."""
+LATER = "The list has nearly as many property names as it may have, and they are not in memory at the moment. Try again later."
 SEEN_TYPES = 10_000
 
 # At most as many as there are: names of several types of value are counted for each.
@@ -58,6 +68,44 @@ class Room(msgspec.Struct):
     """Names and types that events took in the interval before."""
 
 
+class _Hashes:
+    """A set of hashes: a sorted array, and those that were added since. A set of the same size takes nine times the memory."""
+
+    def __init__(self, hashes: Iterable[int]) -> None:
+        self._loaded = array("q", sorted(hashes))
+        self._added: set[int] = set()
+
+    def find_missing(self, asked: set[int]) -> set[int]:
+        return {one for one in asked if one not in self._added and not self._is_loaded(one)}
+
+    def add(self, hashes: set[int]) -> None:
+        self._added |= hashes
+
+    def measure(self) -> int:
+        """Return about how many bytes they take."""
+        return len(self._loaded) * self._loaded.itemsize + len(self._added) * ADDED_BYTES
+
+    def _is_loaded(self, one: int) -> bool:
+        at = bisect_left(self._loaded, one)
+        return at < len(self._loaded) and self._loaded[at] == one
+
+    def __len__(self) -> int:
+        return len(self._loaded) + len(self._added)
+
+
+class _KnownNames:
+    """Hashes of a list's event types with names, and of its event types."""
+
+    def __init__(self, names: set[int], types: set[int]) -> None:
+        self.names = _Hashes(names)
+        self.types = _Hashes(types)
+        self.size = 0
+        """How many bytes they were counted with."""
+
+    def measure(self) -> int:
+        return LIST_BYTES + self.names.measure() + self.types.measure()
+
+
 class NameLimits:
     """The limits of all lists.
 
@@ -67,17 +115,23 @@ class NameLimits:
     Args:
         settings: the limits.
         load: returns the names that a list has, by event type.
+        clock: returns the current time in seconds, from any start.
     """
 
-    def __init__(self, settings: Settings, load: LoadNames) -> None:
+    def __init__(self, settings: Settings, load: LoadNames, clock: Callable[[], float] = time.monotonic) -> None:
         self._most_names = settings.max_property_names
         self._most_types = settings.max_event_types
         self._load = load
         self._changing = threading.Lock()
         self._rooms: dict[int, Room] = {}
         self._seen_types: set[tuple[int, str]] = set()
-        self._exact: OrderedDict[int, tuple[set[int], set[str]]] = OrderedDict()
-        """Hashes of event types with names, and the event types, of lists near a limit. A set of hashes takes a third."""
+        self._exact: OrderedDict[int, _KnownNames] = OrderedDict()
+        """The names of lists near a limit. The list that had an event last is the last one."""
+        self._exact_bytes = 0
+        self._clock = clock
+        self._may_load_s = LOAD_BURST_S
+        """How long names may be loaded now."""
+        self._counted_at = clock()
         self._drafted: list[tuple[NewEvent, bool]] = []
         """The events admitted for the current draft, which neither the tables nor the journal have yet."""
         self.unfolded_names = 0
@@ -121,6 +175,7 @@ class NameLimits:
         """Forget the names in memory and count again, because lists or events were deleted."""
         with self._changing:
             self._exact.clear()
+            self._exact_bytes = 0
             self._seen_types.clear()
         self.recount(connection)
 
@@ -128,8 +183,11 @@ class NameLimits:
         """Begin with the events of the next draft."""
         self._drafted.clear()
 
-    def find_refusal(self, event: NewEvent, *, sends_identify: bool) -> InvalidRequest | None:
-        """Count the names and types of an event that is about to be stored; return the refusal if it would add too many."""
+    def find_refusal(self, event: NewEvent, *, sends_identify: bool) -> RequestRefused | None:
+        """Count the names and types of an event that is about to be stored; return the refusal if it would add too many.
+
+        It is StoreUnavailable if that is not known now, because the names of too many lists near a limit are asked for.
+        """
         names = event.properties.count(b'":')
         if sends_identify:
             names += names + 1
@@ -140,9 +198,8 @@ class NameLimits:
             room = self._rooms[list_id] = Room(self._most_names, self._most_types)
         types = 0 if key in self._seen_types else 1 + sends_identify
         if list_id in self._exact or names > room.names or types > room.types:
-            if (code := self._check_exactly(event, sends_identify)) is not None:
-                status, failure = _ERRORS[code]
-                return InvalidRequest(status, [failure])
+            if (refusal := self._check_exactly(event, sends_identify)) is not None:
+                return refusal
         else:
             room.names -= names
             room.taken += names
@@ -157,44 +214,77 @@ class NameLimits:
             self._seen_types.add(key)
         return None
 
-    def _check_exactly(self, event: NewEvent, sends_identify: bool) -> int | None:
+    def _check_exactly(self, event: NewEvent, sends_identify: bool) -> RequestRefused | None:
         with self._changing:
             known = self._exact.get(event.list_id)
         if known is None:
-            known = (set(), set())
-            for kind, found in self._load(event.list_id):
-                known[1].add(kind)
-                known[0].update(hash((kind, name)) for name in found)
-            for drafted, sent_identify in self._drafted:
-                if drafted.list_id == event.list_id:
-                    names, types = _list_names(drafted, sent_identify)
-                    known[0].update(names)
-                    known[1].update(types)
-        with self._changing:
-            self._exact[event.list_id] = known
-            self._exact.move_to_end(event.list_id)
-            while len(self._exact) > EXACT_LISTS:
-                self._rooms[self._exact.popitem(last=False)[0]] = Room(0, 0)
-        names, types = known
+            if not self._may_load():
+                return StoreUnavailable(LATER)
+            began = self._clock()
+            known = self._load_known(event.list_id)
+            self._may_load_s -= self._clock() - began
         added, added_types = _list_names(event, sends_identify)
-        added -= names
-        added_types -= types
-        if added_types and len(types) + len(added_types) > self._most_types:
-            return TYPES_CODE
-        if added and len(names) + len(added) > self._most_names:
-            return NAMES_CODE
-        names |= added
-        types |= added_types
-        return None
+        added = known.names.find_missing(added)
+        added_types = known.types.find_missing(added_types)
+        refusal = None
+        if added_types and len(known.types) + len(added_types) > self._most_types:
+            refusal = _refuse(TYPES_CODE)
+        elif added and len(known.names) + len(added) > self._most_names:
+            refusal = _refuse(NAMES_CODE)
+        else:
+            known.names.add(added)
+            known.types.add(added_types)
+            self._drafted.append((event, sends_identify))  # the list may be forgotten and loaded again in this draft
+        self._keep(event.list_id, known)
+        return refusal
+
+    def _may_load(self) -> bool:
+        now = self._clock()
+        self._may_load_s = min(LOAD_BURST_S, self._may_load_s + (now - self._counted_at) * LOAD_SHARE)
+        self._counted_at = now
+        return self._may_load_s > 0
+
+    def _load_known(self, list_id: int) -> _KnownNames:
+        names: set[int] = set()
+        types: set[int] = set()
+        for kind, found in self._load(list_id):
+            types.add(hash(kind))
+            names.update(hash((kind, name)) for name in found)
+        for drafted, sent_identify in self._drafted:
+            if drafted.list_id == list_id:
+                drafted_names, drafted_types = _list_names(drafted, sent_identify)
+                names |= drafted_names
+                types |= drafted_types
+        return _KnownNames(names, types)
+
+    def _keep(self, list_id: int, known: _KnownNames) -> None:
+        """Keep a list's names in memory, and forget those of the lists that had no event for longest if there is no room."""
+        size = known.measure()
+        with self._changing:
+            if list_id not in self._exact:
+                known.size = 0
+            self._exact[list_id] = known
+            self._exact.move_to_end(list_id)
+            self._exact_bytes += size - known.size
+            known.size = size
+            while self._exact_bytes > EXACT_BYTES and len(self._exact) > 1:
+                forgotten, other = self._exact.popitem(last=False)
+                self._exact_bytes -= other.size
+                self._rooms[forgotten] = Room(0, 0)
 
 
-def _list_names(event: NewEvent, sends_identify: bool) -> tuple[set[int], set[str]]:
-    """Return the hashes of the names, and the types, of an event and the identify event beside it."""
+def _refuse(code: int) -> InvalidRequest:
+    status, failure = _ERRORS[code]
+    return InvalidRequest(status, [failure])
+
+
+def _list_names(event: NewEvent, sends_identify: bool) -> tuple[set[int], set[int]]:
+    """Return the hashes of the names and of the types of an event and the identify event beside it."""
     given = list(_decode(event.properties))
     names = {hash((event.event, name)) for name in given}
     if not sends_identify:
-        return names, {event.event}
-    return names | {hash((IDENTIFY, name)) for name in (*given, ADDRESS)}, {event.event, IDENTIFY}
+        return names, {hash(event.event)}
+    return names | {hash((IDENTIFY, name)) for name in (*given, ADDRESS)}, {hash(event.event), hash(IDENTIFY)}
 
 
 def _sum_rows(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[int, int]:

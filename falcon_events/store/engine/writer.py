@@ -153,7 +153,7 @@ class Writer:
         self.backlog.wait_until_applied(lambda: self.failure is not None)
 
     def wait_for_room(self) -> None:
-        """Wait until the backlog has room for more."""
+        """Wait until the backlog has room for more. Raises StoreUnavailable if it has none for a second."""
         self.backlog.wait_for_room(lambda: self.failure is not None)
 
     def filters(self) -> dict[str, FilterState]:

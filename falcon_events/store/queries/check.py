@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from falcon_events.files.lockfile import lock_path
-from falcon_events.files.paths import logs_of
+from falcon_events.files.paths import cut_journals_of, logs_of
 from falcon_events.model.reports import Check, FilterState
 from falcon_events.store.database import catalogue, columns
 from falcon_events.store.database.wal import find_copies
@@ -69,6 +69,9 @@ def _check_files(path: Path) -> list[Check]:
     for _, copy in find_copies(path, 0):
         words = f"{copy.stat().st_size} bytes: a log that a power loss had torn, as it was; delete it when nothing is missing"
         found.append(Check(f"file {copy.name}", True, words))
+    for kept in cut_journals_of(path):
+        words = "another program had cut or overwritten this journal: acknowledged events may be missing; delete it when you know"
+        found.append(Check(f"file {kept.name}", False, f"{kept.stat().st_size} bytes: {words}"))
     return found
 
 
