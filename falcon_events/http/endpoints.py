@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+import jsonschema  # noqa: F401  loaded when the server starts, not when the first invalid request arrives
 import msgspec
 
 from falcon_events.admin.metrics import CONTENT_TYPE

@@ -21,8 +21,6 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
-from jsonschema import Draft202012Validator, FormatChecker, ValidationError
-from jsonschema.validators import extend
 
 from falcon_events import EventTracking, InvalidRequest, RequestRefused
 from falcon_events.contract.body import MAX_DEPTH, PARAMETERS, read_body
@@ -46,58 +44,6 @@ BEYOND = 2**63
 NOW = 1_767_225_600.25
 CONTRACTS = {lifted: EventContract(anonymous_events=lifted, clock=lambda: NOW) for lifted in (False, True)}
 PROPERTIES_JUDGE = RequestSchema(load_schema("properties.request"))
-
-
-def build_library_validator(name: str, *lifted: str) -> Any:
-    """A validator of the library jsonschema for a schema, which is no part of the package's own way to judge."""
-    schema = load_schema(name)
-    schema["allOf"] = [rule for rule in schema["allOf"] if rule.get("x-unless-setting") not in lifted]
-
-    def max_ahead(_: Any, limit_s: int, value: object, __: Any) -> Iterable[ValidationError]:
-        moment = parse_timestamp(value) if isinstance(value, str) else None
-        if moment is not None and moment > NOW * 1e6 + limit_s * 1e6:
-            yield ValidationError("too late")
-
-    def earliest(_: Any, limit_us: int, value: object, __: Any) -> Iterable[ValidationError]:
-        moment = parse_timestamp(value) if isinstance(value, str) else None
-        if moment is not None and moment < limit_us:
-            yield ValidationError("too early")
-
-    def finite(_: Any, __: Any, value: object, ___: Any) -> Iterable[ValidationError]:
-        try:
-            is_finite = not isinstance(value, (str, int, float)) or abs(float(value)) <= sys.float_info.max
-        except OverflowError:
-            is_finite = False
-        except ValueError:
-            is_finite = True
-        if not is_finite:
-            yield ValidationError("beyond a double")
-
-    formats = FormatChecker(formats=())
-    formats.checks("date-time")(lambda value: not isinstance(value, str) or parse_timestamp(value) is not None)
-    keywords = {"x-max-ahead-s": max_ahead, "x-earliest-us": earliest, "x-finite": finite}
-    return extend(Draft202012Validator, keywords)(schema, format_checker=formats)
-
-
-LIBRARY = {lifted: build_library_validator("event.request", *["anonymous_events"] * lifted) for lifted in (False, True)}
-LIBRARY_PROPERTIES = build_library_validator("properties.request")
-
-
-def find_failures(validator: Any, params: object) -> list[tuple[int, str]]:
-    """What the library finds: the innermost `x-error` on the path to each violated keyword, where it has status 422."""
-    found = set()
-    for error in validator.iter_errors(params):
-        place = validator.schema
-        rule = place["x-error"]
-        for step in error.absolute_schema_path:
-            if isinstance(place, dict):
-                if "$ref" in place:  # the rest of the path is in the referenced schema, which has no codes
-                    break
-                rule = place.get("x-error", rule)
-            place = place[step]
-        found.add((rule["status"], rule["code"], rule["message"]))
-    return sorted((code, message) for status, code, message in found if status == 422)
-
 
 steady = settings(derandomize=True, deadline=None, database=None, max_examples=400, suppress_health_check=list(HealthCheck))
 
@@ -264,7 +210,7 @@ def test_plain_checks_and_schema_agree_on_events(anonymous_events: bool, params:
     contract = CONTRACTS[anonymous_events]
     checked = outcome(lambda: contract.check(params))
     refused = list(checked.failures) if isinstance(checked, InvalidRequest) else []
-    assert refused == contract.schema.failures(params) == find_failures(LIBRARY[anonymous_events], params)
+    assert refused == contract.schema.failures(params)
 
 
 @steady
@@ -296,7 +242,7 @@ def test_plain_checks_and_schema_agree_on_lists(params: dict[str, Any]) -> None:
     """A list's id is taken or refused alike; a refusal names what is wrong."""
     checked = outcome(lambda: check_properties_request(params))
     refused = list(checked.failures) if isinstance(checked, InvalidRequest) else []
-    assert refused == PROPERTIES_JUDGE.failures(params) == find_failures(LIBRARY_PROPERTIES, params)
+    assert refused == PROPERTIES_JUDGE.failures(params)
     assert refused or checked > 0
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from falcon_events import EventTracking
 from falcon_events.contract import envelope
-from falcon_events.contract.rules import compile_schema
 from falcon_events.ingest.bodies import HeldBody, Turns
 from falcon_events.model.sender import Sender
 from falcon_events.runtime.steps import OTHERS_FIRST, Steps, Waiter
@@ -120,11 +119,3 @@ def test_large_unreadable_batches_are_split_for_known_senders_only(
     else:
         codes = [result.get("Errors", [{"Code": 0}])[0]["Code"] for result in json.loads(reply.body)["Results"]]
         assert codes == [0] * 100 + [100000]
-
-
-def test_keywords_that_are_not_known_are_not_ignored() -> None:
-    """A schema with a keyword that is not compiled is refused, instead of accepting what it forbids."""
-    with pytest.raises(ValueError, match="uniqueItems"):
-        compile_schema({"type": "array", "uniqueItems": True, "x-error": {"status": 422, "code": 1, "message": ""}})
-    with pytest.raises(ValueError, match="email"):
-        compile_schema({"type": "string", "format": "email", "x-error": {"status": 422, "code": 1, "message": ""}})
