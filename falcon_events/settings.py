@@ -75,7 +75,7 @@ class Settings:
         64 << 20,
         "bytes",
         "how many bytes of answers of over 256 KiB one process holds at once for clients that have not read them yet; beyond "
-        "that, such an answer to a property query is replaced by 503",
+        "that, such an answer to a query or question is replaced by 503",
         1,
     )
     answer_wait_s: float = _number(

@@ -8,7 +8,7 @@ import falcon
 
 from falcon_events.contract.replies import Reply
 from falcon_events.errors import StoreUnavailable
-from falcon_events.http.endpoints import PROPERTIES, reject_method, reply_to_http_error
+from falcon_events.http.endpoints import PROPERTIES, QUESTION_PATHS, reject_method, reply_to_http_error
 from falcon_events.ingest.answers import LARGE_BYTES, NO_ROOM, HeldAnswer
 from falcon_events.tracking import EventTracking
 
@@ -17,7 +17,7 @@ def hold_if_large(tracking: EventTracking, endpoint: str, reply: Reply) -> tuple
     """Return a reply and, if it is large, its body to send in parts. If there is no room for a query's, it is replaced by 503."""
     if len(reply.body) <= LARGE_BYTES:
         return reply, None
-    held = tracking.answers.hold(reply.body, always=endpoint != PROPERTIES)
+    held = tracking.answers.hold(reply.body, always=endpoint != PROPERTIES and endpoint not in QUESTION_PATHS)
     return (tracking.pipeline.refusal(StoreUnavailable(NO_ROOM)) if held is None else reply), held
 
 
