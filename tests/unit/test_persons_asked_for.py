@@ -33,7 +33,7 @@ READERS = {
 CHANGES = {"save": read_saving, "forget": read_forgetting}
 WHOLE = {"DateRange": ["2026-02-01", "2026-04-02"], "TimeZone": "UTC", "WeekStart": "monday", "Metrics": ["people"]}
 at_random = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
@@ -51,10 +51,10 @@ def ask(connection: duckdb.DuckDBPyConnection, name: str, **params: Any) -> Any:
 
 
 def page_through(connection: duckdb.DuckDBPyConnection, name: str, rows: str, between: Any, **params: Any) -> list[Any]:
-    """The rows of all pages of two; `between` is called after the first."""
+    """The rows of all pages of four; `between` is called after the first."""
     found, cursor = [], None
     while True:
-        answered = ask(connection, name, **params, Limit=2, Cursor=cursor)
+        answered = ask(connection, name, **params, Limit=4, Cursor=cursor)
         found += answered[rows]
         cursor = answered["NextCursor"]
         if cursor is None:
