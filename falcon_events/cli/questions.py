@@ -1,4 +1,4 @@
-"""What the commands that ask questions share: their options, the request, and messages that name options."""
+"""Shared parts of the commands that ask questions: options, the request, and messages that name options."""
 
 from __future__ import annotations
 

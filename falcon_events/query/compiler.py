@@ -8,7 +8,7 @@ from typing import Any
 
 from falcon_events.query import names
 from falcon_events.query.buckets import Bucket
-from falcon_events.query.expressions import Parameters, express_all, express_dimension, express_number
+from falcon_events.query.expressions import IS_SCALAR, Parameters, express_all, express_dimension, express_number
 from falcon_events.query.question import Metric, Question
 from falcon_events.query.ranges import Period
 from falcon_events.query.relations import ENRICHED, QuestionScope, build_events, express_period
@@ -110,10 +110,7 @@ def compile_values(scope: QuestionScope[Question], period: Period, prefix: str, 
     value = express_dimension(scope.question.dimensions[0], parameters)
     values = f"[{value.text}]"
     if value.json is not None:
-        scalars = (
-            f"list_filter(json_extract({value.json}, '$[*]'),"
-            " lambda element: json_type(element) not in ('ARRAY', 'OBJECT', 'NULL'))"
-        )
+        scalars = f"list_filter(json_extract({value.json}, '$[*]'), lambda element: {IS_SCALAR})"
         texts = f"list_distinct(list_transform({scalars}, lambda element: json_extract_string(element, '$')))"
         values = f"case json_type({value.json}) when 'ARRAY' then {texts} when 'OBJECT' then [] else {values} end"
     filters = express_all(scope.question.filters, parameters)

@@ -10,6 +10,7 @@ import msgspec
 
 from falcon_events.errors import Failure
 from falcon_events.query import names, ranges
+from falcon_events.query.codes import LIMITS
 from falcon_events.query.question import (
     AllConditions,
     AnyCondition,
@@ -22,7 +23,6 @@ from falcon_events.query.question import (
     ValueCondition,
 )
 
-LIMITS = 13
 MAX_SHOWN = 60
 MAX_FAILURES = 20
 _NEVER = AnyCondition([])

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from falcon_events.errors import Failure
+from falcon_events.query.codes import DIMENSIONS, FILTERS, LIMITS, ORDER, PAGE, PEOPLE, PERSON, STEPS
 from falcon_events.query.conditions_reading import ConditionReader, Failures, show
 from falcon_events.query.question import (
     Condition,
@@ -23,27 +24,18 @@ from falcon_events.query.question import (
     TimelineQuestion,
 )
 from falcon_events.query.reading import (
-    DIMENSIONS,
-    FILTERS,
     FUNNEL_PARAMETERS,
-    LIMITS,
-    ORDER,
-    PAGE,
-    PEOPLE,
     QUERY_PARAMETERS,
     RETENTION_PARAMETERS,
-    STEPS,
-    ZONE,
-    read_choice,
     read_funnel,
     read_number,
     read_question,
     read_retention,
+    read_week_start,
     read_zone,
 )
 from falcon_events.query.rules_reading import read_rules
 
-PERSON = 14
 ORDERS = {"last_seen": "desc", "first_seen": "desc", "events": "desc", "email": "asc"}
 """What persons can be ordered by, with the direction that each has by default."""
 NAMED_BY = ("Email", "ID", "UUID")
@@ -76,7 +68,7 @@ def read_people_question(
         list_id=list_id,
         now_us=now_us,
         time_zone=read_zone(given.get("TimeZone", default_zone), failures),
-        week_start=read_choice("WeekStart", given.get("WeekStart", "monday"), ("monday", "sunday"), ZONE, failures),
+        week_start=read_week_start(given.get("WeekStart", "monday"), failures),
         people=people,
     )
     question = PeopleQuestion(

@@ -80,7 +80,7 @@ class EventKind(msgspec.Struct, frozen=True):
 
 
 class AnyQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """What every question has. It is well-formed; its ranges may be relative to `now_us`.
+    """The parameters that every question has. They are well-formed; ranges may be relative to `now_us`.
 
     Questions of other kinds have one as their `base`, for the list, the time zone, filters and conditions on persons.
     """

@@ -10,9 +10,10 @@ import duckdb
 import msgspec
 
 from falcon_events.model.reports import QueryAnswer
+from falcon_events.query.codes import LIMITS, NO_SAVED
 from falcon_events.query.question import Forgetting, SavedQuestion, Saving
 from falcon_events.query.ranges import render_moment
-from falcon_events.query.segments import LIMITS, NO_SAVED, Saved
+from falcon_events.query.segments import Saved
 
 MAX_SAVED = 1_000
 """How many queries and segments a list may have saved."""
