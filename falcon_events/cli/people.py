@@ -123,7 +123,7 @@ def _tabulate_timeline(answer: Any) -> list[Grid]:
         "last seen": format_moment(person["LastSeen"]),
         "traits": msgspec.json.encode(person["Traits"]).decode() if person["Traits"] else "",
     }
-    told = [[name, value] for name, value in about.items() if value]
+    details = [[name, value] for name, value in about.items() if value]
     rows: list[list[str]] = []
     session = None
     for one in answer["Events"]:
@@ -133,7 +133,7 @@ def _tabulate_timeline(answer: Any) -> list[Grid]:
         rows.append([format_moment(one["OccurredAt"]), one["Event"], msgspec.json.encode(one["Properties"]).decode()])
     _tell_cursor(answer)
     return [
-        Grid(["", ""], told, [False, False]),
+        Grid(["", ""], details, [False, False]),
         Grid(["time (UTC)", "event", "properties"], rows, [False] * 3),
     ]
 

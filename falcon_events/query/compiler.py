@@ -116,10 +116,10 @@ def compile_values(scope: QuestionScope[Question], period: Period, prefix: str, 
     filters = express_all(scope.question.filters, parameters)
     chosen = choose_people(scope, parameters, relations)
     where = f"is_shown and {express_period(period, parameters)} and {filters}{chosen}"
-    relations.append(("told", f"select unnest({values}) as value from {ENRICHED} where {where}"))
+    relations.append(("counted", f"select unnest({values}) as value from {ENRICHED} where {where}"))
     begins = f"starts_with(lower(value), lower({parameters.add(prefix)}))"
     order = f"order by events desc, value limit {parameters.add(limit)}"
-    select = f"select value, count(*) as events from told where value is not null and {begins} group by value {order}"
+    select = f"select value, count(*) as events from counted where value is not null and {begins} group by value {order}"
     return Statement(join_relations(relations, select), parameters.values)
 
 

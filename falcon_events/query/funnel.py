@@ -92,11 +92,11 @@ def answer_funnel(scope: QuestionScope[FunnelQuestion], extent: Extent, run: Run
 
 
 def _render(question: FunnelQuestion, counts: _Counts, compared: _Counts | None) -> list[dict[str, Any]]:
-    told = [{"Event": step.event, **one} for step, one in zip(question.steps, _list_steps(counts), strict=True)]
+    rendered = [{"Event": step.event, **one} for step, one in zip(question.steps, _list_steps(counts), strict=True)]
     if compared is not None:
-        for one, other in zip(told, _list_steps(compared), strict=True):
+        for one, other in zip(rendered, _list_steps(compared), strict=True):
             one["Compared"] = other
-    return told
+    return rendered
 
 
 def _list_steps(counts: _Counts) -> list[dict[str, Any]]:

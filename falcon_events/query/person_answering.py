@@ -103,9 +103,9 @@ def answer_timeline(
     following = None
     if len(rows) > len(page):
         following = write_cursor(Cursor(digest_question(question), now_us, as_of, page[-1][2], page[-1][7]))
-    told = _render_person(address, seen, details)
+    rendered = _render_person(address, seen, details)
     events = [_render_event(row) for row in page]
-    return QueryAnswer(body=msgspec.json.encode({"Person": told, "Events": events, "NextCursor": following}))
+    return QueryAnswer(body=msgspec.json.encode({"Person": rendered, "Events": events, "NextCursor": following}))
 
 
 def _find_cursor(question: PeopleQuestion | TimelineQuestion, text: str | None) -> Cursor | None:
@@ -168,7 +168,7 @@ def _express_row(of: RowOfQuery, scope: QuestionScope[Question], parameters: Par
 def _find_visitors(source: Source, persons: Sequence[str], run: Run) -> list[str]:
     """Return all visitors that events of persons have: those with the person's address, or the person's own."""
     found = [("Email", persons), ("UUID", persons)]
-    return [one for by, told in found for (one,) in run(person_compiler.compile_visitors(source, by, told))] if persons else []
+    return [one for by, keys in found for (one,) in run(person_compiler.compile_visitors(source, by, keys))] if persons else []
 
 
 def _describe_persons(source: Source, persons: Sequence[str], run: Run) -> Callable[[str], dict[str, Any]]:

@@ -51,9 +51,9 @@ def read_people_question(
     """Read the parameters of website_events.people, as read_question() does."""
     failures = Failures()
     given = {name: value for name, value in params.items() if value is not None}
-    told = [name for name in ("People", "RulesJson", "Of") if name in given]
-    if len(told) > 1:
-        failures.add(PEOPLE, f"{told[1]}: give either {' or '.join(told)}.")
+    contents = [name for name in ("People", "RulesJson", "Of") if name in given]
+    if len(contents) > 1:
+        failures.add(PEOPLE, f"{contents[1]}: give either {' or '.join(contents)}.")
         return failures.found
     reader = ConditionReader(failures)
     people: list[Condition] = []
@@ -89,12 +89,12 @@ def read_timeline_question(
     failures = Failures()
     given = {name: value for name, value in params.items() if value is not None}
     reader = ConditionReader(failures)
-    told = [name for name in NAMED_BY if name in given]
+    names = [name for name in NAMED_BY if name in given]
     named_by, name = "Email", ""
-    if len(told) != 1:
-        failures.add(PERSON, f"{told[1] if told else 'Email'}: give one of Email, ID and UUID.")
+    if len(names) != 1:
+        failures.add(PERSON, f"{names[1] if names else 'Email'}: give one of Email, ID and UUID.")
     else:
-        (named_by,) = told
+        (named_by,) = names
         name = _read_name(named_by, given[named_by], failures)
     question = TimelineQuestion(
         base=Question(
@@ -148,8 +148,8 @@ def _read_cursor(given: object, failures: Failures) -> str | None:
 
 def _read_of(given: object, list_id: int, default_zone: str, now_us: int, failures: Failures) -> Counted | None:
     """Read a request and which of its numbers is meant: a row of a query, a step of a funnel or a period of a retention."""
-    told = {name.lower() for name in given} if isinstance(given, dict) else set()
-    number = next((name for name in ("Step", "Cohort") if name.lower() in told), "Row")
+    members = {name.lower() for name in given} if isinstance(given, dict) else set()
+    number = next((name for name in ("Step", "Cohort") if name.lower() in members), "Row")
     question, reads, parameters, read_counted = _COUNTED[number]
     if not isinstance(given, dict):
         failures.add(PEOPLE, f"Of: {show(given)} must be the parameters of another question, with Row, Step or Cohort.")

@@ -31,16 +31,16 @@ def read_saving(params: Mapping[str, Any], list_id: int, default_zone: str, now_
     failures = Failures()
     given = {name: value for name, value in params.items() if value is not None}
     name = _read_name(given.get("Name"), failures)
-    told = [content for content in CONTENTS if content in given]
-    if len(told) != 1:
-        failures.add(PEOPLE, f"{told[1] if told else 'People'}: give one of {', '.join(CONTENTS)}.")
+    contents = [content for content in CONTENTS if content in given]
+    if len(contents) != 1:
+        failures.add(PEOPLE, f"{contents[1] if contents else 'People'}: give one of {', '.join(CONTENTS)}.")
         return failures.found
-    (content,) = told
+    (content,) = contents
     base = Question(list_id=list_id, now_us=now_us, time_zone=default_zone)
     value = given[content]
     if content == "Query":
         if isinstance(value, dict):
-            value = {name: told for name, told in value.items() if name.lower() not in _NOT_SAVED}
+            value = {name: one for name, one in value.items() if name.lower() not in _NOT_SAVED}
         base = _read_query(value, base, default_zone, failures)
     elif content == "RulesJson":
         value = _decode(value)

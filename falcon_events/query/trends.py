@@ -45,10 +45,10 @@ def answer_trends(scope: QuestionScope[Question], extent: Extent, run: Run) -> Q
         comparison = _compare(scope, compared, compared_buckets, keys, run)
     results = []
     for number, row in enumerate(rows):
-        told = {"Dimensions": _label(question, buckets, row[:width]), "Metrics": _simplify(row[width:])}
+        result = {"Dimensions": _label(question, buckets, row[:width]), "Metrics": _simplify(row[width:])}
         if compared is not None:
-            told["Compared"] = comparison[number]
-        results.append(told)
+            result["Compared"] = comparison[number]
+        results.append(result)
     answer = {
         "Results": results,
         "Meta": _describe(scope, period, buckets, compared, extent, run, rows),

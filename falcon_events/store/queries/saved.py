@@ -75,8 +75,8 @@ def erase_names(connection: duckdb.DuckDBPyConnection, list_id: int, names: Sequ
             kept = _replace(find, name)
             connection.execute(FORGET, [list_id, name])
             connection.execute(FORGET, [list_id, kept])
-            told = msgspec.json.encode(_replace(find, msgspec.json.decode(definition))).decode()
-            connection.execute(SAVE, [list_id, kept, kind, told, saved_at])
+            erased = msgspec.json.encode(_replace(find, msgspec.json.decode(definition))).decode()
+            connection.execute(SAVE, [list_id, kept, kind, erased, saved_at])
 
 
 def _replace(find: re.Pattern[str], value: Any) -> Any:
