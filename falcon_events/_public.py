@@ -39,6 +39,7 @@ from falcon_events.model.answers import (
     SavedResult as SavedResult,
     SavedRow as SavedRow,
     SaveResult as SaveResult,
+    StepCounts as StepCounts,
     TimelineResult as TimelineResult,
     TimelineRow as TimelineRow,
     ValueRow as ValueRow,

@@ -111,7 +111,7 @@ class Settings:
     fold_events: int = _number(
         5_000,
         "events",
-        "how many events the catalogue may lag behind, and typed columns by twice as many; "
+        "how many events the catalogue may lag behind; typed columns may lag twice as far; "
         "a property query reads about as many, and a fold takes 3 ms per 1,000",
         1,
     )
@@ -171,7 +171,7 @@ class Settings:
     query_timeout_s: float = _number(
         10.0,
         "seconds",
-        "how long a question may take before it is ended, and how long it may wait for its turn before",
+        "how long a question may wait for its turn, and then how long it may take before it is ended",
         0.1,  # type: ignore[arg-type]
         3600,
     )

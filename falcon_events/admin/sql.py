@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from falcon_events.model.frames import Tabular
+from falcon_events.model.frames import Tabular, load_library
 from falcon_events.model.reports import Table
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class SqlResult(Table, Tabular, frozen=True):
         Raises:
             EventsError: as tracking.sql_arrow().
         """
+        load_library("pyarrow", "to_arrow()", "arrow")
         if not self._exported:
             self._exported.append(self._run_again())
         return self._exported[0]

@@ -138,7 +138,7 @@ class StoreAdmin:
             EventsError: as sql(), or pyarrow is not installed, here or where the store's owner process runs.
             StoreUnavailable: the store's owner died before it answered.
         """
-        pyarrow = load_library("pyarrow", "to_arrow()", "arrow")
+        pyarrow = load_library("pyarrow", "sql_arrow()", "arrow")
         table: Any = pyarrow.ipc.open_stream(self._store.call(operations.SQL_ARROW, query)).read_all()
         return table
 

@@ -82,7 +82,7 @@ class KindForm(_ShortForm):
 
 
 class DoneForm(_ShortForm):
-    """What a person has done, such as `conversion >= 2 within 30d`."""
+    """Events that a person has done, such as `conversion >= 2 within 30d`."""
 
     name = "event"
 

@@ -49,7 +49,7 @@ class Records(msgspec.Struct):
 
 
 class _Terminal(msgspec.Struct):
-    """What standard output shows: its width, whether it is a terminal that has bars, and one that has styles."""
+    """Standard output: its width, whether it can show bars, and whether it can show bold and dim text."""
 
     width: int
     has_bars: bool

@@ -56,10 +56,18 @@ def people(
     if sum(name in request.params for name in ("People", "RulesJson", "Of")) > 1:
         raise click.UsageError("Conditions on persons, --rules-json and --of exclude each other.")
     if order is not None:
-        name, _, direction = order.strip().rpartition(" ")
-        request.add(OrderBy=[name.strip(), direction] if name else order.strip())
+        request.add(OrderBy=_parse_order(order))
     add_times(request, given)
     print_answer(form, request.ask("people", db), _tabulate_people, _record_people)
+
+
+def _parse_order(text: str) -> str | list[str]:
+    """Parse `events` or `events asc`. A request has the two words as an array, so its message would not fit."""
+    words = text.split()
+    if len(words) not in (1, 2) or words[0] not in ORDERS or words[1:] not in ([], ["asc"], ["desc"]):
+        expected = f"{', '.join(ORDERS)}, or one of them and asc or desc, such as 'events asc'"
+        raise click.UsageError(f'--order: "{text}" must be {expected}.')
+    return words[0] if len(words) == 1 else words
 
 
 def _tabulate_people(answer: Any) -> list[Grid]:
@@ -123,7 +131,7 @@ def _tabulate_timeline(answer: Any) -> list[Grid]:
         "last seen": format_moment(person["LastSeen"]),
         "traits": msgspec.json.encode(person["Traits"]).decode() if person["Traits"] else "",
     }
-    told = [[name, value] for name, value in about.items() if value]
+    details = [[name, value] for name, value in about.items() if value]
     rows: list[list[str]] = []
     session = None
     for one in answer["Events"]:
@@ -133,7 +141,7 @@ def _tabulate_timeline(answer: Any) -> list[Grid]:
         rows.append([format_moment(one["OccurredAt"]), one["Event"], msgspec.json.encode(one["Properties"]).decode()])
     _tell_cursor(answer)
     return [
-        Grid(["", ""], told, [False, False]),
+        Grid(["", ""], details, [False, False]),
         Grid(["time (UTC)", "event", "properties"], rows, [False] * 3),
     ]
 

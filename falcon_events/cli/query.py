@@ -120,14 +120,17 @@ def _tabulate(answer: Any) -> list[Grid]:
     grid.last = last if totals is not None else None
     grids = [grid]
     if "TimeLabels" in meta:
-        rows = [
-            [_show_dimension("time:hour", one["Label"]), one["From"], one["To"], "yes" if one["Partial"] else ""]
-            for one in meta["TimeLabels"]
-        ]
-        grids.append(Grid(["time", "from", "to", "partial"], rows, [False] * 4))
+        grids.append(_tabulate_times(meta["TimeLabels"]))
     if "TotalRows" in meta:
         click.echo(f"{len(results):,} of {meta['TotalRows']:,} rows", err=True)
     return grids
+
+
+def _tabulate_times(labels: Any) -> Grid:
+    rows = [
+        [_show_dimension("time:hour", one["Label"]), one["From"], one["To"], "yes" if one["Partial"] else ""] for one in labels
+    ]
+    return Grid(["time", "from", "to", "partial"], rows, [False] * 4)
 
 
 def _record(answer: Any) -> Records:

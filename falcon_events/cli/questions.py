@@ -1,4 +1,4 @@
-"""What the commands that ask questions share: their options, the request, and messages that name options."""
+"""Shared parts of the commands that ask questions: options, the request, and messages that name options."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ class QuestionRequest:
             write: returns the element of a value.
         """
         for one in given:
-            told = one if isinstance(one, Given) else Given(one, one)
-            self._append(name, write(told.value), told.name(option))
+            value = one if isinstance(one, Given) else Given(one, one)
+            self._append(name, write(value.value), value.name(option))
 
     def add_all(self, name: str, given: Given | None) -> None:
         """Add the elements of an option whose value is the parameter itself in JSON."""
@@ -127,8 +127,8 @@ class QuestionRequest:
             try:
                 return tracking.waiter.run(tracking.pipeline.questions.ask(question, self.params, HOST))
             except InvalidRequest as refused:
-                told = dict.fromkeys(f"{self.name_options(one.message)} (code {one.code})" for one in refused.failures)
-                raise EventsError("; ".join(told)) from None
+                messages = dict.fromkeys(f"{self.name_options(one.message)} (code {one.code})" for one in refused.failures)
+                raise EventsError("; ".join(messages)) from None
 
     def name_options(self, message: str) -> str:
         """Return the message of a failure with options in place of parameters."""

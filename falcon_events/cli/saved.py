@@ -51,8 +51,8 @@ def save(name: str, list_id: int, rules_json: Given | None, query: Given | None,
     if as_json:
         click.echo(raw)
     else:
-        told = msgspec.json.decode(raw)["Saved"]
-        click.echo(f"{told['Kind']} {escape(told['Name'])} saved")
+        found = msgspec.json.decode(raw)["Saved"]
+        click.echo(f"{found['Kind']} {escape(found['Name'])} saved")
 
 
 @click.command()

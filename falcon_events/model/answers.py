@@ -43,7 +43,7 @@ class QueryResult(msgspec.Struct, Columnar, frozen=True):
 
 
 class StepCounts(msgspec.Struct, frozen=True, rename="pascal"):
-    """How many reached a step of a funnel, their shares, and the median seconds from the step before."""
+    """The number of those who reached a step of a funnel, their shares, and the median seconds from the step before."""
 
     people: int
     of_first: float | None
@@ -90,7 +90,7 @@ class FunnelResult(msgspec.Struct, Columnar, frozen=True):
 
 
 class RetentionCohort(msgspec.Struct, frozen=True, rename="pascal"):
-    """Those who started in one period, and how many came back in each period from it on; None: it is not over."""
+    """The number of those who started in one period, and of those who came back in each period; None: it is not over."""
 
     cohort: str
     size: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from falcon_events.model.reports import QueryAnswer
+from falcon_events.query.codes import FILTERS, PEOPLE, STEPS
 from falcon_events.query.compiler import compile_values
 from falcon_events.query.funnel import answer_funnel
 from falcon_events.query.person_answering import MakeSource, answer_people, answer_timeline
@@ -25,9 +26,8 @@ from falcon_events.query.source import Extent
 from falcon_events.query.statements import Run
 from falcon_events.query.trends import answer_trends
 
-CODES = {"Filters": 8, "Steps": 11, "Start": 11, "Return": 11}
-"""The codes of the parameters that have conditions on events. That of the others, whose conditions are on persons, is PEOPLE."""
-PEOPLE = 12
+CODES = {"Filters": FILTERS, "Steps": STEPS, "Start": STEPS, "Return": STEPS}
+"""The codes of the parameters that have conditions on events. Other conditions are on persons, with the code PEOPLE."""
 
 
 def list_patterns(asked: Asked) -> list[tuple[int, str, str]]:

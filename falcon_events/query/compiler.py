@@ -8,7 +8,7 @@ from typing import Any
 
 from falcon_events.query import names
 from falcon_events.query.buckets import Bucket
-from falcon_events.query.expressions import Parameters, express_all, express_dimension, express_number
+from falcon_events.query.expressions import IS_SCALAR, Parameters, express_all, express_dimension, express_number
 from falcon_events.query.question import Metric, Question
 from falcon_events.query.ranges import Period
 from falcon_events.query.relations import ENRICHED, QuestionScope, build_events, express_period
@@ -110,19 +110,16 @@ def compile_values(scope: QuestionScope[Question], period: Period, prefix: str, 
     value = express_dimension(scope.question.dimensions[0], parameters)
     values = f"[{value.text}]"
     if value.json is not None:
-        scalars = (
-            f"list_filter(json_extract({value.json}, '$[*]'),"
-            " lambda element: json_type(element) not in ('ARRAY', 'OBJECT', 'NULL'))"
-        )
+        scalars = f"list_filter(json_extract({value.json}, '$[*]'), lambda element: {IS_SCALAR})"
         texts = f"list_distinct(list_transform({scalars}, lambda element: json_extract_string(element, '$')))"
         values = f"case json_type({value.json}) when 'ARRAY' then {texts} when 'OBJECT' then [] else {values} end"
     filters = express_all(scope.question.filters, parameters)
     chosen = choose_people(scope, parameters, relations)
     where = f"is_shown and {express_period(period, parameters)} and {filters}{chosen}"
-    relations.append(("told", f"select unnest({values}) as value from {ENRICHED} where {where}"))
+    relations.append(("counted", f"select unnest({values}) as value from {ENRICHED} where {where}"))
     begins = f"starts_with(lower(value), lower({parameters.add(prefix)}))"
     order = f"order by events desc, value limit {parameters.add(limit)}"
-    select = f"select value, count(*) as events from told where value is not null and {begins} group by value {order}"
+    select = f"select value, count(*) as events from counted where value is not null and {begins} group by value {order}"
     return Statement(join_relations(relations, select), parameters.values)
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from falcon_events.errors import Failure
 from falcon_events.query import names, ranges
+from falcon_events.query.codes import LIMITS
 from falcon_events.query.question import (
     AllConditions,
     AnyCondition,
@@ -22,7 +23,6 @@ from falcon_events.query.question import (
     ValueCondition,
 )
 
-LIMITS = 13
 MAX_SHOWN = 60
 MAX_FAILURES = 20
 _NEVER = AnyCondition([])
@@ -72,15 +72,15 @@ class ConditionReader:
         if not isinstance(given, dict):
             self._failures.add(code, f'{place}: {show(given)} must be an object such as {{"Event": "signup"}}.')
             return EventKind()
-        told = {name.lower(): value for name, value in given.items() if value is not None}
-        if unknown := told.keys() - {"event", "filters"}:
+        members = _read_members(given)
+        if unknown := members.keys() - {"event", "filters"}:
             self._failures.add(code, f"{place}: {show(min(unknown))} must be Event or Filters.")
             return EventKind()
-        event = told.get("event")
+        event = members.get("event")
         if event is not None and not isinstance(event, str):
             self._failures.add(code, f"{place}.Event: {show(event)} must be text.")
             return EventKind()
-        return EventKind(event, self.read_filters(f"{place}.Filters", told.get("filters", []), code))
+        return EventKind(event, self.read_filters(f"{place}.Filters", members.get("filters", []), code))
 
     def check_limits(self, places: str) -> None:
         """Add a failure for each limit that the conditions exceed. `places` names the parameters that have them."""
@@ -150,10 +150,10 @@ class ConditionReader:
         self._done += 1
         if len(given) != 2 or not isinstance(given[1], dict):
             return self._refuse(code, f'{place}: {show(given)} must be "{given[0]}" and an object such as {{"Event": "signup"}}.')
-        told = {name.lower(): value for name, value in given[1].items() if value is not None}
-        if unknown := told.keys() - {"event", "filters", "count", "within"}:
+        members = _read_members(given[1])
+        if unknown := members.keys() - {"event", "filters", "count", "within"}:
             return self._refuse(code, f"{place}: {show(min(unknown))} must be Event, Filters, Count or Within.")
-        event, count, within = told.get("event"), told.get("count", [">=", 1]), told.get("within")
+        event, count, within = members.get("event"), members.get("count", [">=", 1]), members.get("within")
         if event is not None and not isinstance(event, str):
             return self._refuse(code, f"{place}.Event: {show(event)} must be text.")
         if (
@@ -167,26 +167,26 @@ class ConditionReader:
             return self._refuse(code, f"{place}.Count: {show(count)} must be {expected}.")
         if within is not None and not ranges.is_range(within):
             return self._refuse(code, f"{place}.Within: {show(within)} is no range of time; {ranges.EXPECTED}.")
-        filters = self.read_filters(f"{place}.Filters", told.get("filters", []), code)
+        filters = self.read_filters(f"{place}.Filters", members.get("filters", []), code)
         return DoneCondition(given[0] == "has_not_done", event, filters, count[0], count[1], within)
 
     def _read_value(self, place: str, given: list[Any], code: int, *, is_person: bool) -> Condition:
-        operator, told = given[0], given[1:]
+        operator, rest = given[0], given[1:]
         if operator not in names.OPERATORS:
             more = ", has_done, has_not_done, in" if is_person else ""
             return self._refuse(
                 code, f"{place}: {show(operator)} is no operator. Give one of {', '.join(names.OPERATORS)}, and, or, not{more}."
             )
         takes_none = operator in ("is_set", "is_not_set")
-        if not (2 <= len(told) <= 3 or (takes_none and len(told) == 1)):
+        if not (2 <= len(rest) <= 3 or (takes_none and len(rest) == 1)):
             return self._refuse(code, f"{place}: {show(given)} must be an operator, a dimension and an array of values.")
-        dimension, values = told[0], told[1] if len(told) > 1 else []
+        dimension, values = rest[0], rest[1] if len(rest) > 1 else []
         of_persons = (*names.TIMES_OF_PERSONS, "email") if is_person else ()
         if not names.is_dimension(dimension) and dimension not in of_persons:
             more = f" Of persons also {', '.join(of_persons)}." if is_person else ""
             known = f"{', '.join(names.DIMENSIONS)}, property:NAME, trait:NAME"
             return self._refuse(code, f"{place}: {show(dimension)} is no dimension of a condition. Give one of {known}.{more}")
-        options = told[2] if len(told) > 2 else {}
+        options = rest[2] if len(rest) > 2 else {}
         if (
             not isinstance(options, dict)
             or options.keys() - {"case_sensitive"}
@@ -200,6 +200,11 @@ class ConditionReader:
         if fault := _find_fault(operator, dimension, values):
             return self._refuse(code, f"{place}: {fault}")
         return ValueCondition(operator, dimension, [_simplify(one) for one in values], options.get("case_sensitive", True), place)
+
+
+def _read_members(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of an object by their names in lower case, without those that are null."""
+    return {name.lower(): value for name, value in given.items() if value is not None}
 
 
 def _find_fault(operator: str, dimension: str, values: list[Any]) -> str | None:

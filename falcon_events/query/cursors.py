@@ -17,7 +17,7 @@ from falcon_events.query.ranges import LATEST_US
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page begins: after the row with this key; of equal ones, after this `tie`."""
+    """The beginning of a page: after the row with this `key`, and among rows of equal keys after the one with this `tie`."""
 
     digest: bytes
     now_us: int

@@ -20,6 +20,8 @@ from falcon_events.query.question import (
 
 _NUMBER = r"[ \t\n\r]*-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?[ \t\n\r]*"
 """A number as JSON writes it, in a text that JSON would read as one."""
+IS_SCALAR = "json_type(element) not in ('ARRAY', 'OBJECT', 'NULL')"
+"""The SQL that an `element` of a list in JSON is text, a number, true or false."""
 
 
 class Parameters:
@@ -109,8 +111,7 @@ def _compare_json(operator: str, json: str, condition: ValueCondition, parameter
     The lambda function gets the value once. Each look into the properties of an event costs time, and memory for each thread.
     """
     element = _compare(operator, "json_extract_string(element, '$')", condition, parameters)
-    scalar = "json_type(element) not in ('ARRAY', 'OBJECT', 'NULL')"
-    elements = f"list_filter(json_extract(whole, '$[*]'), lambda element: {scalar} and coalesce({element}, false))"
+    elements = f"list_filter(json_extract(whole, '$[*]'), lambda element: {IS_SCALAR} and coalesce({element}, false))"
     met = _compare(operator, "json_extract_string(whole, '$')", condition, parameters)
     by_type = f"case json_type(whole) when 'OBJECT' then false when 'ARRAY' then len({elements}) > 0 else {met} end"
     return f"(list_transform([{json}], lambda whole: {by_type})[1])"

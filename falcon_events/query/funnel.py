@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from falcon_events.model.reports import QueryAnswer
-from falcon_events.query import names
+from falcon_events.query import codes, names
 from falcon_events.query.expressions import Parameters, express_all, express_dimension
 from falcon_events.query.question import FunnelQuestion, StepOfFunnel, render_question
 from falcon_events.query.ranges import Period
@@ -46,7 +46,7 @@ from attempts group by {{unit}}
 
 
 class _Counts(msgspec.Struct):
-    """How many reached each step, the median seconds from the step before, and how many may still go further."""
+    """The number of those who reached each step, the median seconds from the step before, and how many may still go further."""
 
     people: list[int]
     seconds: list[float | None]
@@ -67,7 +67,7 @@ def answer_funnel(scope: QuestionScope[FunnelQuestion], extent: Extent, run: Run
     whole, groups = _count(scope, period, run)
     if len(groups) > names.MAX_ROWS:
         text = f"Breakdown: {question.breakdown} has more than {names.MAX_ROWS} values, which is the limit of rows."
-        return QueryAnswer(failures=[(names.LIMITS, text)])
+        return QueryAnswer(failures=[(codes.LIMITS, text)])
     other, other_groups = _count(scope, compared, run, list(groups)) if compared is not None else (None, {})
     none = _Counts([0] * len(question.steps), [None] * len(question.steps), 0)
     answer: dict[str, Any] = {"Steps": _render(question, whole, other)}
@@ -92,11 +92,11 @@ def answer_funnel(scope: QuestionScope[FunnelQuestion], extent: Extent, run: Run
 
 
 def _render(question: FunnelQuestion, counts: _Counts, compared: _Counts | None) -> list[dict[str, Any]]:
-    told = [{"Event": step.event, **one} for step, one in zip(question.steps, _list_steps(counts), strict=True)]
+    rendered = [{"Event": step.event, **one} for step, one in zip(question.steps, _list_steps(counts), strict=True)]
     if compared is not None:
-        for one, other in zip(told, _list_steps(compared), strict=True):
+        for one, other in zip(rendered, _list_steps(compared), strict=True):
             one["Compared"] = other
-    return told
+    return rendered
 
 
 def _list_steps(counts: _Counts) -> list[dict[str, Any]]:

@@ -40,8 +40,6 @@ RETENTION_UNITS = {"day": 86_400_000_000, "week": 7 * 86_400_000_000, "month": 3
 RETENTION_FIRSTS = ("ever", "in_range")
 RETENTION_MODES = ("calendar", "rolling")
 
-OF_STEPS, LIMITS, NO_SAVED = 11, 13, 15
-"""The codes of failures that only an answer shows: a limit is exceeded, there is no such saved query."""
 MIN_STEPS, MAX_STEPS = 2, 10
 MAX_PERIODS = 52
 MAX_METRICS = 10

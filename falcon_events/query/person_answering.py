@@ -10,6 +10,7 @@ import msgspec
 from falcon_events.errors import Failure
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query import compiler, names, person_compiler
+from falcon_events.query.codes import DIMENSIONS, LIMITS, PAGE, PERSON
 from falcon_events.query.cursors import Cursor, digest_question, read_cursor, write_cursor
 from falcon_events.query.expressions import Parameters
 from falcon_events.query.funnel import compile_step_people
@@ -23,14 +24,12 @@ from falcon_events.query.question import (
     TimelineQuestion,
 )
 from falcon_events.query.ranges import render_moment
-from falcon_events.query.reading import DIMENSIONS, LIMITS, PAGE
 from falcon_events.query.relations import QuestionScope
 from falcon_events.query.retention import express_cohort_people
 from falcon_events.query.source import Extent, Source
 from falcon_events.query.statements import Run
 from falcon_events.query.trends import list_buckets
 
-PERSON = 14
 WRONG_CURSOR = "Cursor: it must be the NextCursor of an answer to the same request."
 
 
@@ -42,7 +41,7 @@ class MakeSource(Protocol):
 
 
 class _Refused(Exception):
-    """The question cannot be answered for this reason."""
+    """A question cannot be answered, for the reason in `failure`."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -104,9 +103,9 @@ def answer_timeline(
     following = None
     if len(rows) > len(page):
         following = write_cursor(Cursor(digest_question(question), now_us, as_of, page[-1][2], page[-1][7]))
-    told = _render_person(address, seen, details)
+    rendered = _render_person(address, seen, details)
     events = [_render_event(row) for row in page]
-    return QueryAnswer(body=msgspec.json.encode({"Person": told, "Events": events, "NextCursor": following}))
+    return QueryAnswer(body=msgspec.json.encode({"Person": rendered, "Events": events, "NextCursor": following}))
 
 
 def _find_cursor(question: PeopleQuestion | TimelineQuestion, text: str | None) -> Cursor | None:
@@ -169,7 +168,7 @@ def _express_row(of: RowOfQuery, scope: QuestionScope[Question], parameters: Par
 def _find_visitors(source: Source, persons: Sequence[str], run: Run) -> list[str]:
     """Return all visitors that events of persons have: those with the person's address, or the person's own."""
     found = [("Email", persons), ("UUID", persons)]
-    return [one for by, told in found for (one,) in run(person_compiler.compile_visitors(source, by, told))] if persons else []
+    return [one for by, keys in found for (one,) in run(person_compiler.compile_visitors(source, by, keys))] if persons else []
 
 
 def _describe_persons(source: Source, persons: Sequence[str], run: Run) -> Callable[[str], dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from falcon_events.errors import Failure
+from falcon_events.query.codes import DIMENSIONS, FILTERS, LIMITS, ORDER, PAGE, PEOPLE, PERSON, STEPS
 from falcon_events.query.conditions_reading import ConditionReader, Failures, show
 from falcon_events.query.question import (
     Condition,
@@ -23,27 +24,18 @@ from falcon_events.query.question import (
     TimelineQuestion,
 )
 from falcon_events.query.reading import (
-    DIMENSIONS,
-    FILTERS,
     FUNNEL_PARAMETERS,
-    LIMITS,
-    ORDER,
-    PAGE,
-    PEOPLE,
     QUERY_PARAMETERS,
     RETENTION_PARAMETERS,
-    STEPS,
-    ZONE,
-    read_choice,
     read_funnel,
     read_number,
     read_question,
     read_retention,
+    read_week_start,
     read_zone,
 )
 from falcon_events.query.rules_reading import read_rules
 
-PERSON = 14
 ORDERS = {"last_seen": "desc", "first_seen": "desc", "events": "desc", "email": "asc"}
 """What persons can be ordered by, with the direction that each has by default."""
 NAMED_BY = ("Email", "ID", "UUID")
@@ -59,9 +51,9 @@ def read_people_question(
     """Read the parameters of website_events.people, as read_question() does."""
     failures = Failures()
     given = {name: value for name, value in params.items() if value is not None}
-    told = [name for name in ("People", "RulesJson", "Of") if name in given]
-    if len(told) > 1:
-        failures.add(PEOPLE, f"{told[1]}: give either {' or '.join(told)}.")
+    contents = [name for name in ("People", "RulesJson", "Of") if name in given]
+    if len(contents) > 1:
+        failures.add(PEOPLE, f"{contents[1]}: give either {' or '.join(contents)}.")
         return failures.found
     reader = ConditionReader(failures)
     people: list[Condition] = []
@@ -76,7 +68,7 @@ def read_people_question(
         list_id=list_id,
         now_us=now_us,
         time_zone=read_zone(given.get("TimeZone", default_zone), failures),
-        week_start=read_choice("WeekStart", given.get("WeekStart", "monday"), ("monday", "sunday"), ZONE, failures),
+        week_start=read_week_start(given.get("WeekStart", "monday"), failures),
         people=people,
     )
     question = PeopleQuestion(
@@ -97,12 +89,12 @@ def read_timeline_question(
     failures = Failures()
     given = {name: value for name, value in params.items() if value is not None}
     reader = ConditionReader(failures)
-    told = [name for name in NAMED_BY if name in given]
+    names = [name for name in NAMED_BY if name in given]
     named_by, name = "Email", ""
-    if len(told) != 1:
-        failures.add(PERSON, f"{told[1] if told else 'Email'}: give one of Email, ID and UUID.")
+    if len(names) != 1:
+        failures.add(PERSON, f"{names[1] if names else 'Email'}: give one of Email, ID and UUID.")
     else:
-        (named_by,) = told
+        (named_by,) = names
         name = _read_name(named_by, given[named_by], failures)
     question = TimelineQuestion(
         base=Question(
@@ -156,8 +148,8 @@ def _read_cursor(given: object, failures: Failures) -> str | None:
 
 def _read_of(given: object, list_id: int, default_zone: str, now_us: int, failures: Failures) -> Counted | None:
     """Read a request and which of its numbers is meant: a row of a query, a step of a funnel or a period of a retention."""
-    told = {name.lower() for name in given} if isinstance(given, dict) else set()
-    number = next((name for name in ("Step", "Cohort") if name.lower() in told), "Row")
+    members = {name.lower() for name in given} if isinstance(given, dict) else set()
+    number = next((name for name in ("Step", "Cohort") if name.lower() in members), "Row")
     question, reads, parameters, read_counted = _COUNTED[number]
     if not isinstance(given, dict):
         failures.add(PEOPLE, f"Of: {show(given)} must be the parameters of another question, with Row, Step or Cohort.")

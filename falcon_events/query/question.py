@@ -80,7 +80,7 @@ class EventKind(msgspec.Struct, frozen=True):
 
 
 class AnyQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """What every question has. It is well-formed; its ranges may be relative to `now_us`.
+    """The parameters that every question has. They are well-formed; ranges may be relative to `now_us`.
 
     Questions of other kinds have one as their `base`, for the list, the time zone, filters and conditions on persons.
     """
@@ -324,7 +324,7 @@ def render_condition(condition: Condition) -> list[Any]:
 
 def render_question(question: AnyQuestion) -> dict[str, Any]:
     """Return a question in the form of the request, without credentials."""
-    told: dict[str, Any] = {
+    rendered: dict[str, Any] = {
         "ListID": question.list_id,
         "DateRange": question.date_range,
         "TimeZone": question.time_zone,
@@ -334,7 +334,7 @@ def render_question(question: AnyQuestion) -> dict[str, Any]:
     }
     match question:
         case Question():
-            told |= {
+            rendered |= {
                 "Metrics": question.metrics,
                 "Dimensions": question.dimensions,
                 "OrderBy": [list(one) for one in question.order_by],
@@ -344,7 +344,7 @@ def render_question(question: AnyQuestion) -> dict[str, Any]:
                 "Include": question.include,
             }
         case FunnelQuestion():
-            told |= {
+            rendered |= {
                 "Steps": [_render_kind(one) for one in question.steps],
                 "Window": question.window,
                 "Order": question.order,
@@ -353,7 +353,7 @@ def render_question(question: AnyQuestion) -> dict[str, Any]:
                 "Compare": question.compare,
             }
         case RetentionQuestion():
-            told |= {
+            rendered |= {
                 "Start": _render_kind(question.start),
                 "Return": _render_kind(question.return_),
                 "Unit": question.unit,
@@ -362,9 +362,9 @@ def render_question(question: AnyQuestion) -> dict[str, Any]:
                 "Mode": question.mode,
                 "By": question.by,
             }
-    return told
+    return rendered
 
 
 def _render_kind(kind: EventKind) -> dict[str, Any]:
-    told: dict[str, Any] = {} if kind.event is None else {"Event": kind.event}
-    return told | ({"Filters": [render_condition(one) for one in kind.filters]} if kind.filters else {})
+    rendered: dict[str, Any] = {} if kind.event is None else {"Event": kind.event}
+    return rendered | ({"Filters": [render_condition(one) for one in kind.filters]} if kind.filters else {})

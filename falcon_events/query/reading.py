@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from falcon_events.errors import Failure
 from falcon_events.model.time_zones import find_time_zone
 from falcon_events.query import names, ranges
+from falcon_events.query.codes import DIMENSIONS, FILTERS, LIMITS, METRICS, ORDER, PAGE, PEOPLE, RANGE, STEPS, ZONE
 from falcon_events.query.conditions_reading import ConditionReader, Failures, show
 from falcon_events.query.question import (
     Asked,
@@ -20,8 +21,6 @@ from falcon_events.query.question import (
     ValuesQuestion,
 )
 
-RANGE, ZONE, METRICS, DIMENSIONS, FILTERS, ORDER, PAGE, STEPS, PEOPLE, LIMITS = 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
-"""The codes of the parameters' failures."""
 QUERY_PARAMETERS = (
     *("DateRange", "TimeZone", "WeekStart", "Metrics", "Dimensions", "Filters", "People"),
     *("OrderBy", "Limit", "Offset", "Compare", "Include"),
@@ -104,7 +103,7 @@ def read_retention(params: Mapping[str, Any], list_id: int, default_zone: str, n
 
 
 class _Reading:
-    """What reading any question needs: the parameters that are given, and the failures found so far."""
+    """Reads the parameters that all questions have, and collects the failures found in any of them."""
 
     def __init__(self, params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int) -> None:
         self.given = {name: value for name, value in params.items() if value is not None}
@@ -119,7 +118,7 @@ class _Reading:
         return {
             **self._fixed,
             "time_zone": read_zone(given.get("TimeZone", self._default_zone), failures),
-            "week_start": read_choice("WeekStart", given.get("WeekStart", "monday"), ("monday", "sunday"), ZONE, failures),
+            "week_start": read_week_start(given.get("WeekStart", "monday"), failures),
             "date_range": read_range("DateRange", given.get("DateRange", "28d"), RANGE, failures),
             "filters": self.conditions.read_filters("Filters", given.get("Filters", []), FILTERS),
             "people": self.conditions.read_people("People", given.get("People", []), PEOPLE),
@@ -199,6 +198,11 @@ def read_zone(given: object, failures: Failures) -> str:
         return given
     failures.add(ZONE, f"TimeZone: {show(given)} must be the IANA name of a time zone, such as Europe/Berlin.")
     return "UTC"
+
+
+def read_week_start(given: object, failures: Failures) -> str:
+    """Read a WeekStart."""
+    return read_choice("WeekStart", given, ("monday", "sunday"), ZONE, failures)
 
 
 def read_choice(place: str, given: object, choices: Sequence[str], code: int, failures: Failures) -> str:

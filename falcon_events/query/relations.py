@@ -95,7 +95,7 @@ from {before} as before left join ({traits}) as bound on bound.visitor = before.
 
 
 class QuestionScope(msgspec.Struct, Generic[Q], frozen=True):
-    """What is the same for all relations of a question.
+    """The question, and what all of its relations share.
 
     `session_gap_us` is the time without an event that ends a session, in microseconds. `extent` is when the list's first and last
     events happened, None if it has none.

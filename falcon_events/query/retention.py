@@ -8,7 +8,7 @@ import msgspec
 
 from falcon_events.errors import Failure
 from falcon_events.model.reports import QueryAnswer
-from falcon_events.query import names
+from falcon_events.query import codes, names
 from falcon_events.query.buckets import Bucket, list_ended, make_buckets
 from falcon_events.query.expressions import Parameters, express_all
 from falcon_events.query.question import PeriodOfRetention, RetentionQuestion, render_question
@@ -54,7 +54,7 @@ def answer_retention(scope: QuestionScope[RetentionQuestion], extent: Extent, ru
     cohorts, ended = _list_periods(question, period)
     if len(cohorts) > names.MAX_BUCKETS:
         text = f"DateRange: more than {names.MAX_BUCKETS} {question.unit}s, which is the limit. Give a shorter range."
-        return QueryAnswer(failures=[(names.LIMITS, text)])
+        return QueryAnswer(failures=[(codes.LIMITS, text)])
     counts = {(cohort, number): units for cohort, number, units in run(_compile(scope, period, cohorts, ended))}
     answer = {
         "Cohorts": [
@@ -100,13 +100,13 @@ def express_cohort_people(
     cohorts, ended = _list_periods(question, period)
     place = next((place for place, one in enumerate(cohorts) if one.label == of.cohort), None)
     if place is None:
-        return Failure(names.OF_STEPS, f"Of.Cohort: {of.cohort[:60]!r} is no {question.unit} of the range.")
+        return Failure(codes.STEPS, f"Of.Cohort: {of.cohort[:60]!r} is no {question.unit} of the range.")
     relations = _build(scope, period, cohorts, ended, parameters)
     cohort = parameters.add(place)
     if of.period is None:
         return join_relations(relations, f"select unit from cohorts where cohort = {cohort}")
     if not _is_over(question, cohorts[place], place + of.period, of.period, ended):
-        return Failure(names.OF_STEPS, f"Of.Period: period {of.period} of this cohort is not over.")
+        return Failure(codes.STEPS, f"Of.Period: period {of.period} of this cohort is not over.")
     number = parameters.add(of.period)
     return join_relations(relations, f"select unit from returned where cohort = {cohort} and period = {number}")
 

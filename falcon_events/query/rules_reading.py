@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from falcon_events.query import names, ranges
-from falcon_events.query.conditions_reading import LIMITS, Failures, show
+from falcon_events.query.codes import LIMITS, PEOPLE
+from falcon_events.query.conditions_reading import Failures, show
 from falcon_events.query.question import AllConditions, AnyCondition, Condition, DoneCondition, GivenRange, Value, ValueCondition
 
-PEOPLE = 12
 _HAPPENED = {"happened": False, "did not happen": True}
 _HAPPENED_LATELY = re.compile(r"(happened|did not happen) in the last ([0-9]+|[Xx]) days").fullmatch
 _OF_VALUES = {

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from falcon_events.errors import Failure
+from falcon_events.query.codes import LIMITS, NO_SAVED, PEOPLE
 from falcon_events.query.conditions_reading import ConditionReader, Failures, show
 from falcon_events.query.question import Forgetting, Question, SavedQuestion, Saving
-from falcon_events.query.reading import LIMITS, PEOPLE, QUERY_PARAMETERS, read_question
+from falcon_events.query.reading import QUERY_PARAMETERS, read_question
 from falcon_events.query.rules_reading import read_rules
-from falcon_events.query.segments import NO_SAVED, QUERY, SEGMENT
+from falcon_events.query.segments import QUERY, SEGMENT
 
 MAX_NAME = 200
 MAX_DEFINITION_BYTES = 65_536
@@ -21,7 +22,7 @@ _NOT_SAVED = ("listid", "apikey", "sessionid")
 
 
 def read_saved_question(params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int) -> SavedQuestion:
-    """Return the question what a list has saved."""
+    """Return the question about what a list has saved, which has no parameters of its own."""
     return SavedQuestion(base=Question(list_id=list_id, now_us=now_us, time_zone=default_zone))
 
 
@@ -30,16 +31,16 @@ def read_saving(params: Mapping[str, Any], list_id: int, default_zone: str, now_
     failures = Failures()
     given = {name: value for name, value in params.items() if value is not None}
     name = _read_name(given.get("Name"), failures)
-    told = [content for content in CONTENTS if content in given]
-    if len(told) != 1:
-        failures.add(PEOPLE, f"{told[1] if told else 'People'}: give one of {', '.join(CONTENTS)}.")
+    contents = [content for content in CONTENTS if content in given]
+    if len(contents) != 1:
+        failures.add(PEOPLE, f"{contents[1] if contents else 'People'}: give one of {', '.join(CONTENTS)}.")
         return failures.found
-    (content,) = told
+    (content,) = contents
     base = Question(list_id=list_id, now_us=now_us, time_zone=default_zone)
     value = given[content]
     if content == "Query":
         if isinstance(value, dict):
-            value = {name: told for name, told in value.items() if name.lower() not in _NOT_SAVED}
+            value = {name: one for name, one in value.items() if name.lower() not in _NOT_SAVED}
         base = _read_query(value, base, default_zone, failures)
     elif content == "RulesJson":
         value = _decode(value)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from falcon_events.query import names
+from falcon_events.query.codes import LIMITS, NO_SAVED, PEOPLE
 from falcon_events.query.conditions_reading import ConditionReader, Failures
 from falcon_events.query.question import (
     AllConditions,
@@ -24,12 +25,11 @@ from falcon_events.query.question import (
 )
 from falcon_events.query.rules_reading import read_rules
 
-LIMITS, PEOPLE, NO_SAVED = 13, 12, 15
 SEGMENT, QUERY = "segment", "query"
 """The kinds of what is saved."""
 MAX_EXPANSIONS = 100
 Saved = Mapping[str, tuple[str, str]]
-"""What a list has saved: the kind and the definition by name."""
+"""The kind and the definition of each saved query and segment of a list, by name."""
 
 
 def names_segments(asked: Asked) -> bool:

@@ -53,7 +53,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Extent(msgspec.Struct, frozen=True):
-    """When a list's first and last events happened, in microseconds since 1970, and the highest `seq`; None: no events."""
+    """The times of a list's first and last events, in microseconds since 1970, and the highest `seq`; None: no events."""
 
     first: int | None
     last: int | None
@@ -61,5 +61,5 @@ class Extent(msgspec.Struct, frozen=True):
 
     @property
     def limits(self) -> tuple[int, int] | None:
-        """When the first and the last event happened; None if there is none."""
+        """The times of the first and the last event; None if there is none."""
         return None if self.first is None or self.last is None else (self.first, self.last)

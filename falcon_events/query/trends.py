@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from falcon_events.model.reports import QueryAnswer
-from falcon_events.query import compiler, names
+from falcon_events.query import codes, compiler, names
 from falcon_events.query.buckets import Bucket, make_buckets, pair_buckets
 from falcon_events.query.question import Question, render_question
 from falcon_events.query.ranges import Period, render_moment
@@ -33,7 +33,7 @@ def answer_trends(scope: QuestionScope[Question], extent: Extent, run: Run) -> Q
     compared_buckets = [] if compared is None else list_buckets(question, compared)
     if max(len(buckets), len(compared_buckets)) > names.MAX_BUCKETS:
         text = f"DateRange: more than {names.MAX_BUCKETS} {question.time_unit}s, which is the limit. Give a shorter range."
-        return QueryAnswer(failures=[(names.LIMITS, text)])
+        return QueryAnswer(failures=[(codes.LIMITS, text)])
     rows = run(compiler.compile_rows(scope, period, buckets))
     width = len(question.dimensions)
     comparison: list[list[int | float | None] | None] = []
@@ -45,10 +45,10 @@ def answer_trends(scope: QuestionScope[Question], extent: Extent, run: Run) -> Q
         comparison = _compare(scope, compared, compared_buckets, keys, run)
     results = []
     for number, row in enumerate(rows):
-        told = {"Dimensions": _label(question, buckets, row[:width]), "Metrics": _simplify(row[width:])}
+        result = {"Dimensions": _label(question, buckets, row[:width]), "Metrics": _simplify(row[width:])}
         if compared is not None:
-            told["Compared"] = comparison[number]
-        results.append(told)
+            result["Compared"] = comparison[number]
+        results.append(result)
     answer = {
         "Results": results,
         "Meta": _describe(scope, period, buckets, compared, extent, run, rows),

@@ -407,7 +407,11 @@ def refuse(*words: str, db: Path) -> str:
         (("people", "--of", "{}", "--has-done", "a"), "exclude each other"),
         (("people", "--of", '{"Metrics": ["likes"], "Row": {}}'), "--of.Metrics[0]: "),
         (("people", "--rules-json", '[[{"type": "x"}]]'), "--rules-json[0][0]: "),
-        (("people", "--order", "age"), '--order: "age"'),
+        (
+            ("people", "--order", "age"),
+            '--order: "age" must be last_seen, first_seen, events, email, or one of them and asc or desc',
+        ),
+        (("people", "--order", "events up"), '--order: "events up" must be last_seen'),
         (("people", "--cursor", "x"), "--cursor: "),
         (("timeline",), "--email, --id and --uuid"),
         (("timeline", "--email", "nobody@example.com"), "--email: the list has no events"),

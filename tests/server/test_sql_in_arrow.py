@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -155,3 +156,13 @@ def test_an_owner_without_pyarrow_says_where_to_install_it(tmp_path: Path, monke
         with pytest.raises(EventsError, match=r"environment of the store's owner process, .*python.*falcon-events\[arrow\]"):
             tracking.sql_arrow("select 1")
         assert tracking.sql("select 1 as a").rows == [[1]]
+
+
+def test_the_call_that_lacks_pyarrow_is_named(tracking: EventTracking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the query is run again."""
+    result = tracking.sql("select 1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(EventsError, match=r"^sql_arrow\(\) needs pyarrow: pip install 'falcon-events\[arrow\]'"):
+        tracking.sql_arrow("select 1")
+    with pytest.raises(EventsError, match=r"^to_arrow\(\) needs pyarrow"):
+        result.to_arrow()

@@ -33,7 +33,7 @@ READERS = {
 CHANGES = {"save": read_saving, "forget": read_forgetting}
 WHOLE = {"DateRange": ["2026-02-01", "2026-04-02"], "TimeZone": "UTC", "WeekStart": "monday", "Metrics": ["people"]}
 at_random = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
@@ -51,10 +51,10 @@ def ask(connection: duckdb.DuckDBPyConnection, name: str, **params: Any) -> Any:
 
 
 def page_through(connection: duckdb.DuckDBPyConnection, name: str, rows: str, between: Any, **params: Any) -> list[Any]:
-    """The rows of all pages of two; `between` is called after the first."""
+    """The rows of all pages of four; `between` is called after the first."""
     found, cursor = [], None
     while True:
-        answered = ask(connection, name, **params, Limit=2, Cursor=cursor)
+        answered = ask(connection, name, **params, Limit=4, Cursor=cursor)
         found += answered[rows]
         cursor = answered["NextCursor"]
         if cursor is None:
@@ -133,7 +133,7 @@ def test_people_are_those_of_the_oracle(
 def test_people_of_a_row_are_those_whom_it_counts(
     connection: duckdb.DuckDBPyConnection, folds: list[int], events: list[Event], request: dict[str, Any]
 ) -> None:
-    """Exactly as many for each row of any query, and the same persons as the oracle's."""
+    """Exactly as many for each row of any query, and the same persons as the oracle's; nobody for an empty row."""
     fill(connection, events, folds=folds)
     request = {**request, "Metrics": ["people"]}
     oracle = Oracle(events, request, NOW)
@@ -141,7 +141,9 @@ def test_people_of_a_row_are_those_whom_it_counts(
     for event in oracle.matched(request["Filters"]):
         row = tuple(oracle.label(event, name) for name in request["Dimensions"])
         oracle_rows.setdefault(row, set()).add(event.person)
-    for row in shared.ask(connection, **request)["Results"]:
+    results = shared.ask(connection, **request)["Results"]
+    empty = [row for row in results if row["Metrics"] == [0]]
+    for row in [*(row for row in results if row["Metrics"] != [0]), *empty[-1:]]:
         answered = ask(connection, "people", Of={**request, "Row": row})
         assert answered["Count"] == row["Metrics"][0]
         assert {name_of(person) for person in answered["People"]} == oracle_rows.get(tuple(row["Dimensions"]), set())

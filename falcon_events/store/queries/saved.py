@@ -10,9 +10,10 @@ import duckdb
 import msgspec
 
 from falcon_events.model.reports import QueryAnswer
+from falcon_events.query.codes import LIMITS, NO_SAVED
 from falcon_events.query.question import Forgetting, SavedQuestion, Saving
 from falcon_events.query.ranges import render_moment
-from falcon_events.query.segments import LIMITS, NO_SAVED, Saved
+from falcon_events.query.segments import Saved
 
 MAX_SAVED = 1_000
 """How many queries and segments a list may have saved."""
@@ -74,8 +75,8 @@ def erase_names(connection: duckdb.DuckDBPyConnection, list_id: int, names: Sequ
             kept = _replace(find, name)
             connection.execute(FORGET, [list_id, name])
             connection.execute(FORGET, [list_id, kept])
-            told = msgspec.json.encode(_replace(find, msgspec.json.decode(definition))).decode()
-            connection.execute(SAVE, [list_id, kept, kind, told, saved_at])
+            erased = msgspec.json.encode(_replace(find, msgspec.json.decode(definition))).decode()
+            connection.execute(SAVE, [list_id, kept, kind, erased, saved_at])
 
 
 def _replace(find: re.Pattern[str], value: Any) -> Any:
