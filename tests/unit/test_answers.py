@@ -202,7 +202,13 @@ requests = st.builds(
 folds = st.lists(st.integers(0, 14), max_size=3)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=30,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(events=stores(), request=requests, folds=folds)
 def test_answers_are_those_of_the_oracle(
     connection: duckdb.DuckDBPyConnection, events: list[Event], request: dict[str, Any], folds: list[int]

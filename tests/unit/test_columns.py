@@ -29,7 +29,11 @@ from tests.unit.test_answers import SPRING, VISITORS, make_events
 pytestmark = pytest.mark.database
 
 at_random = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=15,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 QUESTIONS: list[dict[str, Any]] = [
     {"DateRange": "all", "Dimensions": ["person", "event"], "Metrics": ["events", "visitors", "people", "sessions"]},

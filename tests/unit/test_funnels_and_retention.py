@@ -107,7 +107,7 @@ retentions = st.fixed_dictionaries(
         "By": st.sampled_from(["people", "visitors"]),
     }
 )
-relaxed = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=30, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @relaxed

@@ -33,7 +33,11 @@ READERS = {
 CHANGES = {"save": read_saving, "forget": read_forgetting}
 WHOLE = {"DateRange": ["2026-02-01", "2026-04-02"], "TimeZone": "UTC", "WeekStart": "monday", "Metrics": ["people"]}
 at_random = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=15,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
