@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from falcon_events.cli.conditions import DoneForm, KindForm, OrderForm, parse_condition, parse_metric, parse_range, write_metric
 from falcon_events.cli.grid import format_change, format_numbers, format_seconds
@@ -14,6 +14,8 @@ from falcon_events.query.conditions_reading import ConditionReader, Failures
 from falcon_events.query.names import AGGREGATES, NUMBER_OPERATORS, TEXT_OPERATORS
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
+
+steady = settings(derandomize=True, database=None, deadline=None)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,7 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
         parse_condition(text)
 
 
+@steady
 @given(TEXTS, st.sampled_from([*TEXT_OPERATORS, "is", "is_not"]), st.lists(TEXTS, min_size=1, max_size=4))
 def test_every_name_and_text_can_be_written(name: str, operator: str, values: list[str]) -> None:
     """In quotes, whatever it has."""
@@ -60,6 +63,7 @@ def test_every_name_and_text_can_be_written(name: str, operator: str, values: li
     assert parse_condition(f"property:{json.dumps(name)} {operator} {quoted}") == [operator, f"property:{name}", values]
 
 
+@steady
 @given(st.text(max_size=40), st.sampled_from([*NUMBER_OPERATORS, "is"]))
 def test_no_text_is_read_as_something_else(text: str, operator: str) -> None:
     """Whatever stands behind the operator is refused, or one or more values of a condition that the API can read or refuse."""
