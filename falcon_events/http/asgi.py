@@ -12,11 +12,13 @@ import falcon.asgi
 from falcon_events.contract.replies import Reply
 from falcon_events.http.asgi_bodies import DISCONNECTED, Message, Receive, read_body
 from falcon_events.http.demo import PAGE, STREAM, AsyncDemoPage, AsyncDemoStream, Demo
+from falcon_events.http.disconnects import run_while_connected
 from falcon_events.http.endpoints import (
     ACTIONS,
     HEALTH,
     OPERATIONS,
     PATHS,
+    QUESTION_PATHS,
     handle,
     list_paths,
     normalize_prefix,
@@ -58,7 +60,11 @@ class ASGIResource:
         headers = {name: given[lower] for lower, name in _LOWER_NAMES.items() if lower in given}
         body = await read_body(self._tracking, headers.get(LENGTH), _receive_from(req))
         incoming = build_request(req.method, req.path, body, headers, req.remote_addr or "", self._proxies, req.params)
-        send(resp, await self._tracking.waiter.arun(handle(self._tracking, self._endpoint, incoming)))
+        reply = self._tracking.waiter.arun(handle(self._tracking, self._endpoint, incoming))
+        if self._endpoint not in QUESTION_PATHS:
+            send(resp, await reply)
+        elif (answer := await run_while_connected(req._receive, reply)) is not None:  # the framework has no public way
+            send(resp, answer)
 
     async def _refuse(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         send(resp, reject_method(self._endpoint))
@@ -106,14 +112,16 @@ class ASGIFastPath:
         await send({"type": "http.response.body", "body": reply.body})
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply | None:
-        """Return the reply; None if the client has disconnected before it sent anything."""
+        """Return the reply; None if the client has disconnected before it sent anything, or before its question was answered."""
         tracking, path = self._tracking, scope["path"]
         headers = _read_headers(scope)
         body = await read_body(tracking, headers.get(LENGTH), receive)
         if body is DISCONNECTED:
             return None
         incoming = build_request("POST", path, body, headers, _read_peer_address(scope), self._proxies)
-        return await tracking.waiter.arun(handle(tracking, self._endpoints[path], incoming))
+        endpoint = self._endpoints[path]
+        reply = tracking.waiter.arun(handle(tracking, endpoint, incoming))
+        return await (run_while_connected(receive, reply) if endpoint in QUESTION_PATHS else reply)
 
 
 class _ASGIOperation:

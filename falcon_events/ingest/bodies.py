@@ -216,6 +216,8 @@ class Turns:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        finally:
+            steps.close()
 
 
 def refuse_late() -> RequestRefused:

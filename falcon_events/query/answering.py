@@ -15,34 +15,13 @@ from falcon_events.query.question import (
     Question,
     RetentionQuestion,
     TimelineQuestion,
-    ValueCondition,
     ValuesQuestion,
-    find_base,
 )
 from falcon_events.query.relations import Q, QuestionScope
 from falcon_events.query.retention import answer_retention
 from falcon_events.query.source import Extent
 from falcon_events.query.statements import Run
 from falcon_events.query.trends import answer_trends
-
-CODES = {"Filters": 8, "Steps": 11, "Start": 11, "Return": 11}
-"""The codes of the parameters that have conditions on events. That of the others, whose conditions are on persons, is PEOPLE."""
-PEOPLE = 12
-
-
-def list_patterns(asked: Asked) -> list[tuple[int, str, str]]:
-    """Return the regular expressions of a question, each with the code and the place of its condition.
-
-    Only the database can check them.
-    """
-    counted = asked.of if isinstance(asked, PeopleQuestion) else None
-    question, prefix = (find_base(asked), "") if counted is None else (counted.question, "Of.")
-    return [
-        (CODES.get(one.place.partition("[")[0].partition(".")[0], PEOPLE), prefix + one.place, str(pattern))
-        for one in question.list_conditions()
-        if isinstance(one, ValueCondition) and one.operator in ("matches", "matches_not")
-        for pattern in one.values
-    ]
 
 
 def answer_question(asked: Asked, make_source: MakeSource, extent: Extent, session_gap_us: int, run: Run) -> QueryAnswer:

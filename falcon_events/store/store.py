@@ -30,13 +30,11 @@ from falcon_events.model.reports import (
     HealthState,
     Measures,
     ObservedProperty,
-    QueryAnswer,
     Recount,
     Selection,
     Sizes,
     Stats,
 )
-from falcon_events.query.question import Forgetting, Saving, decode_question
 from falcon_events.settings import Settings
 from falcon_events.store import sql_process
 from falcon_events.store.compaction import compact
@@ -46,7 +44,17 @@ from falcon_events.store.engine.intake import Intake
 from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.shared_reads import SharedReads
 from falcon_events.store.engine.writer import Task, Writer
-from falcon_events.store.queries import access_rows, answers, check, event_json, export, maintenance, observed, persons, stats
+from falcon_events.store.queries import (
+    access_rows,
+    check,
+    event_json,
+    export,
+    maintenance,
+    observed,
+    persons,
+    stats,
+)
+from falcon_events.store.questions import StoreQuestions
 from falcon_events.store.set_aside import find_left
 from falcon_events.store.webhooks.outbox import Outbox
 
@@ -96,6 +104,8 @@ class Store:
         self._shared_names = SharedReads(self._start_names, self._read_names)
         self.outbox = Outbox(self._open_writer, self._readers, clock)
         """The events to post to webhooks."""
+        self.questions = StoreQuestions(self._open_writer, self._readers, settings)
+        """Questions about events, and what is saved of them."""
         self.uuid_namespace = b""
         """The 16 secret bytes from which visitors' UUIDs are derived. Empty until the store is open."""
 
@@ -279,33 +289,6 @@ class Store:
             lambda read: sql_process.run_beside(self.path, query, self._settings, writer, read, arrow=arrow),
             before=writer.wait_until_applied,
         )
-
-    def query(self, question: bytes) -> Future[QueryAnswer]:
-        """Answer a question from every event acknowledged so far.
-
-        Args:
-            question: the question (`Asked` in query/question.py), as MessagePack.
-
-        Raises:
-            QueryTooLong: in the future: it took longer than `query_timeout_s`.
-            StoreUnavailable: in the future: there was no turn for it in that time, or the memory ran out.
-        """
-        writer, asked, settings = self._open_writer(), decode_question(question), self._settings
-        return self._readers.query(
-            lambda: writer.connection,
-            lambda connection: answers.answer(
-                connection, asked, timeout_s=settings.query_timeout_s, session_gap_s=settings.session_gap_s
-            ),
-            before=writer.wait_until_applied,
-            wait_s=settings.query_timeout_s,
-        )
-
-    def change_saved(self, asked: bytes) -> Future[QueryAnswer]:
-        """Save or forget a query or segment of a list: a Saving or Forgetting, as MessagePack."""
-        change = decode_question(asked)
-        if not isinstance(change, Saving | Forgetting):
-            raise TypeError(change)
-        return self.run(lambda connection: answers.change_saved(connection, change))
 
     def check(self) -> Future[list[Check]]:
         """Check the store by reading every row."""
