@@ -12,11 +12,13 @@ import falcon.asgi
 from falcon_events.contract.replies import Reply
 from falcon_events.http.asgi_bodies import DISCONNECTED, Message, Receive, read_body
 from falcon_events.http.demo import PAGE, STREAM, AsyncDemoPage, AsyncDemoStream, Demo
+from falcon_events.http.disconnects import run_while_connected
 from falcon_events.http.endpoints import (
     ACTIONS,
     HEALTH,
     OPERATIONS,
     PATHS,
+    QUESTION_PATHS,
     handle,
     list_paths,
     normalize_prefix,
@@ -27,7 +29,7 @@ from falcon_events.http.endpoints import (
 from falcon_events.http.home import HOME, AsyncHomePage
 from falcon_events.http.openapi import PAGES, StaticHandler, make_document_handler
 from falcon_events.http.proxies import Proxies
-from falcon_events.http.requests import HEADERS, build_request
+from falcon_events.http.requests import HEADERS, IncomingRequest, build_request
 from falcon_events.http.responses import hold_if_large, send, serialize_error
 from falcon_events.http.static import serve_script
 from falcon_events.ingest.answers import HeldAnswer
@@ -59,9 +61,17 @@ class ASGIResource:
         headers = {name: given[lower] for lower, name in _LOWER_NAMES.items() if lower in given}
         body = await read_body(self._tracking, headers.get(LENGTH), _receive_from(req))
         incoming = build_request(req.method, req.path, body, headers, req.remote_addr or "", self._proxies, req.params)
-        reply = await self._tracking.waiter.arun(handle(self._tracking, self._endpoint, incoming))
-        reply, held = hold_if_large(self._tracking, self._endpoint, reply)
-        send(resp, reply, None if held is None else _stream(held, self._tracking.answers.wait_s))
+        reply = await self._run(req, incoming)
+        if reply is not None:
+            reply, held = hold_if_large(self._tracking, self._endpoint, reply)
+            send(resp, reply, None if held is None else _stream(held, self._tracking.answers.wait_s))
+
+    async def _run(self, req: falcon.asgi.Request, incoming: IncomingRequest) -> Reply | None:
+        """Return the reply; None: nobody waits for it any more."""
+        reply = self._tracking.waiter.arun(handle(self._tracking, self._endpoint, incoming))
+        if self._endpoint not in QUESTION_PATHS:
+            return await reply
+        return await run_while_connected(req._receive, reply)  # the framework has no public way
 
     async def _refuse(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         send(resp, reject_method(self._endpoint))
@@ -116,14 +126,16 @@ class ASGIFastPath:
         await send({"type": "http.response.body", "body": reply.body})
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply | None:
-        """Return the reply; None if the client has disconnected before it sent anything."""
+        """Return the reply; None if the client has disconnected before it sent anything, or before its question was answered."""
         tracking, path = self._tracking, scope["path"]
         headers = _read_headers(scope)
         body = await read_body(tracking, headers.get(LENGTH), receive)
         if body is DISCONNECTED:
             return None
         incoming = build_request("POST", path, body, headers, _read_peer_address(scope), self._proxies)
-        return await tracking.waiter.arun(handle(tracking, self._endpoints[path], incoming))
+        endpoint = self._endpoints[path]
+        reply = tracking.waiter.arun(handle(tracking, endpoint, incoming))
+        return await (run_while_connected(receive, reply) if endpoint in QUESTION_PATHS else reply)
 
 
 class _ASGIOperation:

@@ -233,6 +233,8 @@ class Turns:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        finally:
+            steps.close()
 
     def _begin(self) -> Steps[None]:
         """Wait for the turn."""

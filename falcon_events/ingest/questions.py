@@ -16,6 +16,7 @@ from falcon_events.link.link import Link
 from falcon_events.model.operations import CHANGE_SAVED, QUERY, Operation
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.model.sender import Sender
+from falcon_events.query.patterns import find_excess, list_patterns
 from falcon_events.query.person_reading import read_people_question, read_timeline_question
 from falcon_events.query.question import Asked, encode_question, find_base
 from falcon_events.query.reading import read_funnel, read_question, read_retention, read_values_question
@@ -88,11 +89,18 @@ class Questions:
         list_id, failures = contract.read_list_id(params)
         zone = "UTC" if list_id is None else self._directory.rules_of(list_id).time_zone
         asked = read(params, list_id or 0, zone, int(self._clock() * 1e6))
+        if not isinstance(asked, list) and (excess := find_excess(list_patterns(asked))):
+            asked = excess
         if isinstance(asked, list) or failures:
             raise refuse([*failures, *(asked if isinstance(asked, list) else ())])
         if (yield from self._authorization.find_account(principal, find_base(asked).list_id)) is None:
             raise contract.list_not_found()
-        answer = yield self._store.ask(operation, encode_question(asked))
+        future = self._store.ask(operation, encode_question(asked))
+        try:
+            answer = yield future
+        finally:
+            if not future.done():  # the client has left: its question must not take time from others
+                self._store.drop(future)
         if answer.failures:
             raise refuse(answer.failures)
         body: bytes = answer.body

@@ -212,9 +212,10 @@ class Link:
             return future.result()
         finally:
             if not future.done():  # such as after Ctrl-C
-                self._drop(future)
+                self.drop(future)
 
-    def _drop(self, future: Future[R]) -> None:
+    def drop(self, future: Future[R]) -> None:
+        """Tell the owner that nobody waits for the result of ask() any more. A read is then ended."""
         with self._lock:
             if (number := self._calls.drop(future)) is not None:
                 self._transmitter.send(messages.encode(Drop(number)))

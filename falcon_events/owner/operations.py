@@ -51,8 +51,8 @@ class Operations:
         self._properties = store.properties
         handle(operations.COUNT_REQUEST, lambda kind, who, per_minute: _wrap_result(limits.hit(kind, who, per_minute)))
         handle(operations.SALT, lambda day: _wrap_result(salts.get(day)))
-        handle(operations.QUERY, store.query)
-        handle(operations.CHANGE_SAVED, store.change_saved)
+        handle(operations.QUERY, store.questions.query)
+        handle(operations.CHANGE_SAVED, store.questions.change_saved)
         handle(operations.HEALTH, lambda: _wrap_result(store.health()))
 
         read(operations.ACCOUNTS, rows.accounts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from falcon_events.model.reports import QueryAnswer
-from falcon_events.query.codes import FILTERS, PEOPLE, STEPS
 from falcon_events.query.compiler import compile_values
 from falcon_events.query.funnel import answer_funnel
 from falcon_events.query.person_answering import MakeSource, answer_people, answer_timeline
@@ -16,33 +15,13 @@ from falcon_events.query.question import (
     Question,
     RetentionQuestion,
     TimelineQuestion,
-    ValueCondition,
     ValuesQuestion,
-    find_base,
 )
 from falcon_events.query.relations import Q, QuestionScope
 from falcon_events.query.retention import answer_retention
 from falcon_events.query.source import Extent
 from falcon_events.query.statements import Run
 from falcon_events.query.trends import answer_trends
-
-CODES = {"Filters": FILTERS, "Steps": STEPS, "Start": STEPS, "Return": STEPS}
-"""The codes of the parameters that have conditions on events. Other conditions are on persons, with the code PEOPLE."""
-
-
-def list_patterns(asked: Asked) -> list[tuple[int, str, str]]:
-    """Return the regular expressions of a question, each with the code and the place of its condition.
-
-    Only the database can check them.
-    """
-    counted = asked.of if isinstance(asked, PeopleQuestion) else None
-    question, prefix = (find_base(asked), "") if counted is None else (counted.question, "Of.")
-    return [
-        (CODES.get(one.place.partition("[")[0].partition(".")[0], PEOPLE), prefix + one.place, str(pattern))
-        for one in question.list_conditions()
-        if isinstance(one, ValueCondition) and one.operator in ("matches", "matches_not")
-        for pattern in one.values
-    ]
 
 
 def answer_question(asked: Asked, make_source: MakeSource, extent: Extent, session_gap_us: int, run: Run) -> QueryAnswer:

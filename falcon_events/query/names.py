@@ -52,6 +52,9 @@ MAX_ROWS = 10_000
 MAX_OFFSET = 100_000
 MAX_VALUES = 1_000
 """How many values one condition may have."""
+MAX_PATTERNS = 50
+"""How many regular expressions a question may have, those of its saved segments included."""
+MAX_PATTERN_CHARS = 1_000
 
 
 def is_dimension(name: object) -> bool:

@@ -103,6 +103,9 @@ class Waiter:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except BaseException:  # such as Ctrl-C, or the cancellation of a coroutine
+            steps.close()  # now, and not when the exception's traceback is let go
+            raise
 
     async def arun(self, steps: Steps[T]) -> T:
         """Run the steps to their end in a coroutine, without blocking its event loop, and return their result."""
@@ -121,6 +124,9 @@ class Waiter:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except BaseException:  # such as Ctrl-C, or the cancellation of a coroutine
+            steps.close()  # now, and not when the exception's traceback is let go
+            raise
 
     def close(self) -> None:
         """Stop the event loop that runs the host's async functions for threads, if it was started."""

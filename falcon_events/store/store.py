@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import logging
 import threading
 import time
@@ -31,13 +30,11 @@ from falcon_events.model.reports import (
     HealthState,
     Measures,
     ObservedProperty,
-    QueryAnswer,
     Recount,
     Selection,
     Sizes,
     Stats,
 )
-from falcon_events.query.question import Forgetting, Saving, decode_question
 from falcon_events.settings import Settings
 from falcon_events.store import sql_process
 from falcon_events.store.compaction import compact
@@ -47,7 +44,17 @@ from falcon_events.store.engine.intake import Intake
 from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.shared_reads import SharedReads
 from falcon_events.store.engine.writer import Task, Writer
-from falcon_events.store.queries import access_rows, answers, check, event_json, export, maintenance, observed, persons, stats
+from falcon_events.store.queries import (
+    access_rows,
+    check,
+    event_json,
+    export,
+    maintenance,
+    observed,
+    persons,
+    stats,
+)
+from falcon_events.store.questions import StoreQuestions
 from falcon_events.store.set_aside import find_left
 from falcon_events.store.webhooks.outbox import Outbox
 
@@ -94,11 +101,12 @@ class Store:
         self._writer: Writer | None = None
         self._intake: Intake | None = None
         self._readers = Readers(settings.query_slots)
-        self._folds_columns = False
         self._names = catalogue.PropertyNames()
         self._shared_names = SharedReads(self._start_names, self._read_names)
         self.outbox = Outbox(self._open_writer, self._readers, clock)
         """The events to post to webhooks."""
+        self.questions = StoreQuestions(self._open_writer, self._readers, settings)
+        """Questions about events, and what is saved of them."""
         self.uuid_namespace = b""
         """The 16 secret bytes from which visitors' UUIDs are derived. Empty until the store is open."""
 
@@ -282,43 +290,6 @@ class Store:
             lambda read: sql_process.run_beside(self.path, query, self._settings, writer, read, arrow=arrow),
             before=writer.wait_until_applied,
         )
-
-    def query(self, question: bytes) -> Future[QueryAnswer]:
-        """Answer a question from every event acknowledged so far.
-
-        Args:
-            question: the question (`Asked` in query/question.py), as MessagePack.
-
-        Raises:
-            QueryTooLong: in the future: it took longer than `query_timeout_s`.
-            StoreUnavailable: in the future: there was no turn for it in that time, or the memory ran out.
-        """
-        writer, asked, settings = self._open_writer(), decode_question(question), self._settings
-        answered = self._readers.query(
-            lambda: writer.connection,
-            lambda connection: answers.answer(
-                connection, asked, timeout_s=settings.query_timeout_s, session_gap_s=settings.session_gap_s
-            ),
-            before=writer.wait_until_applied,
-            wait_s=settings.query_timeout_s,
-        )
-        answered.add_done_callback(lambda _: self._fold_columns(writer))
-        return answered
-
-    def _fold_columns(self, writer: Writer) -> None:
-        """Have the events of the last question that had no typed columns get them, so that the next one is faster."""
-        if writer.upkeep.events_without_columns and not self._folds_columns:
-            self._folds_columns = True
-            with contextlib.suppress(StoreClosed):
-                folded = writer.run(lambda _: writer.upkeep.fold_columns(1))
-                folded.add_done_callback(lambda _: setattr(self, "_folds_columns", False))
-
-    def change_saved(self, asked: bytes) -> Future[QueryAnswer]:
-        """Save or forget a query or segment of a list: a Saving or Forgetting, as MessagePack."""
-        change = decode_question(asked)
-        if not isinstance(change, Saving | Forgetting):
-            raise TypeError(change)
-        return self.run(lambda connection: answers.change_saved(connection, change))
 
     def check(self) -> Future[list[Check]]:
         """Check the store by reading every row."""

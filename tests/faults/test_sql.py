@@ -153,7 +153,7 @@ def test_a_thread_that_waits_no_longer_ends_its_query_alone(db: Path) -> None:
         owner = tracking.owner().pid
         wait_until(lambda: bool(readers_of(owner)), "the query runs")
         (reader,) = readers_of(owner)
-        tracking.store._drop(future)
+        tracking.store.drop(future)
         wait_until(lambda: ended(reader), "the query ends")
         assert pool.submit(tracking.sql, "select 1").result(60).rows == [[1]]
 

@@ -13,6 +13,7 @@ import pytest
 from falcon_events import EventTracking, InvalidRequest, StoreUnavailable
 from falcon_events.contract.schemas import QUESTION_NAMES, load_schema
 from falcon_events.settings import Settings
+from falcon_events.store.engine.question_queue import Waited
 from falcon_events.store.store import Store
 from tests.conftest import Api
 from tests.harness import FUNNEL, QUERY, RETENTION, Credentials
@@ -168,9 +169,9 @@ def test_a_question_waits_for_its_turn_no_longer_than_the_limit(db: Path) -> Non
 
         writer = store._open_writer()
         ask = store._readers.query
-        first = ask(lambda: writer.connection, hold, before=lambda: None, wait_s=60)
+        first = ask(lambda: writer.connection, hold, before=lambda: None, waits=Waited(1, 60))
         assert begun.wait(60)
-        second = ask(lambda: writer.connection, hold, before=lambda: None, wait_s=0.05)
+        second = ask(lambda: writer.connection, hold, before=lambda: None, waits=Waited(1, 0.05))
         with pytest.raises(StoreUnavailable, match="no turn"):
             second.result(60)
         go.set()

@@ -15,7 +15,8 @@ from falcon_events.query.question import Forgetting, SavedQuestion, Saving
 from falcon_events.query.reading import read_values_question
 from falcon_events.query.saved_reading import read_forgetting, read_saved_question, read_saving
 from falcon_events.store.database import columns
-from falcon_events.store.queries.answers import answer, change_saved
+from falcon_events.store.queries import saved
+from falcon_events.store.queries.answers import answer, check_saving, save_checked
 from tests.unit import test_answers as shared
 from tests.unit.query_oracle import Event, Oracle, as_text, meets, value_of
 from tests.unit.test_answers import NOW, SPRING, VISITORS, fill, make_events
@@ -47,8 +48,11 @@ def ask(connection: duckdb.DuckDBPyConnection, name: str, **params: Any) -> Any:
     asked = read(params, 1, "UTC", NOW_US)  # type: ignore[operator]
     if isinstance(asked, list):
         return [tuple(failure) for failure in asked]
-    if isinstance(asked, Saving | Forgetting):
-        answered = change_saved(connection, asked)
+    if isinstance(asked, Forgetting):
+        answered = saved.forget(connection, asked)
+    elif isinstance(asked, Saving):
+        checked = check_saving(connection, asked, timeout_s=60)
+        answered = checked if checked.failures else save_checked(connection, asked)
     else:
         answered = answer(connection, asked, timeout_s=60, session_gap_s=1800)
     return answered.failures or json.loads(answered.body)

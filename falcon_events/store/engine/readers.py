@@ -13,6 +13,8 @@ import duckdb
 from falcon_events.errors import EventsError, StoreClosed, StoreUnavailable
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.store.database.errors import INVALIDATING
+from falcon_events.store.engine.open_read import INTERRUPTED, OpenRead
+from falcon_events.store.engine.question_queue import QuestionQueue, Waited
 from falcon_events.store.engine.shared_lock import SharedLock
 
 T = TypeVar("T")
@@ -23,17 +25,13 @@ WAITING_READERS = 2
 """The number of threads for short reads that wait for the tables first, which the writer may be busy with for seconds."""
 TASKS = 4
 """The number of threads for functions that wait for changes, such as the revocation of a key."""
-INTERRUPTED = "The read was ended, because the process that asked for it has left or the store is closing."
-NO_TURN = "Other questions are being answered, and there was no turn for this one within {:g} seconds. Try again later."
-INTERRUPT_INTERVAL_S = 0.05
-"""How often a read is interrupted until it ends, in seconds: it may be between two statements, where an interrupt is lost."""
 
 
 class Readers:
     """The threads that read a store."""
 
     def __init__(self, query_slots: int = 2) -> None:
-        self._queries = ThreadPoolExecutor(query_slots, thread_name_prefix="falcon-events-query")
+        self._questions = QuestionQueue(query_slots)
         self._short = ThreadPoolExecutor(SHORT_READERS, thread_name_prefix="falcon-events-reader")
         self._waiting = ThreadPoolExecutor(WAITING_READERS, thread_name_prefix="falcon-events-waiting-reader")
         self._tasks = ThreadPoolExecutor(TASKS, thread_name_prefix="falcon-events-task")
@@ -77,7 +75,8 @@ class Readers:
         read: Callable[[duckdb.DuckDBPyConnection], T],
         *,
         before: Callable[[], object],
-        wait_s: float,
+        waits: Waited,
+        then: Callable[[T], Future[T] | None] | None = None,
     ) -> Future[T]:
         """Answer a question as a slow read, in one of the threads for questions.
 
@@ -85,35 +84,11 @@ class Readers:
             connection: returns the writer's current connection.
             read: reads with the cursor and returns the result.
             before: called first, to wait for the data to be read.
-            wait_s: how long the question may wait for a thread, in seconds. After that it fails with StoreUnavailable.
+            waits: how the question waits for its turn.
+            then: called with the result in the same thread, which it must not block. The question's result is that of the future
+                that it returns, if it returns one.
         """
-        answered: Future[T] = Future()
-        answered.set_running_or_notify_cancel()
-
-        def job(state: OpenRead) -> T:
-            return self._read(state, connection, read, before, slow=True)
-
-        running = self._start(self._queries, job)
-        state = self._open_reads.get(running)
-        if state is not None:
-            self._open_reads[answered] = state  # so that abandon() finds it
-
-        timer = threading.Timer(wait_s, running.cancel)  # has no effect once it runs
-        timer.daemon = True
-        timer.start()
-
-        def settle(done: Future[T]) -> None:
-            timer.cancel()
-            self._open_reads.pop(answered, None)
-            if done.cancelled():
-                answered.set_exception(StoreUnavailable(NO_TURN.format(wait_s)))
-            elif (error := done.exception()) is not None:
-                answered.set_exception(error)
-            else:
-                answered.set_result(done.result())
-
-        running.add_done_callback(settle)
-        return answered
+        return self._questions.submit(lambda state: self._read(state, connection, read, before, slow=True), waits, then)
 
     def run_beside(self, work: Callable[[OpenRead], T], *, before: Callable[[], object]) -> Future[T]:
         """Run a slow read that uses no cursor, such as one in another process. It can be interrupted like other reads."""
@@ -135,6 +110,8 @@ class Readers:
 
     def abandon(self, future: Future[Any]) -> None:
         """Interrupt a read until it ends, because nobody waits for its result any more."""
+        if self._questions.abandon(future):
+            return
         if (found := self._open_reads.get(future)) is not None and not future.cancel():
             threading.Thread(target=found.interrupt_until_done, name="falcon-events-interrupt", daemon=True).start()
 
@@ -156,7 +133,7 @@ class Readers:
             TimeoutError: the running reads did not end within `wait_s` seconds.
         """
         if interrupt:
-            for found in list(self._open_reads.values()):
+            for found in [*self._open_reads.values(), *self._questions.list_running()]:
                 found.interrupt()
         with self._lock.exclusive(wait_s):
             while self._cursors:
@@ -166,9 +143,10 @@ class Readers:
     def close(self) -> None:
         """Complete a compaction, interrupt the slow reads, cancel the queued ones, wait for the others, and close the cursors."""
         self._compaction.shutdown(cancel_futures=True)
-        pools = self._webhooks, self._queries, self._slow, self._waiting, self._short, self._tasks
+        pools = self._webhooks, self._slow, self._waiting, self._short, self._tasks
         for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
+        self._questions.close()
         for found in list(self._open_reads.values()):
             if found.slow:
                 found.interrupt_until_done()
@@ -199,7 +177,7 @@ class Readers:
                 raise StoreUnavailable(CANNOT_NOW) from error  # until the writer has opened the database again
 
     def _start(self, pool: ThreadPoolExecutor, job: Callable[[OpenRead], T]) -> Future[T]:
-        state = OpenRead(slow=pool in (self._slow, self._queries))
+        state = OpenRead(slow=pool is self._slow)
         future = self._submit(pool, lambda: job(state))
         self._open_reads[future] = state
         future.add_done_callback(self._forget)
@@ -223,47 +201,3 @@ class Readers:
             self._cursors.append(self._local.cursor)
         cursor: duckdb.DuckDBPyConnection = self._local.cursor
         return cursor
-
-
-class OpenRead:
-    """A read that has been asked for and has not ended, and how to interrupt it."""
-
-    def __init__(self, *, slow: bool) -> None:
-        self.slow = slow
-        self.done = threading.Event()
-        """Set when the read has ended."""
-        self._lock = threading.Lock()
-        self._stop: Callable[[], object] | None = None
-        self._interrupted = False
-
-    @contextlib.contextmanager
-    def running(self, stop: Callable[[], object]) -> Iterator[None]:
-        """Have interrupt() call `stop` meanwhile. Raises EventsError if the read has been interrupted already."""
-        with self._lock:
-            if self._interrupted:
-                raise EventsError(INTERRUPTED)
-            self._stop = stop
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._stop = None
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the read has been interrupted."""
-        return self._interrupted
-
-    def interrupt(self) -> None:
-        """Interrupt the read if it is running, and keep it from running otherwise."""
-        with self._lock:
-            self._interrupted = True
-            if self._stop is not None:
-                self._stop()
-
-    def interrupt_until_done(self) -> None:
-        """Interrupt the read until it has ended."""
-        while True:
-            self.interrupt()
-            if self.done.wait(INTERRUPT_INTERVAL_S):
-                return

@@ -12,13 +12,14 @@ import duckdb
 
 from falcon_events.errors import QueryTooLong
 from falcon_events.model.reports import QueryAnswer
-from falcon_events.query.answering import answer_question, list_patterns
+from falcon_events.query.answering import answer_question
 from falcon_events.query.conditions_reading import Failures
-from falcon_events.query.question import Asked, Forgetting, SavedQuestion, Saving, find_base
+from falcon_events.query.question import Asked, SavedQuestion, Saving, find_base
 from falcon_events.query.segments import SEGMENT, Saved, expand_segments, names_segments
 from falcon_events.query.statements import Statement
 from falcon_events.store.queries import saved
 from falcon_events.store.queries.answer_source import ListSource, read_extent
+from falcon_events.store.queries.pattern_check import check_patterns
 
 TOO_LONG = (
     "The question took longer than {:g} seconds (setting query_timeout_s)."
@@ -43,25 +44,31 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Asked, *, timeout_s: fl
     Raises:
         QueryTooLong: it took longer, or the memory did not suffice.
     """
-    asked, failures = _complete(connection, asked)
-    if failures:
-        return QueryAnswer(failures=failures)
-    with _limit_time(connection, timeout_s) as check, _read_only(connection):
-        try:
-            return _answer(connection, asked, round(session_gap_s * 1e6), check)
-        except (duckdb.OutOfMemoryException, MemoryError):
-            raise QueryTooLong(NO_MEMORY) from None
+    with _limit_time(connection, timeout_s) as check:
+        asked, failures = _expand(connection, asked)
+        if failures := failures or check_patterns(connection, asked, check):
+            return QueryAnswer(failures=failures)
+        with _read_only(connection):
+            try:
+                return _answer(connection, asked, round(session_gap_s * 1e6), check)
+            except (duckdb.OutOfMemoryException, MemoryError):
+                raise QueryTooLong(NO_MEMORY) from None
 
 
-def change_saved(connection: duckdb.DuckDBPyConnection, asked: Saving | Forgetting) -> QueryAnswer:
-    """Save or forget a query or segment. What is saved can be used: its segments exist, and its regular expressions are right."""
-    if isinstance(asked, Forgetting):
-        return saved.forget(connection, asked)
-    known = saved.read_saved(connection, asked.base.list_id)
-    if asked.kind == SEGMENT:
-        known = {**known, asked.name: (asked.kind, asked.definition)}  # so that a segment that would name itself is found
-    _, failures = _complete(connection, asked, known)
-    return QueryAnswer(failures=failures) if failures else saved.save(connection, asked)
+def check_saving(connection: duckdb.DuckDBPyConnection, saving: Saving, *, timeout_s: float) -> QueryAnswer:
+    """Return what only the store can refuse of a query or segment to save: unknown segments, and wrong regular expressions.
+
+    It takes too long for the writer. The arguments, and what is raised, are those of answer().
+    """
+    with _limit_time(connection, timeout_s) as check:
+        asked, failures = _expand_saving(connection, saving)
+        return QueryAnswer(failures=failures or check_patterns(connection, asked, check))
+
+
+def save_checked(connection: duckdb.DuckDBPyConnection, saving: Saving) -> QueryAnswer:
+    """Save a query or segment that check_saving() accepts. The segments that it names may have changed meanwhile."""
+    _, failures = _expand_saving(connection, saving)
+    return QueryAnswer(failures=failures) if failures else saved.save(connection, saving)
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, asked: Asked, session_gap_us: int, check: Callable[[], None]) -> QueryAnswer:
@@ -78,21 +85,22 @@ def _answer(connection: duckdb.DuckDBPyConnection, asked: Asked, session_gap_us:
     return answer_question(asked, source.make, extent, session_gap_us, run)
 
 
-def _complete(
+def _expand_saving(connection: duckdb.DuckDBPyConnection, saving: Saving) -> tuple[Asked, list[tuple[int, str]]]:
+    known = saved.read_saved(connection, saving.base.list_id) if names_segments(saving) else {}
+    if saving.kind == SEGMENT:
+        known = {**known, saving.name: (saving.kind, saving.definition)}  # so that a segment that would name itself is found
+    return _expand(connection, saving, known)
+
+
+def _expand(
     connection: duckdb.DuckDBPyConnection, asked: Asked, known: Saved | None = None
 ) -> tuple[Asked, list[tuple[int, str]]]:
-    """Put the conditions of saved segments into a question; return it with what only the store can refuse."""
+    """Put the conditions of saved segments into a question; return it with the failures of doing so."""
     failures = Failures()
     if names_segments(asked):
         given = saved.read_saved(connection, find_base(asked).list_id) if known is None else known
         within = asked.name if isinstance(asked, Saving) and asked.kind == SEGMENT else None
         asked = expand_segments(asked, given, failures, within)
-    for code, place, pattern in list_patterns(asked) if not failures.found else ():
-        try:
-            connection.execute("select regexp_matches('', $pattern)", {"pattern": pattern}).fetchall()
-        except duckdb.InvalidInputException as error:
-            reason = str(error).splitlines()[0].removeprefix("Invalid Input Error: ")[:200]
-            failures.add(code, f"{place}: {pattern[:60]!r} is no regular expression (RE2): {reason}")
     return asked, [(failure.code, failure.message) for failure in failures.found]
 
 

@@ -1,0 +1,43 @@
+"""Cancelling the work for a client that has disconnected, under ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+
+MAX_STRAY = 100
+"""How many messages are skipped that are no disconnect. After a body's end there should be none."""
+
+
+async def run_while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
+    """Await the work, and cancel it if the client disconnects before.
+
+    Args:
+        receive: returns the server's next message. The request's body has been read.
+        work: what to await.
+
+    Returns:
+        The result; None if the client has disconnected.
+    """
+    working, watching = asyncio.ensure_future(work), asyncio.ensure_future(_watch(receive))
+    try:
+        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        return None if not working.done() and watching.result() else await working
+    finally:
+        watching.cancel()
+        working.cancel()
+
+
+async def _watch(receive: Receive) -> bool:
+    """Wait until the client disconnects. Return False if the server does not tell that."""
+    try:
+        for _ in range(MAX_STRAY):
+            if (await receive())["type"] == "http.disconnect":
+                return True
+    except Exception:  # the work goes on
+        pass
+    return False

@@ -1,0 +1,95 @@
+"""Questions about a store's events: they wait for their list's turn, and are answered by readers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import duckdb
+
+from falcon_events.errors import StoreClosed
+from falcon_events.model.reports import QueryAnswer
+from falcon_events.query.question import Forgetting, Saving, decode_question, find_base
+from falcon_events.settings import Settings
+from falcon_events.store.engine.question_queue import Waited
+from falcon_events.store.engine.readers import Readers
+from falcon_events.store.engine.writer import Writer
+from falcon_events.store.queries import answers, saved
+
+
+class StoreQuestions:
+    """Answers questions.
+
+    Args:
+        open_writer: opens the store if that was not done before, and returns its writer.
+        readers: the store's readers.
+        settings: how long a question may take.
+    """
+
+    def __init__(self, open_writer: Callable[[], Writer], readers: Readers, settings: Settings) -> None:
+        self._open_writer = open_writer
+        self._readers = readers
+        self._settings = settings
+        self._folds_columns = False
+
+    def query(self, question: bytes) -> Future[QueryAnswer]:
+        """Answer a question from every event acknowledged so far.
+
+        Args:
+            question: the question (`Asked` in query/question.py), as MessagePack.
+
+        Raises:
+            QueryTooLong: in the future: it took longer than `query_timeout_s`.
+            StoreUnavailable: in the future: there was no turn for it in that time, or the memory ran out.
+        """
+        settings = self._settings
+
+        def read(connection: duckdb.DuckDBPyConnection) -> QueryAnswer:
+            asked = decode_question(question)  # only now: while it waits, it takes fewer bytes
+            return answers.answer(connection, asked, timeout_s=settings.query_timeout_s, session_gap_s=settings.session_gap_s)
+
+        answered = self._answer(question, find_base(decode_question(question)).list_id, read)
+        answered.add_done_callback(lambda _: self._fold_columns())
+        return answered
+
+    def _fold_columns(self) -> None:
+        """Have the events of the last question that had no typed columns get them, so that the next one is faster."""
+        with contextlib.suppress(StoreClosed):
+            writer = self._open_writer()
+            if writer.upkeep.events_without_columns and not self._folds_columns:
+                self._folds_columns = True
+                folded = writer.run(lambda _: writer.upkeep.fold_columns(1))
+                folded.add_done_callback(lambda _: setattr(self, "_folds_columns", False))
+
+    def change_saved(self, asked: bytes) -> Future[QueryAnswer]:
+        """Save or forget a query or segment of a list: a Saving or Forgetting, as MessagePack.
+
+        What is to be saved is checked as a question, in its list's turn, before the writer has to do with it.
+        """
+        change = decode_question(asked)
+        if isinstance(change, Forgetting):
+            return self._open_writer().run(lambda connection: saved.forget(connection, change))
+        if not isinstance(change, Saving):
+            raise TypeError(change)
+
+        def save(checked: QueryAnswer) -> Future[QueryAnswer] | None:
+            return (
+                None if checked.failures else self._open_writer().run(lambda connection: answers.save_checked(connection, change))
+            )
+
+        def read(connection: duckdb.DuckDBPyConnection) -> QueryAnswer:
+            return answers.check_saving(connection, change, timeout_s=self._settings.query_timeout_s)
+
+        return self._answer(asked, change.base.list_id, read, save)
+
+    def _answer(
+        self,
+        asked: bytes,
+        list_id: int,
+        read: Callable[[duckdb.DuckDBPyConnection], QueryAnswer],
+        then: Callable[[QueryAnswer], Future[QueryAnswer] | None] | None = None,
+    ) -> Future[QueryAnswer]:
+        """Have a question answered in its list's turn."""
+        writer, waits = self._open_writer(), Waited(list_id, self._settings.query_timeout_s, len(asked))
+        return self._readers.query(lambda: writer.connection, read, before=writer.wait_until_applied, waits=waits, then=then)
