@@ -63,10 +63,18 @@ def test_a_key_is_bound_when_it_is_made(db: Path, filled: Credentials) -> None:
 
 def test_the_rules_of_a_list(db: Path, filled: Credentials) -> None:
     """Shown, changed one by one, cleared; what is dropped is counted in stats."""
-    assert as_json(db, "lists", "rules", "94") == {"list_id": 94, "bots": "tag", "denied": [], "redacted": []}
+    assert as_json(db, "lists", "rules", "94") == {
+        "list_id": 94,
+        "bots": "tag",
+        "denied": [],
+        "redacted": [],
+        "time_zone": "UTC",
+    }
     run(db, "lists", "rules", "94", "--deny", "secret", "--redact", "phone")
+    run(db, "lists", "rules", "94", "--time-zone", "Europe/Berlin")
     changed = as_json(db, "lists", "rules", "94", "--bots", "drop")
-    assert changed == {"list_id": 94, "bots": "drop", "denied": ["secret"], "redacted": ["phone"]}
+    rules = {"list_id": 94, "bots": "drop", "denied": ["secret"], "redacted": ["phone"], "time_zone": "Europe/Berlin"}
+    assert changed == rules
     with serving(db) as served:
         for agent in ("Mozilla/5.0 Firefox/130.0", CRAWLER):
             body = filled.event(properties={"secret": 1, "phone": "2", "other": 3})
@@ -76,7 +84,7 @@ def test_the_rules_of_a_list(db: Path, filled: Credentials) -> None:
     assert (dropped["list_id"], dropped["events"]) == (94, 1)
     assert "no visitor sent" in run(db, "stats")
     cleared = run(db, "lists", "rules", "94", "--clear", "--bots", "keep")
-    assert cleared == "bots      keep\ndenied    -\nredacted  -\n"
+    assert cleared == "bots      keep\ndenied    -\nredacted  -\ntime zone UTC\n"
     assert "no list 97" in refused(db, "lists", "rules", "97")
     assert "emailAddress" in refused(db, "lists", "rules", "94", "--deny", "emailAddress")
 
