@@ -17,10 +17,10 @@ from falcon_events import EventTracking
 CREATE = """
 create table events (seq bigint not null, event_id uuid not null, account_id text not null, list_id bigint not null,
     event text not null, visitor uuid not null, external_id text not null, email text, occurred_at timestamp not null,
-    received_at timestamp not null, properties jsonb not null, client_timestamp timestamp, client_address text)
+    received_at timestamp not null, properties jsonb not null, client_timestamp timestamp, client_address text, automatic boolean)
 """
 EVENTS = "select * exclude (properties), properties::varchar as properties from events order by seq"
-COPY = "copy events (seq, event_id, account_id, list_id, event, visitor, external_id, email, occurred_at, received_at, client_timestamp, client_address, properties) from stdin"  # fmt: skip  # noqa: E501
+COPY = "copy events (seq, event_id, account_id, list_id, event, visitor, external_id, email, occurred_at, received_at, client_timestamp, client_address, automatic, properties) from stdin"  # fmt: skip  # noqa: E501
 COLUMNS = ("events", "bytes per event", "PostgreSQL bytes per event", "ratio")
 
 
