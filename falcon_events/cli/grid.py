@@ -82,9 +82,7 @@ def print_answer(
                 click.echo()
             print_grid(grid)
     for warning in answer.get("Meta", {}).get("Warnings", ()):
-        events = f"{warning['Events']:,} event{'s' * (warning['Events'] != 1)}"
-        has = "have" if warning["Events"] != 1 else "has"
-        click.echo(f"{events} {has} a {escape(warning['Name'])} that is no number; it is left out", err=True)
+        click.echo(_describe_warning(warning), err=True)
 
 
 def print_grid(grid: Grid) -> None:
@@ -114,6 +112,17 @@ def print_grid(grid: Grid) -> None:
         elif bar:
             line = f"{line}{GAP}{_DIM}{bar}{_END}" if terminal.has_styles else f"{line}{GAP}{bar}"
         click.echo(line.rstrip())
+
+
+def _describe_warning(warning: Any) -> str:
+    """Say what a warning of an answer is about."""
+    name = escape(warning["Name"])
+    if warning["Code"] == "too_large":
+        rows = f"{warning['Rows']:,} row{'s' * (warning['Rows'] != 1)}"
+        return f"{name} is beyond the range of a double in {rows}; it is left out there"
+    events = f"{warning['Events']:,} event{'s' * (warning['Events'] != 1)}"
+    has = "have" if warning["Events"] != 1 else "has"
+    return f"{events} {has} a {name} that is no number; it is left out"
 
 
 def show_value(value: str | None) -> str:

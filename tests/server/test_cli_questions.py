@@ -91,6 +91,22 @@ def test_values_of_visitors_cannot_break_a_table(shop: Path) -> None:
     assert done.stderr == b"1 event has a property:seats that is no number; it is left out\n"
 
 
+def test_a_sum_beyond_a_double_is_left_out_and_told(tmp_path: Path) -> None:
+    """On standard error, in each form but JSON, which has the warning itself."""
+    db = tmp_path / "events.duckdb"
+    with EventTracking(db) as tracking:
+        tracking.directory.ensure_list(1, "shop")
+        for number in ("1", "2"):
+            order = {"conversion-id": number, "conversion-name": "order", "conversion-value": 1e308}
+            tracking.track(1, "conversion", email="ada@example.com", properties=order)
+    words = ("query", "--metric", "revenue", "--list", "1", "--db", str(db))
+    for form in ((), ("--csv",)):
+        done = command(*words, *form)
+        assert (done.returncode, done.stderr) == (0, b"revenue is beyond the range of a double in 1 row; it is left out there\n")
+    (warning,) = json.loads(command(*words, "--json").stdout)["Meta"]["Warnings"]
+    assert warning == {"Code": "too_large", "Name": "revenue", "Rows": 1}
+
+
 def test_hours_have_their_offset(shop: Path) -> None:
     """The label is the local time; `time_labels` adds a table of the moments, `total_rows` a note."""
     words = ("--range", "2026-03-02T10:00:00Z..2026-03-02T10:45:00Z", "--time-zone", "Asia/Kolkata", "--by", "time:hour")
