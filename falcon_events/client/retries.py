@@ -28,6 +28,7 @@ from falcon_events.client.replies import (
 from falcon_events.contract.body import Params
 from falcon_events.contract.replies import Tracked
 from falcon_events.errors import EventsError, InvalidRequest, NoAnswer, RateLimited, RequestRefused, StoreUnavailable
+from falcon_events.query.codes import NO_SAVED
 
 T = TypeVar("T")
 
@@ -35,8 +36,6 @@ EVENT, EVENTS, PROPERTIES = "/api/v1/event", "/api/v1/events", "/api/v1/website_
 QUESTION = "/api/v1/website_events.{}"
 ANSWER_S = 30.0
 """How long a server may take to answer a question, in seconds: it may wait for its turn, and then for `query_timeout_s`."""
-NOTHING_SAVED = 15
-"""The code of `forget` if nothing is saved under the name."""
 FIRST_PAUSE_S = 0.1
 COMPRESSED_FROM_BYTES = 1_000
 """Shorter bodies fit into one packet uncompressed."""
@@ -187,21 +186,17 @@ def ask_question(name: str, params: Params, kind: type[T], retry_s: float) -> Re
         retry_s: how long to retry, in seconds.
     """
     request = build_request(QUESTION.format(name), msgspec.json.encode(params))
-    steps = _ask(msgspec.structs.replace(request, answer_s=ANSWER_S), partial(parse_answer, kind=kind), retry_s)
-    unsure = False
-    reply: ServerReply | NoAnswer | None = None
-    while True:
+    read = partial(parse_answer, kind=kind)
+
+    def read_repeated(reply: ServerReply) -> T:
         try:
-            step = steps.send(reply)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+            return read(reply)
         except InvalidRequest as refused:
-            if name == "forget" and unsure and refused.codes == (NOTHING_SAVED,):  # a try without an answer has forgotten it
+            if name == "forget" and refused.codes == (NO_SAVED,):  # the try without an answer has forgotten it
                 return msgspec.convert({"Forgotten": params["Name"]}, kind)
             raise
-        reply = yield step
-        unsure = unsure or (isinstance(reply, NoAnswer) and reply.reached)
+
+    return (yield from _ask(msgspec.structs.replace(request, answer_s=ANSWER_S), read, retry_s, read_repeated))
 
 
 def _send_divided(events: Sequence[QueuedEvent], deadline: float) -> RequestSteps[list[Tracked | RequestRefused]]:
@@ -221,7 +216,20 @@ def _send_divided(events: Sequence[QueuedEvent], deadline: float) -> RequestStep
     return first + (yield from _send_divided(events[middle:], deadline))
 
 
-def _ask(request: Request, read: Callable[[ServerReply], T], retry_s: float) -> RequestSteps[T]:
+def _ask(
+    request: Request,
+    read: Callable[[ServerReply], T],
+    retry_s: float,
+    read_repeated: Callable[[ServerReply], T] | None = None,
+) -> RequestSteps[T]:
+    """Send a request until it has a reply that is not temporary, and return what is read from that.
+
+    Args:
+        request: the request.
+        read: reads a reply.
+        retry_s: how long to retry, in seconds.
+        read_repeated: reads a reply after a try that reached the server and had no answer; None: `read` does.
+    """
     deadline, backoff = time.monotonic() + retry_s, Backoff(max(retry_s / 4, FIRST_PAUSE_S))
     while True:
         outcome = yield request
@@ -230,6 +238,8 @@ def _ask(request: Request, read: Callable[[ServerReply], T], retry_s: float) -> 
                 return read(outcome)
             assert outcome is not None
             error: EventsError = outcome
+            if outcome.reached and read_repeated is not None:
+                read = read_repeated
         except (RequestRefused, NoAnswer) as failed:
             if not is_temporary(failed):
                 raise
