@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,12 @@ class Given(msgspec.Struct, frozen=True):
         return f"{option} '{text}'"
 
 
-class _ShortForm(click.ParamType):  # type: ignore[type-arg]
+class _ShortForm(click.ParamType, ABC):  # type: ignore[type-arg]
     """An option's value in a short form. A ValueError of `parse` says what would be right."""
 
+    @abstractmethod
     def parse(self, text: str) -> Any:
         """Return the value as a request has it."""
-        raise NotImplementedError
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the value with its text."""
