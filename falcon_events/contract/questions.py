@@ -39,6 +39,6 @@ class QuestionContract:
         return InvalidRequest(status, [failure])
 
 
-def refuse(failures: Iterable[tuple[int, str]]) -> InvalidRequest:
-    """Return the refusal of a question with these codes and messages."""
-    return InvalidRequest(422, [Failure(*failure) for failure in failures])
+def refuse(failures: Iterable[Failure]) -> InvalidRequest:
+    """Return the refusal of a question with these failures."""
+    return InvalidRequest(422, list(failures))

@@ -36,7 +36,7 @@ _READERS: dict[str, tuple[Read, Operation[[bytes], QueryAnswer]]] = {
     "save": (read_saving, CHANGE_SAVED),
     "forget": (read_forgetting, CHANGE_SAVED),
 }
-"""How each question is read, and the operation that answers it."""
+"""The reader of each question's parameters, and the operation that answers it."""
 
 
 @lru_cache

@@ -11,7 +11,11 @@ import msgspec
 from falcon_events.model.frames import COUNT, DAY, MOMENT, NUMBER, TEXT, TEXTS, Column, Columnar
 
 COUNTS = frozenset({"events", "visitors", "people", "sessions", "conversions", "views"})
-"""The metrics that are integers, beside the aggregate `distinct`. Others are doubles."""
+
+
+def is_count(metric: str | Sequence[str]) -> bool:
+    """Return whether a metric is a count: an integer, and 0 over nothing. Others are doubles, and null over nothing."""
+    return metric in COUNTS if isinstance(metric, str) else metric[0] == "distinct"
 
 
 class QueryRow(msgspec.Struct, frozen=True, rename="pascal"):
@@ -273,11 +277,10 @@ def _build_metrics(
     """Yield the columns of metrics. An aggregate is named as in `sum property:price`."""
     for number, metric in enumerate(metrics):
         name = metric if isinstance(metric, str) else " ".join(metric)
-        is_count = name in COUNTS or name.startswith("distinct ")
         values = [None if row is None else row[number] for row in rows]
-        if not is_count:  # an integer beyond 2^53 is no double for Arrow
+        if not is_count(metric):  # an integer beyond 2^53 is no double for Arrow
             values = [None if value is None else float(value) for value in values]
-        yield Column(prefix + name, COUNT if is_count else NUMBER, values)
+        yield Column(prefix + name, COUNT if is_count(metric) else NUMBER, values)
 
 
 def _build_counts(steps: Sequence[StepCounts | None], prefix: str = "") -> list[Column]:

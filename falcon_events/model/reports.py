@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from falcon_events.errors import Failure
+
 BEFORE_STORE_FAILED, AFTER_COMMIT_FAILED = "before_store", "after_commit"
 NOT_GIVEN = "not given to after_commit"
 OFF_PLAN = "off plan"
@@ -202,7 +204,7 @@ class Metrics(msgspec.Struct, frozen=True):
 
 
 class QueryAnswer(msgspec.Struct, frozen=True):
-    """The answer to a question, as JSON, or the codes and messages of its failures."""
+    """The answer to a question, as JSON, or its failures."""
 
     body: bytes = b""
-    failures: list[tuple[int, str]] = []
+    failures: list[Failure] = []

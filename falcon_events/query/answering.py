@@ -20,7 +20,7 @@ from falcon_events.query.question import (
 from falcon_events.query.relations import Q, QuestionScope
 from falcon_events.query.retention import answer_retention
 from falcon_events.query.source import Extent
-from falcon_events.query.statements import Run
+from falcon_events.query.statements import QuestionRefused, Run
 from falcon_events.query.trends import answer_trends
 
 
@@ -38,23 +38,26 @@ def answer_question(asked: Asked, make_source: MakeSource, extent: Extent, sessi
     def scope(question: Q) -> QuestionScope[Q]:
         return QuestionScope(question, make_source(None), session_gap_us, extent.limits)
 
-    match asked:
-        case Question():
-            return answer_trends(scope(asked), extent, run)
-        case FunnelQuestion():
-            return answer_funnel(scope(asked), extent, run)
-        case RetentionQuestion():
-            return answer_retention(scope(asked), extent, run)
-        case PeopleQuestion():
-            return answer_people(asked, make_source, extent, session_gap_us, run)
-        case TimelineQuestion():
-            return answer_timeline(asked, make_source, extent, session_gap_us, run)
-        case ValuesQuestion():
-            return _answer_values(asked, scope(asked.base), extent, run)
+    try:
+        match asked:
+            case Question():
+                return answer_trends(scope(asked), extent, run)
+            case FunnelQuestion():
+                return answer_funnel(scope(asked), extent, run)
+            case RetentionQuestion():
+                return answer_retention(scope(asked), extent, run)
+            case PeopleQuestion():
+                return answer_people(asked, make_source, extent, session_gap_us, run)
+            case TimelineQuestion():
+                return answer_timeline(asked, make_source, extent, session_gap_us, run)
+            case ValuesQuestion():
+                return _answer_values(asked, scope(asked.base), extent, run)
+    except QuestionRefused as refused:
+        return QueryAnswer(failures=[refused.failure])
     raise TypeError(asked)
 
 
 def _answer_values(asked: ValuesQuestion, scope: QuestionScope[Question], extent: Extent, run: Run) -> QueryAnswer:
     rows = run(compile_values(scope, scope.resolve(asked.base.date_range), asked.prefix, asked.limit))
     values = [{"Value": value, "Events": events} for value, events in rows]
-    return QueryAnswer(body=msgspec.json.encode({"Values": values, "Meta": {"AsOf": extent.newest_seq or 0}}))
+    return QueryAnswer(body=msgspec.json.encode({"Values": values, "Meta": {"AsOf": extent.as_of}}))

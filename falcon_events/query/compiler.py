@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from falcon_events.query import names
+from falcon_events.model.answers import is_count
 from falcon_events.query.buckets import Bucket
 from falcon_events.query.expressions import IS_SCALAR, Parameters, express_all, express_dimension, express_number
 from falcon_events.query.question import Metric, Question
@@ -165,19 +165,14 @@ class _Compiler:
     def list_filled_metrics(self) -> list[str]:
         """Return the SQL of each metric of a row that may be missing in `grouped`."""
         return [
-            f"coalesce({name}, 0) as {name}" if names.is_counting(metric) else name
+            f"coalesce({name}, 0) as {name}" if is_count(metric) else name
             for name, metric in zip(self._name_metrics(), self._metrics, strict=True)
         ]
 
     def list_order(self) -> list[str]:
         """Return the SQL of the order of rows."""
-        question = self._scope.question
-        wanted = question.order_by
-        if not wanted:
-            time = next((name for name in self._dimensions if name.startswith("time:")), None)
-            wanted = [(time, "asc")] if time else [(self._metrics[0], "desc")]
         terms = []
-        for key, direction in wanted:
+        for key, direction in self._scope.question.order:
             is_metric = key in self._metrics
             name = f"m{self._metrics.index(key)}" if is_metric else f"d{self._dimensions.index(key)}"  # type: ignore[arg-type]
             terms.append(f"{name} {direction} nulls last")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -40,6 +40,11 @@ class Failures:
         """Add a failure."""
         if len(self.found) < MAX_FAILURES:
             self.found.append(Failure(code, message))
+
+    def add_nested(self, place: str, failures: Sequence[Failure]) -> None:
+        """Add the failures of a request within a request, which stands in this place."""
+        for failure in failures:
+            self.add(failure.code, f"{place}.{failure.message}")
 
 
 def show(value: object) -> str:

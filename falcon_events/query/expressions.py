@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from falcon_events.query.question import (
     AnyCondition,
     Condition,
     NotCondition,
+    SegmentCondition,
     Value,
     ValueCondition,
     walk,
@@ -67,27 +68,32 @@ def express_number(text: str) -> str:
     return f"case when regexp_full_match({text}, '{_NUMBER}') and isfinite({cast}) then {cast} end"
 
 
-def express_condition(condition: Condition, parameters: Parameters) -> str:
-    """Return the SQL of a condition on events, which is true or false, never null."""
+def express_tree(condition: Condition, express: Callable[[Condition], str]) -> str:
+    """Return the SQL of a condition, which is true or false, never null, as that of its parts is.
+
+    Args:
+        condition: the condition.
+        express: returns the SQL of a condition that is no combination of others.
+    """
     match condition:
         case NotCondition(inner):
-            return f"(not {express_condition(inner, parameters)})"
-        case AllConditions(parts):
-            return _join(parts, " and ", "true", parameters)
+            return f"(not {express_tree(inner, express)})"
+        case AllConditions(parts) | SegmentCondition(parts=list() as parts):
+            return f"({' and '.join(express_tree(one, express) for one in parts)})" if parts else "true"
         case AnyCondition(parts):
-            return _join(parts, " or ", "false", parameters)
-        case ValueCondition():
-            return express_comparison(condition, express_dimension(condition.dimension, parameters), parameters)
-    raise TypeError(condition)
+            return f"({' or '.join(express_tree(one, express) for one in parts)})" if parts else "false"
+    return express(condition)
 
 
 def express_all(conditions: Sequence[Condition], parameters: Parameters) -> str:
-    """Return the SQL of conditions on events, all of which hold."""
-    return _join(conditions, " and ", "true", parameters)
+    """Return the SQL of conditions on events, all of which hold; it is true or false, never null."""
 
+    def express(condition: Condition) -> str:
+        if not isinstance(condition, ValueCondition):
+            raise TypeError(condition)
+        return express_comparison(condition, express_dimension(condition.dimension, parameters), parameters)
 
-def _join(conditions: Sequence[Condition], word: str, empty: str, parameters: Parameters) -> str:
-    return f"({word.join(express_condition(one, parameters) for one in conditions)})" if conditions else empty
+    return express_tree(AllConditions(list(conditions)), express)
 
 
 def express_comparison(condition: ValueCondition, value: DimensionSQL, parameters: Parameters) -> str:

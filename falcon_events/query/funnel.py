@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 
 from falcon_events.model.reports import QueryAnswer
-from falcon_events.query import codes, names
+from falcon_events.query import names
+from falcon_events.query.codes import LIMITS
 from falcon_events.query.expressions import Parameters, express_all, express_dimension
 from falcon_events.query.question import FunnelQuestion, StepOfFunnel, render_question
 from falcon_events.query.ranges import Period
-from falcon_events.query.relations import CTE, ENRICHED, PLACE, PLACES, QuestionScope, build_events, express_kind
+from falcon_events.query.relations import CTE, ENRICHED, PLACE, PLACES, QuestionScope, build_events, express_kind, express_period
 from falcon_events.query.source import Extent
-from falcon_events.query.statements import Run, Statement, choose_people, join_relations, list_warnings
+from falcon_events.query.statements import QuestionRefused, Run, Statement, choose_people, join_relations, list_warnings
 
 _UNITS = {
     "people": ("person_key as unit", "unit"),
@@ -31,7 +32,7 @@ _NEXT = {
     "sequential": f"first_value({{value}} ignore nulls) over (partition by {{unit}} {_LATER})",
     "strict": "lead({value}) over (partition by {unit} order by occurred_at, seq)",
 }
-"""What an event gets of those after it: of the next one that has a value, or of the very next one."""
+"""The value that an event gets from those after it: from the next one that has one, or from the very next one."""
 _PROMISING = """
 select {unit} from looked group by {unit}
 having max(moment) filter (where is_2) >= min(moment) filter (where is_1 and moment < {until})
@@ -67,7 +68,7 @@ def answer_funnel(scope: QuestionScope[FunnelQuestion], extent: Extent, run: Run
     whole, groups = _count(scope, period, run)
     if len(groups) > names.MAX_ROWS:
         text = f"Breakdown: {question.breakdown} has more than {names.MAX_ROWS} values, which is the limit of rows."
-        return QueryAnswer(failures=[(codes.LIMITS, text)])
+        raise QuestionRefused(LIMITS, text)
     other, other_groups = _count(scope, compared, run, list(groups)) if compared is not None else (None, {})
     none = _Counts([0] * len(question.steps), [None] * len(question.steps), 0)
     answer: dict[str, Any] = {"Steps": _render(question, whole, other)}
@@ -76,19 +77,17 @@ def answer_funnel(scope: QuestionScope[FunnelQuestion], extent: Extent, run: Run
             {"Value": value, "Steps": _render(question, counts, other_groups.get(value, none) if other is not None else None)}
             for value, counts in groups.items()
         ]
-    answer["Meta"] = {"AsOf": extent.newest_seq or 0, "Partial": whole.partial}
+    answer["Meta"] = {"AsOf": extent.as_of, "Partial": whole.partial}
     if other is not None:
         answer["Meta"]["ComparedPartial"] = other.partial
-    looked_at = Period(period.since, period.until + question.window_us)
-    answer["Meta"]["Warnings"] = list_warnings(scope, looked_at, run)
-    resolved = msgspec.structs.replace(
-        question,
-        date_range=period.render(),
-        compare=None if compared is None else compared.render(),
-        people=scope.resolve_people(),
-    )
-    answer["Query"] = render_question(resolved)
+    answer["Meta"]["Warnings"] = list_warnings(scope, _extend(question, period), run)
+    answer["Query"] = render_question(scope.resolve_question(period, compared))
     return QueryAnswer(body=msgspec.json.encode(answer))
+
+
+def _extend(question: FunnelQuestion, period: Period) -> Period:
+    """Return when the events happened that are looked at: in the range, and up to the window after it, its end included."""
+    return Period(period.since, period.until + question.window_us + 1)
 
 
 def _render(question: FunnelQuestion, counts: _Counts, compared: _Counts | None) -> list[dict[str, Any]]:
@@ -205,8 +204,7 @@ def _mark(scope: QuestionScope[FunnelQuestion], period: Period, parameters: Para
     value = "" if question.breakdown is None else f", {express_dimension(question.breakdown, parameters).text} as value"
     filters = express_all(question.filters, parameters)
     chosen = choose_people(scope, parameters, relations)
-    since, last = parameters.add(period.since), parameters.add(period.until + question.window_us)
-    within = f"occurred_at >= make_timestamp({since}) and occurred_at <= make_timestamp({last})"
+    within = express_period(_extend(question, period), parameters)
     columns = f"{_UNITS[question.by][0]}, occurred_at, seq, epoch_us(occurred_at) as moment, {PLACE} as place, {steps}{value}"
     return f"select {columns} from {ENRICHED} where is_shown and {within} and {filters}{chosen}"
 

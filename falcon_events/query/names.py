@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-COUNTING = frozenset({"events", "visitors", "people", "sessions", "conversions", "views"})
-"""Metrics that are 0 over nothing. The others are null."""
 METRICS = (
     *("events", "visitors", "people", "sessions", "conversions", "revenue", "views"),
     *("bounce_rate", "session_seconds", "views_per_session"),
@@ -33,7 +31,7 @@ NEGATIVES = {"is_not": "is", "contains_not": "contains", "matches_not": "matches
 """Each negative operator, with the operator whose complement it is."""
 
 BY = ("people", "visitors", "sessions")
-"""What a funnel counts. A retention counts no sessions, which do not come back."""
+"""The units that a funnel counts. A retention counts no sessions, which do not come back."""
 STEP_ORDERS = ("sequential", "strict")
 RETENTION_UNITS = {"day": 86_400_000_000, "week": 7 * 86_400_000_000, "month": 30 * 86_400_000_000}
 """The units of a retention, with their rolling length in microseconds."""
@@ -65,8 +63,3 @@ def is_dimension(name: object) -> bool:
 def is_time_dimension(name: object) -> bool:
     """Return whether a name is that of a time dimension."""
     return isinstance(name, str) and name.startswith("time:") and name.removeprefix("time:") in TIME_UNITS
-
-
-def is_counting(metric: str | list[str]) -> bool:
-    """Return whether a metric is 0 over nothing."""
-    return metric[0] == "distinct" if isinstance(metric, list) else metric in COUNTING

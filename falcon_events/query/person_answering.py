@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from falcon_events.errors import Failure
 from falcon_events.model.reports import QueryAnswer
-from falcon_events.query import compiler, names, person_compiler
-from falcon_events.query.codes import DIMENSIONS, LIMITS, PAGE, PERSON
+from falcon_events.query import person_compiler
+from falcon_events.query.codes import DIMENSIONS, PAGE, PERSON
+from falcon_events.query.compiler import compile_row_people
 from falcon_events.query.cursors import Cursor, digest_question, read_cursor, write_cursor
 from falcon_events.query.expressions import Parameters
 from falcon_events.query.funnel import compile_step_people
@@ -25,9 +25,9 @@ from falcon_events.query.question import (
 )
 from falcon_events.query.ranges import render_moment
 from falcon_events.query.relations import QuestionScope
-from falcon_events.query.retention import express_cohort_people
+from falcon_events.query.retention import compile_cohort_people
 from falcon_events.query.source import Extent, Source
-from falcon_events.query.statements import Run
+from falcon_events.query.statements import QuestionRefused, Run
 from falcon_events.query.trends import list_buckets
 
 WRONG_CURSOR = "Cursor: it must be the NextCursor of an answer to the same request."
@@ -40,135 +40,132 @@ class MakeSource(Protocol):
         """Return the relations."""
 
 
-class _Refused(Exception):
-    """A question cannot be answered, for the reason in `failure`."""
+class _Page(msgspec.Struct, frozen=True):
+    """A page of an answer: where it begins, the newest seq that is looked at, and the time of the question.
 
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
+    The last two are those of the first page.
+    """
+
+    question: PeopleQuestion | TimelineQuestion
+    cursor: Cursor | None
+    as_of: int
+    now_us: int
+
+    @property
+    def until(self) -> int | None:
+        """The newest seq that the relations have; None: all that there are, as on a first page."""
+        return None if self.cursor is None else self.as_of
+
+    def cut(self, rows: Sequence[Any], key: int, tie: int) -> tuple[Sequence[Any], str | None]:
+        """Return the rows of the page, and the cursor of the next one if there are more; None: it is the last page.
+
+        Args:
+            rows: the rows, one more than the page has where there is another page.
+            key: the column by which they are ordered.
+            tie: the column by which those are ordered that have the same key.
+        """
+        page = rows[: self.question.limit]
+        if len(page) == len(rows):
+            return page, None
+        last = page[-1]
+        return page, write_cursor(Cursor(digest_question(self.question), self.now_us, self.as_of, last[key], last[tie]))
 
 
 def answer_people(
     question: PeopleQuestion, make_source: MakeSource, extent: Extent, session_gap_us: int, run: Run
 ) -> QueryAnswer:
     """Answer website_events.people. The arguments are those of answer_question()."""
-    try:
-        cursor = _find_cursor(question, question.cursor)
-        as_of, now_us = _fix_moment(question, extent, cursor)
-        scope = _make_scope(question, make_source(None if cursor is None else as_of), extent, session_gap_us, now_us)
-        parameters = Parameters(scope.source.parameters)
-        among = None if question.of is None else _express_counted(question.of, scope, parameters)
-    except _Refused as refused:
-        return QueryAnswer(failures=[refused.failure])
+    page = _find_page(question, extent)
+    source = make_source(page.until)
+    scope = _make_scope(page, source, extent, session_gap_us)
+    parameters = Parameters(source.parameters)
+    among = None if question.of is None else _compile_counted(question.of, scope, parameters)
     limit = question.limit + 1
-    rows = run(person_compiler.compile_people(scope, parameters, among, question.order_by, limit, cursor))
-    total, found = rows[0][0], [row[1:] for row in rows if row[1] is not None]
-    page = found[: question.limit]
-    following = None
-    if len(found) > len(page):
-        following = write_cursor(Cursor(digest_question(question), now_us, as_of, page[-1][5], page[-1][0]))
-    persons = [row[0] for row in page]
-    visitors = _find_visitors(scope.source, persons, run)
-    details = _describe_persons(make_source(None if cursor is None else as_of, visitors), persons, run)
-    people = [_render_person(row[1], row[2:5], details(row[0])) for row in page]
-    return QueryAnswer(body=msgspec.json.encode({"People": people, "Count": total, "NextCursor": following}))
+    found = run(person_compiler.compile_people(scope, parameters, among, question.order_by, limit, page.cursor))
+    rows, following = page.cut([row[1:] for row in found if row[1] is not None], key=5, tie=0)
+    persons = [row[0] for row in rows]
+    details = _describe_persons(make_source(page.until, _find_visitors(source, persons, run)), persons, run)
+    people = [_render_person(row[1], row[2:5], details(row[0])) for row in rows]
+    return QueryAnswer(body=msgspec.json.encode({"People": people, "Count": found[0][0], "NextCursor": following}))
 
 
 def answer_timeline(
     question: TimelineQuestion, make_source: MakeSource, extent: Extent, session_gap_us: int, run: Run
 ) -> QueryAnswer:
     """Answer website_events.timeline. The arguments are those of answer_question()."""
-    try:
-        cursor = _find_cursor(question, question.cursor)
-    except _Refused as refused:
-        return QueryAnswer(failures=[refused.failure])
-    as_of, now_us = _fix_moment(question, extent, cursor)
-    until = None if cursor is None else as_of
-    every = make_source(until)
+    page = _find_page(question, extent)
+    every = make_source(page.until)
     visitors = [one for (one,) in run(person_compiler.compile_visitors(every, question.named_by, [question.name]))]
-    named = run(person_compiler.compile_named(make_source(until, visitors), question.named_by, question.name))
+    named = run(person_compiler.compile_named(make_source(page.until, visitors), question.named_by, question.name))
     if not named:
-        text = f"{question.named_by}: the list has no events of {question.name[:60]!r}."
-        return QueryAnswer(failures=[Failure(PERSON, text)])
+        raise QuestionRefused(PERSON, f"{question.named_by}: the list has no events of {question.name[:60]!r}.")
     ((person,),) = named
     # Whatever is asked about a person follows from the events of the person's visitors.
     own = _find_visitors(every, [person], run)
-    source = make_source(until, own)
-    scope = _make_scope(question, source, extent, session_gap_us, now_us)
+    source = make_source(page.until, own)
+    scope = _make_scope(page, source, extent, session_gap_us)
     details = _describe_persons(source, [person], run)(person)
     profile = run(person_compiler.compile_profile(scope, person))
     address, *seen = profile[0] if profile else (None if person in own else person, None, None, 0)
-    rows = run(person_compiler.compile_timeline(scope, question, person, cursor))
-    page = rows[: question.limit]
-    following = None
-    if len(rows) > len(page):
-        following = write_cursor(Cursor(digest_question(question), now_us, as_of, page[-1][2], page[-1][7]))
+    rows, following = page.cut(run(person_compiler.compile_timeline(scope, question, person, page.cursor)), key=2, tie=7)
     rendered = _render_person(address, seen, details)
-    events = [_render_event(row) for row in page]
+    events = [_render_event(row) for row in rows]
     return QueryAnswer(body=msgspec.json.encode({"Person": rendered, "Events": events, "NextCursor": following}))
 
 
-def _find_cursor(question: PeopleQuestion | TimelineQuestion, text: str | None) -> Cursor | None:
-    cursor = None if text is None else read_cursor(text, question)
-    if text is not None and cursor is None:
-        raise _Refused(Failure(PAGE, WRONG_CURSOR))
-    return cursor
+def _find_page(question: PeopleQuestion | TimelineQuestion, extent: Extent) -> _Page:
+    if question.cursor is None:
+        return _Page(question, None, extent.as_of, question.base.now_us)
+    cursor = read_cursor(question.cursor, question)
+    if cursor is None:
+        raise QuestionRefused(PAGE, WRONG_CURSOR)
+    return _Page(question, cursor, cursor.as_of, cursor.now_us)
 
 
-def _fix_moment(question: PeopleQuestion | TimelineQuestion, extent: Extent, cursor: Cursor | None) -> tuple[int, int]:
-    """Return the newest seq that is looked at and the time of the question: on later pages, those of the first one."""
-    return (extent.newest_seq or 0, question.base.now_us) if cursor is None else (cursor.as_of, cursor.now_us)
-
-
-def _make_scope(
-    question: PeopleQuestion | TimelineQuestion, source: Source, extent: Extent, session_gap_us: int, now_us: int
-) -> QuestionScope[Any]:
+def _make_scope(page: _Page, source: Source, extent: Extent, session_gap_us: int) -> QuestionScope[Any]:
     """Return the scope. Where a number's persons are asked for, the events count that the number looks at."""
+    question = page.question
     of = question.of if isinstance(question, PeopleQuestion) else None
     about = question.base if of is None else msgspec.structs.replace(of.question, people=[])
-    return QuestionScope(msgspec.structs.replace(about, now_us=now_us), source, session_gap_us, extent.limits)
+    return QuestionScope(msgspec.structs.replace(about, now_us=page.now_us), source, session_gap_us, extent.limits)
 
 
-def _express_counted(of: Counted, scope: QuestionScope[Any], parameters: Parameters) -> str:
+def _compile_counted(of: Counted, scope: QuestionScope[Any], parameters: Parameters) -> str:
     """Return the SELECT of the persons whom a number counts."""
     scope = msgspec.structs.replace(scope, question=msgspec.structs.replace(of.question, now_us=scope.question.now_us))
-    match of:
-        case RowOfQuery():
-            return _express_row(of, scope, parameters)
-        case StepOfFunnel():
-            return compile_step_people(scope, scope.resolve(of.question.date_range), of, parameters)
-        case PeriodOfRetention():
-            found = express_cohort_people(scope, of, parameters)
-            if isinstance(found, Failure):
-                raise _Refused(found)
-            return found
+    try:
+        match of:
+            case RowOfQuery():
+                return _compile_row(of, scope, parameters)
+            case StepOfFunnel():
+                return compile_step_people(scope, scope.resolve(of.question.date_range), of, parameters)
+            case PeriodOfRetention():
+                return compile_cohort_people(scope, of, parameters)
+    except QuestionRefused as refused:
+        code, message = refused.failure
+        raise QuestionRefused(code, f"Of.{message}") from None
     raise TypeError(of)
 
 
-def _express_row(of: RowOfQuery, scope: QuestionScope[Question], parameters: Parameters) -> str:
+def _compile_row(of: RowOfQuery, scope: QuestionScope[Question], parameters: Parameters) -> str:
     counting = scope.question
     period = scope.resolve(counting.date_range)
     buckets = list_buckets(counting, period)
-    if len(buckets) > names.MAX_BUCKETS:
-        text = f"Of.DateRange: more than {names.MAX_BUCKETS} {counting.time_unit}s, which is the limit."
-        raise _Refused(Failure(LIMITS, text))
-    key: list[str | int | None] = []
-    for number, (name, value) in enumerate(zip(counting.dimensions, of.row, strict=True)):
-        if name.startswith("time:"):
-            place = next((place for place, bucket in enumerate(buckets) if bucket.label == value), None)
-            if place is None:
-                text = f"Of.Row.Dimensions[{number}]: {str(value)[:60]!r} is no {name[5:]} of the range."
-                raise _Refused(Failure(DIMENSIONS, text))
-            key.append(place)
-        else:
-            key.append(value)
-    return compiler.compile_row_people(scope, period, buckets, key, parameters)
+    key: list[str | int | None] = [*of.row]
+    if (number := counting.time_place) is not None:
+        label = of.row[number]
+        place = next((place for place, bucket in enumerate(buckets) if bucket.label == label), None)
+        if place is None:
+            text = f"{str(label)[:60]!r} is no {counting.time_unit} of the range."
+            raise QuestionRefused(DIMENSIONS, f"Row.Dimensions[{number}]: {text}")
+        key[number] = place
+    return compile_row_people(scope, period, buckets, key, parameters)
 
 
 def _find_visitors(source: Source, persons: Sequence[str], run: Run) -> list[str]:
     """Return all visitors that events of persons have: those with the person's address, or the person's own."""
-    found = [("Email", persons), ("UUID", persons)]
-    return [one for by, keys in found for (one,) in run(person_compiler.compile_visitors(source, by, keys))] if persons else []
+    statements = [person_compiler.compile_visitors(source, by, persons) for by in ("Email", "UUID")] if persons else []
+    return [visitor for statement in statements for (visitor,) in run(statement)]
 
 
 def _describe_persons(source: Source, persons: Sequence[str], run: Run) -> Callable[[str], dict[str, Any]]:

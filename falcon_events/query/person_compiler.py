@@ -28,7 +28,7 @@ _KEYS = {
 }
 _SEEN = "epoch_us(first_seen), epoch_us(last_seen), shown_events"
 GENERATED_ID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-"""What generated ids look like. Each belongs to one event that was tracked, and to the identify event beside it."""
+"""The form of generated ids. Each belongs to one event that was tracked, and to the identify event beside it."""
 IDENTITIES = f"""
 select person, list_sort(coalesce(list(external_id) filter (where is_given), [])),
     list_sort(list_distinct(flatten(list(visitors))))
@@ -44,7 +44,7 @@ TRAITS = """
 select person, traits from ({traits}) where person in (select unnest({persons}::varchar[])) order by bound_at, visitor
 """
 _COLUMNS = {"Email": "email", "ID": "external_id", "UUID": "visitor"}
-_NAMED = {"Email": "email", "ID": "external_id", "UUID": "visitor::varchar"}
+"""The column of each way to name a person."""
 
 
 def compile_people(
@@ -99,16 +99,13 @@ def compile_identities(source: Source, persons: Sequence[str]) -> Statement:
 def compile_traits(source: Source, persons: Sequence[str]) -> Statement:
     """Return the SELECT of the traits of persons, the latest binding last."""
     parameters = Parameters(source.parameters)
-    sql = TRAITS.format(traits=source.traits, persons=parameters.add(list(persons)))
-    return Statement(sql, {name: value for name, value in parameters.values.items() if f"${name}" in sql})
+    return Statement(TRAITS.format(traits=source.traits, persons=parameters.add(list(persons))), parameters.values)
 
 
 def compile_visitors(source: Source, named_by: str, names: Sequence[str]) -> Statement:
     """Return the SELECT of the visitors with events that have one of these addresses, ids or visitors."""
     parameters = Parameters(source.parameters)
-    given = f"unnest({parameters.add(list(names))}::varchar[])"
-    if named_by == "UUID":
-        given = f"try_cast({given} as uuid)"
+    given = _express_name(named_by, f"unnest({parameters.add(list(names))}::varchar[])")
     relation = source.events if named_by == "ID" else source.visitors
     select = f"select distinct visitor::varchar from seen where {_COLUMNS[named_by]} in (select {given})"
     return Statement(join_relations([("seen", relation)], select), parameters.values)
@@ -117,9 +114,14 @@ def compile_visitors(source: Source, named_by: str, names: Sequence[str]) -> Sta
 def compile_named(source: Source, named_by: str, name: str) -> Statement:
     """Return the SELECT of the person of the last event that has this address, id or visitor: no row, or one."""
     parameters = Parameters(source.parameters)
-    named = f"{_NAMED[named_by]} = {parameters.add(name)}"
+    named = f"{_COLUMNS[named_by]} = {_express_name(named_by, parameters.add(name))}"
     select = f"select person from {LISTED} where {named} order by occurred_at desc, seq desc limit 1"
     return Statement(join_relations([(LISTED, source.events)], select), parameters.values)
+
+
+def _express_name(named_by: str, given: str) -> str:
+    """Return the SQL of a given address, id or visitor in the type of its column."""
+    return f"try_cast({given} as uuid)" if named_by == "UUID" else given
 
 
 def compile_profile(scope: QuestionScope[Any], person: str) -> Statement:

@@ -10,7 +10,7 @@ import msgspec
 
 from falcon_events.errors import Failure
 from falcon_events.query.codes import DIMENSIONS, FILTERS, LIMITS, ORDER, PAGE, PEOPLE, PERSON, STEPS
-from falcon_events.query.conditions_reading import ConditionReader, Failures, show
+from falcon_events.query.conditions_reading import Failures, show
 from falcon_events.query.question import (
     Condition,
     Counted,
@@ -27,17 +27,17 @@ from falcon_events.query.reading import (
     FUNNEL_PARAMETERS,
     QUERY_PARAMETERS,
     RETENTION_PARAMETERS,
+    Reading,
+    match_names,
     read_funnel,
     read_number,
     read_question,
     read_retention,
-    read_week_start,
-    read_zone,
 )
 from falcon_events.query.rules_reading import read_rules
 
 ORDERS = {"last_seen": "desc", "first_seen": "desc", "events": "desc", "email": "asc"}
-"""What persons can be ordered by, with the direction that each has by default."""
+"""The names that persons can be ordered by, with the direction that each has by default."""
 NAMED_BY = ("Email", "ID", "UUID")
 MAX_PEOPLE = 1_000
 MAX_EVENTS = 1_000
@@ -49,13 +49,12 @@ def read_people_question(
     params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int
 ) -> PeopleQuestion | list[Failure]:
     """Read the parameters of website_events.people, as read_question() does."""
-    failures = Failures()
-    given = {name: value for name, value in params.items() if value is not None}
+    reading = Reading(params, list_id, default_zone, now_us)
+    given, failures = reading.given, reading.failures
     contents = [name for name in ("People", "RulesJson", "Of") if name in given]
     if len(contents) > 1:
         failures.add(PEOPLE, f"{contents[1]}: give either {' or '.join(contents)}.")
         return failures.found
-    reader = ConditionReader(failures)
     people: list[Condition] = []
     of: Counted | None = None
     if "Of" in given:
@@ -63,32 +62,23 @@ def read_people_question(
     elif "RulesJson" in given:
         people = read_rules("RulesJson", given["RulesJson"], failures)
     else:
-        people = reader.read_people("People", given.get("People", []), PEOPLE)
-    base = Question(
-        list_id=list_id,
-        now_us=now_us,
-        time_zone=read_zone(given.get("TimeZone", default_zone), failures),
-        week_start=read_week_start(given.get("WeekStart", "monday"), failures),
-        people=people,
-    )
+        people = reading.conditions.read_people("People", given.get("People", []), PEOPLE)
     question = PeopleQuestion(
-        base=base,
+        base=Question(**reading.read_days(), people=people),
         of=of,
         order_by=_read_order(given.get("OrderBy", "last_seen"), failures),
         limit=read_number("Limit", given.get("Limit", 100), 1, MAX_PEOPLE, failures, over=LIMITS),
         cursor=_read_cursor(given.get("Cursor"), failures),
     )
-    reader.check_limits("People")
-    return failures.found or question
+    return reading.finish(question, "People")
 
 
 def read_timeline_question(
     params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int
 ) -> TimelineQuestion | list[Failure]:
     """Read the parameters of website_events.timeline, as read_question() does."""
-    failures = Failures()
-    given = {name: value for name, value in params.items() if value is not None}
-    reader = ConditionReader(failures)
+    reading = Reading(params, list_id, default_zone, now_us)
+    given, failures = reading.given, reading.failures
     names = [name for name in NAMED_BY if name in given]
     named_by, name = "Email", ""
     if len(names) != 1:
@@ -97,19 +87,13 @@ def read_timeline_question(
         (named_by,) = names
         name = _read_name(named_by, given[named_by], failures)
     question = TimelineQuestion(
-        base=Question(
-            list_id=list_id,
-            now_us=now_us,
-            time_zone=default_zone,
-            filters=reader.read_filters("Filters", given.get("Filters", []), FILTERS),
-        ),
+        base=Question(**reading.fixed, filters=reading.conditions.read_filters("Filters", given.get("Filters", []), FILTERS)),
         named_by=named_by,
         name=name,
         limit=read_number("Limit", given.get("Limit", 100), 1, MAX_EVENTS, failures, over=LIMITS),
         cursor=_read_cursor(given.get("Cursor"), failures),
     )
-    reader.check_limits("Filters")
-    return failures.found or question
+    return reading.finish(question, "Filters")
 
 
 def _read_name(named_by: str, given: object, failures: Failures) -> str:
@@ -154,17 +138,15 @@ def _read_of(given: object, list_id: int, default_zone: str, now_us: int, failur
     if not isinstance(given, dict):
         failures.add(PEOPLE, f"Of: {show(given)} must be the parameters of another question, with Row, Step or Cohort.")
         return None
-    known = {name.lower(): name for name in (*parameters, "ListID")}
-    params: dict[str, Any] = {str(known.get(name.lower(), name)): value for name, value in given.items()}
-    if unknown := params.keys() - known.values():
+    params, unknown = match_names(given, (*parameters, "ListID"))
+    if unknown:
         failures.add(PEOPLE, f"Of: {show(min(unknown))} is no parameter of website_events.{question} or {number}.")
         return None
     if params.get("ListID") is not None and str(params["ListID"]) != str(list_id):
         failures.add(PEOPLE, "Of.ListID: it must be the same list as that of the request.")
     read = reads(params, list_id, default_zone, now_us)
     if isinstance(read, list):
-        for failure in read:
-            failures.add(failure.code, f"Of.{failure.message}")
+        failures.add_nested("Of", read)
         return None
     if getattr(read, "by", "people") != "people":
         failures.add(PEOPLE, f'Of.By: {show(read.by)} must be "people": only these can be listed.')

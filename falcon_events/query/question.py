@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -126,9 +126,21 @@ class Question(AnyQuestion, frozen=True, kw_only=True, tag="query"):
     include: list[str] = []
 
     @property
+    def time_place(self) -> int | None:
+        """The place of the time dimension among the dimensions; None if there is none."""
+        return next((place for place, name in enumerate(self.dimensions) if name.startswith("time:")), None)
+
+    @property
     def time_unit(self) -> str | None:
         """The unit of the time dimension, such as `day`; None if there is no time dimension."""
-        return next((name.removeprefix("time:") for name in self.dimensions if name.startswith("time:")), None)
+        return None if self.time_place is None else self.dimensions[self.time_place].removeprefix("time:")
+
+    @property
+    def order(self) -> list[tuple[Metric, str]]:
+        """The order that is asked for; else by time, else by the first metric, the highest first."""
+        if self.order_by:
+            return self.order_by
+        return [(self.metrics[0], "desc")] if self.time_place is None else [(self.dimensions[self.time_place], "asc")]
 
     def list_dimensions(self) -> set[str]:
         """Return the names of all dimensions that the question uses anywhere."""
@@ -202,7 +214,7 @@ class PeriodOfRetention(msgspec.Struct, frozen=True, tag="period"):
 
 
 Counted = RowOfQuery | StepOfFunnel | PeriodOfRetention
-"""What `Of` can name: a number of another answer, whose persons are asked for."""
+"""The numbers of another answer that `Of` can name, whose persons are asked for."""
 
 
 class PeopleQuestion(msgspec.Struct, frozen=True, kw_only=True, tag="people"):
@@ -257,7 +269,7 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True, tag="forget"):
 
 OfPersons = PeopleQuestion | TimelineQuestion | ValuesQuestion | SavedQuestion | Saving | Forgetting
 Asked = Question | FunnelQuestion | RetentionQuestion | OfPersons
-"""What the host sends to the store's owner."""
+"""All questions, as the host sends them to the store's owner."""
 
 
 def find_base(asked: Asked) -> AnyQuestion:
@@ -296,6 +308,18 @@ def walk_deeply(conditions: Sequence[Condition]) -> Iterator[ValueCondition | Do
         yield condition
         if isinstance(condition, DoneCondition):
             yield from walk_deeply(condition.filters)
+
+
+def replace_leaves(condition: Condition, replace: Callable[[Condition], Condition]) -> Condition:
+    """Return a condition in which those that are no combination of others are replaced."""
+    match condition:
+        case NotCondition(inner):
+            return NotCondition(replace_leaves(inner, replace))
+        case AllConditions(parts):
+            return AllConditions([replace_leaves(one, replace) for one in parts])
+        case AnyCondition(parts):
+            return AnyCondition([replace_leaves(one, replace) for one in parts])
+    return replace(condition)
 
 
 def render_condition(condition: Condition) -> list[Any]:

@@ -45,7 +45,7 @@ def read_question(params: Mapping[str, Any], list_id: int, default_zone: str, no
     Returns:
         The question, or its failures.
     """
-    reading = _Reading(params, list_id, default_zone, now_us)
+    reading = Reading(params, list_id, default_zone, now_us)
     given, failures = reading.given, reading.failures
     metrics = _read_metrics(given.get("Metrics", ["people", "events"]), failures)
     dimensions = _read_dimensions(given.get("Dimensions", []), failures)
@@ -65,7 +65,7 @@ def read_question(params: Mapping[str, Any], list_id: int, default_zone: str, no
 
 def read_funnel(params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int) -> FunnelQuestion | list[Failure]:
     """Read the parameters of website_events.funnel; the arguments are those of read_question()."""
-    reading = _Reading(params, list_id, default_zone, now_us)
+    reading = Reading(params, list_id, default_zone, now_us)
     given, failures = reading.given, reading.failures
     window, window_us = _read_window(given.get("Window", "7d"), failures)
     return reading.finish(
@@ -85,7 +85,7 @@ def read_funnel(params: Mapping[str, Any], list_id: int, default_zone: str, now_
 
 def read_retention(params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int) -> RetentionQuestion | list[Failure]:
     """Read the parameters of website_events.retention; the arguments are those of read_question()."""
-    reading = _Reading(params, list_id, default_zone, now_us)
+    reading = Reading(params, list_id, default_zone, now_us)
     given, failures = reading.given, reading.failures
     return reading.finish(
         RetentionQuestion(
@@ -102,23 +102,34 @@ def read_retention(params: Mapping[str, Any], list_id: int, default_zone: str, n
     )
 
 
-class _Reading:
-    """Reads the parameters that all questions have, and collects the failures found in any of them."""
+class Reading:
+    """Reads the parameters that all questions have, and collects the failures found in any of them.
+
+    The arguments are those of read_question().
+    """
 
     def __init__(self, params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int) -> None:
         self.given = {name: value for name, value in params.items() if value is not None}
+        """The parameters that are not null."""
         self.failures = Failures()
         self.conditions = ConditionReader(self.failures)
-        self._fixed = {"list_id": list_id, "now_us": now_us}
-        self._default_zone = default_zone
+        self.fixed: dict[str, Any] = {"list_id": list_id, "now_us": now_us, "time_zone": default_zone}
+        """The fields of a question that has no parameters."""
 
-    def read_common(self) -> dict[str, Any]:
-        """Read the parameters that all questions have."""
+    def read_days(self) -> dict[str, Any]:
+        """Read the parameters that say what a day and a week are."""
         given, failures = self.given, self.failures
         return {
-            **self._fixed,
-            "time_zone": read_zone(given.get("TimeZone", self._default_zone), failures),
-            "week_start": read_week_start(given.get("WeekStart", "monday"), failures),
+            **self.fixed,
+            "time_zone": _read_zone(given.get("TimeZone", self.fixed["time_zone"]), failures),
+            "week_start": _read_week_start(given.get("WeekStart", "monday"), failures),
+        }
+
+    def read_common(self) -> dict[str, Any]:
+        """Read the parameters that most questions have."""
+        given, failures = self.given, self.failures
+        return {
+            **self.read_days(),
             "date_range": read_range("DateRange", given.get("DateRange", "28d"), RANGE, failures),
             "filters": self.conditions.read_filters("Filters", given.get("Filters", []), FILTERS),
             "people": self.conditions.read_people("People", given.get("People", []), PEOPLE),
@@ -130,7 +141,17 @@ class _Reading:
         return self.failures.found or question
 
 
-def _read_steps(given: object, reading: _Reading) -> list[EventKind]:
+def match_names(given: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the parameters of a request within a request, and the names that are none of these.
+
+    Names are matched without regard to case.
+    """
+    known = {name.lower(): name for name in names}
+    params = {known[name.lower()]: value for name, value in given.items() if name.lower() in known}
+    return params, [name for name in given if name.lower() not in known]
+
+
+def _read_steps(given: object, reading: Reading) -> list[EventKind]:
     example = '[{"Event": "pageView"}, {"Event": "signup"}]'
     if given is None:
         reading.failures.add(STEPS, f"Steps: at least {names.MIN_STEPS} are needed, such as {example}.")
@@ -163,7 +184,7 @@ def read_values_question(
     params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int
 ) -> ValuesQuestion | list[Failure]:
     """Read the parameters of website_events.values; the arguments are those of read_question()."""
-    reading = _Reading(params, list_id, default_zone, now_us)
+    reading = Reading(params, list_id, default_zone, now_us)
     given, failures = reading.given, reading.failures
     dimension, prefix = given.get("Dimension"), given.get("Prefix", "")
     if not names.is_dimension(dimension):
@@ -192,7 +213,7 @@ def _read_comparison(given: object, failures: Failures) -> GivenRange | None:
     return None
 
 
-def read_zone(given: object, failures: Failures) -> str:
+def _read_zone(given: object, failures: Failures) -> str:
     """Read a TimeZone."""
     if isinstance(given, str) and find_time_zone(given) is not None:
         return given
@@ -200,7 +221,7 @@ def read_zone(given: object, failures: Failures) -> str:
     return "UTC"
 
 
-def read_week_start(given: object, failures: Failures) -> str:
+def _read_week_start(given: object, failures: Failures) -> str:
     """Read a WeekStart."""
     return read_choice("WeekStart", given, ("monday", "sunday"), ZONE, failures)
 

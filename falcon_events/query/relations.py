@@ -18,17 +18,16 @@ from falcon_events.query.expressions import (
     express_comparison,
     express_dimension,
     express_shown,
+    express_tree,
 )
 from falcon_events.query.question import (
     AllConditions,
-    AnyCondition,
     AnyQuestion,
     Condition,
     DoneCondition,
     EventKind,
-    NotCondition,
-    SegmentCondition,
     ValueCondition,
+    replace_leaves,
     walk,
 )
 from falcon_events.query.ranges import Period, parse_day, parse_moment, resolve_comparison, resolve_range
@@ -117,20 +116,22 @@ class QuestionScope(msgspec.Struct, Generic[Q], frozen=True):
             return None
         return resolve_comparison(given, period, question.zone, question.week_start, question.now_us, self.extent)
 
-    def resolve_people(self) -> list[Condition]:
-        """Return the conditions on persons with every relative range resolved."""
-        return [self._resolve_condition(one) for one in self.question.people]
+    def resolve_question(self, period: Period, compared: Period | None = None) -> Q:
+        """Return the question with every relative range resolved.
+
+        Args:
+            period: its range.
+            compared: the range to compare with; None: there is none.
+        """
+        people = [replace_leaves(one, self._resolve_condition) for one in self.question.people]
+        resolved: dict[str, Any] = {"date_range": period.render(), "people": people}
+        if compared is not None:
+            resolved["compare"] = compared.render()
+        return msgspec.structs.replace(self.question, **resolved)
 
     def _resolve_condition(self, condition: Condition) -> Condition:
-        match condition:
-            case NotCondition(inner):
-                return NotCondition(self._resolve_condition(inner))
-            case AllConditions(parts):
-                return AllConditions([self._resolve_condition(one) for one in parts])
-            case AnyCondition(parts):
-                return AnyCondition([self._resolve_condition(one) for one in parts])
-            case DoneCondition() if condition.within is not None:
-                return msgspec.structs.replace(condition, within=self.resolve(condition.within).render())
+        if isinstance(condition, DoneCondition) and condition.within is not None:
+            return msgspec.structs.replace(condition, within=self.resolve(condition.within).render())
         return condition
 
 
@@ -222,13 +223,10 @@ class _Members:
 
     def express(self, condition: Condition) -> str:
         """Return the SQL of a condition on a row of MEMBERS, which is true or false, never null."""
+        return express_tree(condition, self._express_leaf)
+
+    def _express_leaf(self, condition: Condition) -> str:
         match condition:
-            case NotCondition(inner):
-                return f"(not {self.express(inner)})"
-            case AllConditions(parts) | SegmentCondition(parts=list() as parts):
-                return f"({' and '.join(map(self.express, parts))})" if parts else "true"
-            case AnyCondition(parts):
-                return f"({' or '.join(map(self.express, parts))})" if parts else "false"
             case DoneCondition():
                 return self._express_done(condition)
             case ValueCondition():
@@ -241,15 +239,12 @@ class _Members:
         return name
 
     def _express_done(self, done: DoneCondition) -> str:
-        add = self._parameters.add
-        counted = [express_shown(done.filters, done.event), express_all(done.filters, self._parameters)]
-        if done.event is not None:
-            counted.append(f"event = {add(done.event)}")
+        counted = [express_shown(done.filters, done.event), *_express_event(done.event, done.filters, self._parameters)]
         if done.within is not None:
             within = express_period(self._scope.resolve(done.within), self._parameters)
             counted.append(f"(not {within})" if done.outside else within)
         column = self._add(f"count(*) filter (where {' and '.join(counted)})")
-        met = f"({column} {names.COUNT_OPERATORS[done.operator]} {add(done.count)})"
+        met = f"({column} {names.COUNT_OPERATORS[done.operator]} {self._parameters.add(done.count)})"
         return f"(not {met})" if done.negative else met
 
     def _express_value(self, condition: ValueCondition) -> str:
@@ -304,10 +299,13 @@ def express_all_shown(question: AnyQuestion) -> list[str]:
 
 def express_kind(question: AnyQuestion, kind: EventKind, parameters: Parameters) -> str:
     """Return the SQL that an event is of a kind. The question's own filters are not in it."""
-    conditions = [express_shown([*question.filters, *kind.filters], kind.event), express_all(kind.filters, parameters)]
-    if kind.event is not None:
-        conditions.append(f"event = {parameters.add(kind.event)}")
-    return f"({' and '.join(conditions)})"
+    shown = express_shown([*question.filters, *kind.filters], kind.event)
+    return f"({' and '.join([shown, *_express_event(kind.event, kind.filters, parameters)])})"
+
+
+def _express_event(event: str | None, filters: Sequence[Condition], parameters: Parameters) -> list[str]:
+    """Return the SQL of the conditions that an event is of a type and meets filters."""
+    return [express_all(filters, parameters), *([] if event is None else [f"event = {parameters.add(event)}"])]
 
 
 def express_period(period: Period, parameters: Parameters) -> str:

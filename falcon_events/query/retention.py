@@ -6,16 +6,24 @@ from collections.abc import Sequence
 
 import msgspec
 
-from falcon_events.errors import Failure
 from falcon_events.model.reports import QueryAnswer
-from falcon_events.query import codes, names
+from falcon_events.query import names
 from falcon_events.query.buckets import Bucket, list_ended, make_buckets
+from falcon_events.query.codes import STEPS
 from falcon_events.query.expressions import Parameters, express_all
 from falcon_events.query.question import PeriodOfRetention, RetentionQuestion, render_question
 from falcon_events.query.ranges import Period
 from falcon_events.query.relations import CTE, ENRICHED, PLACE, QuestionScope, build_events, express_kind
 from falcon_events.query.source import Extent
-from falcon_events.query.statements import Run, Statement, choose_people, join_relations, list_warnings
+from falcon_events.query.statements import (
+    QuestionRefused,
+    Run,
+    Statement,
+    choose_people,
+    join_relations,
+    limit_buckets,
+    list_warnings,
+)
 
 _UNITS = {"people": "person_key", "visitors": "visitor_key"}
 _STARTED = "select unit, min(place) as place, min(moment) as moment from looked where is_start{among} group by unit"
@@ -52,9 +60,6 @@ def answer_retention(scope: QuestionScope[RetentionQuestion], extent: Extent, ru
     question = scope.question
     period = scope.resolve(question.date_range)
     cohorts, ended = _list_periods(question, period)
-    if len(cohorts) > names.MAX_BUCKETS:
-        text = f"DateRange: more than {names.MAX_BUCKETS} {question.unit}s, which is the limit. Give a shorter range."
-        return QueryAnswer(failures=[(codes.LIMITS, text)])
     counts = {(cohort, number): units for cohort, number, units in run(_compile(scope, period, cohorts, ended))}
     answer = {
         "Cohorts": [
@@ -68,8 +73,8 @@ def answer_retention(scope: QuestionScope[RetentionQuestion], extent: Extent, ru
             }
             for place, cohort in enumerate(cohorts)
         ],
-        "Meta": {"AsOf": extent.newest_seq or 0, "Warnings": list_warnings(scope, None, run)},
-        "Query": render_question(msgspec.structs.replace(question, date_range=period.render(), people=scope.resolve_people())),
+        "Meta": {"AsOf": extent.as_of, "Warnings": list_warnings(scope, None, run)},
+        "Query": render_question(scope.resolve_question(period)),
     }
     return QueryAnswer(body=msgspec.json.encode(answer))
 
@@ -91,30 +96,33 @@ def _compile(
     return Statement(join_relations(relations, select), parameters.values)
 
 
-def express_cohort_people(
-    scope: QuestionScope[RetentionQuestion], of: PeriodOfRetention, parameters: Parameters
-) -> str | Failure:
-    """Return the SELECT of the keys of the persons of a cohort who came back in a period, for use within another statement."""
+def compile_cohort_people(scope: QuestionScope[RetentionQuestion], of: PeriodOfRetention, parameters: Parameters) -> str:
+    """Return the SELECT of the keys of the persons of a cohort who came back in a period, for use within another statement.
+
+    Raises:
+        QuestionRefused: there is no such cohort, or the period is not over.
+    """
     question = scope.question
     period = scope.resolve(question.date_range)
     cohorts, ended = _list_periods(question, period)
     place = next((place for place, one in enumerate(cohorts) if one.label == of.cohort), None)
     if place is None:
-        return Failure(codes.STEPS, f"Of.Cohort: {of.cohort[:60]!r} is no {question.unit} of the range.")
+        raise QuestionRefused(STEPS, f"Cohort: {of.cohort[:60]!r} is no {question.unit} of the range.")
     relations = _build(scope, period, cohorts, ended, parameters)
     cohort = parameters.add(place)
     if of.period is None:
         return join_relations(relations, f"select unit from cohorts where cohort = {cohort}")
     if not _is_over(question, cohorts[place], place + of.period, of.period, ended):
-        return Failure(codes.STEPS, f"Of.Period: period {of.period} of this cohort is not over.")
+        raise QuestionRefused(STEPS, f"Period: period {of.period} of this cohort is not over.")
     number = parameters.add(of.period)
     return join_relations(relations, f"select unit from returned where cohort = {cohort} and period = {number}")
 
 
 def _list_periods(question: RetentionQuestion, period: Period) -> tuple[list[Bucket], list[tuple[int, int]]]:
-    """Return the cohorts of a range, one more than the limit if there are too many, and the periods that are over."""
+    """Return the cohorts of a range, and the periods that are over. Raises QuestionRefused if there are too many cohorts."""
     zone, week_start, now = question.zone, question.week_start, question.now_us
     cohorts = make_buckets(period, question.unit, zone, week_start, now, names.MAX_BUCKETS + 1)
+    limit_buckets(cohorts, question.unit)
     return cohorts, list_ended(period, question.unit, zone, week_start, now, len(cohorts) + question.periods)
 
 

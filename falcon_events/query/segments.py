@@ -11,15 +11,13 @@ from falcon_events.query import names
 from falcon_events.query.codes import LIMITS, NO_SAVED, PEOPLE
 from falcon_events.query.conditions_reading import ConditionReader, Failures
 from falcon_events.query.question import (
-    AllConditions,
-    AnyCondition,
     Asked,
     Condition,
     DoneCondition,
-    NotCondition,
     PeopleQuestion,
     SegmentCondition,
     find_base,
+    replace_leaves,
     replace_people,
     walk,
 )
@@ -79,7 +77,7 @@ class _Expansion:
 
     def expand(self, conditions: Sequence[Condition]) -> list[Condition]:
         """Return the conditions with those of their segments, if these exceed no limit."""
-        expanded = [self._expand(one, self._within) for one in conditions]
+        expanded = self._expand_all(conditions, self._within)
         if self._expansions:
             found = list(walk(expanded))
             done = len([one for one in found if isinstance(one, DoneCondition)])
@@ -93,17 +91,13 @@ class _Expansion:
         return expanded
 
     def _expand(self, condition: Condition, within: tuple[str, ...]) -> Condition:
-        match condition:
-            case NotCondition(inner):
-                return NotCondition(self._expand(inner, within))
-            case AllConditions(parts):
-                return AllConditions([self._expand(one, within) for one in parts])
-            case AnyCondition(parts):
-                return AnyCondition([self._expand(one, within) for one in parts])
-            case SegmentCondition(name, place):
-                parts = [self._expand(one, (*within, name)) for one in self._find(name, place, within)]
-                return SegmentCondition(name, place, parts)
-        return condition
+        if not isinstance(condition, SegmentCondition):
+            return condition
+        name, place = condition.name, condition.place
+        return SegmentCondition(name, place, self._expand_all(self._find(name, place, within), (*within, name)))
+
+    def _expand_all(self, conditions: Sequence[Condition], within: tuple[str, ...]) -> list[Condition]:
+        return [replace_leaves(one, lambda leaf: self._expand(leaf, within)) for one in conditions]
 
     def _find(self, name: str, place: str, within: tuple[str, ...]) -> list[Condition]:
         self._expansions += 1

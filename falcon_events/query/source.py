@@ -60,6 +60,11 @@ class Extent(msgspec.Struct, frozen=True):
     newest_seq: int | None
 
     @property
+    def as_of(self) -> int:
+        """The highest `seq`; 0 if there are no events."""
+        return self.newest_seq or 0
+
+    @property
     def limits(self) -> tuple[int, int] | None:
         """The times of the first and the last event; None if there is none."""
         return None if self.first is None or self.last is None else (self.first, self.last)

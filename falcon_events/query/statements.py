@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 
+from falcon_events.errors import Failure
 from falcon_events.query import names
+from falcon_events.query.buckets import Bucket
+from falcon_events.query.codes import LIMITS
 from falcon_events.query.expressions import Parameters, express_all, express_dimension, express_number
 from falcon_events.query.question import Condition, EventKind, Question, ValueCondition, walk
 from falcon_events.query.ranges import Period
@@ -30,8 +33,23 @@ class Statement(msgspec.Struct, frozen=True):
     parameters: dict[str, Any]
 
 
+class QuestionRefused(Exception):
+    """A question cannot be answered, for the reason in `failure`."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.failure = Failure(code, message)
+
+
 Run = Callable[[Statement], list[tuple[Any, ...]]]
 """Runs a statement and returns its rows."""
+
+
+def limit_buckets(buckets: Sequence[Bucket], unit: str | None) -> None:
+    """Raise QuestionRefused if a range has more buckets than an answer may have."""
+    if len(buckets) > names.MAX_BUCKETS:
+        text = f"DateRange: more than {names.MAX_BUCKETS} {unit}s, which is the limit. Give a shorter range."
+        raise QuestionRefused(LIMITS, text)
 
 
 def join_relations(relations: Sequence[CTE], select: str) -> str:

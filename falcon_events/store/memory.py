@@ -18,7 +18,7 @@ from falcon_events.store.engine.journal import MARK_BYTES, Journal
 from falcon_events.store.engine.tables import Tables
 from falcon_events.store.engine.writer import Writer
 from falcon_events.store.queries.arrow import check_pyarrow, read_arrow
-from falcon_events.store.queries.sql import run_select
+from falcon_events.store.queries.sql import read_table, run_select
 from falcon_events.store.sql_process import limits_of
 from falcon_events.store.store import Store
 
@@ -40,7 +40,7 @@ class MemoryStore(Store):
         def run(connection: duckdb.DuckDBPyConnection) -> bytes:
             if arrow:
                 check_pyarrow(sys.executable)
-            return run_select(connection, query, limits_of(self._settings), read_arrow if arrow else None)
+            return run_select(connection, query, limits_of(self._settings), read_arrow if arrow else read_table)
 
         return self._read(run, slow=True)
 

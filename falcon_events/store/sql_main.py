@@ -16,7 +16,7 @@ from falcon_events.errors import EventsError
 from falcon_events.store.database.connect import open_parser, open_reader
 from falcon_events.store.queries.arrow import check_pyarrow, read_arrow
 from falcon_events.store.queries.select_check import check_select
-from falcon_events.store.queries.sql import ADVICE, NO_MEMORY, explain, run_select
+from falcon_events.store.queries.sql import ADVICE, NO_MEMORY, explain, read_table, run_select
 from falcon_events.store.sql_messages import OPEN, Kind, QueryStart, write_frame
 
 NICE = 10
@@ -45,7 +45,7 @@ def main(start: QueryStart) -> None:
             spill_mb=start.spill_mb,
         ) as connection:
             write_frame(out, Kind.OPENED)
-            read = read_arrow if start.arrow else None
+            read = read_arrow if start.arrow else read_table
             write_frame(out, Kind.TABLE, run_select(connection, start.query, start.limits, read))
     except (duckdb.OutOfMemoryException, MemoryError):
         write_frame(out, Kind.ERROR, NO_MEMORY.format(start.limits.memory_mb, ADVICE).encode())

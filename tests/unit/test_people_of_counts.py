@@ -102,6 +102,12 @@ def test_who_dropped_out(connection: duckdb.DuckDBPyConnection) -> None:
         ({"Steps": [A, B], "Step": 1, "By": "visitors"}, 12, 'Of.By: "visitors" must be "people"'),
         ({"Steps": [A, B], "Step": 1, "Row": {"Dimensions": ["x"]}}, 7, "Of.Row.Dimensions: 1 values must be 0"),
         ({"Steps": [A, B], "Step": 1, "Unit": "day"}, 12, 'Of: "Unit" is no parameter of website_events.funnel or Step'),
+        ({"DateRange": "2001d", "Unit": "day", "Cohort": "2026-03-30"}, 13, "Of.DateRange: more than 2000 days"),
+        (
+            {"DateRange": "100d", "Dimensions": ["time:hour"], "Row": {"Dimensions": [""]}},
+            13,
+            "Of.DateRange: more than 2000",
+        ),
         ({"Cohort": 7}, 11, "Of.Cohort: 7 must be the label"),
         ({"Cohort": "1999-01-04"}, 11, "Of.Cohort: '1999-01-04' is no week of the range."),
         ({"Cohort": "2026-03-30", "Period": 12}, 11, "Of.Period: 12 must be an integer from 0 to 11."),

@@ -11,6 +11,10 @@ from typing import Any
 
 import duckdb
 
+from falcon_events.query.expressions import express_number
+
+TABLES = ("event_columns", "visitor_keys", "address_keys", "visitor_addresses", "address_times")
+"""The tables that are made of the events. Each has a column list_id."""
 _PROPERTIES = {
     "title": "$pageTitle",
     "referrer": "$referrer",
@@ -28,7 +32,6 @@ _READ = (
 )
 """The properties that are read, all at once: each by itself would take as long as all of them."""
 _SLASHED = ", ".join(f"'/{name}'" for name in _READ)
-_NUMBER = r"[ \t\n\r]*-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?[ \t\n\r]*"
 _UTMS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 
 
@@ -40,7 +43,6 @@ _RAW = (
     "case when contains(query, '{name}=') then replace(split_part(split_part('&' || query, '&{name}=', 2), '&', 1), '+', ' ') end"
 )
 _DECODED = "nullif(case when contains({raw}, '%') then coalesce(try(url_decode({raw})), {raw}) else {raw} end, '')"
-_VALUE = _text("conversion-value")
 _ABSOLUTE = "^[a-zA-Z][a-zA-Z0-9+.-]*://"
 EXPRESSIONS = {
     "url": "split_part(split_part(page, '?', 1), '#', 1)",
@@ -55,8 +57,7 @@ EXPRESSIONS = {
     "screen": f"{_text('$screen_width')} || 'x' || {_text('$screen_height')}",
     "bot": f"{_text('$bot')} is not null",
     "conversion_id": f"case when event = 'conversion' then {_text('conversion-id')} end",
-    "conversion_value": f"""case when event = 'conversion' and regexp_full_match({_VALUE}, '{_NUMBER}')
-        and isfinite(try_cast({_VALUE} as double)) then try_cast({_VALUE} as double) end""",
+    "conversion_value": f"case when event = 'conversion' then {express_number(_text('conversion-value'))} end",
 }
 """The SQL of each column that is read from the properties."""
 BESIDE = """event = 'identify' and coalesce(
@@ -167,7 +168,7 @@ select list_id, visitor_key, address_key,
     coalesce(addresses, 0) + row_number() over (partition by visitor_key order by first_seq), first_seq
 from met anti join known using (visitor_key, address_key) left join counted using (visitor_key)
 """
-HAS_SEVERAL = "select coalesce(min(seq), 0), coalesce(max(seq), 0) from visitor_addresses where number = 2"
+SECOND_ADDRESSES = "select coalesce(min(seq), 0), coalesce(max(seq), 0) from visitor_addresses where number = 2"
 ADD_TIMES = f"""
 insert into address_times
 select list_id, visitor_key, address_key, occurred_at, seq from event_columns
@@ -252,7 +253,7 @@ def _write(connection: duckdb.DuckDBPyConnection, bounds: dict[str, Any]) -> Non
     ((lacks,),) = connection.execute(LACKS_AUTOMATIC, bounds).fetchall()
     connection.execute(ADD_COLUMNS[lacks], bounds)
     connection.execute(ADD_VISITOR_ADDRESSES, bounds)
-    ((first, newest),) = connection.execute(HAS_SEVERAL).fetchall()
+    ((first, newest),) = connection.execute(SECOND_ADDRESSES).fetchall()
     if first:
         connection.execute(ADD_TIMES, bounds)
     if newest > bounds["folded"]:

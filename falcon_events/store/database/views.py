@@ -29,20 +29,28 @@ select seq, event_id, list_id, visitor, email, occurred_at,
 from events where event = 'conversion'
 """
 
-# The person of an event: its own address, else that of its visitor's last earlier event that has one, else that of the first
-# later one, else the visitor.
-PEOPLE = """
+
+def express_person_address(address: str, visitor: str) -> str:
+    """Return the SQL of the address of an event's person, among the events of a SELECT; null: the person is the visitor.
+
+    It is the event's own address, else that of its visitor's last earlier event that has one, else that of the first later one.
+
+    Args:
+        address: the SQL of the event's own address.
+        visitor: the columns that a visitor's events share.
+    """
+    ordered = f"over (partition by {visitor} order by occurred_at, seq rows between"
+    return f"""coalesce(
+        last_value({address} ignore nulls) {ordered} unbounded preceding and current row),
+        first_value({address} ignore nulls) {ordered} current row and unbounded following)
+    )"""
+
+
+PEOPLE = f"""
 create view people as
 with attributed as (
     select list_id, visitor, event, occurred_at,
-        lower(coalesce(
-            last_value(email ignore nulls) over (
-                partition by list_id, visitor order by occurred_at, seq rows between unbounded preceding and current row
-            ),
-            first_value(email ignore nulls) over (
-                partition by list_id, visitor order by occurred_at, seq rows between current row and unbounded following
-            )
-        )) as email,
+        lower({express_person_address("email", "list_id, visitor")}) as email,
         case when event = 'conversion' then try_cast(properties->>'conversion-value' as double) end as value
     from events
 )

@@ -18,14 +18,14 @@ FULL = "Too many questions of this list wait for their turn. Try again later."
 MAX_WAITING_BYTES = 16 << 20
 """The most that waiting questions may take together, in bytes."""
 LEAST_BYTES = 128 << 10
-"""What a question counts at least, so that at most 128 of them wait."""
+"""The least bytes that a question is counted with, so that at most 128 of them wait."""
 
 Job = Callable[[OpenRead], Any]
 Then = Callable[[Any], Future[Any] | None]
 
 
 class Waited(NamedTuple):
-    """How a question waits: whose turn it takes, how long it waits for it at most, and how many bytes it has."""
+    """The wait of a question: the list whose turn it takes, the longest time that it waits for it, and its size in bytes."""
 
     list_id: int
     wait_s: float
@@ -49,7 +49,7 @@ class QueuedQuestion:
 
     @property
     def weight(self) -> int:
-        """What it counts while it waits, in bytes."""
+        """The bytes that it is counted with while it waits."""
         return max(self.waits.size, LEAST_BYTES)
 
 

@@ -8,6 +8,7 @@ import duckdb
 
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
 from falcon_events.model.access import Account, EventList, Grant, Key, ListRules, Snapshot
+from falcon_events.store.database import columns
 
 LISTS = """
 select lists.list_id, accounts.name, lists.name, lists.created_at
@@ -174,11 +175,7 @@ def _delete_events(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
         "dropped_events",
         "saved_queries",
         "deliveries",
-        "event_columns",
-        "visitor_keys",
-        "address_keys",
-        "visitor_addresses",
-        "address_times",
+        *columns.TABLES,
     ):
         connection.execute(f"delete from {table} where list_id = ?", [list_id])
     # Its column has the account and the list: account/list.

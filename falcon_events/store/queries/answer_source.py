@@ -13,31 +13,20 @@ from typing import Any
 import duckdb
 import msgspec
 
+from falcon_events.query.relations import PLACE
 from falcon_events.query.source import Extent, Source
 from falcon_events.query.statements import Statement
 from falcon_events.store.database.columns import NAMES, express_columns, read_columns_seq
+from falcon_events.store.database.views import express_person_address
 
 MOST_OF_TAIL = 100_000
 """From this number of events without columns on, all events are read from their JSON: the tail would not fit into memory."""
 UNKNOWN = 2**62
 """Keys of visitors and addresses of the tail that have none yet begin here."""
-PLACE = "epoch_us(occurred_at)::hugeint * 9223372036854775808 + seq"
-"""The place of an event in the order of events, as one number."""
 # The person is a function of all events of the list, also of those that questions leave out.
-JSON_EVENTS = """
+JSON_EVENTS = f"""
 select * exclude (address), address as email, visitor as visitor_key, person as person_key
-from (
-    select *, coalesce(
-        last_value(address ignore nulls) over (
-            partition by visitor order by occurred_at, seq rows between unbounded preceding and current row
-        ),
-        first_value(address ignore nulls) over (
-            partition by visitor order by occurred_at, seq rows between current row and unbounded following
-        ),
-        visitor::varchar
-    ) as person
-    from ({read})
-)
+from (select *, coalesce({express_person_address("address", "visitor")}, visitor::varchar) as person from ({{read}}))
 """
 _STORED = ("event_id", "external_id", "received_at", "properties")
 """Columns of the table events that event_columns does not have."""
@@ -146,7 +135,7 @@ select visitor_key, visitor::varchar, null from tail_visitors where visitor_key 
 
 
 class _Reach(msgspec.Struct, frozen=True):
-    """Which events of a list are read: up to `as_of`, or of some visitors. None: all."""
+    """The events of a list that are read: up to `as_of`, or of some visitors. None: all."""
 
     as_of: int | None
     visitors: tuple[str, ...] | None

@@ -17,7 +17,7 @@ from falcon_events.store.engine.apply import refused_path
 
 SCANNED = (
     "accounts", "lists", "api_keys", "sessions", "events", "bindings", "event_ids", "event_types", "event_properties", "webhooks",
-    "deliveries", "event_columns", "visitor_keys", "address_keys", "visitor_addresses", "address_times",
+    "deliveries", *columns.TABLES,
 )  # fmt: skip
 UNBOUND = """
 select count(*) from (

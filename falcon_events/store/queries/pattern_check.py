@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import duckdb
 
+from falcon_events.errors import Failure
 from falcon_events.query.codes import LIMITS
 from falcon_events.query.patterns import Pattern, find_excess, join_patterns, list_patterns
 from falcon_events.query.question import Asked
@@ -20,8 +21,8 @@ _TOO_LARGE = "pattern too large"
 _MATCH = "select regexp_matches('', $pattern, '{}')"
 
 
-def check_patterns(connection: duckdb.DuckDBPyConnection, asked: Asked, check: Callable[[], None]) -> list[tuple[int, str]]:
-    """Return the failures of a question's regular expressions, each a code and a message.
+def check_patterns(connection: duckdb.DuckDBPyConnection, asked: Asked, check: Callable[[], None]) -> list[Failure]:
+    """Return the failures of a question's regular expressions.
 
     Args:
         connection: a cursor of the store.
@@ -30,17 +31,17 @@ def check_patterns(connection: duckdb.DuckDBPyConnection, asked: Asked, check: C
     """
     patterns = list_patterns(asked)
     if excess := find_excess(patterns):
-        return [(failure.code, failure.message) for failure in excess]
+        return excess
     if len(patterns) > 1 and _TOO_LARGE in (_find_fault(connection, join_patterns(patterns)) or ""):
         place = patterns[-1].place
-        return [(LIMITS, f"{place}: the question's regular expressions are too large together. Give fewer or simpler ones.")]
+        return [
+            Failure(LIMITS, f"{place}: the question's regular expressions are too large together. Give fewer or simpler ones.")
+        ]
     return _find_wrong(connection, patterns, check)
 
 
-def _find_wrong(
-    connection: duckdb.DuckDBPyConnection, patterns: Sequence[Pattern], check: Callable[[], None]
-) -> list[tuple[int, str]]:
-    wrong: list[tuple[int, str]] = []
+def _find_wrong(connection: duckdb.DuckDBPyConnection, patterns: Sequence[Pattern], check: Callable[[], None]) -> list[Failure]:
+    wrong: list[Failure] = []
     faults: dict[tuple[str, bool], str | None] = {}
     for code, place, text, case_sensitive in patterns:
         known = text, case_sensitive
@@ -48,7 +49,7 @@ def _find_wrong(
             check()
             faults[known] = _find_fault(connection, text, case_sensitive=case_sensitive)
         if (fault := faults[known]) is not None:
-            wrong.append((code, f"{place}: {text[:60]!r} is no regular expression (RE2): {fault}"))
+            wrong.append(Failure(code, f"{place}: {text[:60]!r} is no regular expression (RE2): {fault}"))
             if len(wrong) == MAX_WRONG:
                 break
     return wrong

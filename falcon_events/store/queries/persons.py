@@ -10,18 +10,13 @@ import msgspec
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.model.persons import Binding, Erased, Visitor
 from falcon_events.store.database import columns
+from falcon_events.store.database.views import express_person_address
 from falcon_events.store.queries.event_json import COLUMNS, build_record, format_time, render_event, wrap_json
 from falcon_events.store.queries.saved import erase_names
 
-# The person of an event: the address that it carries, in lower case. Else the address of the visitor's last earlier event that
-# has one, else of the first later one. Else the visitor. An email address may have several visitors, and a visitor (a browser
-# that people share) several addresses.
-_PERSONS = """
-select seq, visitor, external_id, lower(email) as email, coalesce(
-    last_value(lower(email) ignore nulls) over (
-        partition by visitor order by occurred_at, seq rows between unbounded preceding and current row),
-    first_value(lower(email) ignore nulls) over (
-        partition by visitor order by occurred_at, seq rows between current row and unbounded following)) as person
+# An email address may have several visitors, and a visitor (a browser that people share) several addresses.
+_PERSONS = f"""
+select seq, visitor, external_id, lower(email) as email, {express_person_address("lower(email)", "visitor")} as person
 from events
 where list_id = $list_id and visitor in (select unnest($visitors::uuid[]))
 """

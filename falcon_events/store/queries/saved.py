@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import msgspec
 
+from falcon_events.errors import Failure
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query.codes import LIMITS, NO_SAVED
 from falcon_events.query.question import Forgetting, SavedQuestion, Saving
@@ -41,7 +42,7 @@ def save(connection: duckdb.DuckDBPyConnection, saving: Saving) -> QueryAnswer:
     saved = read_saved(connection, list_id)
     if saving.name not in saved and len(saved) >= MAX_SAVED:
         text = f"Name: the list has {MAX_SAVED} saved queries and segments, which is the limit. Forget one first."
-        return QueryAnswer(failures=[(LIMITS, text)])
+        return QueryAnswer(failures=[Failure(LIMITS, text)])
     connection.begin()
     try:
         connection.execute(FORGET, [list_id, saving.name])
@@ -57,7 +58,8 @@ def forget(connection: duckdb.DuckDBPyConnection, forgetting: Forgetting) -> Que
     """Forget a saved query or segment."""
     ((deleted,),) = connection.execute(FORGET, [forgetting.base.list_id, forgetting.name]).fetchall()
     if not deleted:
-        return QueryAnswer(failures=[(NO_SAVED, f"Name: there is no saved query or segment {forgetting.name[:60]!r}.")])
+        text = f"Name: there is no saved query or segment {forgetting.name[:60]!r}."
+        return QueryAnswer(failures=[Failure(NO_SAVED, text)])
     return QueryAnswer(body=msgspec.json.encode({"Forgotten": forgetting.name}))
 
 

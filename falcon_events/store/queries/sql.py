@@ -35,14 +35,21 @@ Read = Callable[[duckdb.DuckDBPyConnection, str, Limits], bytes]
 """Runs a checked SELECT and returns its rows. Raises EventsError if they exceed a limit."""
 
 
-def run_select(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits, read: Read | None = None) -> bytes:
+def read_table(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits) -> bytes:
+    """Run a checked SELECT and return its rows as a Table in MessagePack. Raises EventsError if they exceed a limit."""
+    result = connection.execute(query)  # computes its rows as they are fetched
+    columns = [str(column[0]) for column in result.description or ()]
+    return msgspec.msgpack.encode({"columns": columns, "rows": _read_rows(result, limits)})
+
+
+def run_select(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits, read: Read = read_table) -> bytes:
     """Run one SELECT.
 
     Args:
         connection: a connection to the store.
         query: the SELECT.
         limits: its limits.
-        read: returns its rows; None: read_table.
+        read: returns its rows.
 
     Returns:
         What `read` returns.
@@ -64,7 +71,7 @@ def run_select(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits
         connection.execute("begin transaction read only")
         try:
             check_tables(connection, tables)
-            return (read or read_table)(connection, query, limits)
+            return read(connection, query, limits)
         finally:
             with contextlib.suppress(duckdb.Error):
                 connection.rollback()
@@ -78,13 +85,6 @@ def run_select(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits
         raise explain(error) from None
     finally:
         timer.cancel()
-
-
-def read_table(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits) -> bytes:
-    """Run a checked SELECT and return its rows as a Table in MessagePack. Raises EventsError if they exceed a limit."""
-    result = connection.execute(query)  # computes its rows as they are fetched
-    columns = [str(column[0]) for column in result.description or ()]
-    return msgspec.msgpack.encode({"columns": columns, "rows": _read_rows(result, limits)})
 
 
 def refuse_size(rows: int, size: int, limits: Limits) -> None:
