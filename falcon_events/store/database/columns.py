@@ -139,8 +139,14 @@ from met anti join known using (list_id, address)
 """
 
 
+# Where a condition on seq stands alone and seq is read, DuckDB reads the properties of 2,048 events at once: large ones would
+# need more memory than there is.
+SPAN = f"select min(rowid) as first_row, max(rowid) as last_row from events where {_NEW}"
+_NEW_ROWS = f"{_NEW} and rowid >= $first_row and rowid <= $last_row"
+
+
 def _add_columns(neighbours: str | None) -> str:
-    read = express_columns(_NEW, "seq, list_id, event, visitor, lower(email) as address, occurred_at", NAMES, neighbours)
+    read = express_columns(_NEW_ROWS, "seq, list_id, event, visitor, lower(email) as address, occurred_at", NAMES, neighbours)
     return f"""
 insert into event_columns
 select seq, list_id, event, visitor_key, address_key, occurred_at, {", ".join(NAMES)}
@@ -251,7 +257,8 @@ def _write(connection: duckdb.DuckDBPyConnection, bounds: dict[str, Any]) -> Non
     connection.execute(ADD_VISITORS, bounds)
     connection.execute(ADD_ADDRESSES, bounds)
     ((lacks,),) = connection.execute(LACKS_AUTOMATIC, bounds).fetchall()
-    connection.execute(ADD_COLUMNS[lacks], bounds)
+    ((first_row, last_row),) = connection.execute(SPAN, bounds).fetchall()
+    connection.execute(ADD_COLUMNS[lacks], {**bounds, "first_row": first_row, "last_row": last_row})
     connection.execute(ADD_VISITOR_ADDRESSES, bounds)
     ((first, newest),) = connection.execute(SECOND_ADDRESSES).fetchall()
     if first:

@@ -172,12 +172,13 @@ class Upkeep:
         """Write the typed columns of a portion of the events that lack them, if there are at least `least`.
 
         The events of a store from an earlier release get theirs portion by portion. Until then, they are read from their JSON.
+        If memory runs out, a portion is folded in smaller ones.
         """
         if self.events_without_columns < least:
             return
         began = time.perf_counter()
-        size = min(self.events_without_columns, COLUMNS_AT_ONCE)
-        while True:
+        size = left = min(self.events_without_columns, COLUMNS_AT_ONCE)
+        while left:
             try:
                 columns.fold(self._connection, self._columns_seq + size)
             except duckdb.OutOfMemoryException:
@@ -185,9 +186,10 @@ class Upkeep:
                     raise
                 size //= 2
             else:
-                break
-        self.count_commit()
-        self._columns_seq += size
+                self.count_commit()
+                self._columns_seq += size
+                left -= size
+                size = min(size, left)
         self._keys = columns.count_keys(self._connection)
         self._meters.observe_fold(time.perf_counter() - began)
 
@@ -210,7 +212,10 @@ class Upkeep:
         if not size or (not self._emptying and replay_s + size * REPLAY_BYTE_S < most_s):
             return
         self._next_checkpoint = began + MIN_PAUSE_S
-        self._connection.execute("checkpoint")
+        try:
+            self._connection.execute("checkpoint")
+        except duckdb.TransactionException:  # a question still reads a row that was changed: after it, the next try succeeds
+            return
         self._emptying = False
         self._replayed_s = self._commits = 0
         self._next_checkpoint = began + max(MIN_PAUSE_S, CHECKPOINT_SHARE * (time.monotonic() - began))
