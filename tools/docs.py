@@ -87,7 +87,7 @@ def _render_row(option: click.Option, context: click.Context) -> str:
     default = "required" if option.required else "off" if option.is_flag else ""
     if option.show_default:
         default = f"`{option.default}`"
-    help_ = " ".join((option.help or "").split()).replace("[", "\\[")  # else Markdown takes two in a row as a link
+    help_ = " ".join((option.help or "").split())
     if option.envvar:
         help_ += f" Also the variable `{option.envvar}`."
     return "| " + " | ".join(_escape(cell) for cell in (spellings, default, help_)) + " |"

@@ -230,7 +230,7 @@ def people_options(command: F) -> F:
         type=DoneForm(),
         metavar="EVENT",
         multiple=True,
-        help="Only persons who did this: EVENT [OPERATOR NUMBER] [within RANGE] [where CONDITION], such as"
+        help="Only persons who did this: EVENT, after it maybe OPERATOR NUMBER, within RANGE and where CONDITION, such as"
         " 'conversion >= 2 within 30d'; * is any event. Repeatable.",
     )(command)
 
