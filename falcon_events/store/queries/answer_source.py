@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from falcon_events.query.relations import PLACE
+from falcon_events.query.relations import PLACE, PLACES
 from falcon_events.query.source import Extent, Source
 from falcon_events.query.statements import Statement
 from falcon_events.store.database.columns import NAMES, express_columns, read_columns_seq
@@ -86,24 +86,31 @@ union all
 select visitor_key, address_key, {PLACE} as place from event_columns
 where list_id = $list_id and address_key is not null and visitor_key in (select visitor_key from added where number = 2)
 """
-# What an event without an address gets where its visitor has several: the last one before it, else the first one.
-OF_SEVERAL = f"""
-select located.* exclude (place), coalesce(-before.address_key, -earliest.address_key, located.visitor_key) as person_key
-from (
-    select *, {PLACE} as place from listed_rows where address_key is null and visitor_key in (select visitor_key from several)
-) as located
-asof left join times as before on before.visitor_key = located.visitor_key and before.place <= located.place
-left join (select visitor_key, arg_min(address_key, place) as address_key from times group by visitor_key) as earliest
-    on earliest.visitor_key = located.visitor_key
+# From when to when an event without an address gets which one, where its visitor has several: the last one before it, else the
+# first one.
+SPANS = f"""
+select visitor_key as several_key, -address_key as of_address,
+    case when row_number() over of_visitor = 1 then {-PLACES} else place end as since,
+    coalesce(lead(place) over of_visitor, {PLACES}) as until
+from times window of_visitor as (partition by visitor_key order by place)
+"""
+LOCATED = f"""
+select listed_rows.*, first_address,
+    case when address_key is null and is_several then visitor_key end as located_key,
+    case when address_key is null and is_several then {PLACE} end as place
+from listed_rows left join firsts using (visitor_key)
+"""
+OF_SEVERAL = """
+select located.* exclude (first_address, located_key, place),
+    coalesce(-address_key, of_address, -first_address, visitor_key) as person_key
+from located left join spans on located_key = several_key and place >= since and place < until
 """
 OF_OTHERS = """
 select listed_rows.*, coalesce(-address_key, -first_address, visitor_key) as person_key
-from listed_rows left join (
-    select visitor_key, address_key as first_address{is_several} from bound where number = 1
-) as firsts using (visitor_key)
+from listed_rows left join firsts using (visitor_key)
 """
+FIRSTS = "select visitor_key, address_key as first_address{is_several} from bound where number = 1"
 IS_SEVERAL = ", visitor_key in (select visitor_key from several) as is_several"
-NOT_SEVERAL = "where address_key is not null or is_several is not true"
 PERSONS = "select person_key, any_value(person) as name, any_value(person) filter (where person <> visitor::varchar) as address"
 KEYED_PERSONS = """
 select -address_key as person_key, address as name, address from address_keys where list_id = $list_id
@@ -132,6 +139,9 @@ select -address_key, address, address from tail_addresses where address_key >= {
 union all
 select visitor_key, visitor::varchar, null from tail_visitors where visitor_key >= {UNKNOWN}
 """
+
+
+_READ_ONCE = ("listed_rows", "located", "known_rows", "times", "firsts", "spans")
 
 
 class _Reach(msgspec.Struct, frozen=True):
@@ -275,8 +285,10 @@ def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_s
     last = "listed_rows"
     if needs_person:
         several = has_several or has_tail
-        known = OF_OTHERS.replace("{is_several}", IS_SEVERAL if several else "")
-        relations.append(("known_rows", f"{known}{NOT_SEVERAL}\nunion all{OF_SEVERAL}" if several else known))
+        relations.append(("firsts", FIRSTS.replace("{is_several}", IS_SEVERAL if several else "")))
+        if several:
+            relations += [("spans", SPANS), ("located", LOCATED)]
+        relations.append(("known_rows", OF_SEVERAL if several else OF_OTHERS))
         last = "known_rows"
     joined, chosen = _join_keys(names, has_tail=has_tail)
     if stored:
@@ -339,9 +351,7 @@ def _join_keys(names: list[str], *, has_tail: bool) -> tuple[str, list[str]]:
 def _join(relations: list[tuple[str, str]]) -> str:
     """Return the relations of a SELECT. Only small ones are kept in memory."""
     kept = {False: "not materialized", True: "materialized"}
-    return "with " + ",\n".join(
-        f"{name} as {kept[name not in ('listed_rows', 'known_rows', 'times')]} ({body})" for name, body in relations
-    )
+    return "with " + ",\n".join(f"{name} as {kept[name not in _READ_ONCE]} ({body})" for name, body in relations)
 
 
 def read_extent(connection: duckdb.DuckDBPyConnection, list_id: int) -> Extent:
