@@ -44,7 +44,6 @@ PLACE = f"(epoch_us(occurred_at)::hugeint * {2**63} + seq)"
 PLACES = 2**122
 SEEN = """min(occurred_at) filter (where is_shown) as first_seen, max(occurred_at) filter (where is_shown) as last_seen,
     count(*) filter (where is_shown) as shown_events"""
-PROFILE = f"""any_value(person) filter (where person <> visitor::varchar) as address, {SEEN}"""
 """The columns of a person, where events are grouped by person."""
 
 ORDERS = f"""

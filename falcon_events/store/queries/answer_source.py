@@ -111,11 +111,14 @@ from listed_rows left join firsts using (visitor_key)
 """
 FIRSTS = "select visitor_key, address_key as first_address{is_several} from bound where number = 1"
 IS_SEVERAL = ", visitor_key in (select visitor_key from several) as is_several"
-PERSONS = "select person_key, any_value(person) as name, any_value(person) filter (where person <> visitor::varchar) as address"
+PERSONS = """
+select person_key, any_value(person) as name, any_value(person) filter (where person <> visitor::varchar) as address,
+    any_value(visitor) filter (where person = visitor::varchar) as visitor
+"""
 KEYED_PERSONS = """
-select -address_key as person_key, address as name, address from address_keys where list_id = $list_id
+select -address_key as person_key, address as name, address, null::uuid as visitor from address_keys where list_id = $list_id
 union all
-select visitor_key, visitor::varchar, null from visitor_keys where list_id = $list_id
+select visitor_key, visitor::varchar, null, visitor from visitor_keys where list_id = $list_id
 """
 VISITORS = "select unnest($visitors::uuid[])"
 KEYS_OF_VISITORS = f"select visitor_key from visitor_keys where list_id = $list_id and visitor in ({VISITORS})"
@@ -135,9 +138,9 @@ join (from address_keys where list_id = $list_id) using (address_key)
 where visitor_addresses.list_id = $list_id{until}
 """
 TAIL_PERSONS = f"""
-select -address_key, address, address from tail_addresses where address_key >= {UNKNOWN}
+select -address_key, address, address, null from tail_addresses where address_key >= {UNKNOWN}
 union all
-select visitor_key, visitor::varchar, null from tail_visitors where visitor_key >= {UNKNOWN}
+select visitor_key, visitor::varchar, null, visitor from tail_visitors where visitor_key >= {UNKNOWN}
 """
 
 
