@@ -70,7 +70,8 @@ select event_id, event, occurred_at, properties from {} where person = {} order 
 # The visitors of the address are looked up by an index, and their events by another one.
 _TIMELINE_POSTGRESQL = f"""
 select event_id, event, occurred_at, properties from events
-where list_id = {LIST_ID} and visitor in (select visitor from events where list_id = {LIST_ID} and lower(email) = %s)
+where list_id = {LIST_ID}
+    and visitor = any (array(select distinct visitor from events where list_id = {LIST_ID} and lower(email) = %s))
 order by occurred_at desc, seq desc limit 100
 """
 _FUNNEL = f"""
