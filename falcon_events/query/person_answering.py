@@ -15,6 +15,7 @@ from falcon_events.query.compiler import compile_row_people
 from falcon_events.query.cursors import Cursor, digest_question, read_cursor, write_cursor
 from falcon_events.query.expressions import Parameters
 from falcon_events.query.funnel import compile_step_people
+from falcon_events.query.narrowing import compile_candidates
 from falcon_events.query.question import (
     Counted,
     PeopleQuestion,
@@ -36,10 +37,10 @@ WRONG_CURSOR = "Cursor: it must be the NextCursor of an answer to the same reque
 
 
 class MakeSource(Protocol):
-    """Returns the relations, up to a seq and of some visitors if these are given."""
+    """Returns the relations, up to a seq, and of some visitors or persons if these are given."""
 
-    def __call__(self, as_of: int | None, visitors: Sequence[str] | None = None) -> Source:
-        """Return the relations."""
+    def __call__(self, as_of: int | None, visitors: Sequence[str] | None = None, among: str | None = None) -> Source:
+        """Return the relations. `among` is a SELECT of the keys of persons."""
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -81,6 +82,8 @@ def answer_people(
     source = make_source(page.until)
     scope = _make_scope(page, source, extent, session_gap_us)
     parameters = Parameters(source.parameters)
+    if question.of is None and (candidates := compile_candidates(scope, parameters, run)) is not None:
+        scope = msgspec.structs.replace(scope, source=make_source(page.until, None, candidates))
     among = None if question.of is None else _compile_counted(question.of, scope, parameters)
     limit = question.limit + 1
     found = run(person_compiler.compile_people(scope, parameters, among, question.order_by, limit, page.cursor))

@@ -147,11 +147,20 @@ select visitor_key, visitor::varchar, null, visitor from tail_visitors where vis
 _READ_ONCE = ("listed_rows", "located", "known_rows", "times", "firsts", "spans")
 
 
+# The visitors that may have events of some persons: those who are persons themselves, and those with a person's address.
+AMONG_VISITORS = """
+select person_key as visitor_key from among where person_key > 0
+union all
+select visitor_key from bound where address_key in (select -person_key from among)
+"""
+
+
 class _Reach(msgspec.Struct, frozen=True):
-    """The events of a list that are read: up to `as_of`, or of some visitors. None: all."""
+    """The events of a list that are read: up to `as_of`, of some visitors, or of persons with some keys. None: all."""
 
     as_of: int | None
     visitors: tuple[str, ...] | None
+    among: str | None = None
 
 
 def _express_until(reach: _Reach) -> str:
@@ -176,14 +185,16 @@ class ListSource:
         self._made: list[_Reach] = []
         self._several: dict[_Reach, bool] = {}
 
-    def make(self, as_of: int | None = None, visitors: Sequence[str] | None = None) -> Source:
+    def make(self, as_of: int | None = None, visitors: Sequence[str] | None = None, among: str | None = None) -> Source:
         """Return the relations.
 
         Args:
             as_of: the last seq; None: that of the newest event.
             visitors: the visitors whose events are read, with all that follows from these; None: all.
+            among: a SELECT of keys of persons, whose events are all read, and maybe some of others; None: those of all. It may
+                read relations that were made before.
         """
-        reach = _Reach(as_of, None if visitors is None else tuple(visitors))
+        reach = _Reach(as_of, None if visitors is None else tuple(visitors), among)
         parameters = dict[str, Any](list_id=self._list_id)
         if as_of is not None:
             parameters["as_of"] = as_of
@@ -197,15 +208,16 @@ class ListSource:
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Run a statement over the relations that make() has returned."""
         sql = statement.sql
-        words = set(re.findall("[a-z_]+", sql))
+        every = "\n".join([sql, *(reach.among for reach in self._made if reach.among is not None)])
+        words = set(re.findall("[a-z_]+", every))
         relations = []
         for number, reach in enumerate(self._made):
-            if f"(from events_{number})" in sql:
+            if f"(from events_{number})" in every:
                 columns = [name for name in COLUMNS if name in words]
                 relations.append(f"events_{number} as not materialized ({self._define_events(reach, columns)})")
-            if f"(from persons_{number})" in sql:
+            if f"(from persons_{number})" in every:
                 relations.append(f"persons_{number} as not materialized ({self._define_persons(reach)})")
-            if f"(from visitors_{number})" in sql:
+            if f"(from visitors_{number})" in every:
                 relations.append(f"visitors_{number} as not materialized ({self._define_visitors(reach)})")
         if relations:
             sql = f"with {', '.join(relations)},\n{sql.removeprefix('with ')}"
@@ -270,7 +282,7 @@ def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_s
     """Return the SELECT of these columns of the events from their typed columns, and from the JSON of the tail."""
     until = _express_until(reach)
     relations: list[tuple[str, str]] = []
-    needs_person = "person" in names or "person_key" in names
+    needs_person = "person" in names or "person_key" in names or reach.among is not None
     stored = [name for name in names if name in _STORED]
     read = [name for name in names if name in NAMES]
     columns = ", ".join(["seq", "occurred_at", "event", "visitor_key", "address_key", *read])
@@ -278,12 +290,15 @@ def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_s
         relations += _define_tail(until, read)
     if needs_person:
         relations += _define_addresses(until, has_tail=has_tail)
-    rows = f"select {columns} from event_columns where list_id = $list_id{until}"
-    if reach.visitors is not None:
-        rows += f" and visitor_key in ({KEYS_OF_VISITORS})"
+    limits = "" if reach.visitors is None else f" and visitor_key in ({KEYS_OF_VISITORS})"
+    tail_limits = "" if reach.visitors is None else f" and visitor in ({VISITORS})"
+    if reach.among is not None:
+        relations += [("among", reach.among), ("among_visitors", AMONG_VISITORS)]
+        limits += " and visitor_key in (from among_visitors)"
+        tail_limits += " and visitor_key in (from among_visitors)"
+    rows = f"select {columns} from event_columns where list_id = $list_id{until}{limits}"
     if has_tail:
-        rows += f" union all select {columns} from tail_keyed"
-        rows += "" if reach.visitors is None else f" where visitor in ({VISITORS})"
+        rows += f" union all select {columns} from tail_keyed where true{tail_limits}"
     relations.append(("listed_rows", rows))
     last = "listed_rows"
     if needs_person:
