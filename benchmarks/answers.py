@@ -1,241 +1,278 @@
-"""Latency of questions about a large store, compared with the same questions as SQL over the JSON of the events."""
+"""Latency of questions over HTTP about a large store, compared with SQL over the JSON of its events, and with PostgreSQL."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import json
-import random
 import statistics
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import duckdb
-
-from benchmarks.common import Report, describe, fail, make_store, positive, workplace
-from benchmarks.workload import SEED, page_view, zipf
+from benchmarks import large_store
+from benchmarks.common import Contender, Poster, Report, describe, fail, make_store, positive, workplace
+from benchmarks.large_store import LIST_ID, LISTS
+from benchmarks.load import GENERATORS, Load, Run, version
+from benchmarks.postgresql import PostgreSQL
+from benchmarks.questions import QUESTIONS, AskedQuestion
 from falcon_events import EventTracking
 from falcon_events.settings import Settings
-from falcon_events.store.database import catalogue, columns
 from falcon_events.store.database.connect import open_database
-from falcon_events.store.engine.upkeep import COLUMNS_SHARE
 
-LISTS = range(1, 6)
-LIST_ID = 1
-"""The list that has half of the events."""
 DAYS = 300
-PATTERNS = 20_000
-VISITOR = "(visitor)"
-AT_ONCE = 100_000
-PERSON_EVERY = 10
-"""One visitor in ten has an address; one in a thousand has two."""
-FILL = f"""
-insert into events
-with numbered as (
-    select i, hash(i // 4) % ($events // 10 + 1) as number, (hash(i) % {PATTERNS})::integer as pattern
-    from range($since, $until) as numbers(i)
-),
-    placed as (
-        select *, (hash(number) % 1000)::integer as chance, hash(i, 'address') % 8 = 0 as is_addressed,
-            make_timestamp(($first_us + i * ({DAYS * 86_400_000_000} // $events))::bigint) as happened
-        from numbered
-    )
-select i + 1, md5('event ' || i)::uuid, 'benchmark',
-    case when chance < 520 then 1 when chance < 740 then 2 when chance < 860 then 3 when chance < 940 then 4 else 5 end,
-    event, md5('visitor ' || placed.number)::uuid, 'user-id-' || i,
-    case when not is_addressed or placed.number % {PERSON_EVERY} <> 0 then null
-        when placed.number % 1000 = 0 and i % 3 = 0 then 'other-' || placed.number || '@test.com'
-        else 'visitor-' || placed.number || '@test.com' end,
-    happened, happened, replace(properties, '{VISITOR}', md5('visitor ' || placed.number)::uuid::varchar), null, null,
-    case when event = 'identify' then false end
-from placed join patterns on patterns.number = placed.pattern
-order by i
-"""
+SHARE = 10
+"""The smaller store has this part of the events, all from the last days, as many a day as the larger one."""
+VISITORS, NEW_PER_100, CONNECTIONS = 10_000, 1.0, 32
+"""The events that are sent while questions are asked."""
+ADDRESS = f"select lower(email) from events where list_id = {LIST_ID} and email is not null order by seq limit 1"
+COLUMNS = ("question", "events", "p50 ms", "aim", "SQL ms", "÷ SQL", "PostgreSQL ms", "÷ PostgreSQL", "÷ a tenth of the events")
+INGESTED = ("questions", "events/s", "p99 ms", "÷ events/s alone", "÷ p99 alone", "questions/s")
 
 
-def fill(connection: duckdb.DuckDBPyConnection, events: int, report: Report) -> None:
-    """Add rows in the shape that the writer makes, without folding them. The last one happened now."""
-    first_us = time.time_ns() // 1000 - DAYS * 86_400_000_000
-    chance = random.Random(SEED)
-    types = ["pageView"] * 85 + ["signup"] * 5 + ["conversion"] * 4 + ["searched"] * 4 + ["identify"] * 2
-    plans = zipf(chance, 40)
-    made: list[dict[str, Any]] = []
-    for number in range(PATTERNS):
-        event = chance.choice(types)
-        properties = page_view(chance, VISITOR) | {"plan": f"plan {next(plans)}"}
-        if event == "conversion":
-            properties |= {"conversion-id": f"{number}-{VISITOR}", "conversion-value": chance.randrange(1, 500)}
-        made.append({"number": number, "event": event, "properties": json.dumps(properties)})
-    form = '[{"number": "INTEGER", "event": "VARCHAR", "properties": "VARCHAR"}]'
-    connection.execute(
-        "create or replace temp table patterns as select unnest(from_json_strict($made, $form), recursive := true)",
-        {"made": json.dumps(made), "form": form},
-    )
-    for since in range(0, events, AT_ONCE):
-        until = min(events, since + AT_ONCE)
-        connection.execute(FILL, {"since": since, "until": until, "events": events, "first_us": first_us})
-        if since % 1_000_000 == 0:
-            report.progress(f"{since:,} events created")
+class FilledStore:
+    """A store with events of the last days, folded.
+
+    Args:
+        db: its file.
+        events: number of events.
+        days: the days over which they are spread.
+        report: takes the progress.
+    """
+
+    def __init__(self, db: Path, events: int, days: int, report: Report) -> None:
+        self.db, self.events = db, events
+        if db.exists():
+            with EventTracking(db) as tracking:
+                for list_id in LISTS:
+                    tracking.directory.create_list("benchmark", f"list {list_id}", list_id)
+                self.api_key = tracking.directory.create_key("benchmark").key
+        else:
+            self.api_key = make_store(db, *LISTS)
+        with open_database(db, Settings.from_environment()) as connection:
+            show(large_store.fill(connection, events, days), f"of {events:,} events created", report)
+            self.plain_bytes = db.stat().st_size / events
+            self.catalogue_us, self.columns_us = large_store.fold(connection)
+            ((self.address,),) = connection.execute(ADDRESS).fetchall()
+        self.bytes = db.stat().st_size / events
 
 
-def fold(connection: duckdb.DuckDBPyConnection, events: int, at_once: int, unfolded: int) -> tuple[float, float]:
-    """Fold all events but the last ones, as the writer does. Return the microseconds of an event: catalogue, columns."""
-    taken = [0.0, 0.0]
-    steps = [*range(at_once, events - unfolded, at_once), events - unfolded]
-    for seq in steps:
-        for number, one in enumerate((catalogue.fold, columns.fold)):
-            began = time.perf_counter()
-            one(connection, seq)
-            taken[number] += time.perf_counter() - began
-    connection.execute("checkpoint")
-    return taken[0] / events * 1e6, taken[1] / events * 1e6
+def show(numbers: Iterable[int], text: str, report: Report) -> None:
+    """Report numbers of events now and then."""
+    for number in numbers:
+        if number % 1_000_000 == 0:
+            report.progress(f"{number:,} {text}")
 
 
-# The person of each event by the rules of the questions, with window functions over the events of the list.
-PERSONS = """
-with attributed as (
-    select *, coalesce(
-        last_value(lower(email) ignore nulls) over (
-            partition by visitor order by occurred_at, seq rows between unbounded preceding and current row),
-        first_value(lower(email) ignore nulls) over (
-            partition by visitor order by occurred_at, seq rows between current row and unbounded following),
-        visitor::varchar) as person
-    from events where list_id = 1
-)
-"""
-ADDRESS = "select lower(email) from events where list_id = 1 and email is not null order by seq limit 1"
-RECENT = "occurred_at >= (now() at time zone 'utc')::date - {days}"
-PATH = "regexp_extract(properties->>'url', '^https?://[^/?#]+([^?#]*)', 1)"
-Ask = Callable[[EventTracking, str], Any]
-QUESTIONS: dict[str, tuple[Ask, str, bool]] = {
-    "people and events by day, 28 days": (
-        lambda tracking, address: tracking.query(LIST_ID, date_range="28d", dimensions=["time:day"]),
-        f"{PERSONS} select occurred_at::date, count(distinct person), count(*) from attributed"
-        f" where {RECENT.format(days=27)} group by 1 order by 1",
-        True,
-    ),
-    "top 10 paths with people, 90 days": (
-        lambda tracking, address: tracking.query(LIST_ID, date_range="90d", dimensions=["path"], metrics=["people"], limit=10),
-        f"{PERSONS} select {PATH} as path, count(distinct person) as people from attributed"
-        f" where {RECENT.format(days=89)} group by 1 order by 2 desc, 1 limit 10",
-        True,
-    ),
-    "top 10 of a property, 28 days": (
-        lambda tracking, address: tracking.query(
-            LIST_ID, date_range="28d", dimensions=["property:plan"], metrics=["people"], limit=10
-        ),
-        f"{PERSONS} select properties->>'plan' as plan, count(distinct person) as people from attributed"
-        f" where {RECENT.format(days=27)} group by 1 order by 2 desc, 1 limit 10",
-        True,
-    ),
-    "people who did X three times and not Y": (
-        lambda tracking, address: tracking.people(
-            LIST_ID, people=[["has_done", {"Event": "signup", "Count": [">=", 3]}], ["has_not_done", {"Event": "conversion"}]]
-        ),
-        f"""{PERSONS} select person, max(occurred_at) from attributed group by person
-            having count(*) filter (where event = 'signup') >= 3 and count(*) filter (where event = 'conversion') = 0
-            order by 2 desc, 1 limit 100""",
-        False,
-    ),
-    "one person's timeline": (
-        lambda tracking, address: tracking.timeline(LIST_ID, email=address),
-        f"{PERSONS} select event_id, event, occurred_at, properties from attributed where person = $address"
-        " order by occurred_at desc, seq desc limit 100",
-        False,
-    ),
-}
-"""Each question over the Python API, the same in SQL, and whether the rows of both are compared."""
+class Asker:
+    """A client that asks questions over one connection.
 
+    Args:
+        contender: the server.
+        store: its store.
+    """
 
-def ask(tracking: EventTracking, question: Ask, address: str, times: int) -> tuple[list[float], Any]:
-    """Ask a question several times; return the milliseconds of each and the last answer."""
-    taken = []
-    for _ in range(times + 1):
+    def __init__(self, contender: Contender, store: FilledStore) -> None:
+        self._poster = Poster(contender.port)
+        self._given = {"APIKey": store.api_key, "ListID": LIST_ID}
+        self._address = store.address
+
+    def ask(self, question: AskedQuestion) -> tuple[float, dict[str, Any]]:
+        """Return the milliseconds of an answer, and the answer."""
+        body = json.dumps({**self._given, **question.body}).replace("$address", self._address).encode()
         began = time.perf_counter()
-        answered = question(tracking, address)
-        taken.append((time.perf_counter() - began) * 1e3)
-    return taken[1:], answered
+        text = self._poster.post(f"/api/v1/website_events.{question.path}", body)
+        return (time.perf_counter() - began) * 1e3, json.loads(text)
 
 
-def measure(db: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Ask all questions over the Python API, and then in SQL on the same file with the same settings."""
-    with open_database(db, Settings.from_environment()) as connection:
-        ((address,),) = connection.execute(ADDRESS).fetchall()
-    found = []
-    with EventTracking(db) as tracking:
-        answers = {name: ask(tracking, question, address, given.times) for name, (question, _, _) in QUESTIONS.items()}
-    with open_database(db, Settings.from_environment()) as connection:
-        for name, (_, sql, is_compared) in QUESTIONS.items():
-            times, answered = answers[name]
-            taken = []
-            for _ in range(given.sql_times):
-                began = time.perf_counter()
-                rows = connection.execute(sql, {"address": address} if "$address" in sql else {}).fetchall()
-                taken.append((time.perf_counter() - began) * 1e3)
-            if is_compared and [row.metrics[0] for row in answered.rows] != [row[1] for row in rows]:
-                fail(f"{name}: the answer differs from that in SQL")
-            p50 = statistics.median(times)
-            record = {"question": name, "p50_ms": round(p50, 2), "sql_ms": round(statistics.median(taken), 2)}
-            found.append({**record, "ratio": round(p50 / statistics.median(taken), 4)})
+def ask_all(askers: Sequence[Asker], times: int) -> list[dict[str, tuple[float, dict[str, Any]]]]:
+    """Ask each asker all questions in turn; return the median milliseconds of each, the first left out, and the last answer."""
+    found: list[dict[str, tuple[float, dict[str, Any]]]] = [{} for _ in askers]
+    for question in QUESTIONS:
+        taken: list[list[float]] = [[] for _ in askers]
+        for _ in range(times + 1):
+            for asker, mine, answers in zip(askers, taken, found, strict=True):
+                if asker is askers[0] or question.grows:
+                    ms, answer = asker.ask(question)
+                    mine.append(ms)
+                    answers[question.name] = (statistics.median(mine[1:] or mine), answer)
     return found
+
+
+def run_in_duckdb(store: FilledStore, times: int) -> dict[str, tuple[float, list[Any]]]:
+    """Run the questions as SQL over the JSON of the events; return the milliseconds and the rows of each."""
+    found = {}
+    with open_database(store.db, Settings.from_environment()) as connection:
+        for question in QUESTIONS:
+            given = {"address": store.address} if "$address" in question.sql else {}
+            found[question.name] = _time(lambda sql=question.sql, given=given: connection.execute(sql, given).fetchall(), times)
+    return found
+
+
+def _time(run: Any, times: int) -> tuple[float, list[Any]]:
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        rows = run()
+        taken.append((time.perf_counter() - began) * 1e3)
+    return statistics.median(taken), rows
+
+
+def run_in_postgresql(store: FilledStore, folder: Path, times: int, report: Report) -> tuple[dict[str, float], str]:
+    """Copy the events to PostgreSQL, and run the questions there. Return the milliseconds of each, and the server's version."""
+    import psycopg
+
+    found = {}
+    with PostgreSQL(folder, shared_buffers="384MB") as server:
+        with open_database(store.db, Settings.from_environment()) as connection:
+            show(large_store.copy_to_postgresql(connection, server.dsn, folder), "events copied to PostgreSQL", report)
+        with psycopg.connect(server.dsn, autocommit=True) as target:
+            for question in QUESTIONS:
+                given = [store.address] if "%s" in question.postgresql else None
+                sql = question.postgresql.encode()
+                found[question.name], _ = _time(lambda sql=sql, given=given: target.execute(sql, given).fetchall(), times + 1)
+                report.progress(f"PostgreSQL: {question.name}: {found[question.name]:,.0f} ms")
+        return found, server.version
+
+
+def take_in(contender: Contender, asker: Asker, load: Load, seconds: int, rounds: int) -> dict[str, Any]:
+    """Send events alone and while questions are asked one after the other, in turn. Return the medians and their ratios."""
+    alone, beside, asked = list[Run](), list[Run](), 0
+    for _ in range(rounds):
+        alone.append(load.run(contender, CONNECTIONS, seconds))
+        contender.resume()
+        with _asking(asker) as counts:
+            beside.append(load.run(contender, CONNECTIONS, seconds))
+            contender.resume()
+        asked += len(counts)
+    speeds = [one.per_second / other.per_second for one, other in zip(beside, alone, strict=True)]
+    delays = [one.p99_us / other.p99_us for one, other in zip(beside, alone, strict=True)]
+    return {
+        "ingest_per_second": statistics.median(one.per_second for one in beside),
+        "ingest_p99_ms": statistics.median(one.p99_us for one in beside) / 1e3,
+        "ingest_ratio": statistics.median(speeds),
+        "ingest_ratios": speeds,
+        "ingest_p99_ratio": statistics.median(delays),
+        "questions_per_second": asked / seconds / rounds,
+    }
+
+
+@contextlib.contextmanager
+def _asking(asker: Asker) -> Iterator[list[str]]:
+    """Ask all questions in turn until the end of the block, from a thread. Yields the names of those answered."""
+    asked: list[str] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            for question in QUESTIONS:
+                if not done.is_set():
+                    asker.ask(question)
+                    asked.append(question.name)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield asked
+    finally:
+        done.set()
+        thread.join()
+
+
+def compare_answers(answers: dict[str, tuple[float, dict[str, Any]]], rows: dict[str, tuple[float, list[Any]]]) -> None:
+    """End the benchmark if an answer differs from that in SQL."""
+    for question in QUESTIONS:
+        if question.is_compared:
+            found = [row["Metrics"][0] for row in answers[question.name][1]["Results"]]
+            if [number for number in found if number] != [row[1] for row in rows[question.name][1]]:
+                fail(f"{question.name}: the answer differs from that in SQL")
 
 
 def arguments() -> argparse.Namespace:
     """Parse the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--events", type=positive, default=1_000_000, metavar="N", help="size of the store")
-    parser.add_argument("--unfolded", type=positive, default=2_500, metavar="N", help="events of them that are not folded")
     parser.add_argument("--times", type=positive, default=9, metavar="N", help="how often each question is asked")
-    parser.add_argument("--sql-times", type=positive, default=3, metavar="N", help="how often each is asked in SQL")
-    parser.add_argument("--folder", type=Path, help="folder on a disk for the temporary database")
+    parser.add_argument("--sql-times", type=positive, default=2, metavar="N", help="how often each is asked in SQL")
+    parser.add_argument("--beside", choices=("postgresql",), help="also load the events into PostgreSQL and ask there")
+    parser.add_argument("--seconds", type=positive, default=5, metavar="S", help="length of a run of sending events")
+    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="number of such runs")
+    parser.add_argument("--generator", choices=GENERATORS, default="own", help="what sends events")
+    parser.add_argument("--folder", type=Path, help="folder on a disk for the temporary databases")
     parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     return parser.parse_args()
-
-
-COLUMNS = ("question", "events", "p50 ms", "SQL ms", "ratio")
 
 
 def main() -> None:
     """Measure and report."""
     given = arguments()
     report = Report(given.json)
-    at_once = COLUMNS_SHARE * Settings.from_environment().fold_events
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(workplace(given.folder))
         options = {name: value for name, value in vars(given).items() if name not in ("folder", "json")}
-        report.settings(describe(folder, **options))
         db = folder / "events.duckdb"
-        make_store(db, *LISTS)
-        with open_database(db, Settings.from_environment()) as connection:
-            fill(connection, given.events, report)
-            connection.execute("checkpoint")
-            plain_bytes = db.stat().st_size / given.events
-            catalogue_us, columns_us = fold(connection, given.events, at_once, min(given.unfolded, given.events - 1))
-            connection.execute("checkpoint")
-        bytes_per_event = db.stat().st_size / given.events
-        report.progress(f"folded in {catalogue_us:.1f} us an event, and in {columns_us:.1f} us with typed columns")
-        shared = {
+        load = Load(folder, "browser", VISITORS, NEW_PER_100, db, VISITORS, given.generator)
+        store = FilledStore(db, given.events, DAYS, report)
+        smaller = FilledStore(folder / "smaller.duckdb", -(-given.events // SHARE), DAYS // SHARE, report)
+        report.progress(f"folded in {store.catalogue_us:.1f} us an event, and in {store.columns_us:.1f} us with typed columns")
+        server = stack.enter_context(Contender("durable", db, "asgi"))
+        with Contender("durable", smaller.db, "asgi") as other:
+            askers = [Asker(server, store), Asker(other, smaller)]
+            answers, of_smaller = ask_all(askers, given.times)
+            other.stop()
+        taken = take_in(server, askers[0], load, given.seconds, given.rounds)
+        server.stop()
+        rows = run_in_duckdb(store, given.sql_times)
+        compare_answers(answers, rows)
+        in_postgresql, tools = dict[str, float](), version(given.generator)
+        if given.beside:
+            in_postgresql, tools["postgresql"] = run_in_postgresql(store, folder, given.sql_times, report)
+        report.settings(describe(folder, tools=tools, **options))
+    found = []
+    for question in QUESTIONS:
+        p50 = answers[question.name][0]
+        record: dict[str, Any] = {
+            "question": question.name,
             "events": given.events,
-            "bytes_per_event": round(bytes_per_event, 1),
-            "plain_bytes_per_event": round(plain_bytes, 1),
-            "columns_us": round(columns_us, 2),
+            "p50_ms": p50,
+            "target_ms": question.target_ms,
         }
-        found = [{**one, **shared} for one in measure(db, given)]
-    rows = [
-        (one, [one["question"], f"{one['events']:,}", f"{one['p50_ms']:.1f}", f"{one['sql_ms']:.1f}", f"{one['ratio']:.3f}"])
-        for one in found
-    ]
-    report.figures(COLUMNS, rows)
-    report.note("ratio: p50 of the question over the Python API ÷ the same in SQL over the JSON of the events.")
+        if question.name in rows:
+            record |= {"sql_ms": rows[question.name][0], "ratio": p50 / rows[question.name][0]}
+        if question.name in in_postgresql:
+            record |= {"postgresql_ms": in_postgresql[question.name], "to_postgresql": p50 / in_postgresql[question.name]}
+        if question.grows:
+            record["growth"] = p50 / of_smaller[question.name][0]
+        found.append(record)
+    report.figures(COLUMNS, [(one, [_cell(one.get(name)) for name in CELLS]) for one in found])
+    sizes = {
+        "bytes_per_event": store.bytes,
+        "plain_bytes_per_event": store.plain_bytes,
+        "size_ratio": store.bytes / store.plain_bytes,
+    }
+    times = {"catalogue_us": store.catalogue_us, "columns_us": store.columns_us}
+    beside = {"events": given.events, **taken, **sizes, **times}
+    report.figures(INGESTED, [(beside, ["all, one after the other", *(_cell(beside[name]) for name in INGESTED_CELLS)])])
+    report.note("p50: over HTTP, one client. SQL: over the JSON of the events, in DuckDB. PostgreSQL: JSONB, with indices.")
     report.note(
-        f"An event takes {bytes_per_event:.1f} bytes, {plain_bytes:.1f} without catalogue and typed columns,"
-        f" which are written in {columns_us:.1f} µs."
+        f"An event takes {store.bytes:.1f} bytes, {store.plain_bytes:.1f} without catalogue and typed columns, which are"
+        f" written in {store.catalogue_us:.1f} and {store.columns_us:.1f} µs."
     )
+
+
+CELLS = ("question", "events", "p50_ms", "target_ms", "sql_ms", "ratio", "postgresql_ms", "to_postgresql", "growth")
+INGESTED_CELLS = ("ingest_per_second", "ingest_p99_ms", "ingest_ratio", "ingest_p99_ratio", "questions_per_second")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

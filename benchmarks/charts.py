@@ -117,6 +117,25 @@ def _query(records: list[Record]) -> Figure | None:
     return figure
 
 
+def _answers(records: list[Record]) -> Figure | None:
+    """Time of each question, here, in SQL over the JSON of the events, and in PostgreSQL."""
+    found = [record for record in records_of(records, "answers") if "question" in record]
+    if not found:
+        return None
+    figure, axes = _figure(f"Questions about a store of {found[0]['events']:,} events", "ms", "")
+    contenders = {"over HTTP": "p50_ms", "SQL over JSON": "sql_ms", "PostgreSQL": "postgresql_ms"}
+    shown = {label: name for label, name in contenders.items() if name in found[0]}
+    for number, (label, name) in enumerate(shown.items()):
+        places = [place + (number + 0.5) / (len(shown) + 1) for place in range(len(found))]
+        axes.barh(places, [one[name] for one in found], 1 / (len(shown) + 1), label=label, color=COLORS[number])
+    axes.set_yticks([place + 0.4 for place in range(len(found))], [one["question"] for one in found], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.grid(visible=False, axis="y")
+    axes.legend()
+    return figure
+
+
 def _size(records: list[Record]) -> Figure | None:
     """Bytes on disk per event."""
     found = records_of(records, "size")
@@ -147,6 +166,7 @@ CHARTS = {
     "latency": _latency,
     "rivals": _rivals,
     "query": _query,
+    "answers": _answers,
     "size": _size,
     "memory": _memory,
 }

@@ -17,7 +17,7 @@ FULL: Plan = {
     ],
     "latency": [("latency",)],
     "query": [("query", "--events", "100000", "1000000", "10000000")],
-    "answers": [("answers", "--events", "10000000")],
+    "answers": [("answers", "--events", "10000000", "--beside", "postgresql")],
     "import": [("importing",)],
     "scale": [("scale", "--events", "10000000", "--seconds", "300")],
     "memory": [("memory", "--events", "10000000", "--visitors", "1000000")],
@@ -38,7 +38,12 @@ QUICK: Plan = {
     ],
     "latency": [("latency", "--requests", "50", "--rounds", "1")],
     "query": [("query", "--events", "20000", "--requests", "30")],
-    "answers": [("answers", "--events", "20000", "--times", "2", "--sql-times", "1")],
+    "answers": [
+        (
+            *("answers", "--events", "20000", "--times", "2", "--sql-times", "1"),
+            *("--seconds", "1", "--rounds", "1", "--beside", "postgresql"),
+        )
+    ],
     "import": [("importing", "--events", "5000", "--rounds", "1", "--body", "small")],
     "scale": [("scale", "--events", "20000", "--seconds", "3", "--connections", "4")],
     "memory": [("memory", "--events", "20000", "--visitors", "2000")],

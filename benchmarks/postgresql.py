@@ -34,9 +34,11 @@ class PostgreSQL:
 
     Args:
         folder: the folder in which the server's own folder is created.
+        options: settings of PostgreSQL, beside OPTIONS or instead of them.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: str) -> None:
+        self._options = {**OPTIONS, **options}
         self._data = folder / "postgresql"
         self._log = folder / "postgresql.log"
         self._port = free_port()
@@ -66,7 +68,7 @@ class PostgreSQL:
         if made.returncode:
             fail(f"initdb: {made.stderr}")
         self.version = subprocess.run([server, "--version"], capture_output=True, text=True).stdout.split()[2]
-        options = {**OPTIONS, "port": str(self._port), "unix_socket_directories": ""}
+        options = {**self._options, "port": str(self._port), "unix_socket_directories": ""}
         given = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
         with self._log.open("w") as log:
             self._process = subprocess.Popen(

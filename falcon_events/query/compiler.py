@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from falcon_events.query.expressions import IS_SCALAR, Parameters, express_all, 
 from falcon_events.query.question import Metric, Question
 from falcon_events.query.ranges import Period
 from falcon_events.query.relations import ENRICHED, QuestionScope, build_events, express_period
+from falcon_events.query.starts import join_starts
 from falcon_events.query.statements import Statement, choose_people, join_relations
 
 _OF_SESSIONS = frozenset({"sessions", "bounce_rate", "session_seconds", "views_per_session"})
@@ -42,9 +42,6 @@ _AGGREGATES = {
     "p95": "quantile_cont({}, 0.95)",
     "distinct": "count(distinct {})",
 }
-_OF_BUCKETS = ("number", "first_step", "next_step")
-MOST_STEPS = 100_000
-"""From this number of steps on, events are compared with the starts of the buckets."""
 
 
 def compile_rows(scope: QuestionScope[Question], period: Period, buckets: Sequence[Bucket]) -> Statement:
@@ -187,7 +184,10 @@ class _Compiler:
         for number, name in enumerate(self._dimensions):
             if name.startswith("time:"):
                 columns.append(f"buckets.number as d{number}")
-                joined = f" {self._add_buckets(buckets)}"
+                intervals = [(bucket.since, bucket.until) for bucket in buckets]
+                relation, join = join_starts("buckets", intervals, "epoch_us(occurred_at)", self.parameters)
+                self._relations.append(relation)
+                joined = f" {join}"
             else:
                 columns.append(f"{express_dimension(name, self.parameters).text} as d{number}")
         for number, metric in enumerate(self._metrics):
@@ -203,31 +203,6 @@ class _Compiler:
             row = "".join(f"d{number}, " for number in range(len(self._dimensions)))
             leads = f"row_number() over (partition by {row}visitor_key, session_number order by seq) = 1 as leads"
             self.add("led", f"select *, {leads} from matched")
-
-    def _add_buckets(self, buckets: Sequence[Bucket]) -> str:
-        """Add the relation `buckets`, and return the join of events with it.
-
-        From the second one on, the starts are a multiple of some step apart, such as an hour. So an event finds its bucket by the
-        number of its step, which takes a fraction of the time of comparing it with the starts.
-        """
-        filled = [(number, bucket.since) for number, bucket in enumerate(buckets) if bucket.since < bucket.until]
-        numbers, starts = [number for number, _ in filled], [since for _, since in filled]
-        first, last = (starts[1], starts[-1]) if len(starts) > 1 else (0, 0)
-        step = math.gcd(*(since - first for since in starts[1:])) or 1
-        if len(starts) < 2 or (last - first) // step > MOST_STEPS:
-            unnested = f"unnest({self.parameters.add(numbers)}::bigint[]) as number"
-            unnested += f", unnest({self.parameters.add(starts)}::bigint[]) as since_us"
-            self.add("buckets", f"select number, make_timestamp(since_us) as since from (select {unnested})")
-            return "asof join buckets on occurred_at >= buckets.since"
-        steps = [-1, *((since - first) // step for since in starts[1:])]
-        lists = [numbers, steps, [*steps[1:], steps[-1] + 1]]
-        unnested = ", ".join(
-            f"unnest({self.parameters.add(one)}::bigint[]) as {name}" for one, name in zip(lists, _OF_BUCKETS, strict=True)
-        )
-        self.add("buckets", f"select number, unnest(range(first_step, next_step)) as step from (select {unnested})")
-        moment, begun = "epoch_us(occurred_at)", self.parameters.add(first)
-        passed = f"least(({moment} - {begun}) // {self.parameters.add(step)}, {self.parameters.add(steps[-1])})"
-        return f"join buckets on buckets.step = case when {moment} < {begun} then -1 else {passed} end"
 
     def _group(self) -> None:
         expressions = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from falcon_events.query.compiler import compile_row_people
 from falcon_events.query.cursors import Cursor, digest_question, read_cursor, write_cursor
 from falcon_events.query.expressions import Parameters
 from falcon_events.query.funnel import compile_step_people
+from falcon_events.query.narrowing import compile_candidates
 from falcon_events.query.question import (
     Counted,
     PeopleQuestion,
@@ -30,14 +32,15 @@ from falcon_events.query.source import Extent, Source
 from falcon_events.query.statements import QuestionRefused, Run
 from falcon_events.query.trends import list_buckets
 
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 WRONG_CURSOR = "Cursor: it must be the NextCursor of an answer to the same request."
 
 
 class MakeSource(Protocol):
-    """Returns the relations, up to a seq and of some visitors if these are given."""
+    """Returns the relations, up to a seq, and of some visitors or persons if these are given."""
 
-    def __call__(self, as_of: int | None, visitors: Sequence[str] | None = None) -> Source:
-        """Return the relations."""
+    def __call__(self, as_of: int | None, visitors: Sequence[str] | None = None, among: str | None = None) -> Source:
+        """Return the relations. `among` is a SELECT of the keys of persons."""
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -79,6 +82,8 @@ def answer_people(
     source = make_source(page.until)
     scope = _make_scope(page, source, extent, session_gap_us)
     parameters = Parameters(source.parameters)
+    if question.of is None and (candidates := compile_candidates(scope, parameters, run)) is not None:
+        scope = msgspec.structs.replace(scope, source=make_source(page.until, None, candidates))
     among = None if question.of is None else _compile_counted(question.of, scope, parameters)
     limit = question.limit + 1
     found = run(person_compiler.compile_people(scope, parameters, among, question.order_by, limit, page.cursor))
@@ -96,21 +101,29 @@ def answer_timeline(
     page = _find_page(question, extent)
     every = make_source(page.until)
     visitors = [one for (one,) in run(person_compiler.compile_visitors(every, question.named_by, [question.name]))]
-    named = run(person_compiler.compile_named(make_source(page.until, visitors), question.named_by, question.name))
-    if not named:
+    person = _find_person(question, make_source(page.until, visitors), visitors, run)
+    if person is None:
         raise QuestionRefused(PERSON, f"{question.named_by}: the list has no events of {question.name[:60]!r}.")
-    ((person,),) = named
     # Whatever is asked about a person follows from the events of the person's visitors.
-    own = _find_visitors(every, [person], run)
+    own = visitors if question.named_by == "Email" else _find_visitors(every, [person], run)
     source = make_source(page.until, own)
     scope = _make_scope(page, source, extent, session_gap_us)
     details = _describe_persons(source, [person], run)(person)
     profile = run(person_compiler.compile_profile(scope, person))
-    address, *seen = profile[0] if profile else (None if person in own else person, None, None, 0)
+    seen = profile[0] if profile else (None, None, 0)
+    address = None if person in own else person
     rows, following = page.cut(run(person_compiler.compile_timeline(scope, question, person, page.cursor)), key=2, tie=7)
     rendered = _render_person(address, seen, details)
     events = [_render_event(row) for row in rows]
     return QueryAnswer(body=msgspec.json.encode({"Person": rendered, "Events": events, "NextCursor": following}))
+
+
+def _find_person(question: TimelineQuestion, source: Source, visitors: Sequence[str], run: Run) -> str | None:
+    """Return the person that a question names, who has events of these visitors; None: there are no events."""
+    if question.named_by == "Email":
+        return question.name if visitors else None
+    named = run(person_compiler.compile_named(source, question.named_by, question.name))
+    return named[0][0] if named else None
 
 
 def _find_page(question: PeopleQuestion | TimelineQuestion, extent: Extent) -> _Page:
@@ -164,7 +177,8 @@ def _compile_row(of: RowOfQuery, scope: QuestionScope[Question], parameters: Par
 
 def _find_visitors(source: Source, persons: Sequence[str], run: Run) -> list[str]:
     """Return all visitors that events of persons have: those with the person's address, or the person's own."""
-    statements = [person_compiler.compile_visitors(source, by, persons) for by in ("Email", "UUID")] if persons else []
+    given = {"Email": persons, "UUID": [person for person in persons if _UUID.fullmatch(person)]}
+    statements = [person_compiler.compile_visitors(source, by, some) for by, some in given.items() if some]
     return [visitor for statement in statements for (visitor,) in run(statement)]
 
 

@@ -12,7 +12,7 @@ from falcon_events.query.relations import (
     CHOSEN,
     ENRICHED,
     LISTED,
-    PROFILE,
+    SEEN,
     QuestionScope,
     build_events,
     build_persons,
@@ -30,15 +30,15 @@ _SEEN = "epoch_us(first_seen), epoch_us(last_seen), shown_events"
 GENERATED_ID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 """The form of generated ids. Each belongs to one event that was tracked, and to the identify event beside it."""
 IDENTITIES = f"""
-select person, list_sort(coalesce(list(external_id) filter (where is_given), [])),
+select name, list_sort(coalesce(list(external_id) filter (where is_given), [])),
     list_sort(list_distinct(flatten(list(visitors))))
 from (
-    select person, external_id, list(distinct visitor::varchar) as visitors,
+    select name, external_id, list(distinct visitor::varchar) as visitors,
         not regexp_full_match(external_id, '{GENERATED_ID}') or count(*) filter (where not automatic) > 1 as is_given
-    from {LISTED} where person in (select unnest({{persons}}::varchar[]))
-    group by person, external_id
+    from {LISTED} join ({{named}}) using (person_key)
+    group by name, external_id
 )
-group by person
+group by name
 """
 TRAITS = """
 select person, traits from ({traits}) where person in (select unnest({persons}::varchar[])) order by bound_at, visitor
@@ -92,8 +92,16 @@ def compile_people(
 def compile_identities(source: Source, persons: Sequence[str]) -> Statement:
     """Return the SELECT of the ids that senders gave to persons, and of the persons' visitors."""
     parameters = Parameters(source.parameters)
-    body = IDENTITIES.replace("{persons}", parameters.add(list(persons)))
+    body = IDENTITIES.replace("{named}", _express_persons(source, parameters.add(list(persons))))
     return Statement(join_relations([(LISTED, source.events)], body.strip()), parameters.values)
+
+
+def _express_persons(source: Source, names: str) -> str:
+    """Return the SELECT of the keys and names of persons, by a parameter that is a list of names."""
+    given = {"address": f"select unnest({names}::varchar[])", "visitor": f"select try_cast(unnest({names}::varchar[]) as uuid)"}
+    return " union all ".join(
+        f"select person_key, name from ({source.persons}) where {column} in ({values})" for column, values in given.items()
+    )
 
 
 def compile_traits(source: Source, persons: Sequence[str]) -> Statement:
@@ -105,9 +113,12 @@ def compile_traits(source: Source, persons: Sequence[str]) -> Statement:
 def compile_visitors(source: Source, named_by: str, names: Sequence[str]) -> Statement:
     """Return the SELECT of the visitors with events that have one of these addresses, ids or visitors."""
     parameters = Parameters(source.parameters)
-    given = _express_name(named_by, f"unnest({parameters.add(list(names))}::varchar[])")
+    if len(names) == 1:  # an equation reaches the scan of the table, and a list does not
+        is_named = f"= {_express_name(named_by, parameters.add(names[0]))}"
+    else:
+        is_named = f"in (select {_express_name(named_by, f'unnest({parameters.add(list(names))}::varchar[])')})"
     relation = source.events if named_by == "ID" else source.visitors
-    select = f"select distinct visitor::varchar from seen where {_COLUMNS[named_by]} in (select {given})"
+    select = f"select distinct visitor::varchar from seen where {_COLUMNS[named_by]} {is_named}"
     return Statement(join_relations([("seen", relation)], select), parameters.values)
 
 
@@ -128,15 +139,23 @@ def compile_profile(scope: QuestionScope[Any], person: str) -> Statement:
     """Return the SELECT of when one person was seen, and of how many events."""
     parameters = Parameters(scope.source.parameters)
     relations = build_events(scope, parameters, sessions=False, orders=False)
-    relations.append(("profile", f"select {PROFILE} from {ENRICHED} where person = {parameters.add(person)} group by person"))
-    return Statement(join_relations(relations, f"select address, {_SEEN} from profile"), parameters.values)
+    named = _express_persons(scope.source, parameters.add([person]))
+    relations.append(
+        ("profile", f"select person_key, {SEEN} from {ENRICHED} join ({named}) using (person_key) group by person_key")
+    )
+    return Statement(join_relations(relations, f"select {_SEEN} from profile"), parameters.values)
 
 
 def compile_timeline(scope: QuestionScope[Any], question: TimelineQuestion, person: str, cursor: Cursor | None) -> Statement:
     """Return the SELECT of a page of one person's events, the latest first, and one more where there is another page."""
     parameters = Parameters(scope.source.parameters)
     relations = build_events(scope, parameters, sessions=True, orders=False, session_ids=True)
-    conditions = [f"person = {parameters.add(person)}", "is_shown", express_all(scope.question.filters, parameters)]
+    named = _express_persons(scope.source, parameters.add([person]))
+    conditions = [
+        f"person_key in (select person_key from ({named}))",
+        "is_shown",
+        express_all(scope.question.filters, parameters),
+    ]
     if cursor is not None:
         at, seq = parameters.add(cursor.key), parameters.add(cursor.tie)
         conditions.append(f"(epoch_us(occurred_at) < {at} or (epoch_us(occurred_at) = {at} and seq < {seq}))")

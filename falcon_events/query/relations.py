@@ -44,7 +44,6 @@ PLACE = f"(epoch_us(occurred_at)::hugeint * {2**63} + seq)"
 PLACES = 2**122
 SEEN = """min(occurred_at) filter (where is_shown) as first_seen, max(occurred_at) filter (where is_shown) as last_seen,
     count(*) filter (where is_shown) as shown_events"""
-PROFILE = f"""any_value(person) filter (where person <> visitor::varchar) as address, {SEEN}"""
 """The columns of a person, where events are grouped by person."""
 
 ORDERS = f"""
@@ -239,11 +238,7 @@ class _Members:
         return name
 
     def _express_done(self, done: DoneCondition) -> str:
-        counted = [express_shown(done.filters, done.event), *_express_event(done.event, done.filters, self._parameters)]
-        if done.within is not None:
-            within = express_period(self._scope.resolve(done.within), self._parameters)
-            counted.append(f"(not {within})" if done.outside else within)
-        column = self._add(f"count(*) filter (where {' and '.join(counted)})")
+        column = self._add(f"count(*) filter (where {express_done(self._scope, done, self._parameters)})")
         met = f"({column} {names.COUNT_OPERATORS[done.operator]} {self._parameters.add(done.count)})"
         return f"(not {met})" if done.negative else met
 
@@ -289,6 +284,15 @@ class _Members:
             ]
             parts.append(f"{column} {sign} {moment(limit)}")
         return f"({' or '.join(parts)})"
+
+
+def express_done(scope: QuestionScope[Any], done: DoneCondition, parameters: Parameters) -> str:
+    """Return the SQL that an event counts for a condition."""
+    counted = [express_shown(done.filters, done.event), *_express_event(done.event, done.filters, parameters)]
+    if done.within is not None:
+        within = express_period(scope.resolve(done.within), parameters)
+        counted.append(f"(not {within})" if done.outside else within)
+    return " and ".join(counted)
 
 
 def express_all_shown(question: AnyQuestion) -> list[str]:

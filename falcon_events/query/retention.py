@@ -13,8 +13,9 @@ from falcon_events.query.codes import STEPS
 from falcon_events.query.expressions import Parameters, express_all
 from falcon_events.query.question import PeriodOfRetention, RetentionQuestion, render_question
 from falcon_events.query.ranges import Period
-from falcon_events.query.relations import CTE, ENRICHED, PLACE, QuestionScope, build_events, express_kind
+from falcon_events.query.relations import CTE, ENRICHED, PLACE, QuestionScope, build_events, express_kind, express_period
 from falcon_events.query.source import Extent
+from falcon_events.query.starts import join_starts
 from falcon_events.query.statements import (
     QuestionRefused,
     Run,
@@ -26,21 +27,29 @@ from falcon_events.query.statements import (
 )
 
 _UNITS = {"people": "person_key", "visitors": "visitor_key"}
-_STARTED = "select unit, min(place) as place, min(moment) as moment from looked where is_start{among} group by unit"
+_STARTED = """
+select unit, min(place) as place, min(moment) as moment
+from looked where is_start and {within} group by unit
+"""
+# An anti join with the starts before takes less time than the first start of everybody.
+_STARTED_EVER = """
+select * from started_in_range
+anti join (select unit from looked where is_start and occurred_at < make_timestamp({since})) using (unit)
+"""
 _COHORTS = """
 select unit, place, moment, starts.number as cohort
-from started asof join starts on moment >= starts.since where moment >= {since} and moment < {until}
+from started {starts}
 """
 _CALENDAR = """
 select distinct cohorts.unit, cohort, ended.number - cohort as period
 from looked join cohorts on looked.unit = cohorts.unit and looked.place >= cohorts.place
-    asof join ended on looked.moment >= ended.since
-where is_return and looked.moment < {end}
+    {ended}
+where is_return and {within}
 """
 _ROLLING = """
 select distinct cohorts.unit, cohort, (looked.moment - cohorts.moment) // {length} as period
 from looked join cohorts on looked.unit = cohorts.unit and looked.place >= cohorts.place
-where is_return
+where is_return and looked.occurred_at >= make_timestamp({since})
 """
 _COUNTED = """
 select cohort, -1 as period, count(*) as units from cohorts group by cohort
@@ -139,25 +148,23 @@ def _build(
     start, returned = (express_kind(question, kind, parameters) for kind in question.kinds)
     filters = express_all(question.filters, parameters)
     chosen = choose_people(scope, parameters, relations)
-    columns = f"{_UNITS[question.by]} as unit, epoch_us(occurred_at) as moment, {PLACE} as place"
+    columns = f"{_UNITS[question.by]} as unit, occurred_at, epoch_us(occurred_at) as moment, {PLACE} as place"
     columns += f", {start} as is_start, {returned} as is_return"
     relations.append(("looked", f"select {columns} from {ENRICHED} where is_shown and {filters}{chosen}"))
-    since, until = parameters.add(period.since), parameters.add(period.until)
-    among = f" and moment >= {since} and moment < {until}" if question.first == "in_range" else ""
-    relations.append(("started", _STARTED.format(among=among)))
-    relations.append(("starts", _list_starts([one.since for one in cohorts], [one.until for one in cohorts], parameters)))
-    relations.append(("cohorts", _COHORTS.format(since=since, until=until)))
-    if question.mode == "calendar":
-        relations.append(("ended", _list_starts([one[0] for one in ended], [one[1] for one in ended], parameters)))
-        body = _CALENDAR.format(end=parameters.add(ended[-1][1] if ended else 0))
+    since = parameters.add(period.since)
+    in_range = _STARTED.format(within=express_period(period, parameters))
+    if question.first == "in_range":
+        relations.append(("started", in_range))
     else:
-        body = _ROLLING.format(length=parameters.add(names.RETENTION_UNITS[question.unit]))
+        relations += [("started_in_range", in_range), ("started", _STARTED_EVER.format(since=since))]
+    starts, joined = join_starts("starts", [(one.since, one.until) for one in cohorts], "started.moment", parameters)
+    relations += [starts, ("cohorts", _COHORTS.format(starts=joined))]
+    if question.mode == "calendar":
+        periods, joined = join_starts("ended", ended, "looked.moment", parameters)
+        relations.append(periods)
+        over = Period(period.since, ended[-1][1] if ended else period.since)
+        body = _CALENDAR.format(ended=joined, within=express_period(over, parameters))
+    else:
+        body = _ROLLING.format(since=since, length=parameters.add(names.RETENTION_UNITS[question.unit]))
     relations.append(("returned", body))
     return relations
-
-
-def _list_starts(since: Sequence[int], until: Sequence[int], parameters: Parameters) -> str:
-    """Return the SELECT of periods: their numbers and when they begin. One without any time has no events."""
-    some = [(number, start) for number, (start, end) in enumerate(zip(since, until, strict=True)) if start < end]
-    numbers, starts = parameters.add([number for number, _ in some]), parameters.add([start for _, start in some])
-    return f"select unnest({numbers}::bigint[]) as number, unnest({starts}::bigint[]) as since"

@@ -22,8 +22,8 @@ column that it does not need costs nothing:
 | `conversion_id`, `conversion_value` | varchar, double | of a conversion; else null |
 | `properties` | json | the properties |
 
-`persons` has one row for each person of the list, and maybe for others: `person_key`, `name` (varchar: `person` of events) and
-`address` (varchar, null for a visitor).
+`persons` has one row for each person of the list, and maybe for others: `person_key`, `name` (varchar: `person` of events),
+`address` (varchar, null for a visitor) and `visitor` (uuid, null for an address).
 
 `visitors` has one row for each visitor and each pair of a visitor and an address that an event of it has, and maybe others:
 `visitor` (uuid) and `email` (varchar, or null).

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from falcon_events.query import narrowing
 from falcon_events.query.person_reading import read_people_question, read_timeline_question
 from falcon_events.query.question import Forgetting, SavedQuestion, Saving
 from falcon_events.query.reading import read_values_question
@@ -134,6 +135,26 @@ def test_people_are_those_of_the_oracle(
     assert found == [told for _, _, told in expected]
     fill(connection, events, folds=folds)
     assert ask(connection, "people", People=people)["Count"] == len(expected)
+
+
+@settings(at_random, max_examples=40)
+@given(
+    folds=shared.folds,
+    events=shared.stores(),
+    done=st.lists(shared.done.map(lambda one: ["has_done", one]), min_size=1, max_size=2),
+    others=st.lists(shared.combine(shared.person_leaf), max_size=2),
+)
+def test_persons_are_the_same_if_candidates_are_found_first(
+    connection: duckdb.DuckDBPyConnection, folds: list[int], events: list[Event], done: list[Any], others: list[Any]
+) -> None:
+    """As in lists with many events, where few events are of the kind that somebody must have done."""
+    fill(connection, events, folds=folds)
+    people = [*done, *others]
+    plainly = page_through(connection, "people", "People", lambda: None, People=people)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(narrowing, "LEAST_EVENTS", 0)
+        patch.setattr(narrowing, "MOST_SHARE", 0)
+        assert page_through(connection, "people", "People", lambda: None, People=people) == plainly
 
 
 @at_random

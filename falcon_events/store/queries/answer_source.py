@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from falcon_events.query.relations import PLACE
+from falcon_events.query.relations import PLACE, PLACES
 from falcon_events.query.source import Extent, Source
 from falcon_events.query.statements import Statement
 from falcon_events.store.database.columns import NAMES, express_columns, read_columns_seq
@@ -86,29 +86,39 @@ union all
 select visitor_key, address_key, {PLACE} as place from event_columns
 where list_id = $list_id and address_key is not null and visitor_key in (select visitor_key from added where number = 2)
 """
-# What an event without an address gets where its visitor has several: the last one before it, else the first one.
-OF_SEVERAL = f"""
-select located.* exclude (place), coalesce(-before.address_key, -earliest.address_key, located.visitor_key) as person_key
-from (
-    select *, {PLACE} as place from listed_rows where address_key is null and visitor_key in (select visitor_key from several)
-) as located
-asof left join times as before on before.visitor_key = located.visitor_key and before.place <= located.place
-left join (select visitor_key, arg_min(address_key, place) as address_key from times group by visitor_key) as earliest
-    on earliest.visitor_key = located.visitor_key
+# From when to when an event without an address gets which one, where its visitor has several: the last one before it, else the
+# first one.
+SPANS = f"""
+select visitor_key as several_key, -address_key as of_address,
+    case when row_number() over of_visitor = 1 then {-PLACES} else place end as since,
+    coalesce(lead(place) over of_visitor, {PLACES}) as until
+from times window of_visitor as (partition by visitor_key order by place)
+"""
+LOCATED = f"""
+select listed_rows.*, first_address,
+    case when address_key is null and is_several then visitor_key end as located_key,
+    case when address_key is null and is_several then {PLACE} end as place
+from listed_rows left join firsts using (visitor_key)
+"""
+OF_SEVERAL = """
+select located.* exclude (first_address, located_key, place),
+    coalesce(-address_key, of_address, -first_address, visitor_key) as person_key
+from located left join spans on located_key = several_key and place >= since and place < until
 """
 OF_OTHERS = """
 select listed_rows.*, coalesce(-address_key, -first_address, visitor_key) as person_key
-from listed_rows left join (
-    select visitor_key, address_key as first_address{is_several} from bound where number = 1
-) as firsts using (visitor_key)
+from listed_rows left join firsts using (visitor_key)
 """
+FIRSTS = "select visitor_key, address_key as first_address{is_several} from bound where number = 1"
 IS_SEVERAL = ", visitor_key in (select visitor_key from several) as is_several"
-NOT_SEVERAL = "where address_key is not null or is_several is not true"
-PERSONS = "select person_key, any_value(person) as name, any_value(person) filter (where person <> visitor::varchar) as address"
+PERSONS = """
+select person_key, any_value(person) as name, any_value(person) filter (where person <> visitor::varchar) as address,
+    any_value(visitor) filter (where person = visitor::varchar) as visitor
+"""
 KEYED_PERSONS = """
-select -address_key as person_key, address as name, address from address_keys where list_id = $list_id
+select -address_key as person_key, address as name, address, null::uuid as visitor from address_keys where list_id = $list_id
 union all
-select visitor_key, visitor::varchar, null from visitor_keys where list_id = $list_id
+select visitor_key, visitor::varchar, null, visitor from visitor_keys where list_id = $list_id
 """
 VISITORS = "select unnest($visitors::uuid[])"
 KEYS_OF_VISITORS = f"select visitor_key from visitor_keys where list_id = $list_id and visitor in ({VISITORS})"
@@ -128,17 +138,29 @@ join (from address_keys where list_id = $list_id) using (address_key)
 where visitor_addresses.list_id = $list_id{until}
 """
 TAIL_PERSONS = f"""
-select -address_key, address, address from tail_addresses where address_key >= {UNKNOWN}
+select -address_key, address, address, null from tail_addresses where address_key >= {UNKNOWN}
 union all
-select visitor_key, visitor::varchar, null from tail_visitors where visitor_key >= {UNKNOWN}
+select visitor_key, visitor::varchar, null, visitor from tail_visitors where visitor_key >= {UNKNOWN}
+"""
+
+
+_READ_ONCE = ("listed_rows", "located", "known_rows", "times", "firsts", "spans")
+
+
+# The visitors that may have events of some persons: those who are persons themselves, and those with a person's address.
+AMONG_VISITORS = """
+select person_key as visitor_key from among where person_key > 0
+union all
+select visitor_key from bound where address_key in (select -person_key from among)
 """
 
 
 class _Reach(msgspec.Struct, frozen=True):
-    """The events of a list that are read: up to `as_of`, or of some visitors. None: all."""
+    """The events of a list that are read: up to `as_of`, of some visitors, or of persons with some keys. None: all."""
 
     as_of: int | None
     visitors: tuple[str, ...] | None
+    among: str | None = None
 
 
 def _express_until(reach: _Reach) -> str:
@@ -163,14 +185,16 @@ class ListSource:
         self._made: list[_Reach] = []
         self._several: dict[_Reach, bool] = {}
 
-    def make(self, as_of: int | None = None, visitors: Sequence[str] | None = None) -> Source:
+    def make(self, as_of: int | None = None, visitors: Sequence[str] | None = None, among: str | None = None) -> Source:
         """Return the relations.
 
         Args:
             as_of: the last seq; None: that of the newest event.
             visitors: the visitors whose events are read, with all that follows from these; None: all.
+            among: a SELECT of keys of persons, whose events are all read, and maybe some of others; None: those of all. It may
+                read relations that were made before.
         """
-        reach = _Reach(as_of, None if visitors is None else tuple(visitors))
+        reach = _Reach(as_of, None if visitors is None else tuple(visitors), among)
         parameters = dict[str, Any](list_id=self._list_id)
         if as_of is not None:
             parameters["as_of"] = as_of
@@ -184,15 +208,16 @@ class ListSource:
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Run a statement over the relations that make() has returned."""
         sql = statement.sql
-        words = set(re.findall("[a-z_]+", sql))
+        every = "\n".join([sql, *(reach.among for reach in self._made if reach.among is not None)])
+        words = set(re.findall("[a-z_]+", every))
         relations = []
         for number, reach in enumerate(self._made):
-            if f"(from events_{number})" in sql:
+            if f"(from events_{number})" in every:
                 columns = [name for name in COLUMNS if name in words]
                 relations.append(f"events_{number} as not materialized ({self._define_events(reach, columns)})")
-            if f"(from persons_{number})" in sql:
+            if f"(from persons_{number})" in every:
                 relations.append(f"persons_{number} as not materialized ({self._define_persons(reach)})")
-            if f"(from visitors_{number})" in sql:
+            if f"(from visitors_{number})" in every:
                 relations.append(f"visitors_{number} as not materialized ({self._define_visitors(reach)})")
         if relations:
             sql = f"with {', '.join(relations)},\n{sql.removeprefix('with ')}"
@@ -257,7 +282,7 @@ def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_s
     """Return the SELECT of these columns of the events from their typed columns, and from the JSON of the tail."""
     until = _express_until(reach)
     relations: list[tuple[str, str]] = []
-    needs_person = "person" in names or "person_key" in names
+    needs_person = "person" in names or "person_key" in names or reach.among is not None
     stored = [name for name in names if name in _STORED]
     read = [name for name in names if name in NAMES]
     columns = ", ".join(["seq", "occurred_at", "event", "visitor_key", "address_key", *read])
@@ -265,18 +290,23 @@ def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_s
         relations += _define_tail(until, read)
     if needs_person:
         relations += _define_addresses(until, has_tail=has_tail)
-    rows = f"select {columns} from event_columns where list_id = $list_id{until}"
-    if reach.visitors is not None:
-        rows += f" and visitor_key in ({KEYS_OF_VISITORS})"
+    limits = "" if reach.visitors is None else f" and visitor_key in ({KEYS_OF_VISITORS})"
+    tail_limits = "" if reach.visitors is None else f" and visitor in ({VISITORS})"
+    if reach.among is not None:
+        relations += [("among", reach.among), ("among_visitors", AMONG_VISITORS)]
+        limits += " and visitor_key in (from among_visitors)"
+        tail_limits += " and visitor_key in (from among_visitors)"
+    rows = f"select {columns} from event_columns where list_id = $list_id{until}{limits}"
     if has_tail:
-        rows += f" union all select {columns} from tail_keyed"
-        rows += "" if reach.visitors is None else f" where visitor in ({VISITORS})"
+        rows += f" union all select {columns} from tail_keyed where true{tail_limits}"
     relations.append(("listed_rows", rows))
     last = "listed_rows"
     if needs_person:
         several = has_several or has_tail
-        known = OF_OTHERS.replace("{is_several}", IS_SEVERAL if several else "")
-        relations.append(("known_rows", f"{known}{NOT_SEVERAL}\nunion all{OF_SEVERAL}" if several else known))
+        relations.append(("firsts", FIRSTS.replace("{is_several}", IS_SEVERAL if several else "")))
+        if several:
+            relations += [("spans", SPANS), ("located", LOCATED)]
+        relations.append(("known_rows", OF_SEVERAL if several else OF_OTHERS))
         last = "known_rows"
     joined, chosen = _join_keys(names, has_tail=has_tail)
     if stored:
@@ -339,9 +369,7 @@ def _join_keys(names: list[str], *, has_tail: bool) -> tuple[str, list[str]]:
 def _join(relations: list[tuple[str, str]]) -> str:
     """Return the relations of a SELECT. Only small ones are kept in memory."""
     kept = {False: "not materialized", True: "materialized"}
-    return "with " + ",\n".join(
-        f"{name} as {kept[name not in ('listed_rows', 'known_rows', 'times')]} ({body})" for name, body in relations
-    )
+    return "with " + ",\n".join(f"{name} as {kept[name not in _READ_ONCE]} ({body})" for name, body in relations)
 
 
 def read_extent(connection: duckdb.DuckDBPyConnection, list_id: int) -> Extent:
