@@ -78,7 +78,7 @@ def answer_people(
     page = _find_page(question, extent)
     source = make_source(page.until)
     scope = _make_scope(page, source, extent, session_gap_us)
-    parameters = Parameters(source.parameters)
+    parameters = Parameters(source)
     among = None if question.of is None else _compile_counted(question.of, scope, parameters)
     limit = question.limit + 1
     found = run(person_compiler.compile_people(scope, parameters, among, question.order_by, limit, page.cursor))
