@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 import duckdb
 
@@ -62,7 +63,7 @@ class StoreQuestions:
         if properties and not answered.cancelled() and answered.exception() is None and not answered.result().failures:
             for name in self._asked.count(list_id, properties):
                 with contextlib.suppress(StoreClosed):
-                    self._open_writer().run(lambda connection, name=name: self._asked.promote(connection, list_id, name))
+                    self._open_writer().run(partial(self._asked.promote, list_id=list_id, name=name))
 
     def _fold_columns(self) -> None:
         """Have the events of the last question that had no typed columns get them, so that the next one is faster."""

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from falcon_events import EventTracking
 from falcon_events.errors import EventsError
 from falcon_events.model.persons import Visitor
+from falcon_events.query.question import encode_question
 from falcon_events.query.reading import read_question, read_values_question
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue, columns, promoted
@@ -22,6 +23,7 @@ from falcon_events.store.database.connect import open_memory
 from falcon_events.store.engine import asked_properties, upkeep
 from falcon_events.store.queries import access_rows, answer_source, persons
 from falcon_events.store.queries.answers import answer
+from falcon_events.store.queries.check import _list_promoted
 from falcon_events.store.store import Store
 from tests.harness import wait_until
 from tests.unit import test_answers as shared
@@ -154,34 +156,63 @@ def test_names_of_any_characters_are_told_apart(connection: duckdb.DuckDBPyConne
         assert shared.rows(answered) == [([f"{number} {turn}"], [1]) for turn in range(3)], name
 
 
-def count_filled(connection: duckdb.DuckDBPyConnection, number: int, list_id: int = 1) -> int:
-    """How many events have a value in a column."""
-    counted = f"select count(property_{number}) from event_columns where list_id = ?"
-    ((count,),) = connection.execute(counted, [list_id]).fetchall()
-    return int(count)
+def list_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """The columns of promoted properties that are there."""
+    return sorted(name for (name,) in connection.execute(promoted.EXISTING).fetchall())
 
 
-def test_a_removed_property_leaves_no_value_and_its_column_is_used_again(connection: duckdb.DuckDBPyConnection) -> None:
-    """Also while its values are still being removed, and while it was still being filled."""
+def read_list(connection: duckdb.DuckDBPyConnection, column: str, list_id: int = 1) -> list[Any]:
+    """The values of a list's events in a column."""
+    read = f"select {column} from event_columns where list_id = ? order by seq"
+    return [value for (value,) in connection.execute(read, [list_id]).fetchall()]
+
+
+def test_a_removed_property_leaves_no_column(connection: duckdb.DuckDBPyConnection) -> None:
+    """Also while it was still being filled. Another property takes its place, with its own values."""
     events = make_events(*({"properties": {"a": number, "b": f"b{number}"}} for number in range(6)))
     shared.fill(connection, events)
     index(connection, "a", portions=2)
-    assert (count_filled(connection, 1), promoted.read_full(connection, 1)) == (2, {})
+    assert (read_list(connection, "property_1"), promoted.read_full(connection, 1)) == (["0", "1", None, None, None, None], {})
     index(connection, "b", portions=1)
-    index(connection, "b", "c")
-    assert promoted.read_full(connection, 1) == {"b": 2, "c": 1} or promoted.read_full(connection, 1) == {"b": 2, "c": 3}
-    index(connection)
-    assert [count_filled(connection, number) for number in (1, 2, 3)] == [0, 0, 0]
-    assert promoted.read_rows(connection, 1) == []
-    index(connection, "b")
-    columns.fold(connection, 6)
-    assert (count_filled(connection, 1), promoted.read_full(connection, 1)) == (6, {"b": 1})
-    index(connection, portions=3)
-    promoted.set_indexed(connection, 1, [str(number) for number in range(20)])
-    assert len({row.number for row in promoted.read_rows(connection, 1)}) == 20
-    index(connection, *(str(number) for number in range(20)))
     assert not columns.differs(connection)
-    assert len(promoted.read_full(connection, 1)) == 20
+    index(connection, "b", "c")
+    assert (list_columns(connection), promoted.read_full(connection, 1)) == (["property_1", "property_2"], {"b": 1, "c": 2})
+    assert read_list(connection, "property_1") == [f"b{number}" for number in range(6)]
+    index(connection)
+    assert (list_columns(connection), promoted.read_rows(connection, 1)) == ([], [])
+    promoted.set_indexed(connection, 1, [str(number) for number in range(20)])
+    index(connection, *(str(number) for number in range(10, 30)), portions=3)
+    index(connection, *(str(number) for number in range(10, 30)))
+    assert len(list_columns(connection)) == len(promoted.read_full(connection, 1)) == 20
+    assert not columns.differs(connection)
+
+
+def test_a_removed_property_leaves_no_value_in_a_column_that_another_list_uses(connection: duckdb.DuckDBPyConnection) -> None:
+    """Its values are removed in portions. Meanwhile it may be promoted again, and events may be folded."""
+    shared.fill(connection, [])
+    for seq in range(1, 9):
+        given = {"seq": seq, "event": "e", "visitor": VISITORS[0], "email": None, "at": SPRING, "automatic": None}
+        connection.execute(shared.INSERT, {**given, "list_id": seq % 2 + 1, "properties": json.dumps({"a": seq, "b": -seq})})
+    columns.fold(connection, 6)
+    for list_id in (1, 2):
+        index(connection, "a", list_id=list_id)
+    index(connection, portions=2)
+    assert read_list(connection, "property_1") == [None, None, "6"]
+    assert not columns.differs(connection)
+    columns.fold(connection, 8)
+    assert (read_list(connection, "property_1"), read_list(connection, "property_1", 2)) == (
+        [None, None, "6", None],
+        ["1", "3", "5", "7"],
+    )
+    index(connection, "b", portions=1)
+    assert (read_list(connection, "property_1"), promoted.read_full(connection, 1)) == (["-2", None, "6", None], {})
+    index(connection, portions=2)
+    assert not columns.differs(connection)
+    index(connection)
+    assert (read_list(connection, "property_1"), promoted.read_rows(connection, 1)) == ([None] * 4, [])
+    assert not columns.differs(connection)
+    index(connection, list_id=2)
+    assert list_columns(connection) == []
 
 
 @pytest.mark.parametrize("most", [64, 3])
@@ -295,7 +326,7 @@ def read_checks(store: Store) -> dict[str, Any]:
 
 
 def test_columns_are_filled_and_cleared_in_the_background_while_questions_run(filled: Store) -> None:
-    """Portion by portion; every answer meanwhile is right, and a check says how far it is."""
+    """Portion by portion. Every answer meanwhile is right."""
     wrong: list[Any] = []
     ended = threading.Event()
     asked = {"Filters": [["<=", "property:a", [10]]], "Dimensions": ["property:a"]}
@@ -308,12 +339,9 @@ def test_columns_are_filled_and_cleared_in_the_background_while_questions_run(fi
 
     asking = threading.Thread(target=ask_again_and_again)
     asking.start()
-    seen: set[str] = set()
 
     def is_full() -> bool:
-        check = read_checks(filled)["indexed properties of list 1"]
-        seen.add(check.found)
-        return bool(check.found == '"a"; "b"')
+        return bool(read_checks(filled)["indexed properties of list 1"].found == '"a"; "b"')
 
     for _ in range(2):
         index_list(filled, "a", "b")
@@ -321,11 +349,10 @@ def test_columns_are_filled_and_cleared_in_the_background_while_questions_run(fi
         assert read_checks(filled)["columns"].ok
         index_list(filled)
         wait_until(lambda: count_promoted(filled) == 0, "not cleared", seconds=60)
-        assert filled.run(lambda c: count_filled(c, 1)).result(60) == 0
+        assert filled.run(list_columns).result(60) == []
     ended.set()
     asking.join()
     assert wrong == []
-    assert any("of 1000 events so far" in found for found in seen)
 
 
 def test_values_that_are_filled_wait_for_a_checkpoint_when_there_are_many(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,6 +367,7 @@ def test_a_check_finds_a_value_that_is_not_the_events(connection: duckdb.DuckDBP
     for change in ("property_1 = 'x'", "property_1 = null", "property_2 = 'x'"):
         shared.fill(connection, make_events({"properties": {"a": 1}}, {"properties": {"a": [1]}}))
         index(connection, "a")
+        index(connection, "a", "b", list_id=2)
         assert not columns.differs(connection)
         connection.execute(f"update event_columns set {change} where seq = 2")
         assert columns.differs(connection), change
@@ -367,20 +395,30 @@ def test_copies_have_the_columns(tracking: EventTracking, db: Path, tmp_path: Pa
             assert [check for check in tracking.check() if check.name == "columns" and not check.ok] == []
 
 
-def test_a_property_that_is_asked_for_often_gets_a_column(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the list is large; not with the setting 0. A rule makes it stay; without one, it still is asked for."""
+def test_a_check_says_how_far_columns_are_filled(connection: duckdb.DuckDBPyConnection) -> None:
+    """And which of them are there because of questions."""
+    shared.fill(connection, make_events({}, {}, {}))
+    index(connection, 'a"b', portions=2)
+    promoted.promote(connection, 1, "é", asked=True)
+    (check,) = _list_promoted(connection)
+    assert (check.name, check.ok) == ("indexed properties of list 1", True)
+    assert check.found == '"a\\"b", 2 of 3 events so far; "é" (by questions), 0 of 3 events so far'
+
+
+@pytest.mark.parametrize(("budget", "expected"), [(0, []), (1, [("a", True)])])
+def test_a_property_that_is_asked_for_often_gets_a_column(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, budget: int, expected: list[Any]
+) -> None:
+    """Unless the setting is 0, and if the list has events with it."""
     monkeypatch.setattr(asked_properties, "LEAST_EVENTS", 1)
-    rows = "select name, asked from promoted_properties order by 1"
-    asked: dict[str, Any] = {"date_range": "all", "dimensions": ["property:plan", "property:no such"], "metrics": ["events"]}
-    for budget, expected in ((0, []), (1, [["plan", True]])):
-        with EventTracking(db, asked_properties=budget) as tracking:
-            tracking.directory.ensure_list(1, "news")
-            tracking.track(1, "order", uuid=VISITORS[0], properties={"plan": "pro"})
-            for _ in range(12):
-                tracking.query(1, **asked)
-            if expected:
-                wait_until(lambda: tracking.sql(rows).rows == expected, "not promoted")  # noqa: B023
-            assert tracking.sql(rows).rows == expected
+    filled.questions._asked = asked_properties.AskedProperties(budget)
+    question = read_question({"Dimensions": ["property:a", "property:no such"]}, 1, "UTC", 0)
+    for _ in range(12):
+        filled.run(lambda _: filled._open_writer().upkeep.fold(1)).result(60)
+        assert not filled.questions.query(encode_question(question)).result(60).failures
+    rows = "select name, asked from promoted_properties"
+    found = filled.run(lambda connection: connection.execute(rows).fetchall())  # after the task of the last question
+    assert found.result(60) == expected
 
 
 def test_counts_of_questions_fade_and_choose_between_properties(

@@ -252,7 +252,7 @@ create table address_times (
 );
 """
 
-_PROMOTED = f"""
+_PROMOTED = """
 alter table list_rules add column indexed varchar[];
 create table promoted_properties (
     list_id bigint not null,
@@ -262,7 +262,6 @@ create table promoted_properties (
     filled_seq bigint not null,
     until_seq bigint not null
 );
-{" ".join(f"alter table event_columns add column property_{number} varchar;" for number in range(1, 21))}
 """
 
 MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS, _NO_INDEXES, _ANSWERS, _PROMOTED)

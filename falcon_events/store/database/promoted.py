@@ -1,6 +1,7 @@
 """Promoted properties: properties of a list whose values have a column in event_columns, so that questions read no JSON.
 
-A list has up to SLOTS of them, each in one of the columns property_1, property_2, ... New events get their values when they are
+A list has up to SLOTS of them, each in one of the columns property_1, property_2, ... The table has as many of these as the list
+with the most needs: each one makes the fold of every event take longer. New events get their values when they are
 folded; earlier events get theirs in portions. Questions use a column only when all events have their values in it.
 
 A value is stored as its text. An array or object begins with the character 1, and other text that begins with a character below 3
@@ -18,7 +19,11 @@ import msgspec
 from falcon_events.model.access import MAX_INDEXED as SLOTS
 
 COLUMNS = {number: f"property_{number}" for number in range(1, SLOTS + 1)}
-"""The column of each number."""
+"""The column of each number. It is there while a list uses it."""
+EXISTING = """
+select column_name from duckdb_columns()
+where database_name = current_database() and table_name = 'event_columns' and starts_with(column_name, 'property_')
+"""
 MOST_PATHS = 64
 """How many different names a fold reads from every event at once. More are read from the events of their lists, one by one."""
 _NEW = "seq > $folded and seq <= $last"
@@ -37,7 +42,12 @@ REMOVE = """
 update promoted_properties set name = null, asked = false, filled_seq = 0, until_seq = (select columns_seq from meta)
 where list_id = $list_id and number = $number
 """
-DELETE_CLEARED = "delete from promoted_properties where name is null and filled_seq >= until_seq"
+DELETE_CLEARED = """
+delete from promoted_properties where name is null and (filled_seq >= until_seq or number not in (
+    select number from promoted_properties where name is not null
+))
+"""
+USED = "select distinct number from promoted_properties"
 UNFILLED = """
 select list_id, filled_seq, until_seq, list(number order by number), list(name order by number)
 from promoted_properties where filled_seq < until_seq
@@ -66,11 +76,11 @@ MARK_FILLED = """
 update promoted_properties set filled_seq = $until
 where list_id = $list_id and number in (select unnest($numbers::integer[]))
 """
-COUNT_STRAYS = f"""
+COUNT_STRAYS = """
 with kept as (select list_id, list(number) as numbers from promoted_properties group by list_id)
-select count(*) from event_columns left join kept using (list_id)
-where {" or ".join(f"({name} is not null and not coalesce(list_contains(numbers, {n}), false))" for n, name in COLUMNS.items())}
+select count(*) from event_columns left join kept using (list_id) where {strays}
 """
+_IS_STRAY = "({} is not null and not coalesce(list_contains(numbers, {}), false))"
 COUNT_DIFFERENCES = f"""
 select count(*) from (
     select seq, properties, json_extract_string(properties, [{{paths}}]) as texts from events where {_OF_PORTION}
@@ -136,24 +146,34 @@ def set_indexed(connection: duckdb.DuckDBPyConnection, list_id: int, names: Coll
             remove(connection, list_id, row.number)
     for name in sorted(set(names) - {row.name for row in rows}):
         promote(connection, list_id, name, asked=False)
+    drop_unused(connection)
 
 
 def promote(connection: duckdb.DuckDBPyConnection, list_id: int, name: str, *, asked: bool) -> None:
     """Give a property a column. One that is promoted because of questions gives way to one of a rule."""
     rows = {row.number: row for row in read_rows(connection, list_id)}
-    free = [number for number in COLUMNS if number not in rows]
-    free += [row.number for row in rows.values() if row.name is None]
+    free = [row.number for row in rows.values() if row.name is None]
+    free += [number for number in COLUMNS if number not in rows]
     if not asked:
         free += [row.number for row in rows.values() if row.asked]
     number = free[0]
     _update(connection, "delete from promoted_properties", list_id, number)
+    connection.execute(f"alter table event_columns add column if not exists {COLUMNS[number]} varchar")
     connection.execute(ADD, {"list_id": list_id, "number": number, "name": name, "asked": asked})
 
 
 def remove(connection: duckdb.DuckDBPyConnection, list_id: int, number: int) -> None:
-    """Promote a property no more. Its values are removed in portions."""
+    """Promote a property no more. If other lists use its column, its values are removed in portions."""
     connection.execute(REMOVE, {"list_id": list_id, "number": number})
+
+
+def drop_unused(connection: duckdb.DuckDBPyConnection) -> None:
+    """Remove the columns that no list uses, and what says that a list has cleared one. Call it within a transaction."""
     connection.execute(DELETE_CLEARED)
+    used = {COLUMNS[number] for (number,) in connection.execute(USED).fetchall()}
+    for (column,) in connection.execute(EXISTING).fetchall():
+        if column not in used:
+            connection.execute(f"alter table event_columns drop column {column}")
 
 
 def _update(connection: duckdb.DuckDBPyConnection, change: str, list_id: int, number: int) -> None:
@@ -207,11 +227,15 @@ def plan_fold(connection: duckdb.DuckDBPyConnection, bounds: Mapping[str, int], 
 
 
 class Portion(msgspec.Struct, frozen=True):
-    """Events of a list, from the one after `since` to `until`, for which columns are filled or cleared, by number."""
+    """Events of a list, from the one after `since` to `until`, for which columns are filled or cleared, by number.
+
+    The last portion ends at `end`.
+    """
 
     list_id: int
     since: int
     until: int
+    end: int
     events: int
     names: dict[int, str | None]
 
@@ -224,7 +248,7 @@ def find_portion(connection: duckdb.DuckDBPyConnection, most: int) -> Portion | 
     ((list_id, since, until, numbers, names),) = rows
     bounds = {"list_id": list_id, "since": since, "until": until, "most": most}
     ((last, events),) = connection.execute(NEXT, bounds).fetchall()
-    return Portion(list_id, since, last if events == most else until, events, dict(zip(numbers, names, strict=True)))
+    return Portion(list_id, since, last if events == most else until, until, events, dict(zip(numbers, names, strict=True)))
 
 
 def fill_portion(connection: duckdb.DuckDBPyConnection, most: int) -> int | None:
@@ -240,7 +264,8 @@ def fill_portion(connection: duckdb.DuckDBPyConnection, most: int) -> int | None
             _write(connection, portion)
             given = {"list_id": portion.list_id, "until": portion.until, "numbers": list(portion.names)}
             connection.execute(MARK_FILLED, given)
-            connection.execute(DELETE_CLEARED)
+            if None in portion.names.values() and portion.until == portion.end:
+                drop_unused(connection)
         connection.commit()
     except BaseException:
         connection.rollback()
@@ -279,7 +304,9 @@ def differs(connection: duckdb.DuckDBPyConnection, last: int, at_once: int) -> b
         last: the seq of the last folded event.
         at_once: how many events are compared at once.
     """
-    if connection.execute(COUNT_STRAYS).fetchone() != (0,):
+    existing = {column for (column,) in connection.execute(EXISTING).fetchall()}
+    strays = [_IS_STRAY.format(column, number) for number, column in COLUMNS.items() if column in existing]
+    if strays and connection.execute(COUNT_STRAYS.format(strays=" or ".join(strays))).fetchone() != (0,):
         return True
     for (list_id,) in connection.execute("select distinct list_id from promoted_properties").fetchall():
         rows = [row for row in read_rows(connection, list_id) if row.name is not None]

@@ -98,6 +98,7 @@ class AskedProperties:
                     return False
             promoted.remove(connection, list_id, least.number)
         promoted.promote(connection, list_id, name, asked=True)
+        promoted.drop_unused(connection)
         return True
 
     def _read(self, key: tuple[int, str]) -> float:

@@ -126,7 +126,7 @@ def _list_promoted(connection: duckdb.DuckDBPyConnection) -> list[Check]:
     found: dict[int, list[str]] = {}
     for list_id, name, asked, filled, events in connection.execute(promoted.PROGRESS).fetchall():
         share = "" if filled == events else f", {filled} of {events} events so far"
-        found.setdefault(list_id, []).append(json.dumps(name) + (" (by questions)" if asked else "") + share)
+        found.setdefault(list_id, []).append(json.dumps(name, ensure_ascii=False) + (" (by questions)" if asked else "") + share)
     return [Check(f"indexed properties of list {list_id}", True, "; ".join(names)) for list_id, names in found.items()]
 
 
