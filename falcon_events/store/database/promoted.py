@@ -168,7 +168,10 @@ def remove(connection: duckdb.DuckDBPyConnection, list_id: int, number: int) -> 
 
 
 def drop_unused(connection: duckdb.DuckDBPyConnection) -> None:
-    """Remove the columns that no list uses, and what says that a list has cleared one. Call it within a transaction."""
+    """Remove the columns that no list uses, and what says that a list has cleared one.
+
+    Call it outside of a transaction, or within one that has changed no row of event_columns: DuckDB 1.5 cannot commit both.
+    """
     connection.execute(DELETE_CLEARED)
     used = {COLUMNS[number] for (number,) in connection.execute(USED).fetchall()}
     for (column,) in connection.execute(EXISTING).fetchall():
@@ -264,12 +267,12 @@ def fill_portion(connection: duckdb.DuckDBPyConnection, most: int) -> int | None
             _write(connection, portion)
             given = {"list_id": portion.list_id, "until": portion.until, "numbers": list(portion.names)}
             connection.execute(MARK_FILLED, given)
-            if None in portion.names.values() and portion.until == portion.end:
-                drop_unused(connection)
         connection.commit()
     except BaseException:
         connection.rollback()
         raise
+    if portion is not None and None in portion.names.values() and portion.until == portion.end:
+        drop_unused(connection)
     return None if portion is None else portion.events * len(portion.names)
 
 

@@ -93,6 +93,7 @@ class Upkeep:
         self._commits = 0
         self._emptying = False
         self._updated = 0
+        promoted.drop_unused(connection)
         self.folded_seq = catalogue.read_folded_seq(connection)
         """The catalogue's watermark."""
         self._columns_seq = columns.read_columns_seq(connection)

@@ -162,6 +162,7 @@ def delete_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
     except BaseException:
         connection.rollback()
         raise
+    promoted.drop_unused(connection)
 
 
 def purge_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
@@ -190,6 +191,5 @@ def _delete_events(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
         *columns.TABLES,
     ):
         connection.execute(f"delete from {table} where list_id = ?", [list_id])
-    promoted.drop_unused(connection)
     # Its column has the account and the list: account/list.
     connection.execute("delete from event_ids where ends_with(account_id, '/' || ?::bigint)", [list_id])
