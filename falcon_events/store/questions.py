@@ -9,7 +9,7 @@ from functools import partial
 
 import duckdb
 
-from falcon_events.errors import StoreClosed
+from falcon_events.errors import QueryTooLong, StoreClosed
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query.question import Forgetting, Saving, decode_question, find_base
 from falcon_events.settings import Settings
@@ -59,8 +59,12 @@ class StoreQuestions:
         return answered
 
     def _note_answered(self, answered: Future[QueryAnswer], list_id: int, properties: list[str]) -> None:
+        """Make the next question faster: give events columns, and count what properties were asked for."""
         self._fold_columns()
-        if properties and not answered.cancelled() and answered.exception() is None and not answered.result().failures:
+        if not properties or answered.cancelled():
+            return
+        error = answered.exception()
+        if isinstance(error, QueryTooLong) or (error is None and not answered.result().failures):
             for name in self._asked.count(list_id, properties):
                 with contextlib.suppress(StoreClosed):
                     self._open_writer().run(partial(self._asked.promote, list_id=list_id, name=name))

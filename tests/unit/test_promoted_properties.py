@@ -445,6 +445,18 @@ def test_counts_of_questions_fade_and_choose_between_properties(
     assert not columns.differs(connection)
 
 
+def test_no_column_comes_by_itself_where_it_would_not_be_worth_it(
+    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a small list, of a property that it does not have, and of one with long values."""
+    shared.fill(connection, make_events({"properties": {"a": 1, "long": "x" * 65}}))
+    catalogue.fold(connection, 1)
+    counts = asked_properties.AskedProperties(1)
+    assert not counts.promote(connection, 1, "a")
+    monkeypatch.setattr(asked_properties, "LEAST_EVENTS", 1)
+    assert [counts.promote(connection, 1, name) for name in ("b", "long", "a")] == [False, False, True]
+
+
 def test_the_counts_are_of_a_limited_number_of_properties(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are asked for least are forgotten."""
     monkeypatch.setattr(asked_properties, "MOST_COUNTED", 10)

@@ -23,10 +23,16 @@ RETRY_S = 60.0
 LEAST_EVENTS = 10_000
 """Lists with fewer events are answered quickly from JSON."""
 MOST_CHARACTERS = 200
-OF_LIST = """
-select coalesce(sum(events), 0) >= $least, (
-    select exists (from event_properties where list_id = $list_id and name = $name)
-) from event_types where list_id = $list_id
+"""The longest name of a property."""
+MOST_VALUE_BYTES = 64
+"""Properties whose values are longer on average would take too much of the disk, unless a rule names them."""
+NEWEST = 20_000
+"""Among this number of newest events, values are measured."""
+COUNT_EVENTS = "select coalesce(sum(events), 0) from event_types where list_id = $list_id"
+HAS_PROPERTY = "select exists (from event_properties where list_id = $list_id and name = $name)"
+MEASURE = """
+select coalesce(avg(strlen(json_extract_string(properties, $path))), 0) from events
+where list_id = $list_id and seq > (select max(seq) from events) - $newest
 """
 
 
@@ -87,8 +93,7 @@ class AskedProperties:
         rows = [row for row in promoted.read_rows(connection, list_id) if row.name is not None]
         if any(row.name == name for row in rows):
             return False
-        of_list = {"list_id": list_id, "name": name, "least": LEAST_EVENTS}
-        if connection.execute(OF_LIST, of_list).fetchone() != (True, True):
+        if not _is_worth_it(connection, list_id, name):
             return False
         asked = [row for row in rows if row.asked]
         if len(asked) >= self._budget or len(rows) >= MAX_INDEXED:
@@ -111,3 +116,13 @@ class AskedProperties:
 
     def _decay(self, since: float) -> float:
         return float(0.5 ** ((self._clock() - since) / HALF_LIFE_S))
+
+
+def _is_worth_it(connection: duckdb.DuckDBPyConnection, list_id: int, name: str) -> bool:
+    """Return whether the list is large, and has the property, with values that are not long."""
+    ((events,),) = connection.execute(COUNT_EVENTS, {"list_id": list_id}).fetchall()
+    if events < LEAST_EVENTS or connection.execute(HAS_PROPERTY, {"list_id": list_id, "name": name}).fetchone() != (True,):
+        return False
+    measured = {"list_id": list_id, "path": promoted.express_path(name), "newest": NEWEST}
+    ((length,),) = connection.execute(MEASURE, measured).fetchall()
+    return bool(length <= MOST_VALUE_BYTES)

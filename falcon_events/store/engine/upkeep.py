@@ -41,8 +41,9 @@ COLUMNS_AT_ONCE = 20_000
 """How many events get their typed columns in one transaction, so that other work waits for a fraction of a second."""
 FILL_INTERVAL_S = 1.0
 """Under load, how often it is looked up whether columns of promoted properties lack values."""
-MOST_UPDATED = 2_000_000
-"""How many values are filled between two checkpoints at most. Until a checkpoint, DuckDB keeps them in memory."""
+MOST_UPDATED = 1_000_000
+MOST_UPDATED_BYTES = 64 << 20
+"""How many values, and bytes of the log, are filled between two checkpoints. Until then, DuckDB keeps the values in memory."""
 KEYS_OF_EVENT = 200
 """How many keys of visitors and addresses may be looked through for each event that is folded."""
 FOLDED_NAMES = 500_000
@@ -93,6 +94,7 @@ class Upkeep:
         self._commits = 0
         self._emptying = False
         self._updated = 0
+        self._filled_at_once = COLUMNS_AT_ONCE
         promoted.drop_unused(connection)
         self.folded_seq = catalogue.read_folded_seq(connection)
         """The catalogue's watermark."""
@@ -208,25 +210,30 @@ class Upkeep:
 
         Filled values take memory until a checkpoint: when there are many, and none can be made now, the rest is filled later.
         """
-        if self._updated >= MOST_UPDATED:
+        if self._has_filled_much():
             self._checkpoint(0.0)
-        if self._updated >= MOST_UPDATED:
+        if self._has_filled_much():
             return False
-        size = COLUMNS_AT_ONCE
         while True:
             try:
-                written = promoted.fill_portion(self._connection, size)
+                written = promoted.fill_portion(self._connection, self._filled_at_once)
             except duckdb.OutOfMemoryException:
-                if size == 1:
+                if self._filled_at_once == 1:
                     raise
-                size //= 2
+                self._filled_at_once //= 2
             else:
                 break
+        self._filled_at_once = min(2 * self._filled_at_once, COLUMNS_AT_ONCE)
         if written is None:
             return False
         self.count_commit()
         self._updated += written
         return True
+
+    def _has_filled_much(self) -> bool:
+        if self._updated >= MOST_UPDATED:
+            return True
+        return self._updated > 0 and self._wal.exists() and self._wal.stat().st_size >= MOST_UPDATED_BYTES
 
     def _forget_event_ids(self, due: float) -> None:
         """Delete expired EventIDs if this time has come. Deleting very many of them leaves other work its turn."""
