@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from falcon_events import EventTracking
 from falcon_events.errors import EventsError
+from falcon_events.model.access import ListRules
 from falcon_events.model.persons import Visitor
 from falcon_events.query.question import encode_question
 from falcon_events.query.reading import read_question, read_values_question
 from falcon_events.settings import Settings
-from falcon_events.store.database import catalogue, columns, promoted
+from falcon_events.store.database import catalogue, columns, migrations, promoted
 from falcon_events.store.database.connect import open_memory
 from falcon_events.store.engine import asked_properties, upkeep
 from falcon_events.store.queries import access_rows, answer_source, persons
@@ -258,6 +259,20 @@ def test_an_erased_person_and_a_deleted_list_leave_no_values(connection: duckdb.
     assert connection.execute("select count(*) from promoted_properties").fetchone() == (0,)
 
 
+def test_rules_of_an_earlier_release_index_nothing(db: Path) -> None:
+    """They stay as they were, and may be given names."""
+    with duckdb.connect(str(db)) as connection:
+        for step in migrations.MIGRATIONS[:6]:
+            connection.execute(step.replace("{namespace}", VISITORS[0]))
+        connection.execute("update meta set schema_version = 6")
+        connection.execute("insert into list_rules values (1, 'drop', ['a'], ['b'], 'Europe/Berlin')")
+    with EventTracking(db) as tracking:
+        (rules,) = tracking.directory.rules()
+        assert rules == ListRules(1, "drop", ["a"], ["b"], "Europe/Berlin", [])
+        tracking.directory.set_rules(1, indexed=["b", "a"])
+        assert tracking.directory.rules() == [ListRules(1, indexed=["a", "b"])]
+
+
 def test_at_most_20_names_of_the_length_of_names(tracking: EventTracking) -> None:
     """The message says so."""
     tracking.directory.ensure_list(1, "news")
@@ -286,7 +301,7 @@ def fill_file(store: Store, events: int) -> None:
 
 def index_list(store: Store, *names: str) -> None:
     """Sets the rules of list 1."""
-    rules = access_rows.ListRules(1, indexed=list(names))
+    rules = ListRules(1, indexed=list(names))
     store.run(lambda connection: access_rows.set_rules(connection, rules)).result(60)
 
 
