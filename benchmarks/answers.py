@@ -20,7 +20,7 @@ from benchmarks.common import Contender, Poster, Report, describe, fail, make_st
 from benchmarks.large_store import LIST_ID, LISTS
 from benchmarks.load import GENERATORS, Load, Run, version
 from benchmarks.postgresql import PostgreSQL
-from benchmarks.questions import QUESTIONS, AskedQuestion
+from benchmarks.questions import PROMOTED, QUESTIONS, AskedQuestion
 from falcon_events import EventTracking
 from falcon_events.settings import Settings
 from falcon_events.store.database.connect import open_database
@@ -30,6 +30,7 @@ SHARE = 10
 """The smaller store has this part of the events, all from the last days, as many a day as the larger one."""
 VISITORS, NEW_PER_100, CONNECTIONS = 10_000, 1.0, 32
 """The events that are sent while questions are asked."""
+FILLED = "select count(*) from promoted_properties where filled_seq >= until_seq"
 ADDRESS = f"select lower(email) from events where list_id = {LIST_ID} and email is not null order by seq limit 1"
 COLUMNS = ("question", "events", "p50 ms", "aim", "SQL ms", "÷ SQL", "PostgreSQL ms", "÷ PostgreSQL", "÷ a tenth of the events")
 INGESTED = ("questions", "events/s", "p99 ms", "÷ events/s alone", "÷ p99 alone", "questions/s")
@@ -90,10 +91,14 @@ class Asker:
         return (time.perf_counter() - began) * 1e3, json.loads(text)
 
 
-def ask_all(askers: Sequence[Asker], times: int) -> list[dict[str, tuple[float, dict[str, Any]]]]:
-    """Ask each asker all questions in turn; return the median milliseconds of each, the first left out, and the last answer."""
-    found: list[dict[str, tuple[float, dict[str, Any]]]] = [{} for _ in askers]
-    for question in QUESTIONS:
+Answers = dict[str, tuple[float, dict[str, Any]]]
+"""The median milliseconds of each question, the first time left out, and the last answer."""
+
+
+def ask_all(askers: Sequence[Asker], questions: Sequence[AskedQuestion], times: int) -> list[Answers]:
+    """Ask each asker the questions, in turn."""
+    found: list[Answers] = [{} for _ in askers]
+    for question in questions:
         taken: list[list[float]] = [[] for _ in askers]
         for _ in range(times + 1):
             for asker, mine, answers in zip(askers, taken, found, strict=True):
@@ -102,6 +107,16 @@ def ask_all(askers: Sequence[Asker], times: int) -> list[dict[str, tuple[float, 
                     mine.append(ms)
                     answers[question.name] = (statistics.median(mine[1:] or mine), answer)
     return found
+
+
+def promote(db: Path, report: Report) -> None:
+    """Give a property a column, and wait until it is filled."""
+    began = time.perf_counter()
+    with EventTracking(db) as tracking:
+        tracking.directory.set_rules(LIST_ID, indexed=[PROMOTED])
+        while tracking.sql(FILLED).rows != [[1]]:
+            time.sleep(0.5)
+    report.progress(f"a property's column was filled in {time.perf_counter() - began:.1f} s")
 
 
 def run_in_duckdb(store: FilledStore, times: int) -> dict[str, tuple[float, list[Any]]]:
@@ -184,7 +199,7 @@ def _asking(asker: Asker) -> Iterator[list[str]]:
         thread.join()
 
 
-def compare_answers(answers: dict[str, tuple[float, dict[str, Any]]], rows: dict[str, tuple[float, list[Any]]]) -> None:
+def compare_answers(answers: Answers, rows: dict[str, tuple[float, list[Any]]]) -> None:
     """End the benchmark if an answer differs from that in SQL."""
     for question in QUESTIONS:
         if question.is_compared:
@@ -220,11 +235,14 @@ def main() -> None:
         store = FilledStore(db, given.events, DAYS, report)
         smaller = FilledStore(folder / "smaller.duckdb", -(-given.events // SHARE), DAYS // SHARE, report)
         report.progress(f"folded in {store.catalogue_us:.1f} us an event, and in {store.columns_us:.1f} us with typed columns")
-        server = stack.enter_context(Contender("durable", db, "asgi"))
-        with Contender("durable", smaller.db, "asgi") as other:
+        env = {"FALCON_EVENTS_ASKED_PROPERTIES": "0"}  # no property gets a column because it is asked for
+        server = stack.enter_context(Contender("durable", db, "asgi", env=env))
+        with Contender("durable", smaller.db, "asgi", env=env) as other:
             askers = [Asker(server, store), Asker(other, smaller)]
-            answers, of_smaller = ask_all(askers, given.times)
+            answers, of_smaller = ask_all(askers, [one for one in QUESTIONS if not one.is_promoted], given.times)
             other.stop()
+        promote(db, report)
+        answers |= ask_all(askers[:1], [one for one in QUESTIONS if one.is_promoted], given.times)[0]
         taken = take_in(server, askers[0], load, given.seconds, given.rounds)
         server.stop()
         rows = run_in_duckdb(store, given.sql_times)

@@ -22,6 +22,7 @@ with attributed as (
 """
 # PostgreSQL has it easier: an address counts for its own event only, and nobody is recognized on events before or after.
 _ROWS = f"(select *, coalesce(lower(email), visitor::text) as person from events where list_id = {LIST_ID}) as attributed"
+PROMOTED = "plan"
 _TODAY = "(now() at time zone 'utc')::date"
 _MONDAY = f"(date_trunc('week', {_TODAY}) - interval '77 days')::date"
 _PATH_IN_POSTGRESQL = "properties->>'$pathname'"
@@ -45,6 +46,8 @@ class AskedQuestion(msgspec.Struct, frozen=True):
     """Whether the rows of the answer and of `sql` are compared."""
     grows: bool = False
     """Whether it is also asked about a store with a tenth of the events, which all are from the last tenth of the time."""
+    is_promoted: bool = False
+    """Whether it is asked after its property was promoted to a column."""
 
 
 def _recent(days: int) -> str:
@@ -130,12 +133,22 @@ QUESTIONS = (
     AskedQuestion(
         "top 10 of a property, 28 days",
         "query",
-        {"DateRange": "28d", "Dimensions": ["property:plan"], "Metrics": ["people"], "Limit": 10},
-        _PERSONS + _count_by("properties->>'plan'", 28).format("attributed"),
-        _count_by("properties->>'plan'", 28).format(_ROWS),
+        {"DateRange": "28d", "Dimensions": [f"property:{PROMOTED}"], "Metrics": ["people"], "Limit": 10},
+        _PERSONS + _count_by(f"properties->>'{PROMOTED}'", 28).format("attributed"),
+        _count_by(f"properties->>'{PROMOTED}'", 28).format(_ROWS),
         400,
         is_compared=True,
         grows=True,
+    ),
+    AskedQuestion(
+        "top 10 of a promoted property, 28 days",
+        "query",
+        {"DateRange": "28d", "Dimensions": [f"property:{PROMOTED}"], "Metrics": ["people"], "Limit": 10},
+        _PERSONS + _count_by(f"properties->>'{PROMOTED}'", 28).format("attributed"),
+        _count_by(f"properties->>'{PROMOTED}'", 28).format(_ROWS),
+        150,
+        is_compared=True,
+        is_promoted=True,
     ),
     AskedQuestion(
         "three-step funnel by people, 90 days",

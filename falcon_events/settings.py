@@ -176,6 +176,14 @@ class Settings:
         3600,
     )
     query_slots: int = _number(2, "questions", "how many questions are answered at once; others wait", 1, 64)
+    asked_properties: int = _number(
+        5,
+        "properties",
+        "how many properties of a list get a column by themselves, because questions ask for them often; beside those that"
+        " `falcon-events lists rules --index` names, and together with them at most 20; 0: none",
+        0,
+        20,
+    )
     session_gap_s: float = _number(
         1800.0,
         "seconds",

@@ -211,8 +211,11 @@ class Directory:
         denied: Iterable[str] = (),
         redacted: Iterable[str] = (),
         time_zone: str = "UTC",
+        indexed: Iterable[str] = (),
     ) -> ListRules:
-        """Set the rules that are applied to a list's events before they are stored. They replace the earlier ones.
+        """Set the rules of a list: what is done with its events before they are stored, and for questions about them.
+
+        They replace the earlier ones.
 
         Args:
             list_id: the list.
@@ -221,12 +224,14 @@ class Directory:
             denied: names of properties that are removed.
             redacted: names of properties whose values are replaced by `[redacted]`.
             time_zone: the time zone of questions about the list that name none.
+            indexed: names of up to 20 properties that questions ask for often. Their values get columns, so that questions need
+                not read the properties of every event.
 
         Raises:
-            EventsError: `bots` is not one of these, there is no such time zone, or a name is empty, too long or `emailAddress`,
-                which identify events have.
+            EventsError: `bots` is not one of these, there is no such time zone, there are too many names, or one is empty, too
+                long or, unless it is indexed, `emailAddress`, which identify events have.
         """
-        rules = build_rules(list_id, bots, denied, redacted, time_zone)
+        rules = build_rules(list_id, bots, denied, redacted, time_zone, indexed)
         self._ask(operations.SET_RULES, rules)
         return rules
 

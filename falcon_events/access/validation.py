@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from falcon_events.errors import EventsError
-from falcon_events.model.access import ListRules
+from falcon_events.model.access import MAX_INDEXED, ListRules
 from falcon_events.model.time_zones import find_time_zone
 
 MAX_NAME = 200
@@ -20,9 +20,16 @@ def check_name(name: str) -> str:
     return name
 
 
-def build_rules(list_id: int, bots: str, denied: Iterable[str], redacted: Iterable[str], time_zone: str = "UTC") -> ListRules:
+def build_rules(
+    list_id: int,
+    bots: str,
+    denied: Iterable[str],
+    redacted: Iterable[str],
+    time_zone: str = "UTC",
+    indexed: Iterable[str] = (),
+) -> ListRules:
     """Build the rules of a list. Raises EventsError if they are invalid."""
-    rules = ListRules(list_id, bots, sorted(set(denied)), sorted(set(redacted)), time_zone)  # type: ignore[arg-type]
+    rules = ListRules(list_id, bots, sorted(set(denied)), sorted(set(redacted)), time_zone, sorted(set(indexed)))  # type: ignore[arg-type]
     if bots not in ("drop", "tag", "keep"):
         raise EventsError(f"bots={bots!r} must be drop, tag or keep.")
     names = [*rules.denied, *rules.redacted]
@@ -31,6 +38,8 @@ def build_rules(list_id: int, bots: str, denied: Iterable[str], redacted: Iterab
             f"denied and redacted must be names of properties, of 1 to {MAX_NAME} characters each and at most {MAX_RULE_NAMES} "
             f"together. {EMAIL_PROPERTY} is not allowed, because identify events need it."
         )
+    if len(rules.indexed) > MAX_INDEXED or any(not name or len(name) > MAX_NAME for name in rules.indexed):
+        raise EventsError(f"indexed must be at most {MAX_INDEXED} names of properties, of 1 to {MAX_NAME} characters each.")
     if find_time_zone(time_zone) is None:
         raise EventsError(f"time_zone={time_zone[:40]!r} must be the IANA name of a time zone, such as Europe/Berlin.")
     return rules

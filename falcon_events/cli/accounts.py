@@ -20,7 +20,7 @@ from falcon_events.cli.common import (
     print_json,
     print_rows,
 )
-from falcon_events.errors import NotFound
+from falcon_events.errors import EventsError, NotFound
 from falcon_events.model.access import ListRules
 
 MAX_TTL_S = 100 * 366 * 86400
@@ -129,6 +129,13 @@ def delete_list(list_id: int, yes: bool, db: str) -> None:
 @click.option(
     "--time-zone", metavar="NAME", help="The time zone of questions about the list, such as Europe/Berlin; default: UTC."
 )
+@click.option(
+    "--index",
+    multiple=True,
+    metavar="NAME",
+    help="A property that questions ask for often: its values get a column, so that these take less time; repeatable, up to 20.",
+)
+@click.option("--no-index", multiple=True, metavar="NAME", help="A property that needs no column any more; repeatable.")
 @click.option("--clear", is_flag=True, help="Remove the list's present rules; new rules may be given with it.")
 @db_option
 @json_option
@@ -138,22 +145,30 @@ def list_rules(
     deny: tuple[str, ...],
     redact: tuple[str, ...],
     time_zone: str | None,
+    index: tuple[str, ...],
+    no_index: tuple[str, ...],
     clear: bool,
     db: str,
     as_json: bool,
 ) -> None:
-    """Show or change the rules of a list. They are applied to its events before these are stored. Rules not given stay."""
+    """Show or change the rules of a list.
+
+    They say what is done with its events before these are stored, and for questions about them. Rules not given stay.
+    """
     with open_tracking(db) as tracking:
         if tracking.directory.owner_of(list_id) is None:
             raise NotFound(f"There is no list {list_id}.")
         rules = ListRules(list_id) if clear else tracking.directory.rules_of(list_id)
-        if clear or bots or deny or redact or time_zone:
+        if unknown := set(no_index) - set(rules.indexed):
+            raise EventsError(f"--no-index: list {list_id} has no index of {min(unknown)!r}.")
+        if clear or bots or deny or redact or time_zone or index or no_index:
             rules = tracking.directory.set_rules(
                 list_id,
                 bots=bots or rules.bots,
                 denied=deny or rules.denied,
                 redacted=redact or rules.redacted,
                 time_zone=time_zone or rules.time_zone,
+                indexed=(set(index) or set(rules.indexed)) - set(no_index),
             )
     if as_json:
         print_json(rules)
@@ -162,6 +177,7 @@ def list_rules(
         click.echo(f"denied    {escape(', '.join(rules.denied)) or '-'}")
         click.echo(f"redacted  {escape(', '.join(rules.redacted)) or '-'}")
         click.echo(f"time zone {escape(rules.time_zone)}")
+        click.echo(f"indexed   {escape(', '.join(rules.indexed)) or '-'}")
 
 
 @click.group()

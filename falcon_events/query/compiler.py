@@ -102,7 +102,7 @@ def compile_values(scope: QuestionScope[Question], period: Period, prefix: str, 
 
     A list counts for each of its scalars.
     """
-    parameters = Parameters(scope.source.parameters)
+    parameters = Parameters(scope.source)
     relations = build_events(scope, parameters, sessions=False, orders=False)
     value = express_dimension(scope.question.dimensions[0], parameters)
     values = f"[{value.text}]"
@@ -137,7 +137,7 @@ class _Compiler:
         self._scope = scope
         self._dimensions = dimensions
         self._metrics: list[Metric] = scope.question.metrics
-        self.parameters = parameters or Parameters(scope.source.parameters)
+        self.parameters = parameters or Parameters(scope.source)
         used = {metric for metric in self._metrics if isinstance(metric, str)}
         sessions = bool(used & _OF_SESSIONS)
         orders = bool(used & _OF_ORDERS)

@@ -18,6 +18,7 @@ from falcon_events.query.question import (
     ValueCondition,
     walk,
 )
+from falcon_events.query.source import Source
 
 _NUMBER = r"[ \t\n\r]*-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?[ \t\n\r]*"
 """A number as JSON writes it, in a text that JSON would read as one."""
@@ -26,10 +27,15 @@ IS_SCALAR = "json_type(element) not in ('ARRAY', 'OBJECT', 'NULL')"
 
 
 class Parameters:
-    """The parameters of a statement, which are all that it has of a request's values and names."""
+    """The parameters of a statement, which are all that it has of a request's values and names.
 
-    def __init__(self, given: dict[str, Any] | None = None) -> None:
-        self.values: dict[str, Any] = dict(given or {})
+    Args:
+        source: has the parameters of its relations, and the promoted properties.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.values: dict[str, Any] = dict(source.parameters)
+        self.promoted = source.promoted
 
     def add(self, value: object) -> str:
         """Add a value and return the SQL that stands for it."""
@@ -39,10 +45,14 @@ class Parameters:
 
 
 class DimensionSQL(msgspec.Struct, frozen=True):
-    """The SQL of a dimension's value as text and, where the value may be a list, as JSON."""
+    """The SQL of a dimension's value as text and, where the value may be a list, as JSON.
+
+    `nested`: the SQL of whether it is a list or an object, so that a scalar's JSON need not be looked at; None: only JSON tells.
+    """
 
     text: str
     json: str | None = None
+    nested: str | None = None
 
 
 def express_dimension(name: str, parameters: Parameters) -> DimensionSQL:
@@ -52,6 +62,9 @@ def express_dimension(name: str, parameters: Parameters) -> DimensionSQL:
     """
     prefix, _, rest = name.partition(":")
     if prefix in ("property", "trait") and name.startswith(names.PREFIXES):
+        if prefix == "property" and (number := parameters.promoted.get(rest)) is not None:
+            text, nested = f"value_{number}", f"nested_{number}"
+            return DimensionSQL(text, f"case when {nested} then try_cast({text} as json) else to_json({text}) end", nested)
         column = "properties" if prefix == "property" else "traits"
         path = parameters.add("/" + rest.replace("~", "~0").replace("/", "~1"))  # a JSON Pointer (RFC 6901), for any name
         return DimensionSQL(f"json_extract_string({column}, {path})", f"json_extract({column}, {path})")
@@ -105,8 +118,11 @@ def express_comparison(condition: ValueCondition, value: DimensionSQL, parameter
     else:
         if value.json is None:
             met = _compare(operator, value.text, condition, parameters)
-        else:
+        elif value.nested is None:
             met = _compare_json(operator, value.json, condition, parameters)
+        else:
+            nested = _compare_json(operator, f"try_cast({value.text} as json)", condition, parameters)
+            met = f"case when {value.nested} then {nested} else {_compare(operator, value.text, condition, parameters)} end"
         met = f"coalesce({met}, false)"
     return f"(not {met})" if positive else met
 

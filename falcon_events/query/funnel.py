@@ -133,7 +133,7 @@ def _to_seconds(microseconds: float | None) -> float | None:
 def _compile(scope: QuestionScope[FunnelQuestion], period: Period, values: list[str | None] | None) -> Statement:
     """Return the SELECT of the counts: one row for all, and one for each value of the breakdown."""
     question, count = scope.question, len(scope.question.steps)
-    parameters = Parameters(scope.source.parameters)
+    parameters = Parameters(scope.source)
     relations = _build(scope, period, parameters)
     numbers = [f"count(t{number}) as n{number}" for number in range(1, count + 1)]
     numbers += [f"median(t{number} - t{number - 1})" for number in range(2, count + 1)]

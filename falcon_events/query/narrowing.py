@@ -56,7 +56,7 @@ def _list_needed(conditions: Sequence[Condition]) -> Iterator[DoneCondition]:
 
 def _compile_counts(scope: QuestionScope[Any], needed: Sequence[DoneCondition]) -> Statement:
     """Return the SELECT of how many events each condition counts, and of how many there are."""
-    parameters = Parameters(scope.source.parameters)
+    parameters = Parameters(scope.source)
     relations = build_events(scope, parameters, sessions=False, orders=False)
     counts = ", ".join(f"count(*) filter (where {express_done(scope, one, parameters)})" for one in needed)
     return Statement(join_relations(relations, f"select {counts}, count(*) from {ENRICHED}"), parameters.values)

@@ -81,7 +81,7 @@ def answer_people(
     page = _find_page(question, extent)
     source = make_source(page.until)
     scope = _make_scope(page, source, extent, session_gap_us)
-    parameters = Parameters(source.parameters)
+    parameters = Parameters(source)
     if question.of is None and (candidates := compile_candidates(scope, parameters, run)) is not None:
         scope = msgspec.structs.replace(scope, source=make_source(page.until, None, candidates))
     among = None if question.of is None else _compile_counted(question.of, scope, parameters)

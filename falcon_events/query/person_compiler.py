@@ -91,7 +91,7 @@ def compile_people(
 
 def compile_identities(source: Source, persons: Sequence[str]) -> Statement:
     """Return the SELECT of the ids that senders gave to persons, and of the persons' visitors."""
-    parameters = Parameters(source.parameters)
+    parameters = Parameters(source)
     body = IDENTITIES.replace("{named}", _express_persons(source, parameters.add(list(persons))))
     return Statement(join_relations([(LISTED, source.events)], body.strip()), parameters.values)
 
@@ -106,13 +106,13 @@ def _express_persons(source: Source, names: str) -> str:
 
 def compile_traits(source: Source, persons: Sequence[str]) -> Statement:
     """Return the SELECT of the traits of persons, the latest binding last."""
-    parameters = Parameters(source.parameters)
+    parameters = Parameters(source)
     return Statement(TRAITS.format(traits=source.traits, persons=parameters.add(list(persons))), parameters.values)
 
 
 def compile_visitors(source: Source, named_by: str, names: Sequence[str]) -> Statement:
     """Return the SELECT of the visitors with events that have one of these addresses, ids or visitors."""
-    parameters = Parameters(source.parameters)
+    parameters = Parameters(source)
     if len(names) == 1:  # an equation reaches the scan of the table, and a list does not
         is_named = f"= {_express_name(named_by, parameters.add(names[0]))}"
     else:
@@ -124,7 +124,7 @@ def compile_visitors(source: Source, named_by: str, names: Sequence[str]) -> Sta
 
 def compile_named(source: Source, named_by: str, name: str) -> Statement:
     """Return the SELECT of the person of the last event that has this address, id or visitor: no row, or one."""
-    parameters = Parameters(source.parameters)
+    parameters = Parameters(source)
     named = f"{_COLUMNS[named_by]} = {_express_name(named_by, parameters.add(name))}"
     select = f"select person from {LISTED} where {named} order by occurred_at desc, seq desc limit 1"
     return Statement(join_relations([(LISTED, source.events)], select), parameters.values)
@@ -137,7 +137,7 @@ def _express_name(named_by: str, given: str) -> str:
 
 def compile_profile(scope: QuestionScope[Any], person: str) -> Statement:
     """Return the SELECT of when one person was seen, and of how many events."""
-    parameters = Parameters(scope.source.parameters)
+    parameters = Parameters(scope.source)
     relations = build_events(scope, parameters, sessions=False, orders=False)
     named = _express_persons(scope.source, parameters.add([person]))
     relations.append(
@@ -148,7 +148,7 @@ def compile_profile(scope: QuestionScope[Any], person: str) -> Statement:
 
 def compile_timeline(scope: QuestionScope[Any], question: TimelineQuestion, person: str, cursor: Cursor | None) -> Statement:
     """Return the SELECT of a page of one person's events, the latest first, and one more where there is another page."""
-    parameters = Parameters(scope.source.parameters)
+    parameters = Parameters(scope.source)
     relations = build_events(scope, parameters, sessions=True, orders=False, session_ids=True)
     named = _express_persons(scope.source, parameters.add([person]))
     conditions = [

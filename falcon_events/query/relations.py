@@ -254,7 +254,7 @@ class _Members:
         last = "last({} order by occurred_at, seq) filter (where is_shown and {} is not null)"
         kept = msgspec.structs.replace(value, text=self._add(last.format(value.text, value.text)))
         if value.json is not None:
-            kept = msgspec.structs.replace(kept, json=self._add(last.format(value.json, value.text)))
+            kept = msgspec.structs.replace(kept, json=self._add(last.format(value.json, value.text)), nested=None)
         return express_comparison(condition, kept, self._parameters)
 
     def _express_time(self, condition: ValueCondition) -> str:

@@ -99,7 +99,7 @@ def _compile(
     scope: QuestionScope[RetentionQuestion], period: Period, cohorts: Sequence[Bucket], ended: Sequence[tuple[int, int]]
 ) -> Statement:
     """Return the SELECT of the numbers of each cohort and period, and of the cohorts' sizes as period -1."""
-    parameters = Parameters(scope.source.parameters)
+    parameters = Parameters(scope.source)
     relations = _build(scope, period, cohorts, ended, parameters)
     select = _COUNTED.format(periods=parameters.add(scope.question.periods))
     return Statement(join_relations(relations, select), parameters.values)

@@ -21,6 +21,7 @@ column that it does not need costs nothing:
 | `automatic` | boolean | whether it is an identify event that was stored beside another event |
 | `conversion_id`, `conversion_value` | varchar, double | of a conversion; else null |
 | `properties` | json | the properties |
+| `value_1`, `nested_1`, `value_2`, ... | varchar, boolean | a promoted property as text, and whether it is an array or object |
 
 `persons` has one row for each person of the list, and maybe for others: `person_key`, `name` (varchar: `person` of events),
 `address` (varchar, null for a visitor) and `visitor` (uuid, null for an address).
@@ -42,7 +43,8 @@ import msgspec
 class Source(msgspec.Struct, frozen=True):
     """The relations as SELECTs, and the parameters that all of them use.
 
-    `events`, `persons` and `visitors` stand in parentheses, in a statement that begins with `with`.
+    `events`, `persons` and `visitors` stand in parentheses, in a statement that begins with `with`. `promoted` has the number of
+    the columns of each promoted property, by its name.
     """
 
     events: str
@@ -50,6 +52,7 @@ class Source(msgspec.Struct, frozen=True):
     visitors: str
     traits: str
     parameters: dict[str, Any]
+    promoted: dict[str, int] = {}
 
 
 class Extent(msgspec.Struct, frozen=True):

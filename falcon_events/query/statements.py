@@ -93,7 +93,7 @@ def _compile_warnings(scope: QuestionScope[Any], period: Period | None) -> tuple
     dimensions = list(dict.fromkeys([*computed, *compared]))
     if not dimensions:
         return [], None
-    parameters = Parameters(scope.source.parameters)
+    parameters = Parameters(scope.source)
     relations = build_events(scope, parameters, sessions=False, orders=False)
     in_general = {*computed, *_list_compared(question.filters)}
     counts = []

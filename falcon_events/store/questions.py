@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 import duckdb
 
-from falcon_events.errors import StoreClosed
+from falcon_events.errors import QueryTooLong, StoreClosed
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query.question import Forgetting, Saving, decode_question, find_base
 from falcon_events.settings import Settings
+from falcon_events.store.engine.asked_properties import AskedProperties
 from falcon_events.store.engine.question_queue import Waited
 from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.writer import Writer
@@ -32,6 +34,7 @@ class StoreQuestions:
         self._readers = readers
         self._settings = settings
         self._folds_columns = False
+        self._asked = AskedProperties(settings.asked_properties)
 
     def query(self, question: bytes) -> Future[QueryAnswer]:
         """Answer a question from every event acknowledged so far.
@@ -49,9 +52,22 @@ class StoreQuestions:
             asked = decode_question(question)  # only now: while it waits, it takes fewer bytes
             return answers.answer(connection, asked, timeout_s=settings.query_timeout_s, session_gap_s=settings.session_gap_s)
 
-        answered = self._answer(question, find_base(decode_question(question)).list_id, read)
-        answered.add_done_callback(lambda _: self._fold_columns())
+        base = find_base(decode_question(question))
+        answered = self._answer(question, base.list_id, read)
+        properties = [name for name in base.list_dimensions() if name.startswith("property:")]
+        answered.add_done_callback(lambda done: self._note_answered(done, base.list_id, properties))
         return answered
+
+    def _note_answered(self, answered: Future[QueryAnswer], list_id: int, properties: list[str]) -> None:
+        """Make the next question faster: give events columns, and count what properties were asked for."""
+        self._fold_columns()
+        if not properties or answered.cancelled():
+            return
+        error = answered.exception()
+        if isinstance(error, QueryTooLong) or (error is None and not answered.result().failures):
+            for name in self._asked.count(list_id, properties):
+                with contextlib.suppress(StoreClosed):
+                    self._open_writer().run(partial(self._asked.promote, list_id=list_id, name=name))
 
     def _fold_columns(self) -> None:
         """Have the events of the last question that had no typed columns get them, so that the next one is faster."""

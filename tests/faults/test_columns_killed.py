@@ -1,4 +1,4 @@
-"""A process that is killed while it writes typed columns leaves them as complete as its watermark says."""
+"""A process that is killed while it writes typed columns, or those of promoted properties, leaves what its watermarks say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events.settings import Settings
-from falcon_events.store.database import columns
+from falcon_events.store.database import columns, promoted
 from falcon_events.store.database.connect import open_database
 
 pytestmark = pytest.mark.database
@@ -21,11 +21,11 @@ insert into events select range, uuid(), 'a', 1 + range % 2, 'e', md5((range % 5
     make_timestamp(range * 1_000_000), '{"url": "https://x.com/' || range || '"}', null, null, null
 from range(1, $events + 1)
 """
-FOLD = f"""
+WORK = f"""
 import os, signal, sys, threading
 from pathlib import Path
 from falcon_events.settings import Settings
-from falcon_events.store.database import columns
+from falcon_events.store.database import columns, promoted
 from falcon_events.store.database.connect import open_database
 
 connection, number, last = open_database(Path(sys.argv[1]), Settings()), 0, int(sys.argv[2])
@@ -41,10 +41,30 @@ class Dying:
             threading.Timer(0.0, os.kill, (os.getpid(), signal.SIGKILL)).start()
         return connection.execute(*given)
 
-for seq in range({AT_ONCE}, {EVENTS} + 1, {AT_ONCE}):
-    columns.fold(Dying(), seq)
+def set_indexed(names):
+    connection.begin()
+    promoted.set_indexed(Dying(), 1, names)
+    connection.commit()
+
+def fold():
+    for seq in range({AT_ONCE}, {EVENTS} + 1, {AT_ONCE}):
+        columns.fold(Dying(), seq)
+
+def fill():
+    while promoted.fill_portion(Dying(), {AT_ONCE}) is not None:
+        if number % 7 == 0:
+            connection.execute("checkpoint")
+
+for work in sys.argv[3].split(";"):
+    eval(work)
 os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def work_and_die(db: Path, statement: int, work: str) -> None:
+    """Works on a store in a process that is killed at this statement, or at the end."""
+    died = subprocess.run([sys.executable, "-c", WORK, str(db), str(statement), work], check=False)
+    assert died.returncode == -9
 
 
 def test_columns_and_watermark_survive_a_kill_together(db: Path) -> None:
@@ -52,9 +72,28 @@ def test_columns_and_watermark_survive_a_kill_together(db: Path) -> None:
     with open_database(db, Settings()) as connection:
         connection.execute(FILL, {"events": EVENTS})
     for statement in (1, 4, 15, 30, 1_000_000):
-        died = subprocess.run([sys.executable, "-c", FOLD, str(db), str(statement)], check=False)
-        assert died.returncode == -9
+        work_and_die(db, statement, "fold()")
         with open_database(db, Settings()) as connection:
             assert not columns.differs(connection)
     with open_database(db, Settings()) as connection:
         assert columns.read_columns_seq(connection) == EVENTS
+
+
+@pytest.mark.parametrize("work", ["set_indexed(['url', 'n']); fill()", "set_indexed(['n']); fill(); set_indexed([]); fill()"])
+def test_columns_of_promoted_properties_survive_a_kill(db: Path, work: str) -> None:
+    """At any statement of the promotion, of a portion or of the removal. Another process goes on where the first one died."""
+    with open_database(db, Settings()) as connection:
+        connection.execute(FILL, {"events": EVENTS})
+        columns.fold(connection, EVENTS // 2)
+        promoted.set_indexed(connection, 2, ["url"])
+    for statement in (1, 3, 6, 9, 14, 22, 40, 71, 120):
+        work_and_die(db, statement, work)
+        with open_database(db, Settings()) as connection:
+            assert not columns.differs(connection)
+    work_and_die(db, 1_000_000, f"fold(); {work}")
+    with open_database(db, Settings()) as connection:
+        assert not columns.differs(connection)
+        assert columns.read_columns_seq(connection) == EVENTS
+        expected = {} if work.endswith("set_indexed([]); fill()") else {"url", "n"}
+        assert set(promoted.read_full(connection, 1)) == set(expected)
+        assert set(promoted.read_full(connection, 2)) == {"url"}

@@ -69,12 +69,13 @@ def test_the_rules_of_a_list(db: Path, filled: Credentials) -> None:
         "denied": [],
         "redacted": [],
         "time_zone": "UTC",
+        "indexed": [],
     }
     run(db, "lists", "rules", "94", "--deny", "secret", "--redact", "phone")
     run(db, "lists", "rules", "94", "--time-zone", "Europe/Berlin")
     changed = as_json(db, "lists", "rules", "94", "--bots", "drop")
     rules = {"list_id": 94, "bots": "drop", "denied": ["secret"], "redacted": ["phone"], "time_zone": "Europe/Berlin"}
-    assert changed == rules
+    assert changed == {**rules, "indexed": []}
     with serving(db) as served:
         for agent in ("Mozilla/5.0 Firefox/130.0", CRAWLER):
             body = filled.event(properties={"secret": 1, "phone": "2", "other": 3})
@@ -84,9 +85,34 @@ def test_the_rules_of_a_list(db: Path, filled: Credentials) -> None:
     assert (dropped["list_id"], dropped["events"]) == (94, 1)
     assert "no visitor sent" in run(db, "stats")
     cleared = run(db, "lists", "rules", "94", "--clear", "--bots", "keep")
-    assert cleared == "bots      keep\ndenied    -\nredacted  -\ntime zone UTC\n"
+    assert cleared == "bots      keep\ndenied    -\nredacted  -\ntime zone UTC\nindexed   -\n"
     assert "no list 97" in refused(db, "lists", "rules", "97")
     assert "emailAddress" in refused(db, "lists", "rules", "94", "--deny", "emailAddress")
+
+
+def test_indexed_properties_of_a_list(db: Path, filled: Credentials) -> None:
+    """They are shown, replaced, taken back one by one or all, and refused if they are too many or no rule of the list."""
+    rules = ("lists", "rules", "94")
+    assert as_json(db, *rules, "--index", "plan", "--index", 'a"b[0]/$.😀')["indexed"] == ['a"b[0]/$.😀', "plan"]
+    assert run(db, *rules).endswith('indexed   a"b[0]/$.😀, plan\n')
+    with serving(db) as served:
+        for number in range(3):
+            body = filled.event(properties={"plan": f"p{number}", 'a"b[0]/$.😀': [number]})
+            assert served.client.post("/api/v1/event", json=body).status_code == 200
+        rows = as_json(db, "query", "--list", "94", "--by", "property:plan", "--metric", "events")["Results"]
+        assert [row["Dimensions"] for row in rows] == [["p0"], ["p1"], ["p2"]]
+        assert '"plan"' in run(db, "doctor")
+        assert as_json(db, *rules, "--no-index", "plan", "--deny", "secret")["indexed"] == ['a"b[0]/$.😀']
+        assert as_json(db, *rules, "--index", "price")["indexed"] == ["price"]
+        again = as_json(db, "query", "--list", "94", "--by", "property:plan", "--metric", "events")["Results"]
+        assert again == rows
+    assert "has no index of 'plan'" in refused(db, *rules, "--no-index", "plan")
+    names = [word for number in range(21) for word in ("--index", str(number))]
+    assert "at most 20 names" in refused(db, *rules, *names)
+    assert as_json(db, *rules)["indexed"] == ["price"]
+    assert as_json(db, *rules, "--no-index", "price")["indexed"] == []
+    assert as_json(db, *rules, "--index", "plan")["denied"] == ["secret"]
+    assert as_json(db, *rules, "--clear")["indexed"] == []
 
 
 def test_a_snippet_is_printed_with_a_key_of_its_own(db: Path, filled: Credentials) -> None:

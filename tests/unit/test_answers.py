@@ -16,7 +16,7 @@ from falcon_events.errors import QueryTooLong, StoreUnavailable
 from falcon_events.query.question import Question
 from falcon_events.query.reading import read_question
 from falcon_events.settings import Settings
-from falcon_events.store.database import columns
+from falcon_events.store.database import columns, promoted
 from falcon_events.store.database.connect import open_memory
 from falcon_events.store.queries import answer_source
 from falcon_events.store.queries.answers import answer
@@ -33,13 +33,17 @@ INSERT = """insert into events values ($seq, uuid(), 'a', $list_id, $event, $vis
     make_timestamp($at), $properties, null, null, $automatic)"""
 
 
-@pytest.fixture(scope="module", params=["json", "columns"])
+@pytest.fixture(scope="module", params=["json", "columns", "promoted"])
 def connection(request: pytest.FixtureRequest) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A store in memory. All events are read from their JSON, as in one of an earlier release, or those that are not folded."""
+    """A store in memory. All events are read from their JSON, as in one of an earlier release, or those that are not folded.
+
+    Of promoted properties, some or all of the folded events have their values.
+    """
     with open_memory(Settings(threads=1)) as connection, pytest.MonkeyPatch.context() as patched:
         if request.param == "json":
             patched.setattr(answer_source, "MOST_OF_TAIL", -1)
-        connection.execute(f"set variable folds = {request.param == 'columns'}")
+        connection.execute(f"set variable folds = {request.param != 'json'}")
+        connection.execute(f"set variable promotes = {request.param == 'promoted'}")
         yield connection
 
 
@@ -47,15 +51,29 @@ def fill(
     connection: duckdb.DuckDBPyConnection, events: list[Event], list_id: int = 1, folds: Sequence[int] | None = None
 ) -> None:
     """Stores events instead of those before. `folds` is up to which seq each fold reaches; None: one fold of all."""
-    for table in ("events", "bindings", *TYPED):
+    for table in ("events", "bindings", "promoted_properties", *TYPED):
         connection.execute(f"delete from {table}")
     connection.execute("update meta set columns_seq = 0")
     for event in events:
         values = {name: getattr(event, name) for name in ("seq", "event", "visitor", "email", "at", "automatic")}
         connection.execute(INSERT, {**values, "list_id": list_id, "properties": json.dumps(event.properties)})
     if connection.execute("select getvariable('folds')").fetchone() == (True,):
-        for seq in sorted(folds if folds is not None else [len(events)]):
+        folds = sorted(folds if folds is not None else [len(events)])
+        promotes = connection.execute("select getvariable('promotes')").fetchone() == (True,)
+        for number, seq in enumerate(folds):
             columns.fold(connection, min(seq, len(events)))
+            if promotes and number == len(folds) // 2:
+                promote_some(connection, list_id, sum(folds) % 7)
+        if promotes:
+            promote_some(connection, list_id, sum(folds) % 3)
+            assert not columns.differs(connection)
+
+
+def promote_some(connection: duckdb.DuckDBPyConnection, list_id: int, portions: int) -> None:
+    """Promotes the properties that questions ask for, and fills a number of portions of two events; 0: all."""
+    promoted.set_indexed(connection, list_id, ["n", "$bot", "url", "conversion-value"])
+    while promoted.fill_portion(connection, 2) is not None and portions != 1:
+        portions -= 1
 
 
 def ask(connection: duckdb.DuckDBPyConnection, **params: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from falcon_events.query.expressions import express_number
+from falcon_events.store.database import promoted
 
 TABLES = ("event_columns", "visitor_keys", "address_keys", "visitor_addresses", "address_times")
 """The tables that are made of the events. Each has a column list_id."""
@@ -32,6 +33,8 @@ _READ = (
 )
 """The properties that are read, all at once: each by itself would take as long as all of them."""
 _SLASHED = ", ".join(f"'/{name}'" for name in _READ)
+FURTHER_PLACE = len(_READ) + 1
+"""The place of the first further path among the texts that express_columns() reads."""
 _UTMS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 
 
@@ -74,7 +77,9 @@ BESIDE = """event = 'identify' and coalesce(
 _PLAIN = "seq, list_id, event, visitor, external_id, email, event_id, occurred_at, received_at, properties, automatic"
 
 
-def express_columns(events: str, columns: str, names: Sequence[str], neighbours: str | None) -> str:
+def express_columns(
+    events: str, columns: str, names: Sequence[str], neighbours: str | None, paths: Sequence[str] = (), joined: str = ""
+) -> str:
     """Return a SELECT of columns of events, which reads their properties.
 
     Args:
@@ -83,9 +88,12 @@ def express_columns(events: str, columns: str, names: Sequence[str], neighbours:
         names: which of NAMES to read.
         neighbours: the condition on the events among which those are that stand beside one; None: each event says whether it is
             automatic.
+        paths: the SQL of further JSON paths, whose texts are `texts[FURTHER_PLACE]` and the following, for `columns`.
+        joined: a join of the events, for `columns`.
     """
     read = "".join(f",\n    {EXPRESSIONS[name]} as {name}" for name in names if name != "automatic")
     raw = "".join(f", {_RAW.format(name=name)} as raw_{name}" for name in _UTMS if name in names)
+    slashed = ", ".join([_SLASHED, *paths])
     beside = ""
     if "automatic" in names and neighbours is not None:
         beside = f"with neighbours as ({_NEIGHBOURS.replace('{events}', neighbours)})\n"
@@ -101,11 +109,11 @@ from (
             select *, split_part(page, '#', 1) as whole
             from (
                 select *, coalesce({_text("url")}, {_text("$current_url")}) as page
-                from (select {_PLAIN}, json_extract_string(properties, [{_SLASHED}]) as texts from events where {events})
+                from (select {_PLAIN}, json_extract_string(properties, [{slashed}]) as texts from events where {events})
             )
         )
     )
-) as stored"""
+) as stored{joined}"""
 
 
 _NEIGHBOURS = """
@@ -145,11 +153,20 @@ SPAN = f"select min(rowid) as first_row, max(rowid) as last_row from events wher
 _NEW_ROWS = f"{_NEW} and rowid >= $first_row and rowid <= $last_row"
 
 
-def _add_columns(neighbours: str | None) -> str:
-    read = express_columns(_NEW_ROWS, "seq, list_id, event, visitor, lower(email) as address, occurred_at", NAMES, neighbours)
+_PLAIN_READ = "seq, list_id, event, visitor, lower(email) as address, occurred_at"
+
+
+def _add_columns(neighbours: str | None, further: promoted.FoldedValues | None = None) -> str:
+    columns, names = _PLAIN_READ, ", ".join(["seq, list_id, event, visitor_key, address_key, occurred_at", *NAMES])
+    if further is None:
+        read = express_columns(_NEW_ROWS, columns, NAMES, neighbours)
+    else:
+        columns = ", ".join([columns, *(f"{sql} as {name}" for name, sql in further.columns.items())])
+        read = express_columns(_NEW_ROWS, columns, NAMES, neighbours, further.paths, further.joined)
+        names = ", ".join([names, *further.columns])
     return f"""
-insert into event_columns
-select seq, list_id, event, visitor_key, address_key, occurred_at, {", ".join(NAMES)}
+insert into event_columns ({names})
+select {names}
 from ({read}) as new join visitor_keys using (list_id, visitor) left join address_keys using (list_id, address)
 order by list_id, occurred_at, seq
 """
@@ -212,9 +229,7 @@ FORGET = (
     """delete from address_keys where list_id = $list_id
     and address_key not in (select address_key from event_columns where list_id = $list_id and address_key is not null)""",
 )
-_READ_AGAIN = express_columns(
-    "seq > $since and seq <= $until", "seq, list_id, event, visitor, lower(email) as address, occurred_at", NAMES, None
-)
+_READ_AGAIN = express_columns("seq > $since and seq <= $until", _PLAIN_READ, NAMES, None)
 _COMPARED = f"seq, list_id, event, visitor, address, occurred_at, {', '.join(name for name in NAMES if name != 'automatic')}"
 COUNT_DIFFERENCES = f"""
 with kept as (
@@ -258,7 +273,12 @@ def _write(connection: duckdb.DuckDBPyConnection, bounds: dict[str, Any]) -> Non
     connection.execute(ADD_ADDRESSES, bounds)
     ((lacks,),) = connection.execute(LACKS_AUTOMATIC, bounds).fetchall()
     ((first_row, last_row),) = connection.execute(SPAN, bounds).fetchall()
-    connection.execute(ADD_COLUMNS[lacks], {**bounds, "first_row": first_row, "last_row": last_row})
+    rows = {**bounds, "first_row": first_row, "last_row": last_row}
+    further = promoted.plan_fold(connection, bounds, FURTHER_PLACE)
+    if further is None:
+        connection.execute(ADD_COLUMNS[lacks], rows)
+    else:
+        connection.execute(_add_columns(_BESIDE_NEW if lacks else None, further), {**rows, **further.parameters})
     connection.execute(ADD_VISITOR_ADDRESSES, bounds)
     ((first, newest),) = connection.execute(SECOND_ADDRESSES).fetchall()
     if first:
@@ -307,4 +327,4 @@ def differs(connection: duckdb.DuckDBPyConnection) -> bool:
         bounds = {"since": since, "until": min(last, since + COMPARED_AT_ONCE)}
         if connection.execute(COUNT_DIFFERENCES, bounds).fetchone() != (0,):
             return True
-    return False
+    return promoted.differs(connection, last, COMPARED_AT_ONCE)

@@ -252,7 +252,19 @@ create table address_times (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS, _NO_INDEXES, _ANSWERS)
+_PROMOTED = """
+alter table list_rules add column indexed varchar[];
+create table promoted_properties (
+    list_id bigint not null,
+    number integer not null,
+    name varchar,
+    asked boolean not null,
+    filled_seq bigint not null,
+    until_seq bigint not null
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS, _NO_INDEXES, _ANSWERS, _PROMOTED)
 """Step n migrates schema version n to n + 1. A released step never changes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -1,4 +1,4 @@
-"""Upkeep of an open database: folds events, stores filters, deletes expired EventIDs, checkpoints the log."""
+"""Upkeep of an open database: folds events, fills promoted columns, stores filters, expires EventIDs, checkpoints the log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from falcon_events.settings import Settings
-from falcon_events.store.database import catalogue, columns
+from falcon_events.store.database import catalogue, columns, promoted
 from falcon_events.store.engine.meters import Meters
 from falcon_events.store.engine.name_limits import NameLimits
 from falcon_events.store.engine.recall import Recall
@@ -39,6 +39,11 @@ COLUMNS_PAUSE = 4
 """Under load, columns are written for at most a quarter of the time, also if all events of an earlier release lack theirs."""
 COLUMNS_AT_ONCE = 20_000
 """How many events get their typed columns in one transaction, so that other work waits for a fraction of a second."""
+FILL_INTERVAL_S = 1.0
+"""Under load, how often it is looked up whether columns of promoted properties lack values."""
+MOST_UPDATED = 1_000_000
+MOST_UPDATED_BYTES = 64 << 20
+"""How many values, and bytes of the log, are filled between two checkpoints. Until then, DuckDB keeps the values in memory."""
 KEYS_OF_EVENT = 200
 """How many keys of visitors and addresses may be looked through for each event that is folded."""
 FOLDED_NAMES = 500_000
@@ -83,11 +88,14 @@ class Upkeep:
         self._clock = clock
         self._meters = meters
         self._shared_file = shared_file
-        self._next_checkpoint = self._next_idle_expiry = self._next_columns = 0.0
+        self._next_checkpoint = self._next_idle_expiry = self._next_columns = self._next_fill = 0.0
         self._next_expiry = time.monotonic() + EXPIRY_INTERVAL_S
         self._replayed_s = opening_s if wal.exists() else 0.0
         self._commits = 0
         self._emptying = False
+        self._updated = 0
+        self._filled_at_once = COLUMNS_AT_ONCE
+        promoted.drop_unused(connection)
         self.folded_seq = catalogue.read_folded_seq(connection)
         """The catalogue's watermark."""
         self._columns_seq = columns.read_columns_seq(connection)
@@ -110,18 +118,19 @@ class Upkeep:
         self._commits += 1
 
     def run_when_idle(self) -> bool:
-        """Fold, store filters, delete expired EventIDs and checkpoint, as far as each is due in an idle store.
+        """Fold, fill promoted columns, store filters, delete expired EventIDs and checkpoint, as far as each is due when idle.
 
         Returns:
-            Whether many events still lack their typed columns.
+            Whether many events still lack their typed columns, or values of promoted properties.
         """
         least = max(1, self._settings.fold_events // IDLE_FOLD_SHARE)
         self.fold(least)
         self.fold_columns(least)
+        filled = self.fill_promoted()
         self._tables.store_filters()
         self._forget_event_ids(self._next_idle_expiry)
         self._checkpoint(IDLE_RESTART_S)
-        return self.events_without_columns >= COLUMNS_AT_ONCE
+        return self.events_without_columns >= COLUMNS_AT_ONCE or filled
 
     def run_after_commit(self) -> None:
         """Do the same, as far as each is due even under load."""
@@ -130,6 +139,9 @@ class Upkeep:
         if (began := time.monotonic()) >= self._next_columns:
             self.fold_columns(max(COLUMNS_SHARE * self._settings.fold_events, self._keys // KEYS_OF_EVENT))
             self._next_columns = began + COLUMNS_PAUSE * (time.monotonic() - began)
+        if (began := time.monotonic()) >= self._next_fill:
+            more = self.fill_promoted()
+            self._next_fill = began + (COLUMNS_PAUSE * (time.monotonic() - began) if more else FILL_INTERVAL_S)
         self._tables.store_filters()
         self._forget_event_ids(self._next_expiry)
         self._checkpoint(RESTART_S)
@@ -193,6 +205,36 @@ class Upkeep:
         self._keys = columns.count_keys(self._connection)
         self._meters.observe_fold(time.perf_counter() - began)
 
+    def fill_promoted(self) -> bool:
+        """Fill or clear the columns of promoted properties for a portion of the events. Return whether there may be more to do.
+
+        Filled values take memory until a checkpoint: when there are many, and none can be made now, the rest is filled later.
+        """
+        if self._has_filled_much():
+            self._checkpoint(0.0)
+        if self._has_filled_much():
+            return False
+        while True:
+            try:
+                written = promoted.fill_portion(self._connection, self._filled_at_once)
+            except duckdb.OutOfMemoryException:
+                if self._filled_at_once == 1:
+                    raise
+                self._filled_at_once //= 2
+            else:
+                break
+        self._filled_at_once = min(2 * self._filled_at_once, COLUMNS_AT_ONCE)
+        if written is None:
+            return False
+        self.count_commit()
+        self._updated += written
+        return True
+
+    def _has_filled_much(self) -> bool:
+        if self._updated >= MOST_UPDATED:
+            return True
+        return self._updated > 0 and self._wal.exists() and self._wal.stat().st_size >= MOST_UPDATED_BYTES
+
     def _forget_event_ids(self, due: float) -> None:
         """Delete expired EventIDs if this time has come. Deleting very many of them leaves other work its turn."""
         if (now := time.monotonic()) >= due:
@@ -217,5 +259,6 @@ class Upkeep:
         except duckdb.TransactionException:  # a question still reads a row that was changed: after it, the next try succeeds
             return
         self._emptying = False
+        self._updated = 0
         self._replayed_s = self._commits = 0
         self._next_checkpoint = began + max(MIN_PAUSE_S, CHECKPOINT_SHARE * (time.monotonic() - began))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import duckdb
+import msgspec
 
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
 from falcon_events.model.access import Account, EventList, Grant, Key, ListRules, Snapshot
-from falcon_events.store.database import columns
+from falcon_events.store.database import columns, promoted
 
 LISTS = """
 select lists.list_id, accounts.name, lists.name, lists.created_at
@@ -20,6 +21,11 @@ select api_keys.key_id, accounts.name, api_keys.scope, api_keys.created_at, api_
     api_keys.list_ids
 from api_keys join accounts on accounts.account_id = api_keys.account_id
 order by api_keys.created_at, api_keys.key_id
+"""
+RULES = "select list_id, bots, denied, redacted, time_zone, coalesce(indexed, []) from list_rules order by list_id"
+SET_RULES = """
+insert or replace into list_rules (list_id, bots, denied, redacted, time_zone, indexed)
+values ($list_id, $bots, $denied, $redacted, $time_zone, $indexed)
 """
 GRANTS = "select key_hash, account_id, scope, origins, list_ids from api_keys where revoked_at is null"
 
@@ -80,14 +86,19 @@ def rename_list(connection: duckdb.DuckDBPyConnection, list_id: int, name: str) 
 
 def rules(connection: duckdb.DuckDBPyConnection) -> list[ListRules]:
     """Return the rules of every list that has rules of its own."""
-    rows = connection.execute("select list_id, bots, denied, redacted, time_zone from list_rules order by list_id").fetchall()
-    return [ListRules(*row) for row in rows]
+    return [ListRules(*row) for row in connection.execute(RULES).fetchall()]
 
 
 def set_rules(connection: duckdb.DuckDBPyConnection, rules: ListRules) -> None:
-    """Replace the rules of a list."""
-    values = [rules.list_id, rules.bots, rules.denied, rules.redacted, rules.time_zone]
-    connection.execute("insert or replace into list_rules values (?, ?, ?, ?, ?)", values)
+    """Replace the rules of a list, and promote the properties that they name, in one transaction."""
+    connection.begin()
+    try:
+        connection.execute(SET_RULES, msgspec.structs.asdict(rules))
+        promoted.set_indexed(connection, rules.list_id, rules.indexed)
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
 
 
 def add_key(connection: duckdb.DuckDBPyConnection, key_id: str, grant: Grant, now: datetime) -> None:
@@ -151,6 +162,7 @@ def delete_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
     except BaseException:
         connection.rollback()
         raise
+    promoted.drop_unused(connection)
 
 
 def purge_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
@@ -175,6 +187,7 @@ def _delete_events(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
         "dropped_events",
         "saved_queries",
         "deliveries",
+        "promoted_properties",
         *columns.TABLES,
     ):
         connection.execute(f"delete from {table} where list_id = ?", [list_id])

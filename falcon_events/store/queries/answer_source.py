@@ -16,7 +16,8 @@ import msgspec
 from falcon_events.query.relations import PLACE, PLACES
 from falcon_events.query.source import Extent, Source
 from falcon_events.query.statements import Statement
-from falcon_events.store.database.columns import NAMES, express_columns, read_columns_seq
+from falcon_events.store.database import promoted
+from falcon_events.store.database.columns import FURTHER_PLACE, NAMES, express_columns, read_columns_seq
 from falcon_events.store.database.views import express_person_address
 
 MOST_OF_TAIL = 100_000
@@ -181,6 +182,7 @@ class ListSource:
         self._columns_seq = read_columns_seq(connection)
         bounds = {"list_id": list_id, "columns_seq": self._columns_seq}
         ((self._tail,),) = connection.execute(COUNT_TAIL, bounds).fetchall()
+        self._promoted = {} if self._reads_json() else promoted.read_full(connection, list_id)
         ((self._list_has_several,),) = connection.execute(HAS_SEVERAL, {"list_id": list_id}).fetchall()
         self._made: list[_Reach] = []
         self._several: dict[_Reach, bool] = {}
@@ -203,17 +205,19 @@ class ListSource:
         if reach not in self._made:
             self._made.append(reach)
         number = self._made.index(reach)
-        return Source(f"from events_{number}", f"from persons_{number}", f"from visitors_{number}", TRAITS, parameters)
+        relations = (f"from events_{number}", f"from persons_{number}", f"from visitors_{number}", TRAITS)
+        return Source(*relations, parameters, self._promoted)
 
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Run a statement over the relations that make() has returned."""
         sql = statement.sql
         every = "\n".join([sql, *(reach.among for reach in self._made if reach.among is not None)])
-        words = set(re.findall("[a-z_]+", every))
+        words = set(re.findall("[a-z_]+[0-9]*", every))
+        of_promoted = [f"{kind}_{number}" for number in self._promoted.values() for kind in ("value", "nested")]
         relations = []
         for number, reach in enumerate(self._made):
             if f"(from events_{number})" in every:
-                columns = [name for name in COLUMNS if name in words]
+                columns = [name for name in (*COLUMNS, *of_promoted) if name in words]
                 relations.append(f"events_{number} as not materialized ({self._define_events(reach, columns)})")
             if f"(from persons_{number})" in every:
                 relations.append(f"persons_{number} as not materialized ({self._define_persons(reach)})")
@@ -221,7 +225,8 @@ class ListSource:
                 relations.append(f"visitors_{number} as not materialized ({self._define_visitors(reach)})")
         if relations:
             sql = f"with {', '.join(relations)},\n{sql.removeprefix('with ')}"
-        given = {**statement.parameters, "columns_seq": self._columns_seq}
+        paths = {f"path_{number}": promoted.express_path(name) for name, number in self._promoted.items()}
+        given = {**statement.parameters, **paths, "columns_seq": self._columns_seq}
         named = set(re.findall(r"\$(\w+)", sql))
         return self._connection.execute(sql, {name: value for name, value in given.items() if name in named}).fetchall()
 
@@ -285,9 +290,11 @@ def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_s
     needs_person = "person" in names or "person_key" in names or reach.among is not None
     stored = [name for name in names if name in _STORED]
     read = [name for name in names if name in NAMES]
-    columns = ", ".join(["seq", "occurred_at", "event", "visitor_key", "address_key", *read])
+    numbers = [number for number in promoted.COLUMNS if f"value_{number}" in names or f"nested_{number}" in names]
+    kept = [promoted.COLUMNS[number] for number in numbers]
+    columns = ", ".join(["seq", "occurred_at", "event", "visitor_key", "address_key", *read, *kept])
     if has_tail:
-        relations += _define_tail(until, read)
+        relations += _define_tail(until, read, numbers)
     if needs_person:
         relations += _define_addresses(until, has_tail=has_tail)
     limits = "" if reach.visitors is None else f" and visitor_key in ({KEYS_OF_VISITORS})"
@@ -315,11 +322,24 @@ def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_s
     return f"{_join(relations)}\nselect {', '.join(chosen)} from {last} as one{joined}"
 
 
-def _define_tail(until: str, read: list[str]) -> list[tuple[str, str]]:
-    """Return the relations of the events that have no columns yet, with the keys of their visitors and addresses."""
+def _define_tail(until: str, read: list[str], numbers: Sequence[int] = ()) -> list[tuple[str, str]]:
+    """Return the relations of the events that have no columns yet, with the keys of their visitors and addresses.
+
+    Args:
+        until: the SQL of a condition on the events.
+        read: the columns that are read from their properties.
+        numbers: the columns of promoted properties that are read.
+    """
     condition = f"list_id = $list_id and seq > $columns_seq{until}"
-    every = express_columns(condition, _READ, read, f"list_id = $list_id and seq >= $columns_seq{until}")
-    chosen = ", ".join(dict.fromkeys(["seq", "occurred_at", "event", "visitor", "address", *read]))
+    paths = [f"$path_{number}" for number in numbers]
+    values = [
+        f"{promoted.encode(f'texts[{place}]', path)} as {promoted.COLUMNS[number]}"
+        for place, (number, path) in enumerate(zip(numbers, paths, strict=True), FURTHER_PLACE)
+    ]
+    neighbours = f"list_id = $list_id and seq >= $columns_seq{until}"
+    every = express_columns(condition, ", ".join([_READ, *values]), read, neighbours, paths)
+    kept = [promoted.COLUMNS[number] for number in numbers]
+    chosen = ", ".join(dict.fromkeys(["seq", "occurred_at", "event", "visitor", "address", *read, *kept]))
     return [
         ("tail", f"select {chosen} from ({every})"),
         ("tail_visitors", TAIL_VISITORS),
@@ -363,6 +383,9 @@ def _join_keys(names: list[str], *, has_tail: bool) -> tuple[str, list[str]]:
         joined += f"\nleft join ({visitors}) as person_visitor on person_visitor.visitor_key = one.person_key"
         columns["person"] = "coalesce(person_address.address, person_visitor.visitor::varchar) as person"
     columns.update({name: f"stored.{name}" for name in names if name in _STORED})
+    for number in promoted.COLUMNS:
+        decoded = zip((f"value_{number}", f"nested_{number}"), promoted.decode(number), strict=True)
+        columns.update({name: f"{sql} as {name}" for name, sql in decoded if name in names})
     return joined, [column if column != name else f"one.{name}" for name, column in columns.items()]
 
 

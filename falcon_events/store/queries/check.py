@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -11,13 +12,13 @@ import duckdb
 from falcon_events.files.lockfile import lock_path
 from falcon_events.files.paths import cut_journals_of, logs_of
 from falcon_events.model.reports import Check, FilterState
-from falcon_events.store.database import catalogue, columns
+from falcon_events.store.database import catalogue, columns, promoted
 from falcon_events.store.database.wal import find_copies
 from falcon_events.store.engine.apply import refused_path
 
 SCANNED = (
     "accounts", "lists", "api_keys", "sessions", "events", "bindings", "event_ids", "event_types", "event_properties", "webhooks",
-    "deliveries", *columns.TABLES,
+    "deliveries", "promoted_properties", *columns.TABLES,
 )  # fmt: skip
 UNBOUND = """
 select count(*) from (
@@ -47,6 +48,7 @@ def run_checks(connection: duckdb.DuckDBPyConnection, path: Path, filters: dict[
         *_check_rows(connection),
         *_check_catalogue(connection),
         _check_columns(connection),
+        *_list_promoted(connection),
         *_check_webhooks(connection),
         *_check_filters(filters),
         _check_disk(path),
@@ -117,6 +119,15 @@ def _check_columns(connection: duckdb.DuckDBPyConnection) -> Check:
         connection.rollback()
     words = "differ from a recount; please report this" if differs else f"those of {folded} events agree with a recount"
     return Check("columns", not differs, words + (f"; {left} later events have none yet" if left else ""))
+
+
+def _list_promoted(connection: duckdb.DuckDBPyConnection) -> list[Check]:
+    """Return how far the columns of promoted properties are filled, by list. That their values are right is checked before."""
+    found: dict[int, list[str]] = {}
+    for list_id, name, asked, filled, events in connection.execute(promoted.PROGRESS).fetchall():
+        share = "" if filled == events else f", {filled} of {events} events so far"
+        found.setdefault(list_id, []).append(json.dumps(name, ensure_ascii=False) + (" (by questions)" if asked else "") + share)
+    return [Check(f"indexed properties of list {list_id}", True, "; ".join(names)) for list_id, names in found.items()]
 
 
 def _check_webhooks(connection: duckdb.DuckDBPyConnection) -> list[Check]:
