@@ -81,10 +81,13 @@ with kept as (select list_id, list(number) as numbers from promoted_properties g
 select count(*) from event_columns left join kept using (list_id) where {strays}
 """
 _IS_STRAY = "({} is not null and not coalesce(list_contains(numbers, {}), false))"
+# Digests are compared, because values may be long.
 COUNT_DIFFERENCES = f"""
 select count(*) from (
-    select seq, properties, json_extract_string(properties, [{{paths}}]) as texts from events where {_OF_PORTION}
-) as read join event_columns using (seq) where {{differs}}
+    select seq, {{read}} from (
+        select seq, properties, json_extract_string(properties, [{{paths}}]) as texts from events where {_OF_PORTION}
+    )
+) as read join (select seq, {{kept}} from event_columns where {_OF_PORTION}) as kept using (seq) where {{differs}}
 """
 PROGRESS = """
 select list_id, name, asked, (select count(*) from event_columns as e where e.list_id = p.list_id
@@ -321,12 +324,14 @@ def differs(connection: duckdb.DuckDBPyConnection, last: int, at_once: int) -> b
 def _list_differs(connection: duckdb.DuckDBPyConnection, list_id: int, rows: Sequence[PromotedProperty], since: range) -> bool:
     by_number = {row.number: row for row in rows}
     paths = {f"path_{row.number}": express_path(row.name or "") for row in rows}
-    parts = []
-    for number, text, path in _place(by_number):
-        row = by_number[number]
-        compared = f"(seq <= {row.filled_seq} or seq > {row.until_seq})"
-        parts.append(f"({compared} and {COLUMNS[number]} is distinct from {encode(text, path)})")
-    statement = COUNT_DIFFERENCES.format(paths=", ".join(f"${one}" for one in paths), differs=" or ".join(parts))
+    read = [f"hash({encode(text, path)}) as read_{number}" for number, text, path in _place(by_number)]
+    kept = [f"hash({COLUMNS[number]}) as kept_{number}" for number in by_number]
+    compared = [
+        f"((seq <= {row.filled_seq} or seq > {row.until_seq}) and read_{row.number} <> kept_{row.number})" for row in rows
+    ]
+    statement = COUNT_DIFFERENCES.format(
+        read=", ".join(read), kept=", ".join(kept), paths=", ".join(f"${one}" for one in paths), differs=" or ".join(compared)
+    )
     return any(
         connection.execute(
             statement, {"list_id": list_id, "since": one, "until": min(since.stop, one + since.step), **paths}
