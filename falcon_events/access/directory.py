@@ -211,8 +211,11 @@ class Directory:
         denied: Iterable[str] = (),
         redacted: Iterable[str] = (),
         time_zone: str = "UTC",
+        keep_days: int | None = None,
     ) -> ListRules:
-        """Set the rules that are applied to a list's events before they are stored. They replace the earlier ones.
+        """Set the rules of a list: how its events are changed before they are stored, and for how long they are kept.
+
+        They replace the earlier rules.
 
         Args:
             list_id: the list.
@@ -220,13 +223,15 @@ class Directory:
                 stores them unchanged.
             denied: names of properties that are removed.
             redacted: names of properties whose values are replaced by `[redacted]`.
-            time_zone: the time zone of questions about the list that name none.
+            time_zone: the time zone of questions about the list that name none, and of the days that `keep_days` counts.
+            keep_days: after how many days events are deleted: those that happened before the day that is this many days before
+                today. Their daily totals stay. None: events are kept for ever.
 
         Raises:
-            EventsError: `bots` is not one of these, there is no such time zone, or a name is empty, too long or `emailAddress`,
-                which identify events have.
+            EventsError: `bots` is not one of these, there is no such time zone, `keep_days` is no whole number from 1 to 36,500,
+                or a name is empty, too long or `emailAddress`, which identify events have.
         """
-        rules = build_rules(list_id, bots, denied, redacted, time_zone)
+        rules = build_rules(list_id, bots, denied, redacted, time_zone, keep_days)
         self._ask(operations.SET_RULES, rules)
         return rules
 

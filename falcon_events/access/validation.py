@@ -10,6 +10,8 @@ from falcon_events.model.time_zones import find_time_zone
 
 MAX_NAME = 200
 MAX_RULE_NAMES = 1000
+MAX_KEEP_DAYS = 36_500
+"""A hundred years."""
 EMAIL_PROPERTY = "emailAddress"
 
 
@@ -20,9 +22,16 @@ def check_name(name: str) -> str:
     return name
 
 
-def build_rules(list_id: int, bots: str, denied: Iterable[str], redacted: Iterable[str], time_zone: str = "UTC") -> ListRules:
+def build_rules(
+    list_id: int,
+    bots: str,
+    denied: Iterable[str],
+    redacted: Iterable[str],
+    time_zone: str = "UTC",
+    keep_days: int | None = None,
+) -> ListRules:
     """Build the rules of a list. Raises EventsError if they are invalid."""
-    rules = ListRules(list_id, bots, sorted(set(denied)), sorted(set(redacted)), time_zone)  # type: ignore[arg-type]
+    rules = ListRules(list_id, bots, sorted(set(denied)), sorted(set(redacted)), time_zone, keep_days)  # type: ignore[arg-type]
     if bots not in ("drop", "tag", "keep"):
         raise EventsError(f"bots={bots!r} must be drop, tag or keep.")
     names = [*rules.denied, *rules.redacted]
@@ -33,4 +42,8 @@ def build_rules(list_id: int, bots: str, denied: Iterable[str], redacted: Iterab
         )
     if find_time_zone(time_zone) is None:
         raise EventsError(f"time_zone={time_zone[:40]!r} must be the IANA name of a time zone, such as Europe/Berlin.")
+    if keep_days is not None and (
+        isinstance(keep_days, bool) or not isinstance(keep_days, int) or not 1 <= keep_days <= MAX_KEEP_DAYS
+    ):
+        raise EventsError(f"keep_days={keep_days!r} must be a whole number of days from 1 to {MAX_KEEP_DAYS}, or None: for ever.")
     return rules

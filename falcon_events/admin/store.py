@@ -14,7 +14,18 @@ from falcon_events.link.link import Link
 from falcon_events.model import operations
 from falcon_events.model.frames import load_library
 from falcon_events.model.persons import Erased, PersonalData, StoredEvent, build_visitor
-from falcon_events.model.reports import EVERYTHING, Check, ObservedProperty, OwnerState, Recount, Selection, Sizes, Stats, Table
+from falcon_events.model.reports import (
+    EVERYTHING,
+    Check,
+    ObservedProperty,
+    OwnerState,
+    PruneReport,
+    Recount,
+    Selection,
+    Sizes,
+    Stats,
+    Table,
+)
 
 if TYPE_CHECKING:
     import pyarrow
@@ -166,6 +177,21 @@ class StoreAdmin:
             EventsError: a long read is running, or the disk has no space for the new file beside the old one. Nothing changed.
         """
         return self._store.call(operations.COMPACT)
+
+    def prune(self, list_id: int | None = None, *, dry_run: bool = False) -> list[PruneReport]:
+        """Delete the events that are older than their lists keep them, and return a report for each such list.
+
+        The store does so by itself, in the background. This call returns when all of them are deleted. The store accepts events
+        and answers meanwhile. Daily totals stay, and what other answers need; see docs/answers.md.
+
+        Args:
+            list_id: the list; None: all lists whose rules have `keep_days`.
+            dry_run: whether to delete nothing, and only report what would be deleted.
+
+        Raises:
+            EventsError: the events of this list are kept for ever.
+        """
+        return self._store.call(operations.PRUNE, list_id, dry_run)
 
     def check(self) -> list[Check]:
         """Check the store and return the result of each check. This reads every row."""

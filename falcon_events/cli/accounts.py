@@ -8,6 +8,7 @@ import click
 
 from falcon_events.access.directory import DEFAULT_TTL_S
 from falcon_events.access.protocol import Scope
+from falcon_events.access.validation import MAX_KEEP_DAYS
 from falcon_events.cli.common import (
     LIST_ID,
     WholeNumber,
@@ -129,6 +130,13 @@ def delete_list(list_id: int, yes: bool, db: str) -> None:
 @click.option(
     "--time-zone", metavar="NAME", help="The time zone of questions about the list, such as Europe/Berlin; default: UTC."
 )
+@click.option(
+    "--keep-days",
+    type=WholeNumber(1, MAX_KEEP_DAYS),
+    metavar="N",
+    help="Delete events that happened before the day that is N days before today; their daily totals stay. Default: keep them.",
+)
+@click.option("--keep-for-ever", is_flag=True, help="Delete no more events because of their age.")
 @click.option("--clear", is_flag=True, help="Remove the list's present rules; new rules may be given with it.")
 @db_option
 @json_option
@@ -138,22 +146,30 @@ def list_rules(
     deny: tuple[str, ...],
     redact: tuple[str, ...],
     time_zone: str | None,
+    keep_days: int | None,
+    keep_for_ever: bool,
     clear: bool,
     db: str,
     as_json: bool,
 ) -> None:
-    """Show or change the rules of a list. They are applied to its events before these are stored. Rules not given stay."""
+    """Show or change the rules of a list. Rules not given stay.
+
+    They say what is changed in events before these are stored, in which time zone days are, and how long events are kept.
+    """
+    if keep_days is not None and keep_for_ever:
+        raise click.UsageError("--keep-days and --keep-for-ever exclude each other.")
     with open_tracking(db) as tracking:
         if tracking.directory.owner_of(list_id) is None:
             raise NotFound(f"There is no list {list_id}.")
         rules = ListRules(list_id) if clear else tracking.directory.rules_of(list_id)
-        if clear or bots or deny or redact or time_zone:
+        if clear or bots or deny or redact or time_zone or keep_days or keep_for_ever:
             rules = tracking.directory.set_rules(
                 list_id,
                 bots=bots or rules.bots,
                 denied=deny or rules.denied,
                 redacted=redact or rules.redacted,
                 time_zone=time_zone or rules.time_zone,
+                keep_days=None if keep_for_ever else keep_days or rules.keep_days,
             )
     if as_json:
         print_json(rules)
@@ -162,6 +178,7 @@ def list_rules(
         click.echo(f"denied    {escape(', '.join(rules.denied)) or '-'}")
         click.echo(f"redacted  {escape(', '.join(rules.redacted)) or '-'}")
         click.echo(f"time zone {escape(rules.time_zone)}")
+        click.echo(f"keep days {'-' if rules.keep_days is None else rules.keep_days}")
 
 
 @click.group()

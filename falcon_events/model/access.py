@@ -55,11 +55,12 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class ListRules(msgspec.Struct, frozen=True):
-    """How a list's events are changed before they are stored.
+    """How a list's events are changed before they are stored, and for how long they are kept.
 
     `bots` applies to events that no visitor sent: `tag` stores them with the property `$bot`, `drop` only counts them, `keep`
     stores them unchanged. The values of `redacted` properties are replaced. `denied` properties are removed. `time_zone` is the
-    time zone of questions about the list that name none.
+    time zone of questions about the list that name none, and of its days. Events are deleted when they happened before the day
+    that is `keep_days` before today; None: they are kept for ever.
     """
 
     list_id: int
@@ -67,6 +68,7 @@ class ListRules(msgspec.Struct, frozen=True):
     denied: list[str] = []
     redacted: list[str] = []
     time_zone: str = "UTC"
+    keep_days: int | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True):

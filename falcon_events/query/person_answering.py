@@ -127,7 +127,9 @@ def _make_scope(page: _Page, source: Source, extent: Extent, session_gap_us: int
     question = page.question
     of = question.of if isinstance(question, PeopleQuestion) else None
     about = question.base if of is None else msgspec.structs.replace(of.question, people=[])
-    return QuestionScope(msgspec.structs.replace(about, now_us=page.now_us), source, session_gap_us, extent.limits)
+    return QuestionScope(
+        msgspec.structs.replace(about, now_us=page.now_us), source, session_gap_us, extent.limits, extent.deletion
+    )
 
 
 def _compile_counted(of: Counted, scope: QuestionScope[Any], parameters: Parameters) -> str:

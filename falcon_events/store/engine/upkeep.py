@@ -1,4 +1,4 @@
-"""Upkeep of an open database: folds events, stores filters, deletes expired EventIDs, checkpoints the log."""
+"""Upkeep of an open database: folds events, stores filters, deletes expired EventIDs and old events, checkpoints the log."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import duckdb
 
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue, columns
+from falcon_events.store.database.pruning import KeptFor
 from falcon_events.store.engine.meters import Meters
 from falcon_events.store.engine.name_limits import NameLimits
+from falcon_events.store.engine.pruner import Pruner
 from falcon_events.store.engine.recall import Recall
 from falcon_events.store.engine.shared_file import SharedFile
 from falcon_events.store.engine.tables import Tables
@@ -92,6 +94,7 @@ class Upkeep:
         """The catalogue's watermark."""
         self._columns_seq = columns.read_columns_seq(connection)
         self._keys = columns.count_keys(connection)
+        self._pruner = Pruner(connection, clock, self._fold_all)
 
     @property
     def last_seq(self) -> int:
@@ -113,15 +116,16 @@ class Upkeep:
         """Fold, store filters, delete expired EventIDs and checkpoint, as far as each is due in an idle store.
 
         Returns:
-            Whether many events still lack their typed columns.
+            Whether many events still lack their typed columns, or are still to be deleted because of their age.
         """
         least = max(1, self._settings.fold_events // IDLE_FOLD_SHARE)
         self.fold(least)
         self.fold_columns(least)
         self._tables.store_filters()
         self._forget_event_ids(self._next_idle_expiry)
+        is_pruning = self._prune()
         self._checkpoint(IDLE_RESTART_S)
-        return self.events_without_columns >= COLUMNS_AT_ONCE
+        return is_pruning or self.events_without_columns >= COLUMNS_AT_ONCE
 
     def run_after_commit(self) -> None:
         """Do the same, as far as each is due even under load."""
@@ -132,6 +136,7 @@ class Upkeep:
             self._next_columns = began + COLUMNS_PAUSE * (time.monotonic() - began)
         self._tables.store_filters()
         self._forget_event_ids(self._next_expiry)
+        self._prune()
         self._checkpoint(RESTART_S)
 
     def empty_log(self) -> None:
@@ -192,6 +197,25 @@ class Upkeep:
                 size = min(size, left)
         self._keys = columns.count_keys(self._connection)
         self._meters.observe_fold(time.perf_counter() - began)
+
+    def prune_portion(self, rule: KeptFor) -> int | None:
+        """Delete a portion of a list's events that are too old (see pruner.py)."""
+        count: int | None = self._pruner.prune_portion(rule)
+        self.count_commit()
+        self._checkpoint(RESTART_S)
+        return count
+
+    def _prune(self) -> bool:
+        """Delete a portion of events that are too old, if it is time to; return whether more may be left."""
+        if is_pruning := self._pruner.run_when_due():
+            self.count_commit()
+        return is_pruning
+
+    def _fold_all(self) -> bool:
+        """Fold new events, at most a portion of those without columns; return whether none are left for later."""
+        self.fold(1)
+        self.fold_columns(1)
+        return self.events_without_columns == 0 and self.folded_seq == self._tables.last_seq
 
     def _forget_event_ids(self, due: float) -> None:
         """Delete expired EventIDs if this time has come. Deleting very many of them leaves other work its turn."""

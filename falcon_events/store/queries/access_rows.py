@@ -8,7 +8,7 @@ import duckdb
 
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
 from falcon_events.model.access import Account, EventList, Grant, Key, ListRules, Snapshot
-from falcon_events.store.database import columns
+from falcon_events.store.database import columns, pruning
 
 LISTS = """
 select lists.list_id, accounts.name, lists.name, lists.created_at
@@ -21,6 +21,7 @@ select api_keys.key_id, accounts.name, api_keys.scope, api_keys.created_at, api_
 from api_keys join accounts on accounts.account_id = api_keys.account_id
 order by api_keys.created_at, api_keys.key_id
 """
+RULES = "select list_id, bots, denied, redacted, time_zone, keep_days from list_rules order by list_id"
 GRANTS = "select key_hash, account_id, scope, origins, list_ids from api_keys where revoked_at is null"
 
 
@@ -80,14 +81,14 @@ def rename_list(connection: duckdb.DuckDBPyConnection, list_id: int, name: str) 
 
 def rules(connection: duckdb.DuckDBPyConnection) -> list[ListRules]:
     """Return the rules of every list that has rules of its own."""
-    rows = connection.execute("select list_id, bots, denied, redacted, time_zone from list_rules order by list_id").fetchall()
+    rows = connection.execute(RULES).fetchall()
     return [ListRules(*row) for row in rows]
 
 
 def set_rules(connection: duckdb.DuckDBPyConnection, rules: ListRules) -> None:
     """Replace the rules of a list."""
-    values = [rules.list_id, rules.bots, rules.denied, rules.redacted, rules.time_zone]
-    connection.execute("insert or replace into list_rules values (?, ?, ?, ?, ?)", values)
+    values = [rules.list_id, rules.bots, rules.denied, rules.redacted, rules.time_zone, rules.keep_days]
+    connection.execute("insert or replace into list_rules values (?, ?, ?, ?, ?, ?)", values)
 
 
 def add_key(connection: duckdb.DuckDBPyConnection, key_id: str, grant: Grant, now: datetime) -> None:
@@ -176,6 +177,7 @@ def _delete_events(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
         "saved_queries",
         "deliveries",
         *columns.TABLES,
+        *pruning.TABLES,
     ):
         connection.execute(f"delete from {table} where list_id = ?", [list_id])
     # Its column has the account and the list: account/list.

@@ -16,8 +16,10 @@ import msgspec
 from falcon_events.query.relations import PLACE
 from falcon_events.query.source import Extent, Source
 from falcon_events.query.statements import Statement
-from falcon_events.store.database.columns import NAMES, express_columns, read_columns_seq
+from falcon_events.store.database.columns import ADDRESSED, NAMES, express_columns, read_columns_seq
 from falcon_events.store.database.views import express_person_address
+from falcon_events.store.queries import kept_source
+from falcon_events.store.queries.kept_source import read_kept
 
 MOST_OF_TAIL = 100_000
 """From this number of events without columns on, all events are read from their JSON: the tail would not fit into memory."""
@@ -26,7 +28,7 @@ UNKNOWN = 2**62
 # The person is a function of all events of the list, also of those that questions leave out.
 JSON_EVENTS = f"""
 select * exclude (address), address as email, visitor as visitor_key, person as person_key
-from (select *, coalesce({express_person_address("address", "visitor")}, visitor::varchar) as person from ({{read}}))
+from (select *, coalesce({express_person_address("address", "visitor")}, visitor::varchar) as person from ({{read}})){{among}}
 """
 _STORED = ("event_id", "external_id", "received_at", "properties")
 """Columns of the table events that event_columns does not have."""
@@ -83,8 +85,8 @@ union all
 select visitor_key, address_key, {PLACE} as place from tail_keyed
 where address_key is not null and visitor_key in (select visitor_key from several)
 union all
-select visitor_key, address_key, {PLACE} as place from event_columns
-where list_id = $list_id and address_key is not null and visitor_key in (select visitor_key from added where number = 2)
+select visitor_key, address_key, {PLACE} as place from {ADDRESSED}
+where list_id = $list_id and visitor_key in (select visitor_key from added where number = 2)
 """
 # What an event without an address gets where its visitor has several: the last one before it, else the first one.
 OF_SEVERAL = f"""
@@ -160,6 +162,7 @@ class ListSource:
         bounds = {"list_id": list_id, "columns_seq": self._columns_seq}
         ((self._tail,),) = connection.execute(COUNT_TAIL, bounds).fetchall()
         ((self._list_has_several,),) = connection.execute(HAS_SEVERAL, {"list_id": list_id}).fetchall()
+        self._kept = read_kept(connection, list_id)
         self._made: list[_Reach] = []
         self._several: dict[_Reach, bool] = {}
 
@@ -179,7 +182,11 @@ class ListSource:
         if reach not in self._made:
             self._made.append(reach)
         number = self._made.index(reach)
-        return Source(f"from events_{number}", f"from persons_{number}", f"from visitors_{number}", TRAITS, parameters)
+        names = (f"from events_{number}", f"from persons_{number}", f"from visitors_{number}")
+        if self._kept is None:
+            return Source(*names, TRAITS, parameters)
+        units = kept_source.UNITS[self._reads_json()] if self._kept.has_units else ""
+        return Source(*names, TRAITS, parameters, f"from firsts_{number}", kept_source.TOTALS, units, kept_source.ORDERS)
 
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Run a statement over the relations that make() has returned."""
@@ -194,6 +201,8 @@ class ListSource:
                 relations.append(f"persons_{number} as not materialized ({self._define_persons(reach)})")
             if f"(from visitors_{number})" in sql:
                 relations.append(f"visitors_{number} as not materialized ({self._define_visitors(reach)})")
+            if f"(from firsts_{number})" in sql:
+                relations.append(f"firsts_{number} as not materialized ({self._define_firsts(reach)})")
         if relations:
             sql = f"with {', '.join(relations)},\n{sql.removeprefix('with ')}"
         given = {**statement.parameters, "columns_seq": self._columns_seq}
@@ -212,7 +221,8 @@ class ListSource:
     def _define_visitors(self, reach: _Reach) -> str:
         """Return the SELECT of visitors with their addresses."""
         if self._reads_json():
-            return self._define_events(reach, ["visitor", "email"])
+            events = self._define_events(reach, ["visitor", "email"])
+            return events if self._kept is None else f"{events} union all {kept_source.VISITORS}"
         until = _express_until(reach)
         keyed = KEYED_VISITORS.replace("{until}", until)
         if not self._has_tail(reach):
@@ -246,15 +256,30 @@ class ListSource:
             columns = ["lower(email) as email" if name == "email" else name for name in names]
             return f"select {', '.join(columns)} from events where {condition}"
         if self._reads_json():
-            every = JSON_EVENTS.replace(
-                "{read}", express_columns(condition, _READ, [name for name in names if name in NAMES], condition)
-            )
+            read = express_columns(condition, _READ, [name for name in names if name in NAMES], condition)
+            if self._kept is not None:
+                read = kept_source.add_addresses(read, condition)
+            every = JSON_EVENTS.replace("{read}", read).replace("{among}", "" if self._kept is None else kept_source.EVENTS)
             return f"select {', '.join(names)} from ({every})"
         return _define_by_columns(names, reach, has_tail=self._has_tail(reach), has_several=self._has_several(reach))
 
+    def _define_firsts(self, reach: _Reach) -> str:
+        """Return the SELECT of the first events that are kept of deleted ones."""
+        names = kept_source.FIRST_NAMES
+        if self._reads_json():
+            condition = f"list_id = $list_id{_express_until(reach)}"
+            read = kept_source.add_firsts(express_columns(condition, _READ, [], condition), condition)
+            every = JSON_EVENTS.replace("{read}", read).replace("{among}", kept_source.FIRSTS)
+            return f"select {', '.join(names)} from ({every})"
+        has_tail, has_several = self._has_tail(reach), self._has_several(reach)
+        return _define_by_columns(names, reach, has_tail=has_tail, has_several=has_several, rows=kept_source.FIRST_ROWS)
 
-def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_several: bool) -> str:
-    """Return the SELECT of these columns of the events from their typed columns, and from the JSON of the tail."""
+
+def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_several: bool, rows: str | None = None) -> str:
+    """Return the SELECT of these columns of the events from their typed columns, and from the JSON of the tail.
+
+    `rows` is a SELECT of other rows than the events'; None: the events.
+    """
     until = _express_until(reach)
     relations: list[tuple[str, str]] = []
     needs_person = "person" in names or "person_key" in names
@@ -265,12 +290,13 @@ def _define_by_columns(names: list[str], reach: _Reach, *, has_tail: bool, has_s
         relations += _define_tail(until, read)
     if needs_person:
         relations += _define_addresses(until, has_tail=has_tail)
-    rows = f"select {columns} from event_columns where list_id = $list_id{until}"
-    if reach.visitors is not None:
-        rows += f" and visitor_key in ({KEYS_OF_VISITORS})"
-    if has_tail:
-        rows += f" union all select {columns} from tail_keyed"
-        rows += "" if reach.visitors is None else f" where visitor in ({VISITORS})"
+    if rows is None:
+        rows = f"select {columns} from event_columns where list_id = $list_id{until}"
+        if reach.visitors is not None:
+            rows += f" and visitor_key in ({KEYS_OF_VISITORS})"
+        if has_tail:
+            rows += f" union all select {columns} from tail_keyed"
+            rows += "" if reach.visitors is None else f" where visitor in ({VISITORS})"
     relations.append(("listed_rows", rows))
     last = "listed_rows"
     if needs_person:
@@ -345,10 +371,16 @@ def _join(relations: list[tuple[str, str]]) -> str:
 
 
 def read_extent(connection: duckdb.DuckDBPyConnection, list_id: int) -> Extent:
-    """Return when the list's first and last events happened, and its newest `seq`. Call it within a transaction."""
+    """Return when the list's first and last events happened, and its newest `seq`. Call it within a transaction.
+
+    Events that were deleted because of their age count, too.
+    """
     ((first, last),) = connection.execute(EXTENT, {"list_id": list_id}).fetchall()
     looked_at, newest = NEWEST_AT_FIRST, None
-    while first is not None and newest is None and looked_at < UNKNOWN:
+    while first is not None and newest is None and looked_at < UNKNOWN:  # all of them may have been deleted
         ((newest,),) = connection.execute(NEWEST, {"list_id": list_id, "newest": looked_at}).fetchall()
         looked_at *= 16
-    return Extent(first, last, newest)
+    kept = read_kept(connection, list_id)
+    if kept is None:
+        return Extent(first, last, newest)
+    return Extent(first, last, max(newest or 0, kept.last_seq), kept.deletion)
