@@ -42,8 +42,12 @@ def build_rules(
         )
     if find_time_zone(time_zone) is None:
         raise EventsError(f"time_zone={time_zone[:40]!r} must be the IANA name of a time zone, such as Europe/Berlin.")
-    if keep_days is not None and (
-        isinstance(keep_days, bool) or not isinstance(keep_days, int) or not 1 <= keep_days <= MAX_KEEP_DAYS
-    ):
-        raise EventsError(f"keep_days={keep_days!r} must be a whole number of days from 1 to {MAX_KEEP_DAYS}, or None: for ever.")
+    if keep_days is not None:
+        check_keep_days(keep_days)
     return rules
+
+
+def check_keep_days(keep_days: int) -> None:
+    """Check for how many days events are kept. Raises EventsError."""
+    if isinstance(keep_days, bool) or not isinstance(keep_days, int) or not 1 <= keep_days <= MAX_KEEP_DAYS:
+        raise EventsError(f"keep_days={keep_days!r} must be a whole number from 1 to {MAX_KEEP_DAYS}.")

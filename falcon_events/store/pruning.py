@@ -13,9 +13,21 @@ from falcon_events.store.engine.pruner import find_rules, report
 from falcon_events.store.engine.writer import Writer
 
 
-def report_due(connection: duckdb.DuckDBPyConnection, list_id: int | None, now_s: float) -> list[PruneReport]:
-    """Report which events are too old, of a list or of all. Raises EventsError if the list keeps its events for ever."""
-    return [report(connection, rule, now_s) for rule in find_rules(connection, list_id)]
+def report_due(
+    connection: duckdb.DuckDBPyConnection, list_id: int | None, keep_days: int | None, now_s: float
+) -> list[PruneReport]:
+    """Report which events are too old, of a list or of all.
+
+    Args:
+        connection: any connection.
+        list_id: the list; None: all lists with such a rule.
+        keep_days: the rule that the list shall have instead of its own; None: its own.
+        now_s: the time in seconds since 1970.
+
+    Raises:
+        EventsError: this list keeps its events for ever.
+    """
+    return [report(connection, rule, now_s) for rule in find_rules(connection, list_id, keep_days)]
 
 
 def prune(writer: Writer, list_id: int | None, clock: Callable[[], float]) -> list[PruneReport]:

@@ -306,10 +306,13 @@ class Store:
         writer = self._open_writer()
         return self._readers.run_compaction(lambda: compact(self.path, writer, self._readers))
 
-    def prune(self, list_id: int | None, dry_run: bool) -> Future[list[PruneReport]]:
-        """Delete the events of a list, or of all, that are older than their lists keep them, or only report which these are."""
+    def prune(self, list_id: int | None, dry_run: bool, keep_days: int | None) -> Future[list[PruneReport]]:
+        """Delete the events of a list, or of all, that are older than their lists keep them, or only report which these are.
+
+        `keep_days` is for a report only: the rule that the list shall have instead of its own.
+        """
         if dry_run:
-            return self._read(lambda connection: pruning.report_due(connection, list_id, self._clock()), slow=True)
+            return self._read(lambda connection: pruning.report_due(connection, list_id, keep_days, self._clock()), slow=True)
         writer = self._open_writer()
         return self._readers.run(lambda: pruning.prune(writer, list_id, self._clock))
 

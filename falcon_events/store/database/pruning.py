@@ -85,6 +85,7 @@ select distinct day, begins_at, event, is_person, unit from (
     select day, begins_at, unnest([event, null]), false, visitor_key from pruned where is_shown
 ) as met where not exists (
     from daily_units as known where known.list_id = $list_id and known.time_zone = $time_zone and known.day = met.day
+        and known.begins_at >= make_timestamp($first)
         and known.event is not distinct from met.event and known.is_person = met.is_person and known.unit = met.unit
 )
 """
@@ -174,6 +175,7 @@ when matched and kept.before < make_timestamp($before) then update set before = 
 when matched then update set events = kept.events + new.events, last_seq = greatest(kept.last_seq, new.last_seq)
 when not matched then insert values ($list_id, make_timestamp($before), $day, $time_zone, new.events, new.last_seq)
 """
+HAS_BOTS = "select exists (from pruned where bot)"
 # Bots leave nothing that would need the visitor's key.
 DELETE_KEYS = """
 delete from visitor_keys where list_id = $list_id and visitor_key in (select visitor_key from pruned where bot)
@@ -197,7 +199,6 @@ STATEMENTS = (
     MOVE_BORDER,
     f"delete from events where {_PRUNED}",
     f"delete from event_columns where {_PRUNED}",
-    DELETE_KEYS,
 )
 """The statements of a portion, after CHOOSE."""
 TEMPORARY = ("pruned", "pruned_orders", "pruned_units", "pruned_times")
@@ -276,6 +277,12 @@ def read_rules(connection: duckdb.DuckDBPyConnection) -> list[KeptFor]:
     return [KeptFor(*row) for row in connection.execute(RULES).fetchall()]
 
 
+def read_time_zone(connection: duckdb.DuckDBPyConnection, list_id: int) -> str:
+    """Return the time zone of a list's days."""
+    row = connection.execute("select time_zone from list_rules where list_id = $list_id", {"list_id": list_id}).fetchone()
+    return "UTC" if row is None else str(row[0])
+
+
 def has_due(connection: duckdb.DuckDBPyConnection, cut: Cut) -> bool:
     """Return whether some events are too old, folded or not."""
     ((found,),) = _run(connection, HAS_DUE, {"list_id": cut.list_id, "before": cut.before})
@@ -318,6 +325,7 @@ def prune(connection: duckdb.DuckDBPyConnection, cut: Cut, span: DaySpan, limit:
         "day": cut.day,
         "days": list(span.days),
         "begins": list(span.begins),
+        "first": span.begins[0],
         "until": span.until,
         "limit": limit,
         "most": most,
@@ -329,6 +337,8 @@ def prune(connection: duckdb.DuckDBPyConnection, cut: Cut, span: DaySpan, limit:
         if count:
             for statement in STATEMENTS:
                 _run(connection, statement, given)
+            if _run(connection, HAS_BOTS, given) == [(True,)]:
+                _run(connection, DELETE_KEYS, given)
         for table in TEMPORARY:
             connection.execute(f"drop table if exists temp.{table}")
         connection.commit()
@@ -341,6 +351,12 @@ def prune(connection: duckdb.DuckDBPyConnection, cut: Cut, span: DaySpan, limit:
 def forget_units(connection: duckdb.DuckDBPyConnection, before_us: int) -> None:
     """Forget whom the totals count that have not changed since a time, in microseconds since 1970."""
     _run(connection, FORGET_UNITS, {"before": before_us})
+
+
+def count_units(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return how many persons and visitors of totals are known."""
+    ((count,),) = connection.execute("select count(*) from daily_units").fetchall()
+    return int(count)
 
 
 def count_due(connection: duckdb.DuckDBPyConnection, cut: Cut) -> tuple[int, int, int | None]:

@@ -21,12 +21,16 @@ SPAN_DAYS = 400
 """The most days that the events of a portion are of."""
 LOOK_S = 2.0
 """How often the lists' rules are read, and the oldest events looked for."""
+GRACE_S = 10.0
+"""How long after a rule is read for the first time it is applied: somebody may look first what it deletes, or correct it."""
 LEAST_PAUSE_S, PAUSE = 0.2, 4
 """The pause after a portion: at least this long, and this many times as long as it took."""
 RESENT_S = 60.0
 """How long after it is opened a store keeps what arrived this short before: a host may send it again, which is looked up."""
 UNITS_S, FORGET_S = 600.0, 60.0
 """How long after the last change of a day's totals it is known whom they count, and how often it is looked for such days."""
+MOST_UNITS = 1_000_000
+"""From how many on they are forgotten earlier, because many days are deleted one after the other."""
 NO_SEQ = 2**62
 ARRIVED = "select min(seq) from events where received_at >= make_timestamp($since)"
 
@@ -46,6 +50,8 @@ class Pruner:
         self._fold_all = fold_all
         self._next = self._next_forget = 0.0
         self._most = PORTION
+        self._seen: dict[KeptFor, float] = {}
+        """When each rule was read for the first time, by time.monotonic()."""
         self._released = time.monotonic() + RESENT_S
         ((first,),) = connection.execute(ARRIVED, {"since": int((clock() - RESENT_S) * 1e6)}).fetchall()
         self._hold_seq = NO_SEQ if first is None else int(first)
@@ -58,8 +64,11 @@ class Pruner:
             pruning.forget_units(self._connection, int((self._clock() - UNITS_S) * 1e6))
             self._next_forget = began + FORGET_S
         is_more = False
-        for rule in pruning.read_rules(self._connection):
-            if is_more := self._prune(rule, NO_SEQ if began >= self._released else self._hold_seq) is not None:
+        rules = pruning.read_rules(self._connection)
+        self._seen = {rule: self._seen.get(rule, began) for rule in rules}
+        hold_seq = NO_SEQ if began >= self._released else self._hold_seq
+        for rule in rules:
+            if began >= self._seen[rule] + GRACE_S and (is_more := self._prune(rule, hold_seq) is not None):
                 break
         self._next = time.monotonic() + (max(LEAST_PAUSE_S, PAUSE * (time.monotonic() - began)) if is_more else LOOK_S)
         return is_more
@@ -80,7 +89,10 @@ class Pruner:
         while True:
             try:
                 span, now_us = list_days(oldest, cut), int(self._clock() * 1e6)
-                return pruning.prune(self._connection, cut, span, limit, self._most, now_us)
+                count = pruning.prune(self._connection, cut, span, limit, self._most, now_us)
+                if pruning.count_units(self._connection) > MOST_UNITS:
+                    pruning.forget_units(self._connection, now_us)  # but for those of this portion, whose day may go on
+                return count
             except duckdb.OutOfMemoryException:
                 if self._most == 1:
                     raise
@@ -107,12 +119,19 @@ def list_days(oldest: int, cut: Cut) -> DaySpan:
     return DaySpan(list(begins.values()), list(begins), min(start_of_day(day, zone), cut.before))
 
 
-def find_rules(connection: duckdb.DuckDBPyConnection, list_id: int | None) -> list[KeptFor]:
+def find_rules(connection: duckdb.DuckDBPyConnection, list_id: int | None, keep_days: int | None = None) -> list[KeptFor]:
     """Return the rules of all lists whose events are not kept for ever, or that of one list.
+
+    Args:
+        connection: any connection.
+        list_id: the list; None: all.
+        keep_days: the rule that the list shall have instead of its own; None: its own.
 
     Raises:
         EventsError: the events of this list are kept for ever.
     """
+    if list_id is not None and keep_days is not None:
+        return [KeptFor(list_id, keep_days, pruning.read_time_zone(connection, list_id))]
     rules = pruning.read_rules(connection)
     if list_id is None:
         return rules
