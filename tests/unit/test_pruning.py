@@ -24,7 +24,7 @@ from falcon_events.store.queries import answer_source, persons
 from tests.unit import test_answers as shared, test_funnels_and_retention as comings
 from tests.unit.comings_oracle import RetentionOracle
 from tests.unit.query_oracle import Event, Oracle
-from tests.unit.test_answers import NOW, SPRING, assert_close
+from tests.unit.test_answers import NOW, SPRING, assert_close, make_events
 
 pytestmark = pytest.mark.database
 
@@ -261,3 +261,112 @@ def test_an_erased_person_leaves_nothing_but_counts(
     prune(connection, find_cut(events, offset, "UTC"), "UTC", most=most)
     assert not columns.differs(connection)
     assert connection.execute(pruning.COUNT_WRONG).fetchall()[0][1] == 0
+
+
+operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("store"), st.integers(1, 5)),
+        st.tuples(st.just("prune"), st.integers(-1, 5), st.integers(1, 3)),
+        st.tuples(st.just("forget")),
+    ),
+    min_size=2,
+    max_size=8,
+)
+
+
+@at_random
+@given(events=shared.stores(), done=operations, zone=zones, most=st.integers(1, 4))
+def test_what_arrives_late_counts_once(
+    connection: duckdb.DuckDBPyConnection, events: list[Event], done: list[tuple[Any, ...]], zone: str, most: int
+) -> None:
+    """Events are stored, some long after they happened, while others are deleted, in any order: each is in one place."""
+    fill(connection, [])
+    events = sorted(events, key=lambda event: event.seq % 3)  # so that later ones happened earlier
+    for number, event in enumerate(events, 1):
+        event.seq = number
+    at, border = 0, None
+    for operation in [*done, ("store", len(events))]:
+        if operation[0] == "store":
+            add(connection, events[at : at + operation[1]])
+            at += operation[1]
+        elif operation[0] == "forget":
+            pruning.forget_units(connection, NOW_US + 1)
+        else:
+            day = max(find_cut(events, operation[1], zone), border or date.min)
+            if prune(connection, day, zone, most=most, portions=operation[2]):
+                border = day
+    assert not columns.differs(connection)
+    assert not catalogue.differs(connection, 1)
+    assert connection.execute(pruning.COUNT_WRONG).fetchall()[0][1] == 0
+    request: dict[str, Any] = {"DateRange": ["2026-02-01", "2026-04-10"], "TimeZone": zone, "WeekStart": "monday", "People": []}
+    request |= {"Filters": [], "Dimensions": ["time:day", "event"], "Metrics": ["events", "views"]}
+    assert shared.rows(shared.ask(connection, **request)) == Oracle(events, request, NOW).rows()
+    request |= {"Dimensions": [], "Metrics": ["conversions"]}
+    assert shared.rows(shared.ask(connection, **request)) == Oracle(events, request, NOW).rows()
+    if border is not None:
+        request |= {"DateRange": [str(border), "2026-04-10"], "Dimensions": ["person"], "Metrics": ["events", "visitors"]}
+        answered = shared.ask(connection, **request)
+        assert (sorted(shared.rows(answered)), warnings_of(answered)) == (sorted(Oracle(events, request, NOW).rows()), [])
+
+
+def ask_days(connection: duckdb.DuckDBPyConnection, first: str, last: str, zone: str, **more: Any) -> dict[str, Any]:
+    """What happened in a range of days."""
+    asked = {"Dimensions": ["time:day"], "Metrics": ["events", "people"], **more}
+    return shared.ask(connection, DateRange=[first, last], TimeZone=zone, **asked)
+
+
+def test_days_are_those_of_the_time_zone(connection: duckdb.DuckDBPyConnection) -> None:
+    """A day of 23 hours ends where the clock says; another time zone's days are not the ones that were counted."""
+    noon = int(datetime(2026, 3, 29, 12, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()) * 1_000_000
+    midnight = int(datetime(2026, 3, 30, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()) * 1_000_000
+    assert midnight - start_of_day(date(2026, 3, 29), ZoneInfo("Europe/Berlin")) == 23 * DAY // 24
+    moments = [midnight - 23 * DAY // 24 - 1, midnight - 23 * DAY // 24, noon, midnight - 1, midnight]
+    fill(connection, make_events(*({"at": at} for at in moments)))
+    assert prune(connection, date(2026, 3, 30), "Europe/Berlin") == 4
+    days = ("2026-03-28", "2026-03-30")
+    answered = ask_days(connection, *days, "Europe/Berlin")
+    assert shared.rows(answered) == [(["2026-03-28"], [1, 1]), (["2026-03-29"], [3, 1]), (["2026-03-30"], [1, 1])]
+    assert answered["Meta"]["Warnings"] == [{"Code": "daily_totals", "EventsFrom": "2026-03-30"}]
+    answered = ask_days(connection, *days, "UTC")
+    assert [row[1][0] for row in shared.rows(answered)] == [0, 1, 0]
+    assert answered["Meta"]["Warnings"] == [{"Code": "events_deleted", "EventsFrom": "2026-03-30"}]
+    assert warnings_of(ask_days(connection, "2026-03-31", "2026-03-31", "UTC")) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"Metrics": ["events", "people"], "Dimensions": ["time:day"]}, "daily_totals"),
+        ({"Metrics": ["events"], "Dimensions": ["time:week", "event"]}, "daily_totals"),
+        ({"Metrics": ["events"], "Filters": [["is", "event", ["e", "f"]]]}, "daily_totals"),
+        ({"Metrics": ["events"], "DateRange": ["2026-03-27T00:00:00Z", "2026-03-29T12:00:00Z"]}, "daily_totals"),
+        ({"Metrics": ["people"], "DateRange": ["2026-03-28", "2026-03-28"]}, "daily_totals"),
+        ({"Metrics": ["people"]}, "events_deleted"),
+        ({"Metrics": ["people"], "Dimensions": ["time:week"]}, "events_deleted"),
+        ({"Metrics": ["people"], "Dimensions": ["time:day"], "Filters": [["is", "event", ["e", "f"]]]}, "events_deleted"),
+        ({"Metrics": ["people"], "Dimensions": ["time:day"], "Filters": [["is_not", "event", ["f"]]]}, "events_deleted"),
+        ({"Metrics": ["events"], "Dimensions": ["time:hour"], "DateRange": ["2026-03-28", "2026-03-29"]}, "events_deleted"),
+        ({"Metrics": ["sessions"], "Dimensions": ["time:day"]}, "events_deleted"),
+        ({"Metrics": [["sum", "property:n"]]}, "events_deleted"),
+        ({"Metrics": ["events"], "Dimensions": ["path"]}, "events_deleted"),
+        ({"Metrics": ["events"], "Filters": [["is", "path", ["/"]]]}, "events_deleted"),
+        ({"Metrics": ["events"], "Filters": [["is", "event", ["identify"]]]}, "events_deleted"),
+        ({"Metrics": ["events"], "Filters": [["is_not_set", "property:$bot"]]}, "events_deleted"),
+        ({"Metrics": ["events"], "People": [["has_done", {"Event": "e"}]]}, "events_deleted"),
+        ({"Metrics": ["events"], "DateRange": ["2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z"]}, "events_deleted"),
+        ({"Metrics": ["sessions"], "DateRange": ["2026-03-29", "2026-03-31"]}, "events_deleted"),
+        ({"Metrics": ["events"], "Dimensions": ["campaign"], "DateRange": ["2026-04-02", "2026-04-02"]}, "events_deleted"),
+        ({"Metrics": ["events"], "DateRange": ["2026-03-30", "2026-04-01"], "Compare": "previous"}, "daily_totals"),
+        ({"Metrics": ["people"], "DateRange": ["2026-03-30", "2026-04-01"], "Compare": "previous"}, "events_deleted"),
+        ({"Metrics": ["people", "revenue"], "DateRange": ["2026-03-29", "2026-04-01"]}, None),
+        ({"Metrics": ["sessions"], "DateRange": ["2026-03-30", "2026-04-01"]}, None),
+    ],
+)
+def test_an_answer_says_what_it_is_made_of(
+    connection: duckdb.DuckDBPyConnection, asked: dict[str, Any], code: str | None
+) -> None:
+    """Totals where they are exact, else the events that are left; nothing where none that matters is deleted."""
+    fill(connection, make_events({"at": SPRING - DAY}, {"at": SPRING}, {"at": SPRING + 2 * DAY}))
+    assert prune(connection, date(2026, 3, 29), "UTC") == 2
+    answered = shared.ask(connection, **{"DateRange": ["2026-03-01", "2026-04-02"], "TimeZone": "UTC", **asked})
+    assert warnings_of(answered) == ([] if code is None else [code])
