@@ -140,6 +140,7 @@ class EventTracking:
         self.sql_arrow = self.admin.sql_arrow
         self.backup = self.admin.backup
         self.compact = self.admin.compact
+        self.prune = self.admin.prune
         self.check = self.admin.check
         self.metrics = self.admin.metrics
         self.owner = self.admin.owner

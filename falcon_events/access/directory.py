@@ -212,10 +212,11 @@ class Directory:
         redacted: Iterable[str] = (),
         time_zone: str = "UTC",
         indexed: Iterable[str] = (),
+        keep_days: int | None = None,
     ) -> ListRules:
-        """Set the rules of a list: what is done with its events before they are stored, and for questions about them.
+        """Set the rules of a list: how its events are changed before they are stored, how long they are kept, what has columns.
 
-        They replace the earlier ones.
+        They replace the earlier rules.
 
         Args:
             list_id: the list.
@@ -223,15 +224,18 @@ class Directory:
                 stores them unchanged.
             denied: names of properties that are removed.
             redacted: names of properties whose values are replaced by `[redacted]`.
-            time_zone: the time zone of questions about the list that name none.
+            time_zone: the time zone of questions about the list that name none, and of the days that `keep_days` counts.
             indexed: names of up to 20 properties that questions ask for often. Their values get columns, so that questions need
                 not read the properties of every event.
+            keep_days: after how many days events are deleted: those that happened before the day that is this many days before
+                today. Their daily totals stay. None: events are kept for ever.
 
         Raises:
-            EventsError: `bots` is not one of these, there is no such time zone, there are too many names, or one is empty, too
-                long or, unless it is indexed, `emailAddress`, which identify events have.
+            EventsError: `bots` is not one of these, there is no such time zone, `keep_days` is no whole number from 1 to 36,500,
+                there are too many names, or one is empty, too long or, unless it is indexed, `emailAddress`, which identify
+                events have.
         """
-        rules = build_rules(list_id, bots, denied, redacted, time_zone, indexed)
+        rules = build_rules(list_id, bots, denied, redacted, time_zone, indexed, keep_days)
         self._ask(operations.SET_RULES, rules)
         return rules
 

@@ -10,6 +10,8 @@ from falcon_events.model.time_zones import find_time_zone
 
 MAX_NAME = 200
 MAX_RULE_NAMES = 1000
+MAX_KEEP_DAYS = 36_500
+"""A hundred years."""
 EMAIL_PROPERTY = "emailAddress"
 
 
@@ -27,9 +29,11 @@ def build_rules(
     redacted: Iterable[str],
     time_zone: str = "UTC",
     indexed: Iterable[str] = (),
+    keep_days: int | None = None,
 ) -> ListRules:
     """Build the rules of a list. Raises EventsError if they are invalid."""
-    rules = ListRules(list_id, bots, sorted(set(denied)), sorted(set(redacted)), time_zone, sorted(set(indexed)))  # type: ignore[arg-type]
+    names_of = [sorted(set(given)) for given in (denied, redacted, indexed)]
+    rules = ListRules(list_id, bots, names_of[0], names_of[1], time_zone, names_of[2], keep_days)  # type: ignore[arg-type]
     if bots not in ("drop", "tag", "keep"):
         raise EventsError(f"bots={bots!r} must be drop, tag or keep.")
     names = [*rules.denied, *rules.redacted]
@@ -42,4 +46,12 @@ def build_rules(
         raise EventsError(f"indexed must be at most {MAX_INDEXED} names of properties, of 1 to {MAX_NAME} characters each.")
     if find_time_zone(time_zone) is None:
         raise EventsError(f"time_zone={time_zone[:40]!r} must be the IANA name of a time zone, such as Europe/Berlin.")
+    if keep_days is not None:
+        check_keep_days(keep_days)
     return rules
+
+
+def check_keep_days(keep_days: int) -> None:
+    """Check for how many days events are kept. Raises EventsError."""
+    if isinstance(keep_days, bool) or not isinstance(keep_days, int) or not 1 <= keep_days <= MAX_KEEP_DAYS:
+        raise EventsError(f"keep_days={keep_days!r} must be a whole number from 1 to {MAX_KEEP_DAYS}.")

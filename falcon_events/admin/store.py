@@ -8,13 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from falcon_events.access.validation import check_keep_days
 from falcon_events.admin.metrics import render_metrics
 from falcon_events.admin.sql import SqlResult
+from falcon_events.errors import EventsError
 from falcon_events.link.link import Link
 from falcon_events.model import operations
 from falcon_events.model.frames import load_library
 from falcon_events.model.persons import Erased, PersonalData, StoredEvent, build_visitor
-from falcon_events.model.reports import EVERYTHING, Check, ObservedProperty, OwnerState, Recount, Selection, Sizes, Stats, Table
+from falcon_events.model.reports import (
+    EVERYTHING,
+    Check,
+    ObservedProperty,
+    OwnerState,
+    PruneReport,
+    Recount,
+    Selection,
+    Sizes,
+    Stats,
+    Table,
+)
 
 if TYPE_CHECKING:
     import pyarrow
@@ -166,6 +179,26 @@ class StoreAdmin:
             EventsError: a long read is running, or the disk has no space for the new file beside the old one. Nothing changed.
         """
         return self._store.call(operations.COMPACT)
+
+    def prune(self, list_id: int | None = None, *, dry_run: bool = False, keep_days: int | None = None) -> list[PruneReport]:
+        """Delete the events that are older than their lists keep them, and return a report for each such list.
+
+        The store does so by itself, in the background. This call returns when all of them are deleted. The store accepts events
+        and answers meanwhile. Daily totals stay, and what other answers need; see docs/answers.md.
+
+        Args:
+            list_id: the list; None: all lists whose rules have `keep_days`.
+            dry_run: whether to delete nothing, and only report what would be deleted.
+            keep_days: with a list and `dry_run`, report what this rule would delete; None: the list's own rule.
+
+        Raises:
+            EventsError: the events of this list are kept for ever, or `keep_days` is wrong, or is not for a report about a list.
+        """
+        if keep_days is not None:
+            check_keep_days(keep_days)
+            if list_id is None or not dry_run:
+                raise EventsError("keep_days is only for a report about one list: prune(list_id, dry_run=True, keep_days=N).")
+        return self._store.call(operations.PRUNE, list_id, dry_run, keep_days)
 
     def check(self) -> list[Check]:
         """Check the store and return the result of each check. This reads every row."""

@@ -8,6 +8,7 @@ import click
 
 from falcon_events.access.directory import DEFAULT_TTL_S
 from falcon_events.access.protocol import Scope
+from falcon_events.access.validation import MAX_KEEP_DAYS
 from falcon_events.cli.common import (
     LIST_ID,
     WholeNumber,
@@ -136,6 +137,13 @@ def delete_list(list_id: int, yes: bool, db: str) -> None:
     help="A property that questions ask for often: its values get a column, so that these take less time; repeatable, up to 20.",
 )
 @click.option("--no-index", multiple=True, metavar="NAME", help="A property that needs no column any more; repeatable.")
+@click.option(
+    "--keep-days",
+    type=WholeNumber(1, MAX_KEEP_DAYS),
+    metavar="N",
+    help="Delete events that happened before the day that is N days before today; their daily totals stay. Default: keep them.",
+)
+@click.option("--keep-for-ever", is_flag=True, help="Delete no more events because of their age.")
 @click.option("--clear", is_flag=True, help="Remove the list's present rules; new rules may be given with it.")
 @db_option
 @json_option
@@ -147,21 +155,26 @@ def list_rules(
     time_zone: str | None,
     index: tuple[str, ...],
     no_index: tuple[str, ...],
+    keep_days: int | None,
+    keep_for_ever: bool,
     clear: bool,
     db: str,
     as_json: bool,
 ) -> None:
-    """Show or change the rules of a list.
+    """Show or change the rules of a list. Rules not given stay.
 
-    They say what is done with its events before these are stored, and for questions about them. Rules not given stay.
+    They say what is changed in events before these are stored, in which time zone days are, how long events are kept, and which
+    properties have columns.
     """
+    if keep_days is not None and keep_for_ever:
+        raise click.UsageError("--keep-days and --keep-for-ever exclude each other.")
     with open_tracking(db) as tracking:
         if tracking.directory.owner_of(list_id) is None:
             raise NotFound(f"There is no list {list_id}.")
         rules = ListRules(list_id) if clear else tracking.directory.rules_of(list_id)
         if unknown := set(no_index) - set(rules.indexed):
             raise EventsError(f"--no-index: list {list_id} has no index of {min(unknown)!r}.")
-        if clear or bots or deny or redact or time_zone or index or no_index:
+        if clear or bots or deny or redact or time_zone or index or no_index or keep_days or keep_for_ever:
             rules = tracking.directory.set_rules(
                 list_id,
                 bots=bots or rules.bots,
@@ -169,6 +182,7 @@ def list_rules(
                 redacted=redact or rules.redacted,
                 time_zone=time_zone or rules.time_zone,
                 indexed=(set(index) or set(rules.indexed)) - set(no_index),
+                keep_days=None if keep_for_ever else keep_days or rules.keep_days,
             )
     if as_json:
         print_json(rules)
@@ -178,6 +192,7 @@ def list_rules(
         click.echo(f"redacted  {escape(', '.join(rules.redacted)) or '-'}")
         click.echo(f"time zone {escape(rules.time_zone)}")
         click.echo(f"indexed   {escape(', '.join(rules.indexed)) or '-'}")
+        click.echo(f"keep days {'-' if rules.keep_days is None else rules.keep_days}")
 
 
 @click.group()

@@ -116,6 +116,10 @@ def print_grid(grid: Grid) -> None:
 
 def _describe_warning(warning: Any) -> str:
     """Say what a warning of an answer is about."""
+    if warning["Code"] == "daily_totals":
+        return f"before {warning['EventsFrom']}, these are the totals of days whose events the list's rule has deleted"
+    if warning["Code"] == "events_deleted":
+        return f"events before {warning['EventsFrom']} were deleted by the list's rule, and are missing in this answer"
     name = escape(warning["Name"])
     if warning["Code"] == "too_large":
         rows = f"{warning['Rows']:,} row{'s' * (warning['Rows'] != 1)}"

@@ -15,7 +15,7 @@ from falcon_events.cli.events import events
 from falcon_events.cli.export import export
 from falcon_events.cli.funnel import funnel, retention
 from falcon_events.cli.import_ import import_
-from falcon_events.cli.maintenance import backup, compact, doctor, owner, sql
+from falcon_events.cli.maintenance import backup, compact, doctor, owner, prune, sql
 from falcon_events.cli.people import people, timeline
 from falcon_events.cli.persons import erase
 from falcon_events.cli.plan import plan
@@ -56,7 +56,7 @@ def cli(ctx: click.Context) -> None:
 
 _COMMANDS = (
     serve, accounts, lists, keys, sessions, snippet, events, properties, stats, query, funnel, retention, people, timeline,
-    values, saved, save, forget, import_, export, erase, sql, backup, compact, doctor, owner, webhooks, deliveries, plan,
+    values, saved, save, forget, import_, export, erase, sql, backup, compact, prune, doctor, owner, webhooks, deliveries, plan,
     install_service, health,
 )  # fmt: skip
 for command in _COMMANDS:

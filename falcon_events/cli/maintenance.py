@@ -1,4 +1,4 @@
-"""The commands sql, backup, compact, doctor and owner: inspecting and maintaining a store, whether a server runs or not."""
+"""The commands sql, backup, compact, prune, doctor and owner: to inspect and maintain a store, whether a server runs or not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,20 @@ from pathlib import Path
 
 import click
 
-from falcon_events.cli.common import db_option, escape, format_cells, json_option, open_tracking, print_json, print_table
+from falcon_events.access.validation import MAX_KEEP_DAYS
+from falcon_events.cli.common import (
+    LIST_ID,
+    WholeNumber,
+    db_option,
+    escape,
+    format_cells,
+    json_option,
+    open_tracking,
+    print_json,
+    print_rows,
+    print_table,
+    require_list,
+)
 from falcon_events.cli.output import check_output, force_option, is_stream, put_in_place
 from falcon_events.errors import EventsError
 from falcon_events.files.doctor import examine
@@ -135,6 +148,41 @@ def compact(db: str, as_json: bool) -> None:
         print_json(sizes)
     else:
         click.echo(f"{db}: {sizes.before} bytes before, {sizes.after} bytes after")
+
+
+@click.command()
+@click.option("--list", "list_id", type=LIST_ID, metavar="N", help="Only this list; by default all lists with such a rule.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing, and only show what would be deleted.")
+@click.option(
+    "--keep-days",
+    type=WholeNumber(1, MAX_KEEP_DAYS),
+    metavar="N",
+    help="With --list and --dry-run: show what this rule would delete, before you give it to the list.",
+)
+@db_option
+@json_option
+def prune(list_id: int | None, dry_run: bool, keep_days: int | None, db: str, as_json: bool) -> None:
+    """Delete the events that are older than the rules of their list keep them (lists rules --keep-days), now and to the end.
+
+    The store does the same by itself, in the background. A server may be running.
+    """
+    if keep_days is not None and (list_id is None or not dry_run):
+        raise click.UsageError("--keep-days needs --list and --dry-run; 'lists rules LIST --keep-days N' sets the rule.")
+    with open_tracking(db) as tracking:
+        if list_id is not None:
+            require_list(tracking, list_id)
+        reports = tracking.admin.prune(list_id, dry_run=dry_run, keep_days=keep_days)
+    columns = {
+        "list_id": "list",
+        "keep_days": "keep days",
+        "keeps_from": "keeps from",
+        "events": "to delete" if dry_run else "deleted",
+        "awaited": "wait for a webhook",
+        "oldest_left": "oldest left",
+    }
+    if not reports and not as_json:
+        click.echo("every list keeps its events for ever", err=True)
+    print_rows(reports, as_json, columns)
 
 
 @click.command()

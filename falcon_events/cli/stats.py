@@ -59,6 +59,8 @@ def stats(db: str, as_json: bool) -> None:
     if held.by_type:
         click.echo()
         columns = {"list_id": "list", "event": "event", "events": "events", "first_seen": "first seen", "last_seen": "last seen"}
+        if any(count.deleted for count in held.by_type):
+            columns["deleted"] = "deleted by age"
         print_rows(held.by_type, False, columns)
     if held.dropped:
         click.echo("\nnot stored, because no visitor sent them or a before_store hook dropped them:")

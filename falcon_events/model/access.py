@@ -58,12 +58,13 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class ListRules(msgspec.Struct, frozen=True):
-    """How a list's events are changed before they are stored.
+    """How a list's events are changed before they are stored, and for how long they are kept.
 
     `bots` applies to events that no visitor sent: `tag` stores them with the property `$bot`, `drop` only counts them, `keep`
     stores them unchanged. The values of `redacted` properties are replaced. `denied` properties are removed. `time_zone` is the
-    time zone of questions about the list that name none. `indexed` properties get columns, so that questions about them take
-    less time.
+    time zone of questions about the list that name none, and of its days. `indexed` properties get columns, so that questions
+    about them take less time. Events are deleted when they happened before the day that is `keep_days` before today; None: they
+    are kept for ever.
     """
 
     list_id: int
@@ -72,6 +73,7 @@ class ListRules(msgspec.Struct, frozen=True):
     redacted: list[str] = []
     time_zone: str = "UTC"
     indexed: list[str] = []
+    keep_days: int | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from falcon_events.model.reports import (
     Metrics,
     ObservedProperty,
     OwnerState,
+    PruneReport,
     QueryAnswer,
     Recount,
     Selection,
@@ -118,6 +119,9 @@ SQL_ARROW = Read[[str], bytes]("sql_arrow", repeatable=False)
 """Argument: one SELECT. Result: an Arrow IPC stream."""
 BACKUP = Read[[str], int]("backup")
 COMPACT = Write[[], Sizes]("compact", repeatable=True)
+PRUNE = Write[[int | None, bool, int | None], list[PruneReport]]("prune", repeatable=True)
+"""Arguments: a list, or None for all whose rules say for how many days events are kept; whether to delete nothing; if so, a rule
+that the list shall have instead of its own, or None."""
 CHECK = Read[[], list[Check]]("check")
 METRICS = Read[[], Metrics]("metrics")
 OWNER = Read[[], OwnerState]("owner")

@@ -17,13 +17,15 @@ OFF_PLAN = "off plan"
 
 
 class TypeCount(msgspec.Struct, frozen=True):
-    """How many events of one type a list has. Times are RFC 3339 text."""
+    """How many events of one type a list has. Times are RFC 3339 text, and include those of events that were deleted by age."""
 
     list_id: int
     event: str
     events: int
     first_seen: str
     last_seen: str
+    deleted: int = 0
+    """How many more there were that the list's rule has deleted because of their age."""
 
 
 class DroppedCount(msgspec.Struct, frozen=True):
@@ -60,6 +62,23 @@ class Stats(msgspec.Struct, frozen=True):
     schema_version: int
     database_version: str
     bots: list[BotCount] = []
+
+
+class PruneReport(msgspec.Struct, frozen=True):
+    """What the rule of a list deletes, or has deleted.
+
+    `events` is how many events those are that happened before `keeps_from`, the day that is `keep_days` before today in the
+    list's time zone. `awaited` is how many more there are that a webhook still has to get, so that they stay until it has.
+    `oldest_left` is the day of the oldest event that is left; None: there is none.
+    """
+
+    list_id: int
+    keep_days: int
+    time_zone: str
+    keeps_from: str
+    events: int
+    awaited: int
+    oldest_left: str | None
 
 
 class ObservedProperty(msgspec.Struct, frozen=True, array_like=True):

@@ -81,6 +81,7 @@ class Operations:
         handle(operations.SQL_ARROW, store.sql_arrow)
         handle(operations.BACKUP, lambda target: store.backup(Path(target)))
         handle(operations.COMPACT, store.compact)
+        handle(operations.PRUNE, store.prune)
         handle(operations.CHECK, store.check)
         handle(operations.METRICS, lambda: _wrap_result(users.metrics()))
         handle(operations.OWNER, lambda: _wrap_result(users.state()))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query.compiler import compile_values
+from falcon_events.query.deletion import list_deletion_warnings
 from falcon_events.query.funnel import answer_funnel
 from falcon_events.query.person_answering import MakeSource, answer_people, answer_timeline
 from falcon_events.query.question import (
@@ -36,7 +39,7 @@ def answer_question(asked: Asked, make_source: MakeSource, extent: Extent, sessi
     """
 
     def scope(question: Q) -> QuestionScope[Q]:
-        return QuestionScope(question, make_source(None), session_gap_us, extent.limits)
+        return QuestionScope(question, make_source(None), session_gap_us, extent.limits, extent.deletion)
 
     try:
         match asked:
@@ -60,4 +63,7 @@ def answer_question(asked: Asked, make_source: MakeSource, extent: Extent, sessi
 def _answer_values(asked: ValuesQuestion, scope: QuestionScope[Question], extent: Extent, run: Run) -> QueryAnswer:
     rows = run(compile_values(scope, scope.resolve(asked.base.date_range), asked.prefix, asked.limit))
     values = [{"Value": value, "Events": events} for value, events in rows]
-    return QueryAnswer(body=msgspec.json.encode({"Values": values, "Meta": {"AsOf": extent.as_of}}))
+    meta: dict[str, Any] = {"AsOf": extent.as_of}
+    if warnings := list_deletion_warnings(asked.base, [scope.resolve(asked.base.date_range)], extent.deletion):
+        meta["Warnings"] = warnings
+    return QueryAnswer(body=msgspec.json.encode({"Values": values, "Meta": meta}))

@@ -7,6 +7,7 @@ from typing import Any
 
 from falcon_events.model.answers import is_count
 from falcon_events.query.buckets import Bucket
+from falcon_events.query.deletion import DISTINCT, METRICS, counts_once, has_totals, uses_types
 from falcon_events.query.expressions import IS_SCALAR, Parameters, express_all, express_dimension, express_number
 from falcon_events.query.question import Metric, Question
 from falcon_events.query.ranges import Period
@@ -136,14 +137,20 @@ class _Compiler:
     ) -> None:
         self._scope = scope
         self._dimensions = dimensions
+        self._period = period
         self._metrics: list[Metric] = scope.question.metrics
+        self._joined = ""
+        self._has_totals = parameters is None and has_totals(scope.question, period, scope.deletion)
         self.parameters = parameters or Parameters(scope.source)
         used = {metric for metric in self._metrics if isinstance(metric, str)}
         sessions = bool(used & _OF_SESSIONS)
         orders = bool(used & _OF_ORDERS)
         self._relations = build_events(scope, self.parameters, sessions=sessions, orders=orders, period=period)
         self._match(period, buckets, sessions=sessions)
-        self._group()
+        if self._has_totals:
+            self._group_with_totals()
+        else:
+            self.add("grouped", self._aggregate(self._relations[-1][0], _METRICS))
         self._fill(buckets)
 
     @property
@@ -180,14 +187,14 @@ class _Compiler:
 
     def _match(self, period: Period, buckets: Sequence[Bucket], *, sessions: bool) -> None:
         """Add `matched`: the events that count, with their dimensions and the values that metrics aggregate."""
-        columns, joined = [], ""
+        columns = []
         for number, name in enumerate(self._dimensions):
             if name.startswith("time:"):
                 columns.append(f"buckets.number as d{number}")
                 intervals = [(bucket.since, bucket.until) for bucket in buckets]
                 relation, join = join_starts("buckets", intervals, "epoch_us(occurred_at)", self.parameters)
                 self._relations.append(relation)
-                joined = f" {join}"
+                self._joined = f" {join}"
             else:
                 columns.append(f"{express_dimension(name, self.parameters).text} as d{number}")
         for number, metric in enumerate(self._metrics):
@@ -198,21 +205,79 @@ class _Compiler:
         chosen = choose_people(self._scope, self.parameters, self._relations)
         where = f"is_shown and {express_period(period, self.parameters)} and {filters}{chosen}"
         self.add("met", f"select * from {ENRICHED} where {where}")
-        self.add("matched", f"select {', '.join(['met.*', *columns])} from met{joined}")
+        self.add("matched", f"select {', '.join(['met.*', *columns])} from met{self._joined}")
         if sessions:
             row = "".join(f"d{number}, " for number in range(len(self._dimensions)))
             leads = f"row_number() over (partition by {row}visitor_key, session_number order by seq) = 1 as leads"
             self.add("led", f"select *, {leads} from matched")
 
-    def _group(self) -> None:
+    def _aggregate(self, relation: str, metrics: dict[str, str]) -> str:
+        """Return the SELECT of the metrics of a relation by the dimensions."""
         expressions = []
         for number, metric in enumerate(self._metrics):
-            sql = _METRICS[metric] if isinstance(metric, str) else _AGGREGATES[metric[0]].format(f"v{number}")
+            sql = metrics[metric] if isinstance(metric, str) else _AGGREGATES[metric[0]].format(f"v{number}")
             expressions.append(f"{sql} as m{number}")
         row = [f"d{number}" for number in range(len(self._dimensions))]
         grouped = f" group by {', '.join(row)}" if row else ""
+        return f"select {', '.join([*row, *expressions])} from {relation}{grouped}"
+
+    def _group_with_totals(self) -> None:
+        """Add `grouped`: the events together with the totals of days whose events were deleted."""
+        source, question = self._scope.source, self._scope.question
         last = self._relations[-1][0]
-        self.add("grouped", f"select {', '.join([*row, *expressions])} from {last}{grouped}")
+        distinct = [metric for metric in self._metrics if isinstance(metric, str) and metric in DISTINCT]
+        unknown = [] if counts_once(question, self._dimensions, self._period) else distinct
+        by_type = uses_types(question, self._dimensions)
+        columns = [
+            f"buckets.number as d{number}" if name.startswith("time:") else f"event as d{number}"
+            for number, name in enumerate(self._dimensions)
+        ]
+        kept = self._select_kept(source.totals, by_type=by_type)
+        self.add("kept", f"select {', '.join(['*', *columns])} from ({kept}){self._joined}")
+        of_events = dict(_METRICS)
+        if source.units and distinct and not unknown:
+            last = self._mark_counted(last, by_type=by_type)
+            of_events |= {
+                "people": "count(distinct person_key) filter (where is_new_person)",
+                "visitors": "count(distinct visitor_key) filter (where is_new_visitor)",
+            }
+        of_totals = {metric: f"sum({metric})" for metric in METRICS}
+        both = f"{self._aggregate(last, of_events)} union all {self._aggregate('kept', of_totals)}"
+        together = {}
+        for number, metric in enumerate(self._metrics):
+            whole = "::bigint" if is_count(metric) else ""
+            together[str(metric)] = "null" if metric in unknown else f"sum(m{number}){whole}"
+        self.add("grouped", self._aggregate(f"({both})", together))
+
+    def _select_kept(self, relation: str, *, by_type: bool) -> str:
+        """Return the SELECT of the rows of a relation of deleted days that the question is about."""
+        question = self._scope.question
+        which = "event is null"
+        if by_type:
+            which = f"event is not null and {express_all(question.filters, self.parameters)}"
+        zone = self.parameters.add(question.time_zone)
+        return (
+            f"select * from ({relation}) where time_zone = {zone} and {express_period(self._period, self.parameters)} and {which}"
+        )
+
+    def _mark_counted(self, relation: str, *, by_type: bool) -> str:
+        """Add a relation that marks the events of persons and visitors whom the totals of the event's day do not count.
+
+        This is for days of which some events are left.
+        """
+        day = next((f"d{number}" for number, name in enumerate(self._dimensions) if name == "time:day"), None)
+        bucket = "0" if day is None else "buckets.number"
+        columns = f"{bucket} as bucket, {'event' if by_type else 'null::varchar as event'}, is_person, unit"
+        kept = self._select_kept(self._scope.source.units, by_type=by_type)
+        self.add("counted", f"select distinct {columns} from ({kept}){self._joined}")
+        marked, joins = [f"{relation}.*"], ""
+        for name, key, of_person in (("person", "person_key", "is_person"), ("visitor", "visitor_key", "not is_person")):
+            on = f"{name}s.unit = {relation}.{key}::varchar and {name}s.bucket = {'0' if day is None else day}"
+            on += f" and {name}s.event = {relation}.event" if by_type else ""
+            joins += f" left join (from counted where {of_person}) as {name}s on {on}"
+            marked.append(f"{name}s.unit is null as is_new_{name}")
+        self.add("marked", f"select {', '.join(marked)} from {relation}{joins}")
+        return "marked"
 
     def _fill(self, buckets: Sequence[Bucket]) -> None:
         if len(self._dimensions) == 1 and self._dimensions[0].startswith("time:"):

@@ -14,6 +14,7 @@ import msgspec
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query import names
 from falcon_events.query.codes import LIMITS
+from falcon_events.query.deletion import list_deletion_warnings
 from falcon_events.query.expressions import Parameters, express_all, express_dimension
 from falcon_events.query.question import FunnelQuestion, StepOfFunnel, render_question
 from falcon_events.query.ranges import Period
@@ -80,7 +81,11 @@ def answer_funnel(scope: QuestionScope[FunnelQuestion], extent: Extent, run: Run
     answer["Meta"] = {"AsOf": extent.as_of, "Partial": whole.partial}
     if other is not None:
         answer["Meta"]["ComparedPartial"] = other.partial
-    answer["Meta"]["Warnings"] = list_warnings(scope, _extend(question, period), run)
+    ranges = [period] if compared is None else [period, compared]
+    answer["Meta"]["Warnings"] = [
+        *list_warnings(scope, _extend(question, period), run),
+        *list_deletion_warnings(question, ranges, scope.deletion),
+    ]
     answer["Query"] = render_question(scope.resolve_question(period, compared))
     return QueryAnswer(body=msgspec.json.encode(answer))
 

@@ -101,9 +101,10 @@ def answer_timeline(
     page = _find_page(question, extent)
     every = make_source(page.until)
     visitors = [one for (one,) in run(person_compiler.compile_visitors(every, question.named_by, [question.name]))]
-    person = _find_person(question, make_source(page.until, visitors), visitors, run)
-    if person is None:
+    named = run(person_compiler.compile_named(make_source(page.until, visitors), question.named_by, question.name))
+    if not named:
         raise QuestionRefused(PERSON, f"{question.named_by}: the list has no events of {question.name[:60]!r}.")
+    ((person,),) = named
     # Whatever is asked about a person follows from the events of the person's visitors.
     own = visitors if question.named_by == "Email" else _find_visitors(every, [person], run)
     source = make_source(page.until, own)
@@ -116,14 +117,6 @@ def answer_timeline(
     rendered = _render_person(address, seen, details)
     events = [_render_event(row) for row in rows]
     return QueryAnswer(body=msgspec.json.encode({"Person": rendered, "Events": events, "NextCursor": following}))
-
-
-def _find_person(question: TimelineQuestion, source: Source, visitors: Sequence[str], run: Run) -> str | None:
-    """Return the person that a question names, who has events of these visitors; None: there are no events."""
-    if question.named_by == "Email":
-        return question.name if visitors else None
-    named = run(person_compiler.compile_named(source, question.named_by, question.name))
-    return named[0][0] if named else None
 
 
 def _find_page(question: PeopleQuestion | TimelineQuestion, extent: Extent) -> _Page:
@@ -140,7 +133,9 @@ def _make_scope(page: _Page, source: Source, extent: Extent, session_gap_us: int
     question = page.question
     of = question.of if isinstance(question, PeopleQuestion) else None
     about = question.base if of is None else msgspec.structs.replace(of.question, people=[])
-    return QuestionScope(msgspec.structs.replace(about, now_us=page.now_us), source, session_gap_us, extent.limits)
+    return QuestionScope(
+        msgspec.structs.replace(about, now_us=page.now_us), source, session_gap_us, extent.limits, extent.deletion
+    )
 
 
 def _compile_counted(of: Counted, scope: QuestionScope[Any], parameters: Parameters) -> str:

@@ -123,9 +123,13 @@ def compile_visitors(source: Source, named_by: str, names: Sequence[str]) -> Sta
 
 
 def compile_named(source: Source, named_by: str, name: str) -> Statement:
-    """Return the SELECT of the person of the last event that has this address, id or visitor: no row, or one."""
+    """Return the SELECT of the person of the last event that has this address, id or visitor: no row, or one.
+
+    The events that had an address may have been deleted because of their age, and others of the person be left.
+    """
     parameters = Parameters(source)
-    named = f"{_COLUMNS[named_by]} = {_express_name(named_by, parameters.add(name))}"
+    column = "person" if named_by == "Email" else _COLUMNS[named_by]
+    named = f"{column} = {_express_name(named_by, parameters.add(name))}"
     select = f"select person from {LISTED} where {named} order by occurred_at desc, seq desc limit 1"
     return Statement(join_relations([(LISTED, source.events)], select), parameters.values)
 

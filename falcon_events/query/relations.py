@@ -31,7 +31,7 @@ from falcon_events.query.question import (
     walk,
 )
 from falcon_events.query.ranges import Period, parse_day, parse_moment, resolve_comparison, resolve_range
-from falcon_events.query.source import Source
+from falcon_events.query.source import Deletion, Source
 
 Q = TypeVar("Q", bound=AnyQuestion)
 CTE = tuple[str, str]
@@ -49,9 +49,10 @@ SEEN = """min(occurred_at) filter (where is_shown) as first_seen, max(occurred_a
 ORDERS = f"""
 select *, conversion_id is not null and seq in (
         select arg_min(seq, {PLACE}) from {{before}} where conversion_id is not null group by {{scope}}conversion_id
-    ) as is_order
+    ){{counted}} as is_order
 from {{before}}
 """
+NOT_COUNTED = " and md5(conversion_id) not in (select digest from ({orders}))"
 GAPS = """
 select *, occurred_at - lag(occurred_at) over (partition by {scope}visitor_key order by occurred_at, seq)
         < to_microseconds({gap}) as goes_on
@@ -96,13 +97,14 @@ class QuestionScope(msgspec.Struct, Generic[Q], frozen=True):
     """The question, and what all of its relations share.
 
     `session_gap_us` is the time without an event that ends a session, in microseconds. `extent` is when the list's first and last
-    events happened, None if it has none.
+    events happened, None if it has none. `deletion` is which events were deleted because of their age, None if none were.
     """
 
     question: Q
     source: Source
     session_gap_us: int
     extent: tuple[int, int] | None
+    deletion: Deletion | None = None
 
     def resolve(self, given: str | list[str]) -> Period:
         """Resolve a range of the question."""
@@ -156,7 +158,8 @@ def build_events(
     used = scope.question.list_dimensions()
     steps: list[str] = []
     if orders:
-        steps.append(ORDERS)
+        not_counted = NOT_COUNTED.format(orders=scope.source.orders) if scope.source.orders else ""
+        steps.append(ORDERS.replace("{counted}", not_counted))
     of_sessions = sessions or session_ids or bool(used & set(names.SESSION_DIMENSIONS))
     if of_sessions:
         gap = parameters.add(scope.session_gap_us)

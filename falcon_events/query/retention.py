@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -10,10 +11,20 @@ from falcon_events.model.reports import QueryAnswer
 from falcon_events.query import names
 from falcon_events.query.buckets import Bucket, list_ended, make_buckets
 from falcon_events.query.codes import STEPS
+from falcon_events.query.deletion import knows_starts, list_deletion_warnings
 from falcon_events.query.expressions import Parameters, express_all
 from falcon_events.query.question import PeriodOfRetention, RetentionQuestion, render_question
 from falcon_events.query.ranges import Period
-from falcon_events.query.relations import CTE, ENRICHED, PLACE, QuestionScope, build_events, express_kind, express_period
+from falcon_events.query.relations import (
+    CTE,
+    ENRICHED,
+    PLACE,
+    QuestionScope,
+    build_events,
+    express_all_shown,
+    express_kind,
+    express_period,
+)
 from falcon_events.query.source import Extent
 from falcon_events.query.starts import join_starts
 from falcon_events.query.statements import (
@@ -29,13 +40,19 @@ from falcon_events.query.statements import (
 _UNITS = {"people": "person_key", "visitors": "visitor_key"}
 _STARTED = """
 select unit, min(place) as place, min(moment) as moment
-from looked where is_start and {within} group by unit
+from {starting} where is_start and {within} group by unit
 """
 # An anti join with the starts before takes less time than the first start of everybody.
 _STARTED_EVER = """
 select * from started_in_range
-anti join (select unit from looked where is_start and occurred_at < make_timestamp({since})) using (unit)
+anti join (select unit from {starting} where is_start and occurred_at < make_timestamp({since})) using (unit)
 """
+_KEPT = """(
+    select unit, occurred_at, place, moment, is_start from looked
+    union all
+    select {columns} from (select * from ({firsts}) where {shown}) where {filters}{chosen}
+)"""
+"""The events that are left, and the first ones of those that were deleted because of their age."""
 _COHORTS = """
 select unit, place, moment, starts.number as cohort
 from started {starts}
@@ -76,13 +93,16 @@ def answer_retention(scope: QuestionScope[RetentionQuestion], extent: Extent, ru
                 "Cohort": cohort.label,
                 "Size": counts.get((place, -1), 0),
                 "Returned": [
-                    counts.get((place, number), 0) if _is_over(question, cohort, place + number, number, ended) else None
+                    counts.get((place, number), 0)
+                    if _is_over(question, cohort, place + number, number, ended)
+                    and not _is_deleted(scope, cohort, place + number, number, ended)
+                    else None
                     for number in range(question.periods)
                 ],
             }
             for place, cohort in enumerate(cohorts)
         ],
-        "Meta": {"AsOf": extent.as_of, "Warnings": list_warnings(scope, None, run)},
+        "Meta": {"AsOf": extent.as_of, "Warnings": [*list_warnings(scope, None, run), *_list_deletion_warnings(scope, period)]},
         "Query": render_question(scope.resolve_question(period)),
     }
     return QueryAnswer(body=msgspec.json.encode(answer))
@@ -93,6 +113,22 @@ def _is_over(question: RetentionQuestion, cohort: Bucket, place: int, number: in
     if question.mode == "calendar":
         return place < len(ended)
     return cohort.until + (number + 1) * names.RETENTION_UNITS[question.unit] <= question.now_us
+
+
+def _is_deleted(
+    scope: QuestionScope[RetentionQuestion], cohort: Bucket, place: int, number: int, ended: Sequence[tuple[int, int]]
+) -> bool:
+    """Return whether events of a period of a cohort were deleted because of their age. Call it for periods that are over."""
+    if scope.deletion is None:
+        return False
+    if scope.question.mode == "calendar":
+        return ended[place][0] < scope.deletion.before
+    return cohort.since + number * names.RETENTION_UNITS[scope.question.unit] < scope.deletion.before
+
+
+def _list_deletion_warnings(scope: QuestionScope[RetentionQuestion], period: Period) -> list[dict[str, Any]]:
+    is_sure = scope.question.first == "in_range" or knows_starts(scope.question)
+    return list_deletion_warnings(scope.question, [period if is_sure else None], scope.deletion)
 
 
 def _compile(
@@ -123,6 +159,8 @@ def compile_cohort_people(scope: QuestionScope[RetentionQuestion], of: PeriodOfR
         return join_relations(relations, f"select unit from cohorts where cohort = {cohort}")
     if not _is_over(question, cohorts[place], place + of.period, of.period, ended):
         raise QuestionRefused(STEPS, f"Period: period {of.period} of this cohort is not over.")
+    if _is_deleted(scope, cohorts[place], place + of.period, of.period, ended):
+        raise QuestionRefused(STEPS, f"Period: events of period {of.period} of this cohort were deleted because of their age.")
     number = parameters.add(of.period)
     return join_relations(relations, f"select unit from returned where cohort = {cohort} and period = {number}")
 
@@ -148,15 +186,21 @@ def _build(
     start, returned = (express_kind(question, kind, parameters) for kind in question.kinds)
     filters = express_all(question.filters, parameters)
     chosen = choose_people(scope, parameters, relations)
-    columns = f"{_UNITS[question.by]} as unit, occurred_at, epoch_us(occurred_at) as moment, {PLACE} as place"
-    columns += f", {start} as is_start, {returned} as is_return"
-    relations.append(("looked", f"select {columns} from {ENRICHED} where is_shown and {filters}{chosen}"))
+    columns = (
+        f"{_UNITS[question.by]} as unit, occurred_at, {PLACE} as place, epoch_us(occurred_at) as moment, {start} as is_start"
+    )
+    looked = f"select {columns}, {returned} as is_return from {ENRICHED} where is_shown and {filters}{chosen}"
+    relations.append(("looked", looked))
+    starting = "looked"
+    if scope.source.firsts and knows_starts(question):
+        shown = " or ".join(express_all_shown(question))
+        starting = _KEPT.format(columns=columns, firsts=scope.source.firsts, shown=f"({shown})", filters=filters, chosen=chosen)
     since = parameters.add(period.since)
-    in_range = _STARTED.format(within=express_period(period, parameters))
+    in_range = _STARTED.format(starting=starting, within=express_period(period, parameters))
     if question.first == "in_range":
         relations.append(("started", in_range))
     else:
-        relations += [("started_in_range", in_range), ("started", _STARTED_EVER.format(since=since))]
+        relations += [("started_in_range", in_range), ("started", _STARTED_EVER.format(starting=starting, since=since))]
     starts, joined = join_starts("starts", [(one.since, one.until) for one in cohorts], "started.moment", parameters)
     relations += [starts, ("cohorts", _COHORTS.format(starts=joined))]
     if question.mode == "calendar":

@@ -31,6 +31,16 @@ column that it does not need costs nothing:
 
 `traits` has one row for each binding with traits: `visitor` (uuid), `person` (varchar, the address), `traits` (json) and
 `bound_at` (timestamp).
+
+Of events that a list's rule has deleted because of their age, these relations tell what is left:
+
+- `firsts` has one row for the first event of each event type, visitor and person: `seq`, `event`, `visitor_key`, `person_key`,
+  `occurred_at`, `bot` and `automatic`, as in `events`.
+- `totals` has one row for each day and event type, and one for each day where `event` is null: `time_zone`, `occurred_at` (when
+  the day began), `event`, and the metrics `events`, `people`, `visitors`, `views`, `conversions` and `revenue`.
+- `units` has the persons and visitors whom the totals of some days count: `time_zone`, `occurred_at` and `event` as in `totals`,
+  `is_person` and `unit` (varchar: the `person_key` or the `visitor_key`).
+- `orders` has the `digest` (MD5) of each order that was counted.
 """
 
 from __future__ import annotations
@@ -43,8 +53,9 @@ import msgspec
 class Source(msgspec.Struct, frozen=True):
     """The relations as SELECTs, and the parameters that all of them use.
 
-    `events`, `persons` and `visitors` stand in parentheses, in a statement that begins with `with`. `promoted` has the number of
-    the columns of each promoted property, by its name.
+    `events`, `persons`, `visitors` and `firsts` stand in parentheses, in a statement that begins with `with`. `promoted` has the
+    number of the columns of each promoted property, by its name. Where nothing was deleted, the last four are empty texts;
+    `units` also where all of its days are complete.
     """
 
     events: str
@@ -53,14 +64,34 @@ class Source(msgspec.Struct, frozen=True):
     traits: str
     parameters: dict[str, Any]
     promoted: dict[str, int] = {}
+    firsts: str = ""
+    totals: str = ""
+    units: str = ""
+    orders: str = ""
+
+
+class Deletion(msgspec.Struct, frozen=True):
+    """The events that a list's rule has deleted because of their age. All that happened from `before` on are left.
+
+    `before` is in microseconds since 1970, and the beginning of `day`, a local day such as `2026-03-29`. `zones` has each time
+    zone of whose days there are totals, with when the first and the last of these days began.
+    """
+
+    before: int
+    day: str
+    zones: list[tuple[str, int, int]] = []
 
 
 class Extent(msgspec.Struct, frozen=True):
-    """The times of a list's first and last events, in microseconds since 1970, and the highest `seq`; None: no events."""
+    """The times of a list's first and last events, in microseconds since 1970, and the highest `seq`; None: no events.
+
+    Deleted events are included.
+    """
 
     first: int | None
     last: int | None
     newest_seq: int | None
+    deletion: Deletion | None = None
 
     @property
     def as_of(self) -> int:

@@ -11,6 +11,7 @@ import msgspec
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query import compiler, names
 from falcon_events.query.buckets import Bucket, make_buckets, pair_buckets
+from falcon_events.query.deletion import list_deletion_warnings
 from falcon_events.query.question import Question, render_question
 from falcon_events.query.ranges import Period, render_moment
 from falcon_events.query.relations import QuestionScope
@@ -108,7 +109,8 @@ def _describe(
             }
             for bucket in buckets
         ]
-    meta["Warnings"] = list_warnings(scope, period, run)
+    ranges = [period] if compared is None else [period, compared]
+    meta["Warnings"] = list_warnings(scope, period, run) + list_deletion_warnings(scope.question, ranges, scope.deletion)
     return meta
 
 

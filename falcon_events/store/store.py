@@ -30,13 +30,14 @@ from falcon_events.model.reports import (
     HealthState,
     Measures,
     ObservedProperty,
+    PruneReport,
     Recount,
     Selection,
     Sizes,
     Stats,
 )
 from falcon_events.settings import Settings
-from falcon_events.store import sql_process
+from falcon_events.store import pruning, sql_process
 from falcon_events.store.compaction import compact
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
@@ -304,6 +305,16 @@ class Store:
         """Free the disk space of deleted rows by rewriting the file (see compaction.py)."""
         writer = self._open_writer()
         return self._readers.run_compaction(lambda: compact(self.path, writer, self._readers))
+
+    def prune(self, list_id: int | None, dry_run: bool, keep_days: int | None) -> Future[list[PruneReport]]:
+        """Delete the events of a list, or of all, that are older than their lists keep them, or only report which these are.
+
+        `keep_days` is for a report only: the rule that the list shall have instead of its own.
+        """
+        if dry_run:
+            return self._read(lambda connection: pruning.report_due(connection, list_id, keep_days, self._clock()), slow=True)
+        writer = self._open_writer()
+        return self._readers.run(lambda: pruning.prune(writer, list_id, self._clock))
 
     def purge_list(self, list_id: int) -> Future[object]:
         """Delete the events that arrived for a list after it was deleted."""

@@ -43,7 +43,8 @@ when matched then update set
     events = kept.events + seen.events,
     first_seen = least(kept.first_seen, seen.first_seen),
     last_seen = greatest(kept.last_seen, seen.last_seen)
-when not matched then insert values (seen.list_id, seen.event, seen.events, seen.first_seen, seen.last_seen)
+when not matched then insert (list_id, event, events, first_seen, last_seen)
+    values (seen.list_id, seen.event, seen.events, seen.first_seen, seen.last_seen)
 """
 # Planning takes most of the time, so the statement has no joins; Python groups and sorts. $folded is a parameter rather than
 # a subquery, so that DuckDB skips whole row groups. An older watermark is also correct: names folded since are found twice.
@@ -69,8 +70,12 @@ kept as (
     select list_id, event, name, value_type, events from event_properties
     where list_id = $list_id and hash(name) % $portions = $portion
 )
-select count(*) from ((from counted except all from kept) union all (from kept except all from counted))
+select count(*) from counted full join kept using (list_id, event, name, value_type)
+where kept.events is null or kept.events < coalesce(counted.events, 0)
+    or (kept.events > coalesce(counted.events, 0) and not exists (from prunings where list_id = $list_id))
 """
+# Names of events that were deleted because of their age stay, and count as often as they were ever seen.
+HAS_PRUNED = "select exists (from prunings where list_id = $list_id)"
 COUNT_ROWS = "select count(*) from event_properties where list_id = $list_id"
 RECOUNT_PROPERTIES = """
 select types.event, list(names.name order by names.name) filter (where names.name is not null)
@@ -164,9 +169,10 @@ def recount(connection: duckdb.DuckDBPyConnection, list_id: int) -> Recount:
         kept = PropertyNames().read(connection, list_id, read_folded_seq(connection))
         recounted = _group_by_event(connection.execute(RECOUNT_PROPERTIES, {"list_id": list_id}).fetchall())
         is_wrong = differs(connection, list_id)
+        ((has_pruned,),) = connection.execute(HAS_PRUNED, {"list_id": list_id}).fetchall()
     finally:
         connection.rollback()
-    return Recount(recounted, differs=is_wrong or recounted != kept)
+    return Recount(recounted, differs=is_wrong or not (_has_all(kept, recounted) if has_pruned else recounted == kept))
 
 
 def differs(connection: duckdb.DuckDBPyConnection, list_id: int) -> bool:
@@ -182,6 +188,11 @@ def differs(connection: duckdb.DuckDBPyConnection, list_id: int) -> bool:
         if differences:
             return True
     return False
+
+
+def _has_all(kept: dict[str, list[str]], recounted: dict[str, list[str]]) -> bool:
+    """Return whether the names that are kept contain those of a recount."""
+    return all(event in kept and set(names) <= set(kept[event]) for event, names in recounted.items())
 
 
 def _group_by_event(rows: Iterable[tuple[str, list[str] | None]]) -> dict[str, list[str]]:

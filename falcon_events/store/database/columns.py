@@ -191,6 +191,12 @@ select list_id, visitor_key, address_key,
     coalesce(addresses, 0) + row_number() over (partition by visitor_key order by first_seq), first_seq
 from met anti join known using (visitor_key, address_key) left join counted using (visitor_key)
 """
+# Which address a visitor had when: said by its events, and for deleted ones by what is kept of them (pruning.py).
+ADDRESSED = """(
+    select list_id, visitor_key, address_key, occurred_at, seq from event_columns where address_key is not null
+    union all
+    select list_id, visitor_key, address_key, occurred_at, seq from kept_addresses
+)"""
 SECOND_ADDRESSES = "select coalesce(min(seq), 0), coalesce(max(seq), 0) from visitor_addresses where number = 2"
 ADD_TIMES = f"""
 insert into address_times
@@ -198,25 +204,21 @@ select list_id, visitor_key, address_key, occurred_at, seq from event_columns
 where {_NEW} and address_key is not null
     and visitor_key in (select visitor_key from visitor_addresses where number = 2)
 """
-ADD_EARLIER_TIMES = """
+ADD_EARLIER_TIMES = f"""
 insert into address_times
-select list_id, visitor_key, address_key, occurred_at, seq from event_columns
-where seq <= $folded and address_key is not null
-    and visitor_key in (select visitor_key from visitor_addresses where number = 2 and seq > $folded)
+select list_id, visitor_key, address_key, occurred_at, seq from {ADDRESSED}
+where seq <= $folded and visitor_key in (select visitor_key from visitor_addresses where number = 2 and seq > $folded)
 """
 _OF_VISITORS = """list_id = $list_id and visitor_key in (
     select visitor_key from visitor_keys where list_id = $list_id and visitor in (select unnest($visitors::uuid[]))
 )"""
-_LIST_ADDRESSES = """
+_LIST_ADDRESSES = f"""
 select list_id, visitor_key, address_key, row_number() over (partition by visitor_key order by first_seq), first_seq
-from (
-    select list_id, visitor_key, address_key, min(seq) as first_seq from event_columns
-    where {} and address_key is not null group by all
-)
+from (select list_id, visitor_key, address_key, min(seq) as first_seq from {ADDRESSED} where {{}} group by all)
 """
-_LIST_TIMES = """
-select list_id, visitor_key, address_key, occurred_at, seq from event_columns
-where {} and address_key is not null and visitor_key in (select visitor_key from visitor_addresses where number = 2)
+_LIST_TIMES = f"""
+select list_id, visitor_key, address_key, occurred_at, seq from {ADDRESSED}
+where {{}} and visitor_key in (select visitor_key from visitor_addresses where number = 2)
 """
 FORGET = (
     "delete from event_columns where list_id = $list_id and seq in (select unnest($seqs::bigint[]))",
@@ -225,9 +227,11 @@ FORGET = (
     f"insert into visitor_addresses {_LIST_ADDRESSES.format(_OF_VISITORS)}",
     f"insert into address_times {_LIST_TIMES.format(_OF_VISITORS)}",
     f"""delete from visitor_keys where {_OF_VISITORS}
-    and visitor_key not in (select visitor_key from event_columns where list_id = $list_id)""",
-    """delete from address_keys where list_id = $list_id
-    and address_key not in (select address_key from event_columns where list_id = $list_id and address_key is not null)""",
+    and visitor_key not in (select visitor_key from event_columns where list_id = $list_id)
+    and visitor_key not in (select visitor_key from first_events where list_id = $list_id)
+    and visitor_key not in (select visitor_key from kept_addresses where list_id = $list_id)""",
+    f"""delete from address_keys where list_id = $list_id
+    and address_key not in (select address_key from {ADDRESSED} where list_id = $list_id)""",
 )
 _READ_AGAIN = express_columns("seq > $since and seq <= $until", _PLAIN_READ, NAMES, None)
 _COMPARED = f"seq, list_id, event, visitor, address, occurred_at, {', '.join(name for name in NAMES if name != 'automatic')}"

@@ -264,7 +264,64 @@ create table promoted_properties (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS, _NO_INDEXES, _ANSWERS, _PROMOTED)
+_RETENTION = """
+alter table list_rules add column keep_days integer;
+alter table event_types add column deleted bigint default 0;
+create table prunings (
+    list_id bigint not null,
+    before timestamp not null,
+    day date not null,
+    time_zone varchar not null,
+    events bigint not null,
+    last_seq bigint not null
+);
+create table daily_totals (
+    list_id bigint not null,
+    time_zone varchar not null,
+    day date not null,
+    begins_at timestamp not null,
+    event varchar,
+    events bigint not null,
+    people bigint not null,
+    visitors bigint not null,
+    views bigint not null,
+    conversions bigint not null,
+    revenue double,
+    changed_at timestamp not null
+);
+create table daily_units (
+    list_id bigint not null,
+    time_zone varchar not null,
+    day date not null,
+    begins_at timestamp not null,
+    event varchar,
+    is_person boolean not null,
+    unit bigint not null
+);
+create table first_events (
+    list_id bigint not null,
+    event varchar not null,
+    visitor_key bigint not null,
+    address_key bigint,
+    person_key bigint not null,
+    automatic boolean not null,
+    occurred_at timestamp not null,
+    seq bigint not null
+);
+create table kept_addresses (
+    list_id bigint not null,
+    visitor_key bigint not null,
+    address_key bigint not null,
+    occurred_at timestamp not null,
+    seq bigint not null
+);
+create table counted_orders (
+    list_id bigint not null,
+    digest varchar not null
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS, _NO_INDEXES, _ANSWERS, _PROMOTED, _RETENTION)
 """Step n migrates schema version n to n + 1. A released step never changes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -1,4 +1,4 @@
-"""Upkeep of an open database: folds events, fills promoted columns, stores filters, expires EventIDs, checkpoints the log."""
+"""Upkeep of an open database: folds events, fills columns, expires EventIDs, deletes old events, checkpoints the log."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import duckdb
 
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue, columns, promoted
+from falcon_events.store.database.pruning import KeptFor
 from falcon_events.store.engine.meters import Meters
 from falcon_events.store.engine.name_limits import NameLimits
+from falcon_events.store.engine.pruner import Pruner
 from falcon_events.store.engine.recall import Recall
 from falcon_events.store.engine.shared_file import SharedFile
 from falcon_events.store.engine.tables import Tables
@@ -100,6 +102,7 @@ class Upkeep:
         """The catalogue's watermark."""
         self._columns_seq = columns.read_columns_seq(connection)
         self._keys = columns.count_keys(connection)
+        self._pruner = Pruner(connection, clock, self._fold_all)
 
     @property
     def last_seq(self) -> int:
@@ -121,7 +124,8 @@ class Upkeep:
         """Fold, fill promoted columns, store filters, delete expired EventIDs and checkpoint, as far as each is due when idle.
 
         Returns:
-            Whether many events still lack their typed columns, or values of promoted properties.
+            Whether many events still lack their typed columns or values of promoted properties, or are still to be deleted
+            because of their age.
         """
         least = max(1, self._settings.fold_events // IDLE_FOLD_SHARE)
         self.fold(least)
@@ -129,8 +133,9 @@ class Upkeep:
         filled = self.fill_promoted()
         self._tables.store_filters()
         self._forget_event_ids(self._next_idle_expiry)
+        is_pruning = self._prune()
         self._checkpoint(IDLE_RESTART_S)
-        return self.events_without_columns >= COLUMNS_AT_ONCE or filled
+        return is_pruning or filled or self.events_without_columns >= COLUMNS_AT_ONCE
 
     def run_after_commit(self) -> None:
         """Do the same, as far as each is due even under load."""
@@ -144,6 +149,7 @@ class Upkeep:
             self._next_fill = began + (COLUMNS_PAUSE * (time.monotonic() - began) if more else FILL_INTERVAL_S)
         self._tables.store_filters()
         self._forget_event_ids(self._next_expiry)
+        self._prune()
         self._checkpoint(RESTART_S)
 
     def empty_log(self) -> None:
@@ -234,6 +240,25 @@ class Upkeep:
         if self._updated >= MOST_UPDATED:
             return True
         return self._updated > 0 and self._wal.exists() and self._wal.stat().st_size >= MOST_UPDATED_BYTES
+
+    def prune_portion(self, rule: KeptFor) -> int | None:
+        """Delete a portion of a list's events that are too old (see pruner.py)."""
+        count: int | None = self._pruner.prune_portion(rule)
+        self.count_commit()
+        self._checkpoint(RESTART_S)
+        return count
+
+    def _prune(self) -> bool:
+        """Delete a portion of events that are too old, if it is time to; return whether more may be left."""
+        if is_pruning := self._pruner.run_when_due():
+            self.count_commit()
+        return is_pruning
+
+    def _fold_all(self) -> bool:
+        """Fold new events, at most a portion of those without columns; return whether none are left for later."""
+        self.fold(1)
+        self.fold_columns(1)
+        return self.events_without_columns == 0 and self.folded_seq == self._tables.last_seq
 
     def _forget_event_ids(self, due: float) -> None:
         """Delete expired EventIDs if this time has come. Deleting very many of them leaves other work its turn."""

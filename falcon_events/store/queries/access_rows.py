@@ -9,7 +9,7 @@ import msgspec
 
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
 from falcon_events.model.access import Account, EventList, Grant, Key, ListRules, Snapshot
-from falcon_events.store.database import columns, promoted
+from falcon_events.store.database import columns, promoted, pruning
 
 LISTS = """
 select lists.list_id, accounts.name, lists.name, lists.created_at
@@ -22,10 +22,10 @@ select api_keys.key_id, accounts.name, api_keys.scope, api_keys.created_at, api_
 from api_keys join accounts on accounts.account_id = api_keys.account_id
 order by api_keys.created_at, api_keys.key_id
 """
-RULES = "select list_id, bots, denied, redacted, time_zone, coalesce(indexed, []) from list_rules order by list_id"
+RULES = "select list_id, bots, denied, redacted, time_zone, coalesce(indexed, []), keep_days from list_rules order by list_id"
 SET_RULES = """
-insert or replace into list_rules (list_id, bots, denied, redacted, time_zone, indexed)
-values ($list_id, $bots, $denied, $redacted, $time_zone, $indexed)
+insert or replace into list_rules (list_id, bots, denied, redacted, time_zone, indexed, keep_days)
+values ($list_id, $bots, $denied, $redacted, $time_zone, $indexed, $keep_days)
 """
 GRANTS = "select key_hash, account_id, scope, origins, list_ids from api_keys where revoked_at is null"
 
@@ -189,6 +189,7 @@ def _delete_events(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
         "deliveries",
         "promoted_properties",
         *columns.TABLES,
+        *pruning.TABLES,
     ):
         connection.execute(f"delete from {table} where list_id = ?", [list_id])
     # Its column has the account and the list: account/list.

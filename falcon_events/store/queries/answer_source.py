@@ -17,6 +17,8 @@ from falcon_events.query.statements import Statement
 from falcon_events.store.database import promoted
 from falcon_events.store.database.columns import NAMES, express_columns, read_columns_seq
 from falcon_events.store.database.views import express_person_address
+from falcon_events.store.queries import kept_source
+from falcon_events.store.queries.kept_source import read_kept
 from falcon_events.store.queries.keyed_relations import (
     KEYED_PERSONS,
     KEYED_VISITORS,
@@ -38,7 +40,7 @@ MOST_OF_TAIL = 100_000
 # The person is a function of all events of the list, also of those that questions leave out.
 JSON_EVENTS = f"""
 select * exclude (address), address as email, visitor as visitor_key, person as person_key
-from (select *, coalesce({express_person_address("address", "visitor")}, visitor::varchar) as person from ({{read}}))
+from (select *, coalesce({express_person_address("address", "visitor")}, visitor::varchar) as person from ({{read}})){{among}}
 """
 PLAIN = frozenset({"seq", "event", "visitor", "email", "occurred_at", *STORED_COLUMNS})
 """Columns that the table events has."""
@@ -83,6 +85,7 @@ class ListSource:
         ((self._tail,),) = connection.execute(COUNT_TAIL, bounds).fetchall()
         self._promoted = {} if self._reads_json() else promoted.read_full(connection, list_id)
         ((self._list_has_several,),) = connection.execute(HAS_SEVERAL, {"list_id": list_id}).fetchall()
+        self._kept = read_kept(connection, list_id)
         self._made: list[Reach] = []
         self._several: dict[Reach, bool] = {}
 
@@ -105,7 +108,11 @@ class ListSource:
             self._made.append(reach)
         number = self._made.index(reach)
         relations = (f"from events_{number}", f"from persons_{number}", f"from visitors_{number}", TRAITS)
-        return Source(*relations, parameters, self._promoted)
+        if self._kept is None:
+            return Source(*relations, parameters, self._promoted)
+        units = kept_source.UNITS[self._reads_json()] if self._kept.has_units else ""
+        kept = (f"from firsts_{number}", kept_source.TOTALS, units, kept_source.ORDERS)
+        return Source(*relations, parameters, self._promoted, *kept)
 
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Run a statement over the relations that make() has returned."""
@@ -122,6 +129,8 @@ class ListSource:
                 relations.append(f"persons_{number} as not materialized ({self._define_persons(reach)})")
             if f"(from visitors_{number})" in every:
                 relations.append(f"visitors_{number} as not materialized ({self._define_visitors(reach)})")
+            if f"(from firsts_{number})" in every:
+                relations.append(f"firsts_{number} as not materialized ({self._define_firsts(reach)})")
         if relations:
             sql = f"with {', '.join(relations)},\n{sql.removeprefix('with ')}"
         paths = {f"path_{number}": promoted.express_path(name) for name, number in self._promoted.items()}
@@ -141,7 +150,8 @@ class ListSource:
     def _define_visitors(self, reach: Reach) -> str:
         """Return the SELECT of visitors with their addresses."""
         if self._reads_json():
-            return self._define_events(reach, ["visitor", "email"])
+            events = self._define_events(reach, ["visitor", "email"])
+            return events if self._kept is None else f"{events} union all {kept_source.VISITORS}"
         until = express_until(reach)
         keyed = KEYED_VISITORS.replace("{until}", until)
         if not self._has_tail(reach):
@@ -175,18 +185,36 @@ class ListSource:
             columns = ["lower(email) as email" if name == "email" else name for name in names]
             return f"select {', '.join(columns)} from events where {condition}"
         if self._reads_json():
-            every = JSON_EVENTS.replace(
-                "{read}", express_columns(condition, READ_COLUMNS, [name for name in names if name in NAMES], condition)
-            )
+            read = express_columns(condition, READ_COLUMNS, [name for name in names if name in NAMES], condition)
+            if self._kept is not None:
+                read = kept_source.add_addresses(read, condition)
+            every = JSON_EVENTS.replace("{read}", read).replace("{among}", "" if self._kept is None else kept_source.EVENTS)
             return f"select {', '.join(names)} from ({every})"
         return define_by_columns(names, reach, has_tail=self._has_tail(reach), has_several=self._has_several(reach))
 
+    def _define_firsts(self, reach: Reach) -> str:
+        """Return the SELECT of the first events that are kept of deleted ones."""
+        names = kept_source.FIRST_NAMES
+        if self._reads_json():
+            condition = f"list_id = $list_id{express_until(reach)}"
+            read = kept_source.add_firsts(express_columns(condition, READ_COLUMNS, [], condition), condition)
+            every = JSON_EVENTS.replace("{read}", read).replace("{among}", kept_source.FIRSTS)
+            return f"select {', '.join(names)} from ({every})"
+        has_tail, has_several = self._has_tail(reach), self._has_several(reach)
+        return define_by_columns(names, reach, has_tail=has_tail, has_several=has_several, rows=kept_source.FIRST_ROWS)
+
 
 def read_extent(connection: duckdb.DuckDBPyConnection, list_id: int) -> Extent:
-    """Return when the list's first and last events happened, and its newest `seq`. Call it within a transaction."""
+    """Return when the list's first and last events happened, and its newest `seq`. Call it within a transaction.
+
+    Events that were deleted because of their age count, too.
+    """
     ((first, last),) = connection.execute(EXTENT, {"list_id": list_id}).fetchall()
     looked_at, newest = NEWEST_AT_FIRST, None
-    while first is not None and newest is None and looked_at < UNKNOWN:
+    while first is not None and newest is None and looked_at < UNKNOWN:  # all of them may have been deleted
         ((newest,),) = connection.execute(NEWEST, {"list_id": list_id, "newest": looked_at}).fetchall()
         looked_at *= 16
-    return Extent(first, last, newest)
+    kept = read_kept(connection, list_id)
+    if kept is None:
+        return Extent(first, last, newest)
+    return Extent(first, last, max(newest or 0, kept.last_seq), kept.deletion)

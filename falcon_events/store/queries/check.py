@@ -12,13 +12,13 @@ import duckdb
 from falcon_events.files.lockfile import lock_path
 from falcon_events.files.paths import cut_journals_of, logs_of
 from falcon_events.model.reports import Check, FilterState
-from falcon_events.store.database import catalogue, columns, promoted
+from falcon_events.store.database import catalogue, columns, promoted, pruning
 from falcon_events.store.database.wal import find_copies
 from falcon_events.store.engine.apply import refused_path
 
 SCANNED = (
     "accounts", "lists", "api_keys", "sessions", "events", "bindings", "event_ids", "event_types", "event_properties", "webhooks",
-    "deliveries", "promoted_properties", *columns.TABLES,
+    "deliveries", "promoted_properties", *columns.TABLES, *pruning.TABLES,
 )  # fmt: skip
 UNBOUND = """
 select count(*) from (
@@ -47,6 +47,7 @@ def run_checks(connection: duckdb.DuckDBPyConnection, path: Path, filters: dict[
         *_check_files(path),
         *_check_rows(connection),
         *_check_catalogue(connection),
+        *_check_totals(connection),
         _check_columns(connection),
         *_list_promoted(connection),
         *_check_webhooks(connection),
@@ -106,6 +107,15 @@ def _check_catalogue(connection: duckdb.DuckDBPyConnection) -> list[Check]:
         return [Check("catalogue", True, f"{len(lists)} lists agree with a recount")]
     named = ", ".join(str(list_id) for list_id in differing[:10])
     return [Check("catalogue", False, f"differs from a recount in {len(differing)} lists ({named}); please report this")]
+
+
+def _check_totals(connection: duckdb.DuckDBPyConnection) -> list[Check]:
+    """Check that the totals of days agree with each other, and the numbers of deleted events with those of event types."""
+    ((pruned, wrong),) = connection.execute(pruning.COUNT_WRONG).fetchall()
+    if not pruned:
+        return []
+    words = f"{wrong} totals disagree; please report this" if wrong else f"those of {pruned} lists agree with each other"
+    return [Check("daily totals", not wrong, words)]
 
 
 def _check_columns(connection: duckdb.DuckDBPyConnection) -> Check:

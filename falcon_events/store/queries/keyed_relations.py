@@ -8,7 +8,7 @@ import msgspec
 
 from falcon_events.query.relations import PLACE, PLACES
 from falcon_events.store.database import promoted
-from falcon_events.store.database.columns import FURTHER_PLACE, NAMES, express_columns
+from falcon_events.store.database.columns import ADDRESSED, FURTHER_PLACE, NAMES, express_columns
 
 UNKNOWN = 2**62
 """Keys of visitors and addresses of the tail that have none yet begin here."""
@@ -51,8 +51,8 @@ union all
 select visitor_key, address_key, {PLACE} as place from tail_keyed
 where address_key is not null and visitor_key in (select visitor_key from several)
 union all
-select visitor_key, address_key, {PLACE} as place from event_columns
-where list_id = $list_id and address_key is not null and visitor_key in (select visitor_key from added where number = 2)
+select visitor_key, address_key, {PLACE} as place from {ADDRESSED}
+where list_id = $list_id and visitor_key in (select visitor_key from added where number = 2)
 """
 # From when to when an event without an address gets which one, where its visitor has several: the last one before it, else the
 # first one.
@@ -125,8 +125,11 @@ def express_until(reach: Reach) -> str:
     return "" if reach.as_of is None else " and seq <= $as_of"
 
 
-def define_by_columns(names: list[str], reach: Reach, *, has_tail: bool, has_several: bool) -> str:
-    """Return the SELECT of these columns of the events from their typed columns, and from the JSON of the tail."""
+def define_by_columns(names: list[str], reach: Reach, *, has_tail: bool, has_several: bool, rows: str | None = None) -> str:
+    """Return the SELECT of these columns of the events from their typed columns, and from the JSON of the tail.
+
+    `rows` is a SELECT of other rows than the events'; None: the events.
+    """
     until = express_until(reach)
     relations: list[tuple[str, str]] = []
     needs_person = "person" in names or "person_key" in names or reach.among is not None
@@ -139,15 +142,16 @@ def define_by_columns(names: list[str], reach: Reach, *, has_tail: bool, has_sev
         relations += define_tail(until, read, numbers)
     if needs_person:
         relations += _define_addresses(until, has_tail=has_tail)
-    limits = "" if reach.visitors is None else f" and visitor_key in ({KEYS_OF_VISITORS})"
-    tail_limits = "" if reach.visitors is None else f" and visitor in ({VISITORS})"
-    if reach.among is not None:
-        relations += [("among", reach.among), ("among_visitors", AMONG_VISITORS)]
-        limits += " and visitor_key in (from among_visitors)"
-        tail_limits += " and visitor_key in (from among_visitors)"
-    rows = f"select {columns} from event_columns where list_id = $list_id{until}{limits}"
-    if has_tail:
-        rows += f" union all select {columns} from tail_keyed where true{tail_limits}"
+    if rows is None:
+        limits = "" if reach.visitors is None else f" and visitor_key in ({KEYS_OF_VISITORS})"
+        tail_limits = "" if reach.visitors is None else f" and visitor in ({VISITORS})"
+        if reach.among is not None:
+            relations += [("among", reach.among), ("among_visitors", AMONG_VISITORS)]
+            limits += " and visitor_key in (from among_visitors)"
+            tail_limits += " and visitor_key in (from among_visitors)"
+        rows = f"select {columns} from event_columns where list_id = $list_id{until}{limits}"
+        if has_tail:
+            rows += f" union all select {columns} from tail_keyed where true{tail_limits}"
     relations.append(("listed_rows", rows))
     last = "listed_rows"
     if needs_person:

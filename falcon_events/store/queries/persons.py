@@ -8,17 +8,35 @@ import duckdb
 import msgspec
 
 from falcon_events.errors import EventsError, NotFound
+from falcon_events.model.ids import derive_uuid
 from falcon_events.model.persons import Binding, Erased, Visitor
+from falcon_events.query.relations import PLACE
 from falcon_events.store.database import columns
 from falcon_events.store.database.views import express_person_address
 from falcon_events.store.queries.event_json import COLUMNS, build_record, format_time, render_event, wrap_json
 from falcon_events.store.queries.saved import erase_names
 
 # An email address may have several visitors, and a visitor (a browser that people share) several addresses.
+# Of deleted events, their times and addresses are kept.
+_KEPT = """(
+    select visitor, address, occurred_at, seq from kept_addresses
+    join (from visitor_keys where list_id = $list_id) using (visitor_key)
+    join (from address_keys where list_id = $list_id) using (address_key)
+    where kept_addresses.list_id = $list_id
+)"""
 _PERSONS = f"""
-select seq, visitor, external_id, lower(email) as email, {express_person_address("lower(email)", "visitor")} as person
-from events
-where list_id = $list_id and visitor in (select unnest($visitors::uuid[]))
+select seq, visitor, external_id, email, person
+from (
+    select *, {express_person_address("email", "visitor")} as person
+    from (
+        select seq, visitor, external_id, lower(email) as email, occurred_at, true as is_there from events
+        where list_id = $list_id
+        union all
+        select seq, visitor, null, address, occurred_at, false from {_KEPT}
+    )
+    where visitor in (select unnest($visitors::uuid[]))
+)
+where is_there
 """
 # Every new binding has an identify event, and the table bindings lacks those of events that are not folded yet.
 _BOUND = """
@@ -36,6 +54,8 @@ select distinct email from (
     select person from ({_PERSONS}) where visitor = try_cast($uuid as uuid)
     union all
     select email from ({_BOUND}) where visitor = try_cast($uuid as uuid)
+    union all
+    select address from {_KEPT} where visitor in (try_cast($uuid as uuid), try_cast($derived as uuid))
 )
 where email is not null order by all
 """
@@ -47,6 +67,12 @@ select distinct visitor::varchar from (
     union all
     select visitor from ({_BOUND})
     where email in (select unnest($emails::varchar[])) or visitor = try_cast($uuid as uuid)
+    union all
+    select visitor from {_KEPT} where address in (select unnest($emails::varchar[]))
+    union all
+    select visitor from visitor_keys
+    where list_id = $list_id and visitor in (try_cast($uuid as uuid), try_cast($derived as uuid))
+        and visitor_key in (select visitor_key from first_events where list_id = $list_id)
 )
 order by all
 """
@@ -62,6 +88,9 @@ select distinct visitor::varchar from (
     union all
     select visitor from ({_BOUND})
     where visitor in (select unnest($visitors::uuid[])) and email not in (select unnest($emails::varchar[]))
+    union all
+    select visitor from {_KEPT}
+    where visitor in (select unnest($visitors::uuid[])) and address not in (select unnest($emails::varchar[]))
 )
 order by all
 """
@@ -90,14 +119,17 @@ update event_types as kept set events = kept.events - gone.events
 from gone
 where kept.list_id = $list_id and kept.event = gone.event
 """
-# Questions about "all" begin with the first event that is left.
+# Questions about "all" begin with the first event that is left, or that was deleted because of its age.
 CORRECT_TIMES = """
-with left_over as (
+with border as (select max(before) as before from prunings where list_id = $list_id),
+    left_over as (
     select event, min(occurred_at) as first_seen, max(occurred_at) as last_seen
     from events where list_id = $list_id group by event
 )
-update event_types as kept set first_seen = left_over.first_seen, last_seen = left_over.last_seen
-from left_over
+update event_types as kept set
+    first_seen = case when kept.deleted > 0 then least(kept.first_seen, left_over.first_seen) else left_over.first_seen end,
+    last_seen = case when kept.deleted > 0 and kept.last_seen < border.before then kept.last_seen else left_over.last_seen end
+from left_over, border
 where kept.list_id = $list_id and kept.event = left_over.event
 """
 DELETE_EVENT_IDS = f"""
@@ -107,6 +139,26 @@ where exists (select 1 from events where {_OF_PERSON} and events.event_id = even
 """
 DELETE_EVENTS = f"delete from events where {_OF_PERSON}"
 DELETE_BINDINGS = f"delete from bindings where list_id = $list_id and {_BOUND_TO_PERSON}"
+_KEYS = "select address_key from address_keys where list_id = $list_id and address in (select unnest($emails::varchar[]))"
+_OWN_KEYS = "select visitor_key from visitor_keys where list_id = $list_id and visitor in (select unnest($own::uuid[]))"
+# When somebody had no address at first, the first one that was sent later tells who it was.
+_FIRST_KEYS = f"""
+select visitor_key from (
+    select visitor_key, arg_min(address_key, {PLACE}) as address_key from {columns.ADDRESSED}
+    where list_id = $list_id group by all
+)
+where address_key in ({_KEYS})
+"""
+DELETE_KEPT = (
+    f"""delete from first_events where list_id = $list_id and (
+        address_key in ({_KEYS}) or -person_key in ({_KEYS}) or visitor_key in ({_OWN_KEYS})
+        or (address_key is null and person_key = visitor_key and visitor_key in ({_FIRST_KEYS}))
+    )""",
+    f"""delete from daily_units where list_id = $list_id
+    and (case when is_person then -unit in ({_KEYS}) end or unit in ({_OWN_KEYS}))""",
+    f"delete from kept_addresses where list_id = $list_id and address_key in ({_KEYS})",
+)
+"""The statements that forget a person whose events were deleted. Daily totals have no persons, and stay."""
 DELETE_DELIVERIES = f"delete from deliveries where {_OF_PERSON}"
 
 
@@ -174,9 +226,12 @@ def erase(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> Erased:
         _count(connection, DELETE_DELIVERIES, events)
         deleted = _count(connection, DELETE_EVENTS, events)
         connection.execute(CORRECT_TIMES, {"list_id": visitor.list_id})
+        own = [uuid for uuid in person.visitors if uuid not in person.shared_visitors]
+        for statement in DELETE_KEPT:
+            given = {**person.parameters("emails"), "own": own}
+            connection.execute(statement, {name: value for name, value in given.items() if f"${name}" in statement})
         columns.forget(connection, visitor.list_id, person.seqs, person.visitors)
         bindings = _count(connection, DELETE_BINDINGS, person.parameters("emails"))
-        own = [uuid for uuid in person.visitors if uuid not in person.shared_visitors]
         erase_names(connection, visitor.list_id, [*person.emails, *own])
         connection.commit()
     except BaseException:
@@ -192,18 +247,28 @@ def find_person(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> Foun
         NotFound: nothing is stored about this person.
         EventsError: the visitor is a browser that several people share.
     """
-    list_id, named = visitor.list_id, {"external_id": visitor.external_id, "uuid": visitor.uuid}
+    list_id, derived = visitor.list_id, None
+    if visitor.external_id is not None:
+        ((namespace,),) = connection.execute("select uuid_namespace from meta").fetchall()
+        derived = derive_uuid(namespace.bytes, list_id, "id", visitor.external_id)
+    named = {"external_id": visitor.external_id, "uuid": visitor.uuid}
     if visitor.email is not None:
         emails = [visitor.email.lower()]
     else:
-        of_uuid = {"list_id": list_id, **named, "visitors": [visitor.uuid] if _is_uuid(connection, visitor.uuid) else []}
+        of_uuid = {
+            "list_id": list_id,
+            **named,
+            "derived": derived,
+            "visitors": [visitor.uuid] if _is_uuid(connection, visitor.uuid) else [],
+        }
         emails = [email for (email,) in connection.execute(FIND_EMAILS, of_uuid).fetchall()]
         if visitor.uuid is not None and len(emails) > 1:
             raise EventsError(
                 f"Visitor {visitor.uuid} is a browser that {len(emails)} people share ({', '.join(emails)}). Name one of them by "
                 f"email address."
             )
-    found = connection.execute(FIND_VISITORS, {"list_id": list_id, **named, "emails": emails}).fetchall()
+    given = {"list_id": list_id, **named, "derived": derived, "emails": emails}
+    found = connection.execute(FIND_VISITORS, given).fetchall()
     visitors = [uuid for (uuid,) in found]
     rows = connection.execute(FIND_SEQS, {"list_id": list_id, **named, "emails": emails, "visitors": visitors}).fetchall()
     seqs = [seq for seq, _ in rows]

@@ -12,13 +12,13 @@ from falcon_events.model.timestamps import format_timestamp
 
 COUNT_TYPES = """
 with seen as (
-    select list_id, event, events, first_seen, last_seen from event_types
+    select list_id, event, events - deleted as events, first_seen, last_seen, deleted from event_types
     union all
-    select list_id, event, count(*), min(occurred_at), max(occurred_at)
+    select list_id, event, count(*), min(occurred_at), max(occurred_at), 0
     from events where seq > (select folded_seq from meta)
     group by all
 )
-select list_id, event, sum(events)::bigint, epoch_us(min(first_seen)), epoch_us(max(last_seen))
+select list_id, event, sum(events)::bigint, epoch_us(min(first_seen)), epoch_us(max(last_seen)), sum(deleted)::bigint
 from seen group by all order by all
 """
 COUNT_DROPPED = "select list_id, events, epoch_us(first_seen), epoch_us(last_seen) from dropped_events order by list_id"
@@ -39,8 +39,8 @@ def read_stats(connection: duckdb.DuckDBPyConnection, path: Path) -> Stats:
     connection.begin()
     try:
         by_type = [
-            TypeCount(list_id, event, events, format_timestamp(first), format_timestamp(last))
-            for list_id, event, events, first, last in connection.execute(COUNT_TYPES).fetchall()
+            TypeCount(list_id, event, events, format_timestamp(first), format_timestamp(last), deleted)
+            for list_id, event, events, first, last, deleted in connection.execute(COUNT_TYPES).fetchall()
         ]
         dropped = [
             DroppedCount(list_id, events, format_timestamp(first), format_timestamp(last))
