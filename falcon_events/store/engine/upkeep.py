@@ -180,15 +180,15 @@ class Upkeep:
         size = left = min(self.events_without_columns, COLUMNS_AT_ONCE)
         while left:
             try:
-                columns.fold(self._connection, self._columns_seq + size)
+                reached = columns.fold(self._connection, self._columns_seq + size)
             except duckdb.OutOfMemoryException:
                 if size == 1:
                     raise
                 size //= 2
             else:
                 self.count_commit()
-                self._columns_seq += size
-                left -= size
+                left -= size if reached == self._columns_seq + size else left
+                self._columns_seq = reached
                 size = min(size, left)
         self._keys = columns.count_keys(self._connection)
         self._meters.observe_fold(time.perf_counter() - began)
