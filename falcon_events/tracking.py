@@ -141,6 +141,7 @@ class EventTracking:
         self.backup = self.admin.backup
         self.compact = self.admin.compact
         self.check = self.admin.check
+        self.rebuild_columns = self.admin.rebuild_columns
         self.metrics = self.admin.metrics
         self.owner = self.admin.owner
         self.deliver = self.webhooks.deliver

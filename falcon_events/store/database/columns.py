@@ -292,6 +292,19 @@ def _write(connection: duckdb.DuckDBPyConnection, bounds: dict[str, int], *, lac
         connection.execute(ADD_EARLIER_TIMES, {"folded": bounds["folded"]})
 
 
+def clear(connection: duckdb.DuckDBPyConnection) -> None:
+    """Remove all typed columns with their keys and addresses, in one transaction. Questions then read the events themselves."""
+    connection.begin()
+    try:
+        for table in TABLES:
+            connection.execute(f"delete from {table}")
+        connection.execute("update meta set columns_seq = 0")
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
 def read_columns_seq(connection: duckdb.DuckDBPyConnection) -> int:
     """Return the watermark: the seq up to which events have typed columns."""
     ((seq,),) = connection.execute("select columns_seq from meta").fetchall()

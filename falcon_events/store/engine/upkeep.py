@@ -168,16 +168,20 @@ class Upkeep:
                 self._limits.note_fold(self._connection)
                 self._meters.observe_fold(time.perf_counter() - began)
 
-    def fold_columns(self, least: int) -> None:
+    def fold_columns(self, least: int) -> bool:
         """Write the typed columns of a portion of the events that lack them, if there are at least `least`.
 
         The events of a store from an earlier release get theirs portion by portion. Until then, they are read from their JSON.
         If memory runs out, a portion is folded in smaller ones.
+
+        Returns:
+            Whether it was a whole portion, so that there may be more.
         """
         if self.events_without_columns < least:
-            return
+            return False
         began = time.perf_counter()
         size = left = min(self.events_without_columns, COLUMNS_AT_ONCE)
+        is_whole = size == COLUMNS_AT_ONCE
         while left:
             try:
                 reached = columns.fold(self._connection, self._columns_seq + size)
@@ -192,6 +196,13 @@ class Upkeep:
                 size = min(size, left)
         self._keys = columns.count_keys(self._connection)
         self._meters.observe_fold(time.perf_counter() - began)
+        return is_whole
+
+    def clear_columns(self) -> None:
+        """Remove all typed columns, so that they are written anew."""
+        columns.clear(self._connection)
+        self.count_commit()
+        self._columns_seq = self._keys = 0
 
     def _forget_event_ids(self, due: float) -> None:
         """Delete expired EventIDs if this time has come. Deleting very many of them leaves other work its turn."""

@@ -14,10 +14,11 @@ from falcon_events.model.reports import Check, FilterState
 from falcon_events.store.database import catalogue, columns
 from falcon_events.store.database.wal import find_copies
 from falcon_events.store.engine.apply import refused_path
+from falcon_events.store.queries.answer_check import check_answers
 
 SCANNED = (
-    "accounts", "lists", "api_keys", "sessions", "events", "bindings", "event_ids", "event_types", "event_properties", "webhooks",
-    "deliveries", *columns.TABLES,
+    "meta", "accounts", "lists", "api_keys", "sessions", "list_rules", "dropped_events", "saved_queries", "events", "bindings",
+    "event_ids", "key_filters", "event_types", "event_properties", "webhooks", "deliveries", *columns.TABLES,
 )  # fmt: skip
 UNBOUND = """
 select count(*) from (
@@ -26,10 +27,6 @@ select count(*) from (
     except
     select list_id, visitor, email from bindings
 )
-"""
-COUNT_COLUMNS = """
-select count(*) filter (where seq <= (select columns_seq from meta)), count(*) filter (where seq > (select columns_seq from meta))
-from events
 """
 WEBHOOKS = """
 select url, disabled, (select count(*) from deliveries as d where d.webhook_id = w.webhook_id and d.failed)
@@ -46,7 +43,7 @@ def run_checks(connection: duckdb.DuckDBPyConnection, path: Path, filters: dict[
         *_check_files(path),
         *_check_rows(connection),
         *_check_catalogue(connection),
-        _check_columns(connection),
+        *check_answers(connection),
         *_check_webhooks(connection),
         *_check_filters(filters),
         _check_disk(path),
@@ -104,19 +101,6 @@ def _check_catalogue(connection: duckdb.DuckDBPyConnection) -> list[Check]:
         return [Check("catalogue", True, f"{len(lists)} lists agree with a recount")]
     named = ", ".join(str(list_id) for list_id in differing[:10])
     return [Check("catalogue", False, f"differs from a recount in {len(differing)} lists ({named}); please report this")]
-
-
-def _check_columns(connection: duckdb.DuckDBPyConnection) -> Check:
-    connection.begin()
-    try:
-        ((folded, left),) = connection.execute(COUNT_COLUMNS).fetchall()
-        differs = columns.differs(connection)
-    except duckdb.OutOfMemoryException:
-        return Check("columns", False, "cannot be compared with a recount; raise the setting memory_limit_mb")
-    finally:
-        connection.rollback()
-    words = "differ from a recount; please report this" if differs else f"those of {folded} events agree with a recount"
-    return Check("columns", not differs, words + (f"; {left} later events have none yet" if left else ""))
 
 
 def _check_webhooks(connection: duckdb.DuckDBPyConnection) -> list[Check]:
