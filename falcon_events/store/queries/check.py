@@ -64,7 +64,7 @@ def _check_files(path: Path) -> list[Check]:
             ok, advice = False, f"{advice}; it has several names (hard links): remove the others"
         found.append(Check(f"file {file.name}", ok, f"mode {mode:04o}, {file.stat().st_size} bytes{advice}"))
     for _, copy in find_copies(path, 0):
-        words = f"{copy.stat().st_size} bytes: a log that a power loss had torn, as it was; delete it when nothing is missing"
+        words = f"{copy.stat().st_size} bytes: a log that ended in the middle of a write, as after a kill or a power loss; delete it when nothing is missing"
         found.append(Check(f"file {copy.name}", True, words))
     for kept in cut_journals_of(path):
         words = "another program had cut or overwritten this journal: acknowledged events may be missing; delete it when you know"
