@@ -15,6 +15,17 @@ more memory than there is.
 """
 
 
+GROW_AFTER = 16
+"""How many portions succeed before a larger one is tried: each that is too large takes its time in vain."""
+
+
+def find_portion(connection: duckdb.DuckDBPyConnection, since: int, until: int) -> dict[str, int] | None:
+    """Return the parameters of OF_PORTION for the events with seqs above `since` up to `until`; None if there are none."""
+    bounds = {"since": since, "until": until}
+    ((first_row, last_row),) = connection.execute(_SPAN, bounds).fetchall()
+    return None if first_row is None else {**bounds, "first_row": first_row, "last_row": last_row}
+
+
 def run_in_portions(
     connection: duckdb.DuckDBPyConnection, since: int, until: int, at_once: int, run: Callable[[dict[str, int]], bool | None]
 ) -> bool:
@@ -35,20 +46,21 @@ def run_in_portions(
     Raises:
         duckdb.OutOfMemoryException: the memory does not suffice for a single event.
     """
-    size = at_once
+    size, succeeded = at_once, 0
     while since < until:
         size = min(size, until - since)
-        bounds = {"since": since, "until": since + size}
-        ((first_row, last_row),) = connection.execute(_SPAN, bounds).fetchall()
-        if first_row is not None:
+        bounds = find_portion(connection, since, since + size)
+        if bounds is not None:
             try:
-                if run({**bounds, "first_row": first_row, "last_row": last_row}):
+                if run(bounds):
                     return True
             except duckdb.OutOfMemoryException:
                 if size == 1:
                     raise
-                size //= 2
+                size, succeeded = size // 2, 0
                 continue
         since += size
-        size = min(2 * size, at_once)
+        succeeded += 1
+        if succeeded % GROW_AFTER == 0:
+            size = min(2 * size, at_once)
     return False

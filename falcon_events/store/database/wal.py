@@ -102,8 +102,8 @@ def report_copies(db: Path, since_ns: int, *, has_journal: bool) -> None:
     for log, copy in find_copies(db, since_ns):
         logger.log(
             logging.WARNING if has_journal else logging.CRITICAL,
-            "%s ends in the middle of a write, as after a kill or a power loss: what followed its last commit is cut off, and %s. The log"
-            " as it was is kept as %s",
+            "%s ends in the middle of a write, as after a kill or a power loss: what followed its last commit is cut off, and %s."
+            " The log as it was is kept as %s",
             log,
             "acknowledged events were read from the journal" if has_journal else NO_JOURNAL,
             copy,
