@@ -142,6 +142,7 @@ class EventTracking:
         self.compact = self.admin.compact
         self.prune = self.admin.prune
         self.check = self.admin.check
+        self.rebuild_columns = self.admin.rebuild_columns
         self.metrics = self.admin.metrics
         self.owner = self.admin.owner
         self.deliver = self.webhooks.deliver

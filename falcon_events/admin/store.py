@@ -204,6 +204,17 @@ class StoreAdmin:
         """Check the store and return the result of each check. This reads every row."""
         return self._store.call(operations.CHECK)
 
+    def rebuild_columns(self) -> None:
+        """Write the typed columns, which questions read, anew from all events, and return when it is done.
+
+        The store accepts events and answers questions meanwhile. Questions read the events themselves, which takes longer. If
+        the owner process dies, the next one begins anew.
+
+        Raises:
+            EventsError: the memory does not suffice.
+        """
+        self._store.call(operations.REBUILD_COLUMNS)
+
     def metrics(self) -> bytes:
         """Return metrics of all processes that use the store in Prometheus' text format (docs/metrics.md).
 

@@ -207,7 +207,7 @@ class Import:
         tracking = self._tracking
         try:
             for results in store_blocks(
-                tracking.pipeline.track_bodies, tracking.waiter, tracking.settings, self._read_bodies(files)
+                tracking.pipeline.import_bodies, tracking.waiter, tracking.settings, self._read_bodies(files)
             ):
                 self._settle(*self._sent.popleft(), results)
         except (EventsError, OSError) as error:

@@ -33,6 +33,8 @@ from falcon_events.model.reports import Table
 
 ENDINGS = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 """Which format the end of a file's name stands for."""
+REBUILT = ("columns", "keys")
+"""The names of the checks whose faults --repair mends."""
 
 
 @click.command()
@@ -186,12 +188,20 @@ def prune(list_id: int | None, dry_run: bool, keep_days: int | None, db: str, as
 
 
 @click.command()
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Write the typed columns that questions read anew if they are wrong, and check again. A server may be running.",
+)
 @db_option
 @json_option
-def doctor(db: str, as_json: bool) -> None:
+def doctor(repair: bool, db: str, as_json: bool) -> None:
     """Check the file, the catalogue, the socket and the disk. If something is wrong, say what to do and exit with 1."""
     with open_tracking(db) as tracking:
         checks = [*examine(Path(db)), *tracking.check()]
+        if repair and any(check.name in REBUILT and not check.ok for check in checks):
+            tracking.rebuild_columns()
+            checks = [*examine(Path(db)), *tracking.check()]
     if as_json:
         print_json(checks)
     else:

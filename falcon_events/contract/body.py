@@ -34,11 +34,13 @@ _PORTION = 1 << 14
 """How many brackets are counted at once."""
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
 
+AUTOMATIC = "Automatic"
+"""What exported lines add to the parameters of an event, for those who import them. In a request it has no meaning."""
 PARAMETERS = {
     name.lower(): name
     for schema in ("events.request", "event.request", "properties.request")
     for name in load_schema(schema)["properties"]
-}
+} | {AUTOMATIC.lower(): AUTOMATIC}
 _KNOWN = frozenset(PARAMETERS.values())
 ARGUMENTS = {
     "list_id": "ListID",

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.contract.body import PARAMETERS, Params
+from falcon_events.contract.body import AUTOMATIC, PARAMETERS, Params
 from falcon_events.contract.lists import read_list_id
 from falcon_events.contract.schemas import RequestSchema, load_schema
 from falcon_events.errors import EventsError, Failure, InvalidRequest
@@ -38,7 +38,19 @@ MAX_NAME = _RULES["properties"]["anyOf"][0]["propertyNames"]["maxLength"]
 MAX_AHEAD_S = _RULES["Timestamp"]["x-max-ahead-s"]
 MAX_AHEAD_US = MAX_AHEAD_S * 1_000_000
 MAX_NUMBER = sys.float_info.max
-_READ = ("event", "email", "properties", "id", "ListID", "UUID", "EventID", "Timestamp", "IdentifyProperties", "OwnTraffic")
+_READ = (
+    "event",
+    "email",
+    "properties",
+    "id",
+    "ListID",
+    "UUID",
+    "EventID",
+    "Timestamp",
+    "IdentifyProperties",
+    "OwnTraffic",
+    AUTOMATIC,
+)
 _ABSENT = ""
 """The key of the value None, which is read for parameters that an event lacks. No parameter has this name."""
 _SHAPES, _SHAPE_NAMES, _SHAPE_NAME = 1_024, 32, 64
@@ -70,6 +82,8 @@ class EventRequest(msgspec.Struct, frozen=True, gc=False):
     """The sender's Timestamp, uncorrected; `occurred_at` is the corrected time."""
     is_own_traffic: bool = False
     """Whether it is marked as the list owner's own traffic (`OwnTraffic`)."""
+    automatic: bool | None = None
+    """Whether an exported line says that a store made this identify event beside another event; None: it does not say."""
 
     @property
     def is_test(self) -> bool:
@@ -156,7 +170,7 @@ class EventContract:
             return None
         values_of, names_list = known
         members[_ABSENT] = None
-        event, email, properties, owner, own_list, visitor, event_id, timestamp, traits, own = values_of(members)
+        event, email, properties, owner, own_list, visitor, event_id, timestamp, traits, own, automatic = values_of(members)
         try:
             number = read_list_id(own_list if names_list else list_id)
             # isalnum() is faster than strip() and true for most event types.
@@ -197,6 +211,7 @@ class EventContract:
             traits,
             moment,
             own is True,
+            automatic if type(automatic) is bool else None,
         )
 
     def _shape(self, shape: tuple[str, ...]) -> tuple[_Values, bool] | None:

@@ -93,6 +93,7 @@ class BeforeStore:
             "occurred_at": request.occurred_at,
             "client_timestamp": request.client_timestamp,
             "is_own_traffic": request.is_own_traffic,
+            "automatic": request.automatic,
         }
         if event.occurred_at != before.occurred_at:
             changes["occurred_at"] = _read_occurred_at(event)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
 
 import msgspec
 
@@ -143,10 +145,10 @@ class BatchTracker:
         (result,) = yield from self._track(event, principal, sender, body)
         return result
 
-    def track_bodies(self, bodies: Sequence[bytes]) -> Steps[list[TrackResult]]:
-        """Track events of the host application's own code, one per body; return the result of each, in order."""
-        principal = yield from self._authorization.authorize_tracking(None, HOST)
-        return (yield from self._track(LooseEvents(bodies), principal, HOST, HeldBody()))
+    def track_bodies(self, bodies: Sequence[bytes], sender: Sender = HOST) -> Steps[list[TrackResult]]:
+        """Track events of the host application's own code or of an import, one per body; return the result of each, in order."""
+        principal = yield from self._authorization.authorize_tracking(None, sender)
+        return (yield from self._track(LooseEvents(bodies), principal, sender, HeldBody()))
 
     def _track(self, events: Events, principal: Principal, sender: Sender, body: HeldBody) -> Steps[list[TrackResult]]:
         results, new_events = yield from self._check_all(events, principal, sender)
@@ -167,10 +169,13 @@ class BatchTracker:
         new_events: list[NewEvent] = []
         lists: dict[int, _List] = {}
         accept, received_at = self._contract.accept, int(self._clock() * 1e6)
+        build = self._choose_build(sender)
         pauses_at = time.monotonic() + SLICE_S
-        for number, (members, size) in enumerate(zip(events.members, events.sizes, strict=False)):
+        # The traits of an imported binding may replace those of an earlier one.
+        arrivals = count(received_at, 1 if sender.imports else 0)
+        for number, (members, size, at) in enumerate(zip(events.members, events.sizes, arrivals, strict=False)):
             try:
-                request = accept(members, events.list_id, received_at, own_clock=sender.trusted)
+                request = accept(members, events.list_id, at, own_clock=sender.trusted)
                 known = None if request is None else lists.get(request.list_id)
                 if request is None or known is None or known.account is None or not known.is_plain or request.is_own_traffic:
                     if number and not sender.trusted and time.monotonic() >= pauses_at:
@@ -178,7 +183,7 @@ class BatchTracker:
                         pauses_at = time.monotonic() + SLICE_S
                     event = yield from self._check(events, number, size, request, lists, principal, sender)
                 else:  # fast path for most events of a batch: no steps
-                    event = self._build(request, known.account, size, known.rules, None, None)
+                    event = build(request, known.account, size, known.rules, None, None)
             except RequestRefused as refused:
                 results.append(refused.with_traceback(None))  # its frames hold what was decoded
                 continue
@@ -231,7 +236,14 @@ class BatchTracker:
         if self._policies is not None:
             request, size, dropped = yield from self._policies.apply(request, sender, size)
         bot = find_bot(sender, own=True, from_a_page=False) if request.is_own_traffic else known.bot
-        return self._build(request, known.account, size, known.rules, bot, known.address, DROPPED_BY_HOST if dropped else None)
+        why = DROPPED_BY_HOST if dropped else None
+        return self._choose_build(sender)(request, known.account, size, known.rules, bot, known.address, why)
+
+    def _choose_build(self, sender: Sender) -> Callable[..., Tracked | NewEvent]:
+        """Return the function that builds this sender's events."""
+        if not sender.trusted:
+            return self._build
+        return partial(self._build, reads_automatic=True, automatic=None if sender.imports else False)
 
     def _look_up(self, list_id: int, principal: Principal, sender: Sender) -> Steps[_List]:
         try:

@@ -42,6 +42,9 @@ class EventBuilder:
         bot: str | None,
         address: str | None,
         dropped: str | None = None,
+        *,
+        reads_automatic: bool = False,
+        automatic: bool | None = False,
     ) -> Tracked | NewEvent:
         """Build the event to store, or the result of a request that is only checked (`isTest`).
 
@@ -53,6 +56,8 @@ class EventBuilder:
             bot: why no visitor sent it; None: a visitor seems to have sent it.
             address: what to store of the client's address.
             dropped: why the event is only counted; None: it is stored, unless the list's rules drop it.
+            reads_automatic: whether the sender may say that a store made the event beside another one.
+            automatic: whether a store made it, where the sender does not say so. None: its neighbours in the store decide.
         """
         external_id = request.external_id or next(self._uuids)
         visitor = request.visitor or self._derive_visitor(request)
@@ -79,6 +84,7 @@ class EventBuilder:
             client_timestamp=request.client_timestamp,
             client_address=address,
             dropped=dropped or (DROPPED_AS_BOT if bot is not None and rules.bots == "drop" else None),
+            automatic=request.automatic if reads_automatic and request.automatic is not None else automatic,
         )
 
     def _derive_visitor(self, request: EventRequest) -> str:

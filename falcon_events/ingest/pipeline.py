@@ -35,7 +35,7 @@ from falcon_events.ingest.question_calls import AsyncLocalCalls, LocalCalls
 from falcon_events.ingest.questions import Questions
 from falcon_events.link.link import Link
 from falcon_events.model.operations import PROPERTIES
-from falcon_events.model.sender import Sender
+from falcon_events.model.sender import IMPORT, Sender
 from falcon_events.runtime.steps import Steps, Waiter
 from falcon_events.settings import Settings
 
@@ -167,6 +167,10 @@ class Pipeline:
         if isinstance(result, RequestRefused):
             raise result
         return result
+
+    def import_bodies(self, bodies: Sequence[bytes]) -> Steps[list[TrackResult]]:
+        """Store exported events, one per body; return the result of each, in order."""
+        return self._batches.track_bodies(bodies, IMPORT)
 
     def track_bodies(self, bodies: Sequence[bytes]) -> Steps[list[TrackResult]]:
         """Check and store events of the host application's own code, one per body; return the result of each, in order."""

@@ -16,6 +16,7 @@ from falcon_events.model.operations import Operation, Read
 
 UNKNOWN = "The event store's owner has died; it is not known whether the operation was carried out."
 NOT_REPEATED = "The event store's owner has died before it answered. The query is not sent to the next one."
+TOO_LATE = "The event store's owner has died before it answered, and the time for the question is over. Ask again."
 OWNERS_DIED = "The event store's owner has died {} times before it answered. The operation is not sent again."
 MAX_OWNERS = 3
 """How many owners are asked for a slow operation. It may be what they died of."""
@@ -83,13 +84,11 @@ class PendingCalls:
         call.parts += part.content
         return self._open.pop(part.number) if part.is_last else None
 
-    def take_unrepeatable(self) -> list[tuple[PendingCall, str]]:
+    def take_unrepeatable(self, query_timeout_s: float) -> list[tuple[PendingCall, str]]:
         """Remove and return the calls that must not be sent to another owner, each with the reason."""
-        lost = [
-            (call, OWNERS_DIED.format(MAX_OWNERS) if call.operation.repeatable else _explain(call.operation))
-            for call in self._open.values()
-            if not call.operation.repeatable or (call.owners >= MAX_OWNERS and not call.operation.urgent)
-        ]
+        before = time.monotonic() - query_timeout_s
+        found = [(call, _find_reason(call, before)) for call in self._open.values()]
+        lost = [(call, reason) for call, reason in found if reason is not None]
         self._take([call for call, _ in lost])
         return lost
 
@@ -132,5 +131,16 @@ def give_up(calls: list[PendingCall], reason: str) -> None:
         call.future.set_exception(StoreUnavailable(reason))
 
 
-def _explain(operation: Operation[..., Any]) -> str:
-    return NOT_REPEATED if isinstance(operation, Read) else UNKNOWN
+def _find_reason(call: PendingCall, before: float) -> str | None:
+    """Return why a call must not be sent to another owner, or None.
+
+    Args:
+        call: the call.
+        before: a timed call must not be older than this, by time.monotonic().
+    """
+    operation = call.operation
+    if not operation.repeatable:
+        return NOT_REPEATED if isinstance(operation, Read) else UNKNOWN
+    if operation.timed and call.since < before:
+        return TOO_LATE
+    return OWNERS_DIED.format(MAX_OWNERS) if call.owners >= MAX_OWNERS and not operation.urgent else None

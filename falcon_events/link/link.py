@@ -265,7 +265,7 @@ class Link:
             self._read(channel)
             with self._lock:
                 self._transmitter.connect(None)
-                lost = self._calls.take_unrepeatable()
+                lost = self._calls.take_unrepeatable(self._settings.query_timeout_s)
             for call, reason in lost:
                 give_up([call], reason)
             channel.close()

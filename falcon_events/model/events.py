@@ -19,7 +19,8 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     they are not decoded again, so that numbers of any size keep all digits. `size` is about how many bytes the event takes
     while it waits. `again` is set if the event was sent before and its outcome is unknown: then it is looked up among the
     stored events first. `client_timestamp` is the sender's Timestamp, which `occurred_at` may correct. `dropped` is set if the
-    event is only counted: `bot` or `host` says why.
+    event is only counted: `bot` or `host` says why. `automatic` is for an identify event: whether a store made it beside another
+    event. None: it is not known, so that the events before and after it decide.
     """
 
     event_id: str | None
@@ -39,6 +40,7 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     client_timestamp: int | None = None
     client_address: str | None = None
     dropped: str | None = None
+    automatic: bool | None = False
 
     @property
     def id(self) -> str | None:

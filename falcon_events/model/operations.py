@@ -38,14 +38,16 @@ class Operation(Generic[P, R]):
         name: its name on the link.
         repeatable: whether it may be sent to a second owner if the first one dies before it answers.
         urgent: whether the caller waits at most `commit_wait_s` seconds, as for an event.
+        timed: whether it may take `query_timeout_s` seconds. After that time it is not sent to a second owner.
     """
 
     __orig_class__: Any  # set by typing when a parametrized class is called
 
-    def __init__(self, name: str, *, repeatable: bool, urgent: bool) -> None:
+    def __init__(self, name: str, *, repeatable: bool, urgent: bool, timed: bool = False) -> None:
         self.name = name
         self.repeatable = repeatable
         self.urgent = urgent
+        self.timed = timed
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -61,8 +63,8 @@ class Operation(Generic[P, R]):
 class Read(Operation[P, R]):
     """An operation that changes nothing, so that it may be sent to a second owner, unless it may be what killed the first."""
 
-    def __init__(self, name: str, *, urgent: bool = False, repeatable: bool = True) -> None:
-        super().__init__(name, repeatable=repeatable, urgent=urgent)
+    def __init__(self, name: str, *, urgent: bool = False, repeatable: bool = True, timed: bool = False) -> None:
+        super().__init__(name, repeatable=repeatable, urgent=urgent, timed=timed)
 
 
 class Write(Operation[P, R]):
@@ -79,7 +81,7 @@ COUNT_REQUEST = Read[[str, str, int], int]("count_request", urgent=True)
 allowed now. The owner counts in memory only."""
 SALT = Read[[int], bytes]("salt", urgent=True)
 """Argument: a day, counted from 1970. Result: the salt for hashes of client addresses on that day."""
-QUERY = Read[[bytes], QueryAnswer]("query", repeatable=False)
+QUERY = Read[[bytes], QueryAnswer]("query", timed=True)
 """Argument: a checked question (`Asked` in query/question.py) as MessagePack."""
 CHANGE_SAVED = Write[[bytes], QueryAnswer]("change_saved", repeatable=False)
 """Argument: a query or segment to save or to forget (query/question.py) as MessagePack."""
@@ -123,6 +125,7 @@ PRUNE = Write[[int | None, bool, int | None], list[PruneReport]]("prune", repeat
 """Arguments: a list, or None for all whose rules say for how many days events are kept; whether to delete nothing; if so, a rule
 that the list shall have instead of its own, or None."""
 CHECK = Read[[], list[Check]]("check")
+REBUILD_COLUMNS = Write[[], None]("rebuild_columns", repeatable=True)
 METRICS = Read[[], Metrics]("metrics")
 OWNER = Read[[], OwnerState]("owner")
 

@@ -10,7 +10,8 @@ class Sender(msgspec.Struct, frozen=True, gc=False):
 
     `bearer` is the key in the header `Authorization: Bearer`. `origin` is the origin of the web page that made the request.
     `purpose` is what a browser's headers say about a page loaded in advance, such as `prefetch`. `trusted` is set for the host
-    application's own code, which needs no credential and whose clock is right.
+    application's own code, which needs no credential and whose clock is right. `imports` is set for lines that may have
+    been exported from a store.
     """
 
     bearer: str | None = None
@@ -19,7 +20,10 @@ class Sender(msgspec.Struct, frozen=True, gc=False):
     purpose: str = ""
     address: str = ""
     trusted: bool = False
+    imports: bool = False
 
 
 HOST = Sender(trusted=True)
 """The host application's own code."""
+IMPORT = Sender(trusted=True, imports=True)
+"""The import of exported lines."""

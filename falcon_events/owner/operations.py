@@ -83,6 +83,7 @@ class Operations:
         handle(operations.COMPACT, store.compact)
         handle(operations.PRUNE, store.prune)
         handle(operations.CHECK, store.check)
+        handle(operations.REBUILD_COLUMNS, store.questions.rebuild_columns)
         handle(operations.METRICS, lambda: _wrap_result(users.metrics()))
         handle(operations.OWNER, lambda: _wrap_result(users.state()))
 

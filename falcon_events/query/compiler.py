@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from falcon_events.model.answers import is_count
 from falcon_events.query.buckets import Bucket
 from falcon_events.query.deletion import DISTINCT, METRICS, counts_once, has_totals, uses_types
@@ -13,7 +15,7 @@ from falcon_events.query.question import Metric, Question
 from falcon_events.query.ranges import Period
 from falcon_events.query.relations import ENRICHED, QuestionScope, build_events, express_period
 from falcon_events.query.starts import join_starts
-from falcon_events.query.statements import Statement, choose_people, join_relations
+from falcon_events.query.statements import Run, Statement, choose_people, join_relations
 
 _OF_SESSIONS = frozenset({"sessions", "bounce_rate", "session_seconds", "views_per_session"})
 _OF_ORDERS = frozenset({"conversions", "revenue"})
@@ -45,19 +47,37 @@ _AGGREGATES = {
 }
 
 
-def compile_rows(scope: QuestionScope[Question], period: Period, buckets: Sequence[Bucket]) -> Statement:
-    """Return the SELECT of a page of rows: its dimensions (a time dimension as the bucket's number), then its metrics."""
+class RowsPage(msgspec.Struct, frozen=True):
+    """A page of rows, the number of rows on all pages, and how many values of each computed dimension are no numbers."""
+
+    rows: list[tuple[Any, ...]]
+    total: int
+    no_numbers: tuple[int, ...]
+
+
+def read_rows(
+    scope: QuestionScope[Question], period: Period, buckets: Sequence[Bucket], computed: Sequence[str], run: Run
+) -> RowsPage:
+    """Read a page of rows: its dimensions (a time dimension as the bucket's number), then its metrics.
+
+    What is counted over all pages comes from the same statement, because most of its time is taken by grouping the events.
+    """
     question = scope.question
-    compiler = _Compiler(scope, period, buckets, question.dimensions)
+    compiler = _Compiler(scope, period, buckets, question.dimensions, computed=computed)
     order = ", ".join(compiler.list_order())
     ordered = f" order by {order}" if order else ""
     limit, offset = compiler.parameters.add(question.limit), compiler.parameters.add(question.offset)
-    return compiler.finish(f"select {compiler.columns} from filled{ordered} limit {limit} offset {offset}")
-
-
-def compile_total_rows(scope: QuestionScope[Question], period: Period, buckets: Sequence[Bucket]) -> Statement:
-    """Return the SELECT of the number of rows on all pages."""
-    return _Compiler(scope, period, buckets, scope.question.dimensions).finish("select count(*) from filled")
+    page = f"{compiler.columns} from filled{ordered} limit {limit} offset {offset}"
+    if not computed and "total_rows" not in question.include:
+        rows = run(compiler.finish(f"select {page}"))
+        return RowsPage(rows, len(rows), ())
+    compiler.add("page", f"select true as is_there, {page}")
+    counts = ", ".join(["count(*) as total", *(f"coalesce(sum({name}), 0)::bigint as {name}" for name in compiler.no_numbers)])
+    compiler.add("whole", f"select {counts} from filled")
+    counted = ", ".join(["total", *compiler.no_numbers])
+    found = run(compiler.finish(f"select is_there, {counted}, {compiler.columns} from whole left join page on true{ordered}"))
+    first = 2 + len(computed)
+    return RowsPage([row[first:] for row in found if row[0]], found[0][1], found[0][2:first])
 
 
 def compile_totals(scope: QuestionScope[Question], period: Period) -> Statement:
@@ -134,8 +154,12 @@ class _Compiler:
         buckets: Sequence[Bucket],
         dimensions: list[str],
         parameters: Parameters | None = None,
+        computed: Sequence[str] = (),
     ) -> None:
         self._scope = scope
+        self._computed = computed
+        self.no_numbers = [f"n{number}" for number in range(len(computed))]
+        """The column for each of the computed dimensions: how many of the row's values are no numbers."""
         self._dimensions = dimensions
         self._period = period
         self._metrics: list[Metric] = scope.question.metrics
@@ -201,6 +225,9 @@ class _Compiler:
             if isinstance(metric, list):
                 text = express_dimension(metric[1], self.parameters).text
                 columns.append(f"{text if metric[0] == 'distinct' else express_number(text)} as v{number}")
+        for name, dimension in zip(self.no_numbers, self._computed, strict=True):
+            text = express_dimension(dimension, self.parameters).text
+            columns.append(f"{text} is not null and {express_number(text)} is null as {name}")
         filters = express_all(self._scope.question.filters, self.parameters)
         chosen = choose_people(self._scope, self.parameters, self._relations)
         where = f"is_shown and {express_period(period, self.parameters)} and {filters}{chosen}"
@@ -217,6 +244,7 @@ class _Compiler:
         for number, metric in enumerate(self._metrics):
             sql = metrics[metric] if isinstance(metric, str) else _AGGREGATES[metric[0]].format(f"v{number}")
             expressions.append(f"{sql} as m{number}")
+        expressions += [f"count(*) filter (where {name}) as {name}" for name in self.no_numbers]
         row = [f"d{number}" for number in range(len(self._dimensions))]
         grouped = f" group by {', '.join(row)}" if row else ""
         return f"select {', '.join([*row, *expressions])} from {relation}{grouped}"
@@ -282,7 +310,7 @@ class _Compiler:
     def _fill(self, buckets: Sequence[Bucket]) -> None:
         if len(self._dimensions) == 1 and self._dimensions[0].startswith("time:"):
             count = self.parameters.add(len(buckets))
-            metrics = ", ".join(self.list_filled_metrics())
+            metrics = ", ".join([*self.list_filled_metrics(), *(f"coalesce({name}, 0) as {name}" for name in self.no_numbers)])
             every = f"(select unnest(range({count}::bigint)) as number)"
             self.add("filled", f"select number as d0, {metrics} from {every} as every left join grouped on d0 = number")
         else:

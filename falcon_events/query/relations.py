@@ -203,12 +203,12 @@ def build_persons(scope: QuestionScope[Any], parameters: Parameters, conditions:
     """Return the relations MEMBERS and CHOSEN: the list's persons, and those who meet all of the conditions.
 
     They need ENRICHED. Both have `person_key`, `first_seen`, `last_seen` and `shown_events`. A has_done condition may count
-    events that are left out elsewhere.
+    events that are left out elsewhere. Persons who have no others are among them, and were never seen.
     """
     members = _Members(scope, parameters)
     chosen = members.express(AllConditions(list(conditions)))
     columns = "".join(f",\n    {expression} as {name}" for expression, name in members.columns)
-    aggregated = f"select person_key, {SEEN}{columns}\nfrom {ENRICHED} group by person_key having bool_or(is_shown)"
+    aggregated = f"select person_key, {SEEN}{columns}\nfrom {ENRICHED} group by person_key"
     if any(isinstance(one, ValueCondition) and one.dimension == "email" for one in walk(conditions)):
         aggregated = f"select * from ({aggregated}) join ({scope.source.persons}) using (person_key)"
     return [(MEMBERS, aggregated), (CHOSEN, f"select * from {MEMBERS} where {chosen}")]
@@ -278,7 +278,7 @@ class _Members:
         column = condition.dimension
         if condition.operator == "between":
             (low, _), (_, high) = limits(condition.values[0]), limits(condition.values[1])
-            return f"({column} >= {moment(low)} and {column} < {moment(high)})"
+            return f"coalesce({column} >= {moment(low)} and {column} < {moment(high)}, false)"
         parts = []
         for value in condition.values:
             first, following = limits(value)
@@ -286,7 +286,7 @@ class _Members:
                 condition.operator
             ]
             parts.append(f"{column} {sign} {moment(limit)}")
-        return f"({' or '.join(parts)})"
+        return f"coalesce({' or '.join(parts)}, false)"
 
 
 def express_done(scope: QuestionScope[Any], done: DoneCondition, parameters: Parameters) -> str:

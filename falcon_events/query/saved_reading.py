@@ -57,6 +57,20 @@ def read_saving(params: Mapping[str, Any], list_id: int, default_zone: str, now_
     return failures.found or Saving(base=base, name=name, kind=kind, definition=definition.decode())
 
 
+def find_fault(list_id: int, name: str, kind: str, definition: str, saved_at: int) -> str | None:
+    """Return why what a list saved at a time, in microseconds since 1970, cannot be read; None if it can."""
+    try:
+        given = msgspec.json.decode(definition)
+    except msgspec.DecodeError as error:
+        return f"its definition is no JSON: {error}"
+    if not isinstance(given, dict):
+        return "its definition is no JSON object"
+    saving = read_saving({**given, "Name": name}, list_id, "UTC", saved_at)
+    if isinstance(saving, Saving):
+        return None if saving.kind == kind else f"it is saved as {kind!r}, and has the content of a {saving.kind}"
+    return next((failure.message for failure in saving if failure.code != LIMITS), None)
+
+
 def read_forgetting(params: Mapping[str, Any], list_id: int, default_zone: str, now_us: int) -> Forgetting | list[Failure]:
     """Read the name of what is to be forgotten."""
     reading = Reading(params, list_id, default_zone, now_us)

@@ -76,7 +76,16 @@ def list_warnings(scope: QuestionScope[Any], period: Period | None, run: Run) ->
         run: runs a statement.
     """
     dimensions, statement = _compile_warnings(scope, period)
-    counts = run(statement)[0] if statement is not None else ()
+    return render_warnings(dimensions, run(statement)[0] if statement is not None else ())
+
+
+def list_computed(question: Question) -> list[str]:
+    """Return the dimensions that metrics compute with, if the events that these look at are those that warnings count."""
+    return [] if _list_compared(question.filters) else _list_computed(question)
+
+
+def render_warnings(dimensions: Sequence[str], counts: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the warnings about dimensions, of whose values so many are no numbers."""
     return [
         {"Code": "not_a_number", "Name": name, "Events": events}
         for name, events in zip(dimensions, counts, strict=True)
@@ -86,8 +95,7 @@ def list_warnings(scope: QuestionScope[Any], period: Period | None, run: Run) ->
 
 def _compile_warnings(scope: QuestionScope[Any], period: Period | None) -> tuple[list[str], Statement | None]:
     question = scope.question
-    metrics = question.metrics if isinstance(question, Question) else []
-    computed = [one[1] for one in metrics if isinstance(one, list) and one[0] != "distinct"]
+    computed = _list_computed(question) if isinstance(question, Question) else []
     kinds = question.kinds or [EventKind()]
     compared = _list_compared([*question.filters, *(one for kind in kinds for one in kind.filters)])
     dimensions = list(dict.fromkeys([*computed, *compared]))
@@ -111,6 +119,11 @@ def _compile_warnings(scope: QuestionScope[Any], period: Period | None) -> tuple
     when = "" if period is None else f" and {express_period(period, parameters)}"
     select = f"select {', '.join(counts)} from {ENRICHED} where is_shown{when}{chosen}"
     return dimensions, Statement(join_relations(relations, select), parameters.values)
+
+
+def _list_computed(question: Question) -> list[str]:
+    """Return the dimensions whose numbers metrics compute with."""
+    return list(dict.fromkeys(one[1] for one in question.metrics if isinstance(one, list) and one[0] != "distinct"))
 
 
 def _list_others(conditions: Sequence[Condition], dimension: str) -> list[Condition]:

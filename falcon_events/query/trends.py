@@ -16,7 +16,7 @@ from falcon_events.query.question import Question, render_question
 from falcon_events.query.ranges import Period, render_moment
 from falcon_events.query.relations import QuestionScope
 from falcon_events.query.source import Extent
-from falcon_events.query.statements import Run, limit_buckets, list_warnings
+from falcon_events.query.statements import Run, limit_buckets, list_computed, list_warnings, render_warnings
 
 
 def answer_trends(scope: QuestionScope[Question], extent: Extent, run: Run) -> QueryAnswer:
@@ -32,7 +32,9 @@ def answer_trends(scope: QuestionScope[Question], extent: Extent, run: Run) -> Q
     compared = scope.resolve_comparison(question.compare, period)
     buckets = list_buckets(question, period)
     compared_buckets = [] if compared is None else list_buckets(question, compared)
-    rows = run(compiler.compile_rows(scope, period, buckets))
+    computed = list_computed(question)
+    page = compiler.read_rows(scope, period, buckets, computed, run)
+    rows = page.rows
     width = len(question.dimensions)
     comparison: list[list[int | float | None] | None] = []
     if compared is not None and rows:
@@ -49,10 +51,13 @@ def answer_trends(scope: QuestionScope[Question], extent: Extent, run: Run) -> Q
         results.append(result)
     answer: dict[str, Any] = {
         "Results": results,
-        "Meta": _describe(scope, period, buckets, compared, extent, run),
+        "Meta": _describe(scope, period, buckets, compared, page.total, extent, run),
         "Query": render_question(msgspec.structs.replace(scope.resolve_question(period, compared), order_by=question.order)),
     }
-    answer["Meta"]["Warnings"] += _list_too_large(question, rows)
+    warnings = render_warnings(computed, page.no_numbers) if computed else list_warnings(scope, period, run)
+    ranges = [period] if compared is None else [period, compared]
+    warnings += list_deletion_warnings(question, ranges, scope.deletion) + _list_too_large(question, rows)
+    answer["Meta"]["Warnings"] = warnings
     return QueryAnswer(body=msgspec.json.encode(answer))
 
 
@@ -88,9 +93,15 @@ def _compare(
 
 
 def _describe(
-    scope: QuestionScope[Question], period: Period, buckets: Sequence[Bucket], compared: Period | None, extent: Extent, run: Run
+    scope: QuestionScope[Question],
+    period: Period,
+    buckets: Sequence[Bucket],
+    compared: Period | None,
+    total: int,
+    extent: Extent,
+    run: Run,
 ) -> dict[str, Any]:
-    """Return the answer's `Meta`."""
+    """Return the answer's `Meta`, without its warnings."""
     include = scope.question.include
     meta: dict[str, Any] = {"AsOf": extent.as_of}
     if "totals" in include:
@@ -98,7 +109,7 @@ def _describe(
         if compared is not None:
             meta["ComparedTotals"] = _simplify(run(compiler.compile_totals(scope, compared))[0])
     if "total_rows" in include:
-        ((meta["TotalRows"],),) = run(compiler.compile_total_rows(scope, period, buckets))
+        meta["TotalRows"] = total
     if "time_labels" in include:
         meta["TimeLabels"] = [
             {
@@ -109,8 +120,6 @@ def _describe(
             }
             for bucket in buckets
         ]
-    ranges = [period] if compared is None else [period, compared]
-    meta["Warnings"] = list_warnings(scope, period, run) + list_deletion_warnings(scope.question, ranges, scope.deletion)
     return meta
 
 

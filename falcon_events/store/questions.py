@@ -9,15 +9,27 @@ from functools import partial
 
 import duckdb
 
-from falcon_events.errors import QueryTooLong, StoreClosed
+from falcon_events.errors import EventsError, QueryTooLong, StoreClosed
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query.question import Forgetting, Saving, decode_question, find_base
 from falcon_events.settings import Settings
+from falcon_events.store.database import columns, pruning
 from falcon_events.store.engine.asked_properties import AskedProperties
 from falcon_events.store.engine.question_queue import Waited
 from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.writer import Writer
 from falcon_events.store.queries import answers, saved
+
+NO_MEMORY_TO_REBUILD = (
+    "The typed columns cannot be rebuilt within the memory that the database may use. Raise the setting memory_limit_mb, and try"
+    " again. Meanwhile, questions read the events themselves."
+)
+
+
+KEEPS_KEYS = (
+    "The typed columns cannot be rebuilt, because old events of this store were deleted (lists rules --keep-days): what is kept"
+    " of them has the present keys of visitors and addresses. Please report this."
+)
 
 
 class StoreQuestions:
@@ -77,6 +89,28 @@ class StoreQuestions:
                 self._folds_columns = True
                 folded = writer.run(lambda _: writer.upkeep.fold_columns(1))
                 folded.add_done_callback(lambda _: setattr(self, "_folds_columns", False))
+
+    def rebuild_columns(self) -> Future[None]:
+        """Write the typed columns of all events anew. Events are stored and questions answered meanwhile.
+
+        Raises:
+            EventsError: in the future: the memory does not suffice, or old events were deleted because of their age.
+        """
+        writer = self._open_writer()
+
+        def rebuild() -> None:
+            writer.wait_until_applied()
+            if writer.run(pruning.keeps_keys).result():
+                raise EventsError(KEEPS_KEYS)
+            writer.run(lambda _: writer.upkeep.clear_columns()).result()
+            try:
+                while writer.run(lambda _: writer.upkeep.fold_columns(1)).result():
+                    pass  # each portion is a task of its own, so that other work has its turn
+            except duckdb.OutOfMemoryException:
+                raise EventsError(NO_MEMORY_TO_REBUILD) from None
+            writer.run(lambda connection: connection.execute(columns.LOWER_WATERMARK)).result()
+
+        return self._readers.run(rebuild)
 
     def change_saved(self, asked: bytes) -> Future[QueryAnswer]:
         """Save or forget a query or segment of a list: a Saving or Forgetting, as MessagePack.

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import duckdb
 import msgspec
 
-from falcon_events.errors import StoreClosed, StoreError, StoreLocked, StoreUnavailable
+from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
 from falcon_events.files.lockfile import FileLock
 from falcon_events.files.paths import hold_database_lock, remove_leftovers, remove_spilled, resolve
 from falcon_events.files.targets import check_target
@@ -42,7 +42,7 @@ from falcon_events.store.compaction import compact
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
 from falcon_events.store.engine.intake import Intake
-from falcon_events.store.engine.readers import Readers
+from falcon_events.store.engine.readers import NO_MEMORY, Readers
 from falcon_events.store.engine.shared_reads import SharedReads
 from falcon_events.store.engine.writer import Task, Writer
 from falcon_events.store.queries import (
@@ -272,7 +272,10 @@ class Store:
             return erased
 
         def work() -> Erased:
-            erased: Erased = writer.run_exclusively(task).result()
+            try:
+                erased: Erased = writer.run_exclusively(task).result()
+            except duckdb.OutOfMemoryException:
+                raise EventsError(NO_MEMORY) from None
             return msgspec.structs.replace(erased, left_in=find_left(self.path, visitor, erased))  # events need not wait for it
 
         return self._readers.run(work)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from falcon_events import EventTracking
 from falcon_events.settings import Settings
 from falcon_events.store.database import columns, promoted
 from falcon_events.store.database.connect import open_database
+from tests.faults.common import kill_owner
+from tests.harness import wait_until
 
 pytestmark = pytest.mark.database
 
 EVENTS, AT_ONCE = 600, 20
+WATERMARK = "select columns_seq from meta"
 FILL = """
 insert into events select range, uuid(), 'a', 1 + range % 2, 'e', md5((range % 50)::varchar)::uuid, 'x',
     case when range % 3 = 0 then 'A' || (range % 7) || '@x.com' end, make_timestamp(range * 1_000_000),
@@ -97,3 +103,22 @@ def test_columns_of_promoted_properties_survive_a_kill(db: Path, work: str) -> N
         expected = {} if work.endswith("set_indexed([]); fill()") else {"url", "n"}
         assert set(promoted.read_full(connection, 1)) == set(expected)
         assert set(promoted.read_full(connection, 2)) == {"url"}
+
+
+def test_a_rebuild_goes_on_when_the_owner_is_killed(db: Path) -> None:
+    """The next owner rebuilds the columns; questions are right before, meanwhile and after."""
+    with open_database(db, Settings()) as connection:
+        connection.execute(FILL, {"events": 90_000})
+    asked: dict[str, Any] = {"date_range": ["1970-01-01", "1970-01-03"], "dimensions": ["person"], "metrics": ["events"]}
+    with EventTracking(db) as tracking, ThreadPoolExecutor(1) as pool:
+        tracking.directory.ensure_list(1, "news")
+        rows = tracking.query(1, **asked).rows
+        rebuilt = pool.submit(tracking.rebuild_columns)
+        wait_until(lambda: len(tracking.store._calls) == 1, "the rebuild is not asked for")
+        kill_owner(db)
+        while not rebuilt.done():
+            assert tracking.query(1, **asked).rows == rows
+        rebuilt.result()
+        assert tracking.sql(WATERMARK).rows == [[90_000]]
+        assert all(check.ok for check in tracking.check())
+        assert tracking.query(1, **asked).rows == rows

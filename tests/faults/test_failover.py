@@ -6,15 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from falcon_events import EventTracking, StoreUnavailable
+from falcon_events.link.calls import MAX_OWNERS, PendingCalls
 from falcon_events.model import operations
 from falcon_events.runtime import lifecycle
 from tests.faults.common import Clients, assert_whole, kill_owner, stopped
-from tests.harness import FLAVOURS, fill_store, is_held, owner_of, rows, serving, wait_until
+from tests.harness import EVENT, FLAVOURS, QUERY, fill_store, is_held, owner_of, rows, serving, wait_until
 from tests.shortcuts import make_store
 
 ROOT = Path(__file__).parents[2]
@@ -170,6 +173,49 @@ def test_exit_without_close_loses_nothing(db: Path) -> None:
         )
         assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == expected
     assert rows(db, "select count(*) from events where event = 'load'") == [(len(endings),)]
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_questions_wait_for_the_next_owner(flavour: str, db: Path) -> None:
+    """As other requests do: while owners are killed, every question is answered, and with all events."""
+    credentials = make_store(db)
+    asked = {"APIKey": credentials.read, "ListID": credentials.list_id, "DateRange": "all", "Metrics": ["events"]}
+    event = {"APIKey": credentials.full, "ListID": credentials.list_id, "Event": "a", "Email": "a@example.com"}
+    with serving(db, flavour) as served, ThreadPoolExecutor(8) as pool:
+        assert httpx.post(served.url + EVENT, json=event, timeout=60).status_code == 200
+        for _ in range(3):
+            answers = [pool.submit(httpx.post, served.url + QUERY, json=asked, timeout=60) for _ in range(8)]
+            kill_owner(db)
+            for answer in answers:
+                assert (answer.result().status_code, answer.result().json().get("Results")) == (
+                    200,
+                    [{"Dimensions": [], "Metrics": [1]}],
+                )
+
+
+def test_a_question_that_an_owner_did_not_answer_is_asked_again(db: Path) -> None:
+    """The owner dies while it has the question, and the next one answers."""
+    with EventTracking(db) as tracking, ThreadPoolExecutor(1) as pool:
+        fill_store(tracking)
+        tracking.track(94, "a", email="a@example.com")
+        owner = owner_of(db)
+        with stopped(owner):
+            asked = pool.submit(tracking.query, 94, date_range="all", metrics=["events"])
+            wait_until(lambda: len(tracking.store._calls) == 1, "the question is not asked")
+            os.kill(owner, signal.SIGKILL)
+        assert [row.metrics for row in asked.result(60).rows] == [[1]]
+
+
+def test_a_question_whose_time_is_over_is_not_asked_again(db: Path) -> None:
+    """It gets a 503, and so does one that three owners did not survive."""
+    calls = PendingCalls()
+    late, other = calls.add(operations.QUERY, [b""], 10.0), calls.add(operations.QUERY, [b""], 10.0)
+    late.since -= 11
+    assert [(call, "time for the question is over" in reason) for call, reason in calls.take_unrepeatable(10.0)] == [(late, True)]
+    for _ in range(MAX_OWNERS - 1):
+        assert calls.frames() == [other.frame]
+        lost = calls.take_unrepeatable(10.0)
+    assert [(call, f"{MAX_OWNERS} times" in reason) for call, reason in lost] == [(other, True)]
 
 
 def test_what_must_not_be_done_twice_is_not_repeated(db: Path) -> None:

@@ -175,9 +175,9 @@ def test_a_slow_read_is_sent_to_few_owners_only() -> None:
     calls = PendingCalls()
     slow, urgent = calls.add(RECOUNT, [1], 10.0), calls.add(PROPERTIES, [1], 10.0)
     for _ in range(MAX_OWNERS - 1):
-        assert calls.take_unrepeatable() == []
+        assert calls.take_unrepeatable(10.0) == []
         assert calls.frames() == [slow.frame, urgent.frame]
-    ((lost, reason),) = calls.take_unrepeatable()
+    ((lost, reason),) = calls.take_unrepeatable(10.0)
     assert lost is slow
     assert f"{MAX_OWNERS} times" in reason
     assert calls.frames() == [urgent.frame]

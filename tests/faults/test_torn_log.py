@@ -155,6 +155,7 @@ def test_a_torn_log_without_a_journal_is_said_to_lack_events(crashed: Path, capl
     assert 0 < count < ROUNDS * EVENTS
     (told,) = [record for record in caplog.records if "torn" in record.getMessage()]
     assert (told.levelname, "there is no journal" in told.getMessage()) == ("CRITICAL", True)
+    assert "as after a kill or a power loss" in told.getMessage()
 
 
 @pytest.mark.parametrize("keep", [0, 1, 5, 20, 31, 39])

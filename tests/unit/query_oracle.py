@@ -241,6 +241,8 @@ class Oracle:
         if condition[1] == "email":
             return _meets_leaf(condition, person if "@" in person else None)
         if condition[1] in ("first_seen", "last_seen"):
+            if not own:
+                return False
             seen = self.local_day(own[0] if condition[1] == "first_seen" else own[-1])
             limit = date.fromisoformat(condition[2][0])
             return {">": seen > limit, ">=": seen >= limit, "<": seen < limit, "<=": seen <= limit}[condition[0]]
@@ -263,6 +265,10 @@ class Oracle:
     def persons(self) -> set[str]:
         """The persons who meet the conditions."""
         known = {event.person for event in self.shown}
+        for one in leaves(self.request["People"]):
+            if one[0] in ("has_done", "has_not_done"):  # which may ask for events that are left out elsewhere
+                asked = show(self.all, one[1].get("Filters", []), one[1].get("Event"))
+                known.update(event.person for event in asked)
         return {person for person in known if all(self.meets_person(person, one) for one in self.request["People"])}
 
     def matched(self, filters: list[Any]) -> list[Event]:

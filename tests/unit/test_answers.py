@@ -497,3 +497,19 @@ def test_a_question_without_enough_memory_is_refused(connection: duckdb.DuckDBPy
         connection.execute(f"set memory_limit = '{limit}'")
     fill(connection, [])
     assert rows(ask(connection)) == [([], [0, 0])]
+
+
+def test_what_counts_all_pages_is_there_on_an_empty_page(connection: duckdb.DuckDBPyConnection) -> None:
+    """Beyond the last row, and where no event is met: the number of rows, the totals, and the values that are no numbers."""
+    fill(connection, make_events(*({"properties": {"n": value, "plan": value}} for value in (1, "x", "y", 2, "x"))))
+    asked = {"DateRange": "all", "Dimensions": ["property:plan"], "Metrics": [["sum", "property:n"], "events"]}
+    for more, rows_there, total, warned in (
+        ({"Limit": 3}, 3, 4, 3),
+        ({"Limit": 3, "Offset": 3}, 1, 4, 3),
+        ({"Offset": 4}, 0, 4, 3),
+        ({"Filters": [["is", "property:plan", ["none"]]]}, 0, 0, 0),
+        ({"Filters": [[">=", "property:n", [0]]]}, 2, 2, 3),
+    ):
+        answered = ask(connection, **asked, **more, Include=["total_rows", "totals"])
+        assert (len(answered["Results"]), answered["Meta"]["TotalRows"]) == (rows_there, total), more
+        assert [one["Events"] for one in answered["Meta"]["Warnings"]] == [warned] * bool(warned), more

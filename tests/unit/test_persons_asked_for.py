@@ -114,8 +114,8 @@ def test_people_are_those_of_the_oracle(
             "Email": person if "@" in person else None,
             "IDs": ["x"],
             "UUIDs": sorted({event.visitor for event in events if event.person == person}),
-            "FirstSeen": moment(own[0].at),
-            "LastSeen": moment(own[-1].at),
+            "FirstSeen": moment(own[0].at) if own else None,
+            "LastSeen": moment(own[-1].at) if own else None,
             "Events": len(own),
             "Traits": {},
         }
@@ -123,15 +123,16 @@ def test_people_are_those_of_the_oracle(
     expected.sort(key=lambda one: one[0])
     key, direction = order if isinstance(order, list) else (order, "asc" if order == "email" else "desc")
     keys: dict[str, Any] = {
-        "last_seen": lambda one: one[1][-1].at,
-        "first_seen": lambda one: one[1][0].at,
+        "last_seen": lambda one: one[1][-1].at if one[1] else None,
+        "first_seen": lambda one: one[1][0].at if one[1] else None,
         "events": lambda one: len(one[1]),
-        "email": lambda one: one[0],
+        "email": lambda one: one[0] if "@" in one[0] else None,
     }
+    # Those who lack it come last, by their names: visitors without an address, and persons whose events are all left out.
+    without = [one for one in expected if keys[key](one) is None]
+    expected = [one for one in expected if keys[key](one) is not None]
     expected.sort(key=keys[key], reverse=direction == "desc")
-    if key == "email":  # visitors without an address come last, in ascending order
-        without = sorted((one for one in expected if "@" not in one[0]), key=lambda one: one[0])
-        expected = [one for one in expected if "@" in one[0]] + without
+    expected += without
     assert found == [told for _, _, told in expected]
     fill(connection, events, folds=folds)
     assert ask(connection, "people", People=people)["Count"] == len(expected)
@@ -474,3 +475,45 @@ def test_what_another_list_has_saved_is_unknown(connection: duckdb.DuckDBPyConne
     assert ask(connection, "saved") == {"Saved": []}
     assert [code for code, _ in ask(connection, "people", People=[["in", "x"]])] == [15]
     assert isinstance(read_saved_question({}, 1, "UTC", 0), SavedQuestion)
+
+
+def test_persons_known_only_by_events_of_bots_are_found_where_a_condition_asks_for_these(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """A filter of has_done on `$bot` asks for them, and has_not_done is its complement; nobody else is asked for them."""
+    bot, human = {"$bot": "crawler"}, {"url": "https://x.com/a"}
+    fill(
+        connection,
+        make_events(
+            {"visitor": VISITORS[0], "email": "bot@x.com", "properties": bot},
+            {"visitor": VISITORS[1], "email": "both@x.com", "properties": bot},
+            {"visitor": VISITORS[1], "email": "both@x.com", "properties": human},
+            {"visitor": VISITORS[2], "email": "ada@x.com", "properties": human},
+        ),
+    )
+    crawled, seen = {"Filters": [["is_set", "property:$bot"]]}, {"Filters": [["is_not_set", "property:$bot"]]}
+    every = {"ada@x.com", "both@x.com", "bot@x.com"}
+    expected: list[tuple[list[Any], set[str]]] = [
+        ([], {"ada@x.com", "both@x.com"}),
+        ([["has_done", {}]], {"ada@x.com", "both@x.com"}),
+        ([["has_not_done", {"Event": "signup"}]], {"ada@x.com", "both@x.com"}),
+        ([["has_done", crawled]], {"bot@x.com", "both@x.com"}),
+        ([["has_not_done", crawled]], {"ada@x.com"}),
+        ([["not", ["has_done", crawled]]], {"ada@x.com"}),
+        ([["has_not_done", seen]], {"bot@x.com"}),
+        ([["or", [["has_done", crawled], ["has_not_done", crawled]]]], every),
+        ([["has_done", crawled], [">=", "last_seen", ["2026-01-01"]]], {"both@x.com"}),
+        ([["has_done", crawled], ["not", [">=", "last_seen", ["2026-01-01"]]]], {"bot@x.com"}),
+        ([["has_done", crawled], ["is_set", "path"]], {"both@x.com"}),
+    ]
+    for people, emails in expected:
+        answered = ask(connection, "people", People=people)
+        assert {person["Email"] for person in answered["People"]} == emails, people
+        assert answered["Count"] == len(emails)
+        counted = shared.ask(connection, DateRange="all", People=people, Metrics=["people"])
+        assert shared.rows(counted) == [([], [len(emails - {"bot@x.com"})])], people
+    found = ask(connection, "people", People=[["has_done", crawled]], OrderBy="last_seen")["People"]
+    assert [(one["Email"], one["LastSeen"] is None, one["Events"]) for one in found] == [
+        ("both@x.com", False, 1),
+        ("bot@x.com", True, 0),
+    ]

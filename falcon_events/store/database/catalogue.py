@@ -8,6 +8,7 @@ import duckdb
 
 from falcon_events.errors import StoreUnavailable
 from falcon_events.model.reports import Recount
+from falcon_events.store.database.portions import OF_PORTION, run_in_portions
 
 # json_keys and json_type with a wildcard visit an object's members in the same order, so their unnested rows match.
 _SEEN = """
@@ -77,6 +78,29 @@ where kept.events is null or kept.events < coalesce(counted.events, 0)
 # Names of events that were deleted because of their age stay, and count as often as they were ever seen.
 HAS_PRUNED = "select exists (from prunings where list_id = $list_id)"
 COUNT_ROWS = "select count(*) from event_properties where list_id = $list_id"
+FORGET_COUNTS = "drop table if exists recounted"
+MAKE_COUNTS = "create or replace temp table recounted (event varchar, name varchar, value_type varchar, events bigint)"
+COUNT_PORTION = f"""
+insert into recounted select event, name, value_type, count(*)
+from (
+    select event, unnest(json_keys(properties)) as name, unnest(json_type(properties, '$.*')) as value_type
+    from events where list_id = $list_id and {OF_PORTION}
+)
+group by all
+"""
+COMPARE_COUNTS = """
+with counted as (select event, name, value_type, sum(events)::bigint from recounted group by event, name, value_type),
+    kept as (select event, name, value_type, events from event_properties where list_id = $list_id)
+select count(*) from ((from counted except all from kept) union all (from kept except all from counted))
+"""
+LIST_PORTION = f"""
+select distinct event, unnest(list_append(json_keys(properties), null)) from events where list_id = $list_id and {OF_PORTION}
+"""
+KEPT_PROPERTIES = """
+select event, name from event_properties where list_id = $list_id
+union all
+select event, null from event_types where list_id = $list_id
+"""
 RECOUNT_PROPERTIES = """
 select types.event, list(names.name order by names.name) filter (where names.name is not null)
 from (select distinct event from events where list_id = $list_id) as types
@@ -90,6 +114,7 @@ order by types.event
 FETCHED_AT_ONCE = 10_000
 COMPARED_AT_ONCE = 100_000
 NAME_COST = 100
+READ_AT_ONCE = 1_000_000
 MAX_ANSWER = 64 << 20
 """How much memory the names of an answer may take, in bytes, at about NAME_COST bytes for each beside its characters."""
 TOO_MANY = "The list has too many property names to return them."
@@ -164,22 +189,78 @@ def recount(connection: duckdb.DuckDBPyConnection, list_id: int) -> Recount:
     Raises:
         StoreUnavailable: the list has too many names to return them.
     """
+    try:
+        return _recount_at_once(connection, list_id)
+    except duckdb.OutOfMemoryException:
+        return _recount_in_portions(connection, list_id)
+
+
+def _recount_at_once(connection: duckdb.DuckDBPyConnection, list_id: int) -> Recount:
     connection.begin()
     try:
         kept = PropertyNames().read(connection, list_id, read_folded_seq(connection))
         recounted = _group_by_event(connection.execute(RECOUNT_PROPERTIES, {"list_id": list_id}).fetchall())
-        is_wrong = differs(connection, list_id)
+        is_wrong = _differs_at_once(connection, list_id)
         ((has_pruned,),) = connection.execute(HAS_PRUNED, {"list_id": list_id}).fetchall()
     finally:
         connection.rollback()
     return Recount(recounted, differs=is_wrong or not (_has_all(kept, recounted) if has_pruned else recounted == kept))
 
 
-def differs(connection: duckdb.DuckDBPyConnection, list_id: int) -> bool:
-    """Return whether the catalogue's counts differ from a recount of a list's folded events.
+def _recount_in_portions(connection: duckdb.DuckDBPyConnection, list_id: int) -> Recount:
+    """Recount events that are larger than the memory. Names of events that are not folded yet are not compared."""
+    folded = read_folded_seq(connection)
+    ((newest,),) = connection.execute("select coalesce(max(seq), 0) from events").fetchall()
+    names: dict[str, set[str]] = {}
 
-    The names stay in the database, and many are compared in portions, within its memory limit.
+    def add(bounds: dict[str, int]) -> None:
+        _add_names(names, connection.execute(LIST_PORTION, {"list_id": list_id, **bounds}).fetchall())
+
+    run_in_portions(connection, 0, folded, READ_AT_ONCE, add)
+    recounted = _sort_names(names)
+    kept: dict[str, set[str]] = {}
+    _add_names(kept, connection.execute(KEPT_PROPERTIES, {"list_id": list_id}).fetchall())
+    is_wrong = recounted != _sort_names(kept) and read_folded_seq(connection) == folded
+    run_in_portions(connection, folded, newest, READ_AT_ONCE, add)
+    return Recount(_sort_names(names), differs=is_wrong or differs(connection, list_id))
+
+
+def differs(connection: duckdb.DuckDBPyConnection, list_id: int) -> bool:
+    """Return whether the catalogue's counts differ from a recount of a list's folded events. Call it outside of a transaction.
+
+    The names stay in the database, and many are compared in portions, within its memory limit. So are large events.
     """
+    try:
+        return _differs_at_once(connection, list_id)
+    except duckdb.OutOfMemoryException:
+        return _differs_in_portions(connection, list_id)
+
+
+def _differs_in_portions(connection: duckdb.DuckDBPyConnection, list_id: int) -> bool:
+    connection.execute(MAKE_COUNTS)
+    try:
+        counted = 0
+        while True:
+            folded = read_folded_seq(connection)
+            run_in_portions(
+                connection,
+                counted,
+                folded,
+                READ_AT_ONCE,
+                lambda bounds: connection.execute(COUNT_PORTION, {"list_id": list_id, **bounds}) is None,
+            )
+            counted = folded
+            connection.begin()
+            try:
+                if read_folded_seq(connection) == counted:  # nothing was folded meanwhile
+                    return connection.execute(COMPARE_COUNTS, {"list_id": list_id}).fetchone() != (0,)
+            finally:
+                connection.rollback()
+    finally:
+        connection.execute(FORGET_COUNTS)
+
+
+def _differs_at_once(connection: duckdb.DuckDBPyConnection, list_id: int) -> bool:
     ((rows,),) = connection.execute(COUNT_ROWS, {"list_id": list_id}).fetchall()
     portions = rows // COMPARED_AT_ONCE + 1
     for portion in range(portions):
@@ -193,6 +274,17 @@ def differs(connection: duckdb.DuckDBPyConnection, list_id: int) -> bool:
 def _has_all(kept: dict[str, list[str]], recounted: dict[str, list[str]]) -> bool:
     """Return whether the names that are kept contain those of a recount."""
     return all(event in kept and set(names) <= set(kept[event]) for event, names in recounted.items())
+
+
+def _add_names(names: dict[str, set[str]], rows: Iterable[tuple[str, str | None]]) -> None:
+    for event, name in rows:
+        known = names.setdefault(event, set())
+        if name is not None:
+            known.add(name)
+
+
+def _sort_names(names: dict[str, set[str]]) -> dict[str, list[str]]:
+    return {event: sorted(names[event]) for event in sorted(names)}
 
 
 def _group_by_event(rows: Iterable[tuple[str, list[str] | None]]) -> dict[str, list[str]]:

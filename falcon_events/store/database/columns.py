@@ -7,12 +7,12 @@ Only for those with several does it matter when each was used.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import duckdb
 
 from falcon_events.query.expressions import express_number
 from falcon_events.store.database import promoted
+from falcon_events.store.database.portions import OF_PORTION, run_in_portions
 
 TABLES = ("event_columns", "visitor_keys", "address_keys", "visitor_addresses", "address_times")
 """The tables that are made of the events. Each has a column list_id."""
@@ -175,6 +175,10 @@ order by list_id, occurred_at, seq
 ADD_COLUMNS = {False: _add_columns(None), True: _add_columns(_BESIDE_NEW)}
 """The statement for events that all say whether they are automatic, and that for others."""
 LACKS_AUTOMATIC = f"select exists (from events where {_NEW} and event = 'identify' and automatic is null)"
+ENDS_UNDECIDED = """
+select exists (from events where seq = $last and event = 'identify' and automatic is null)
+    and not exists (from events where seq > $last)
+"""
 # An address of a visitor has a number: 1 for the first of the visitor, by the order of storage.
 ADD_VISITOR_ADDRESSES = f"""
 insert into visitor_addresses
@@ -226,6 +230,13 @@ FORGET = (
     f"delete from address_times where {_OF_VISITORS}",
     f"insert into visitor_addresses {_LIST_ADDRESSES.format(_OF_VISITORS)}",
     f"insert into address_times {_LIST_TIMES.format(_OF_VISITORS)}",
+    f"""update event_columns set automatic = false where list_id = $list_id and automatic and seq in (
+        with neighbours as (select seq, list_id, visitor, occurred_at from events where list_id = $list_id),
+            touched as (select unnest($seqs::bigint[]) as seq)
+        select seq from events as stored
+        where list_id = $list_id and automatic is null and not ({BESIDE})
+            and (seq - 1 in (from touched) or seq + 1 in (from touched))
+    )""",
     f"""delete from visitor_keys where {_OF_VISITORS}
     and visitor_key not in (select visitor_key from event_columns where list_id = $list_id)
     and visitor_key not in (select visitor_key from first_events where list_id = $list_id)
@@ -233,8 +244,8 @@ FORGET = (
     f"""delete from address_keys where list_id = $list_id
     and address_key not in (select address_key from {ADDRESSED} where list_id = $list_id)""",
 )
-_READ_AGAIN = express_columns("seq > $since and seq <= $until", _PLAIN_READ, NAMES, None)
-_COMPARED = f"seq, list_id, event, visitor, address, occurred_at, {', '.join(name for name in NAMES if name != 'automatic')}"
+_READ_AGAIN = express_columns(OF_PORTION, _PLAIN_READ, NAMES, "seq >= $since and seq <= $until + 1")
+_COMPARED = f"seq, list_id, event, visitor, address, occurred_at, {', '.join(NAMES)}"
 COUNT_DIFFERENCES = f"""
 with kept as (
     select {_COMPARED} from event_columns join visitor_keys using (list_id, visitor_key)
@@ -251,31 +262,42 @@ select count(*) from (
     union all (from address_times except all from timed) union all (from timed except all from address_times)
 )
 """
-COUNT_UNKEYED = """
-select (select count(*) from events where seq <= $until) - (select count(*) from event_columns)
+COUNT_MISSING = """
+select (select count(*) from events where seq <= (select columns_seq from meta)) - (select count(*) from event_columns)
 """
+LOWER_WATERMARK = "update meta set columns_seq = least(columns_seq, (select coalesce(max(seq), 0) from events))"
+"""After the newest events were deleted, the watermark is not ahead of those that are left."""
 COMPARED_AT_ONCE = 100_000
 COUNT_KEYS = "select (select count(*) from visitor_keys) + (select count(*) from address_keys)"
 
 
-def fold(connection: duckdb.DuckDBPyConnection, last_seq: int) -> None:
-    """Write the typed columns of the events up to last_seq and move the watermark, in one transaction."""
+def fold(connection: duckdb.DuckDBPyConnection, last_seq: int) -> int:
+    """Write the typed columns of the events up to last_seq and move the watermark, in one transaction.
+
+    The newest event waits for the next one if that decides whether it is automatic.
+
+    Returns:
+        The watermark.
+    """
     connection.begin()
     try:
         bounds = {"folded": read_columns_seq(connection), "last": last_seq}
-        if last_seq > bounds["folded"]:
-            _write(connection, bounds)
-            connection.execute("update meta set columns_seq = ?", [last_seq])
+        ((lacks,),) = connection.execute(LACKS_AUTOMATIC, bounds).fetchall()
+        if lacks and connection.execute(ENDS_UNDECIDED, {"last": last_seq}).fetchone() == (True,):
+            bounds["last"] -= 1
+        if bounds["last"] > bounds["folded"]:
+            _write(connection, bounds, lacks=lacks)
+            connection.execute("update meta set columns_seq = ?", [bounds["last"]])
         connection.commit()
     except BaseException:
         connection.rollback()
         raise
+    return max(bounds.values())
 
 
-def _write(connection: duckdb.DuckDBPyConnection, bounds: dict[str, Any]) -> None:
+def _write(connection: duckdb.DuckDBPyConnection, bounds: dict[str, int], *, lacks: bool) -> None:
     connection.execute(ADD_VISITORS, bounds)
     connection.execute(ADD_ADDRESSES, bounds)
-    ((lacks,),) = connection.execute(LACKS_AUTOMATIC, bounds).fetchall()
     ((first_row, last_row),) = connection.execute(SPAN, bounds).fetchall()
     rows = {**bounds, "first_row": first_row, "last_row": last_row}
     further = promoted.plan_fold(connection, bounds, FURTHER_PLACE)
@@ -289,6 +311,19 @@ def _write(connection: duckdb.DuckDBPyConnection, bounds: dict[str, Any]) -> Non
         connection.execute(ADD_TIMES, bounds)
     if newest > bounds["folded"]:
         connection.execute(ADD_EARLIER_TIMES, {"folded": bounds["folded"]})
+
+
+def clear(connection: duckdb.DuckDBPyConnection) -> None:
+    """Remove all typed columns with their keys and addresses, in one transaction. Questions then read the events themselves."""
+    connection.begin()
+    try:
+        for table in TABLES:
+            connection.execute(f"delete from {table}")
+        connection.execute("update meta set columns_seq = 0")
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
 
 
 def read_columns_seq(connection: duckdb.DuckDBPyConnection) -> int:
@@ -320,15 +355,15 @@ def forget(connection: duckdb.DuckDBPyConnection, list_id: int, seqs: list[int],
 def differs(connection: duckdb.DuckDBPyConnection) -> bool:
     """Return whether the typed columns or the visitors' addresses differ from what the events have.
 
-    The events are compared in portions, within the database's memory limit. Call it within a transaction.
+    The events are compared in portions, within the database's memory limit. Call it outside of a transaction.
     """
+
+    def counts(statement: str, parameters: dict[str, int] | None = None) -> bool:
+        return connection.execute(statement, parameters).fetchone() != (0,)
+
+    if counts(COUNT_MISSING) or counts(COUNT_WRONG_ADDRESSES):
+        return True
     last = read_columns_seq(connection)
-    if connection.execute(COUNT_UNKEYED, {"until": last}).fetchone() != (0,):
+    if run_in_portions(connection, 0, last, COMPARED_AT_ONCE, lambda bounds: counts(COUNT_DIFFERENCES, bounds)):
         return True
-    if connection.execute(COUNT_WRONG_ADDRESSES).fetchone() != (0,):
-        return True
-    for since in range(0, last, COMPARED_AT_ONCE):
-        bounds = {"since": since, "until": min(last, since + COMPARED_AT_ONCE)}
-        if connection.execute(COUNT_DIFFERENCES, bounds).fetchone() != (0,):
-            return True
     return promoted.differs(connection, last, COMPARED_AT_ONCE)

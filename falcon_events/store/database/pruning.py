@@ -368,3 +368,9 @@ def count_due(connection: duckdb.DuckDBPyConnection, cut: Cut) -> tuple[int, int
 def _run(connection: duckdb.DuckDBPyConnection, statement: str, given: dict[str, Any]) -> list[tuple[Any, ...]]:
     named = set(re.findall(r"\$(\w+)", statement))
     return connection.execute(statement, {name: value for name, value in given.items() if name in named}).fetchall()
+
+
+def keeps_keys(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether something is kept of deleted events that names visitors and addresses by their keys."""
+    ((found,),) = connection.execute("select exists (from first_events) or exists (from kept_addresses)").fetchall()
+    return bool(found)

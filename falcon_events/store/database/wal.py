@@ -1,4 +1,4 @@
-"""The database's write-ahead log: finds an end that a power loss has torn, and cuts the log at its last commit.
+"""The database's write-ahead log: finds an end that a kill or a power loss has torn, and cuts the log at its last commit.
 
 DuckDB writes the entries of a transaction, then a commit entry, and syncs. So a power loss can damage at most what follows the
 last commit that was synced. What is cut off was not acknowledged, or is in the journal, too.
@@ -102,7 +102,8 @@ def report_copies(db: Path, since_ns: int, *, has_journal: bool) -> None:
     for log, copy in find_copies(db, since_ns):
         logger.log(
             logging.WARNING if has_journal else logging.CRITICAL,
-            "%s was torn by a power loss: what followed its last commit is cut off, and %s. The log as it was is kept as %s",
+            "%s ends in the middle of a write, as after a kill or a power loss: what followed its last commit is cut off, and %s."
+            " The log as it was is kept as %s",
             log,
             "acknowledged events were read from the journal" if has_journal else NO_JOURNAL,
             copy,

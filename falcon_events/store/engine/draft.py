@@ -98,7 +98,7 @@ class Draft:
         if sent and not is_identify:
             # Before its event: when an export is imported, the visitor is then bound already and gets no second identify event.
             self._add_row(event, next(self._new_ids), "identify", properties, automatic=True)
-        automatic = False if is_identify else None
+        automatic = event.automatic if is_identify else None
         self._add_row(event, event_id, event.event, properties if is_identify else event.properties, automatic=automatic)
         receipt = Receipt(event_id, event.visitor, event.external_id, sent)
         self.receipts.append(receipt)

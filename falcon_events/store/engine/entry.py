@@ -27,7 +27,7 @@ class EventRow(msgspec.Struct, gc=False):
     client_timestamp: int | None
     client_address: str | None
     automatic: bool | None
-    """Whether an identify event was stored beside another event; None: it is no identify event."""
+    """Whether an identify event was stored beside another event; None: it is not known, or this is no identify event."""
 
 
 class EventIDRow(msgspec.Struct, gc=False):

@@ -16,6 +16,7 @@ from falcon_events.contract.schemas import listed_errors, load_schema
 from falcon_events.errors import InvalidRequest, RequestRefused, StoreUnavailable
 from falcon_events.model.events import NewEvent
 from falcon_events.settings import Settings
+from falcon_events.store.database.portions import OF_PORTION, run_in_portions
 
 NAMES_CODE, TYPES_CODE = 19, 20
 IDENTIFY = "identify"
@@ -32,11 +33,10 @@ LATER = "The list has nearly as many property names as it may have, and they are
 SEEN_TYPES = 10_000
 
 # At most as many as there are: names of several types of value are counted for each.
-COUNT_NAMES = """
-select list_id, count(*) from event_properties group by list_id
-union all
-select list_id, sum(len(json_keys(properties)))::bigint from events where seq > (select folded_seq from meta) group by list_id
-"""
+COUNT_NAMES = "select list_id, count(*) from event_properties group by list_id"
+COUNT_UNFOLDED_NAMES = f"select list_id, sum(len(json_keys(properties)))::bigint from events where {OF_PORTION} group by list_id"
+COUNTED_AT_ONCE = 100_000
+UNFOLDED = "select folded_seq, (select coalesce(max(seq), 0) from events) from meta"
 COUNT_TYPES = """
 select list_id, count(*) from event_types group by list_id
 union all
@@ -140,6 +140,13 @@ class NameLimits:
     def recount(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Count what is left of the limits, from the tables. Lists whose names are in memory stay so."""
         names, types = _sum_rows(connection, COUNT_NAMES), _sum_rows(connection, COUNT_TYPES)
+
+        def add(bounds: dict[str, int]) -> None:
+            for list_id, count in _sum_rows(connection, COUNT_UNFOLDED_NAMES, bounds).items():
+                names[list_id] = names.get(list_id, 0) + count
+
+        ((folded, newest),) = connection.execute(UNFOLDED).fetchall()
+        run_in_portions(connection, folded, newest, COUNTED_AT_ONCE, add)
         with self._changing:
             self._rooms = {
                 list_id: Room(self._most_names - count, self._most_types - types.get(list_id, 0))
@@ -287,8 +294,8 @@ def _list_names(event: NewEvent, sends_identify: bool) -> tuple[set[int], set[in
     return names | {hash((IDENTIFY, name)) for name in (*given, ADDRESS)}, {hash(event.event), hash(IDENTIFY)}
 
 
-def _sum_rows(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[int, int]:
+def _sum_rows(connection: duckdb.DuckDBPyConnection, sql: str, bounds: dict[str, int] | None = None) -> dict[int, int]:
     counts: dict[int, int] = {}
-    for list_id, count in connection.execute(sql).fetchall():
+    for list_id, count in connection.execute(sql, bounds).fetchall():
         counts[list_id] = counts.get(list_id, 0) + count
     return counts

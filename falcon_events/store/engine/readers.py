@@ -27,6 +27,12 @@ TASKS = 4
 """The number of threads for functions that wait for changes, such as the revocation of a key."""
 
 
+NO_MEMORY = (
+    "This needs more memory than the database may use (setting memory_limit_mb). Raise the setting for all processes that use the"
+    " store, and restart them."
+)
+
+
 class Readers:
     """The threads that read a store."""
 
@@ -173,6 +179,8 @@ class Readers:
                     return read(cursor)
             except duckdb.InterruptException:
                 raise EventsError(INTERRUPTED) from None
+            except duckdb.OutOfMemoryException:
+                raise EventsError(NO_MEMORY) from None
             except (*INVALIDATING, duckdb.ConnectionException) as error:
                 raise StoreUnavailable(CANNOT_NOW) from error  # until the writer has opened the database again
 

@@ -83,7 +83,10 @@ MARK_APPLIED = "update meta set journal_applied = $number"
 APPLIED = "select journal_applied from meta"
 # A seq that a fold or a webhook has passed is never assigned again, even if its event was deleted.
 LAST_SEQ = """
-select greatest(coalesce(max(seq), 0), (select folded_seq from meta), (select coalesce(max(next_seq), 1) - 1 from webhooks))
+select greatest(
+    coalesce(max(seq), 0), (select folded_seq from meta), (select columns_seq from meta),
+    (select coalesce(max(next_seq), 1) - 1 from webhooks)
+)
 from events
 """
 

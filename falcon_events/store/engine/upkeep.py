@@ -186,30 +186,41 @@ class Upkeep:
                 self._limits.note_fold(self._connection)
                 self._meters.observe_fold(time.perf_counter() - began)
 
-    def fold_columns(self, least: int) -> None:
+    def fold_columns(self, least: int) -> bool:
         """Write the typed columns of a portion of the events that lack them, if there are at least `least`.
 
         The events of a store from an earlier release get theirs portion by portion. Until then, they are read from their JSON.
         If memory runs out, a portion is folded in smaller ones.
+
+        Returns:
+            Whether it was a whole portion, so that there may be more.
         """
         if self.events_without_columns < least:
-            return
+            return False
         began = time.perf_counter()
         size = left = min(self.events_without_columns, COLUMNS_AT_ONCE)
+        is_whole = size == COLUMNS_AT_ONCE
         while left:
             try:
-                columns.fold(self._connection, self._columns_seq + size)
+                reached = columns.fold(self._connection, self._columns_seq + size)
             except duckdb.OutOfMemoryException:
                 if size == 1:
                     raise
                 size //= 2
             else:
                 self.count_commit()
-                self._columns_seq += size
-                left -= size
+                left -= size if reached == self._columns_seq + size else left
+                self._columns_seq = reached
                 size = min(size, left)
         self._keys = columns.count_keys(self._connection)
         self._meters.observe_fold(time.perf_counter() - began)
+        return is_whole
+
+    def clear_columns(self) -> None:
+        """Remove all typed columns, so that they are written anew."""
+        columns.clear(self._connection)
+        self.count_commit()
+        self._columns_seq = self._keys = 0
 
     def fill_promoted(self) -> bool:
         """Fill or clear the columns of promoted properties for a portion of the events. Return whether there may be more to do.

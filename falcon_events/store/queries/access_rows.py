@@ -192,5 +192,6 @@ def _delete_events(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
         *pruning.TABLES,
     ):
         connection.execute(f"delete from {table} where list_id = ?", [list_id])
+    connection.execute(columns.LOWER_WATERMARK)
     # Its column has the account and the list: account/list.
     connection.execute("delete from event_ids where ends_with(account_id, '/' || ?::bigint)", [list_id])

@@ -13,12 +13,15 @@ from falcon_events.files.lockfile import lock_path
 from falcon_events.files.paths import cut_journals_of, logs_of
 from falcon_events.model.reports import Check, FilterState
 from falcon_events.store.database import catalogue, columns, promoted, pruning
+from falcon_events.store.database.portions import OF_PORTION, run_in_portions
 from falcon_events.store.database.wal import find_copies
 from falcon_events.store.engine.apply import refused_path
+from falcon_events.store.queries.answer_check import check_answers
 
 SCANNED = (
-    "accounts", "lists", "api_keys", "sessions", "events", "bindings", "event_ids", "event_types", "event_properties", "webhooks",
-    "deliveries", "promoted_properties", *columns.TABLES, *pruning.TABLES,
+    "meta", "accounts", "lists", "api_keys", "sessions", "list_rules", "dropped_events", "saved_queries", "events", "bindings",
+    "event_ids", "key_filters", "event_types", "event_properties", "webhooks", "deliveries", "promoted_properties",
+    *columns.TABLES, *pruning.TABLES,
 )  # fmt: skip
 UNBOUND = """
 select count(*) from (
@@ -27,10 +30,6 @@ select count(*) from (
     except
     select list_id, visitor, email from bindings
 )
-"""
-COUNT_COLUMNS = """
-select count(*) filter (where seq <= (select columns_seq from meta)), count(*) filter (where seq > (select columns_seq from meta))
-from events
 """
 WEBHOOKS = """
 select url, disabled, (select count(*) from deliveries as d where d.webhook_id = w.webhook_id and d.failed)
@@ -48,7 +47,7 @@ def run_checks(connection: duckdb.DuckDBPyConnection, path: Path, filters: dict[
         *_check_rows(connection),
         *_check_catalogue(connection),
         *_check_totals(connection),
-        _check_columns(connection),
+        *check_answers(connection),
         *_list_promoted(connection),
         *_check_webhooks(connection),
         *_check_filters(filters),
@@ -70,8 +69,8 @@ def _check_files(path: Path) -> list[Check]:
             ok, advice = False, f"{advice}; it has several names (hard links): remove the others"
         found.append(Check(f"file {file.name}", ok, f"mode {mode:04o}, {file.stat().st_size} bytes{advice}"))
     for _, copy in find_copies(path, 0):
-        words = f"{copy.stat().st_size} bytes: a log that a power loss had torn, as it was; delete it when nothing is missing"
-        found.append(Check(f"file {copy.name}", True, words))
+        words = "a log that ended in the middle of a write, as after a kill or a power loss; delete it when nothing is missing"
+        found.append(Check(f"file {copy.name}", True, f"{copy.stat().st_size} bytes: {words}"))
     for kept in cut_journals_of(path):
         words = "another program had cut or overwritten this journal: acknowledged events may be missing; delete it when you know"
         found.append(Check(f"file {kept.name}", False, f"{kept.stat().st_size} bytes: {words}"))
@@ -82,9 +81,11 @@ def _check_rows(connection: duckdb.DuckDBPyConnection) -> list[Check]:
     found = []
     for table in SCANNED:
         try:
-            # hash() of whole rows makes DuckDB read every block of every column and compare its checksum.
-            row = connection.execute(f"select count(*), bit_xor(hash(t)) from {table} as t").fetchone()
-            found.append(Check(f"table {table}", True, f"{row[0] if row else 0} rows read"))
+            found.append(Check(f"table {table}", True, f"{_read_table(connection, table)} rows read"))
+        except duckdb.OutOfMemoryException:
+            found.append(
+                Check(f"table {table}", False, "cannot be read within the memory limit; raise the setting memory_limit_mb")
+            )
         except duckdb.Error as error:
             found.append(Check(f"table {table}", False, f"{str(error).splitlines()[0]} Restore the store from a backup."))
     ((repeated,),) = connection.execute("select count(*) - count(distinct seq) from events").fetchall()
@@ -96,13 +97,34 @@ def _check_rows(connection: duckdb.DuckDBPyConnection) -> list[Check]:
     return found
 
 
+def _read_table(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    """Read every row of a table and return their number; of the table events in portions if they are large."""
+    # hash() of whole rows makes DuckDB read every block of every column and compare its checksum.
+    read = f"select count(*), bit_xor(hash(t)) from {table} as t"
+    try:
+        ((count, _),) = connection.execute(read).fetchall()
+    except duckdb.OutOfMemoryException:
+        if table != "events":
+            raise
+        count = 0
+
+        def add(bounds: dict[str, int]) -> None:
+            nonlocal count
+            ((rows, _),) = connection.execute(f"{read} where {OF_PORTION}", bounds).fetchall()
+            count += rows
+
+        ((newest,),) = connection.execute("select coalesce(max(seq), 0) from events").fetchall()
+        run_in_portions(connection, 0, newest, catalogue.READ_AT_ONCE, add)
+    return int(count)
+
+
 def _check_catalogue(connection: duckdb.DuckDBPyConnection) -> list[Check]:
     lists = [row[0] for row in connection.execute("select distinct list_id from event_types order by 1").fetchall()]
     try:
         differing = [list_id for list_id in lists if catalogue.differs(connection, list_id)]
     except duckdb.OutOfMemoryException:
         advice = "raise the setting memory_limit_mb, and see max_property_names"
-        return [Check("catalogue", False, f"has too many property names to compare them with a recount; {advice}")]
+        return [Check("catalogue", False, f"cannot be compared with a recount within the memory limit; {advice}")]
     if not differing:
         return [Check("catalogue", True, f"{len(lists)} lists agree with a recount")]
     named = ", ".join(str(list_id) for list_id in differing[:10])
@@ -116,19 +138,6 @@ def _check_totals(connection: duckdb.DuckDBPyConnection) -> list[Check]:
         return []
     words = f"{wrong} totals disagree; please report this" if wrong else f"those of {pruned} lists agree with each other"
     return [Check("daily totals", not wrong, words)]
-
-
-def _check_columns(connection: duckdb.DuckDBPyConnection) -> Check:
-    connection.begin()
-    try:
-        ((folded, left),) = connection.execute(COUNT_COLUMNS).fetchall()
-        differs = columns.differs(connection)
-    except duckdb.OutOfMemoryException:
-        return Check("columns", False, "cannot be compared with a recount; raise the setting memory_limit_mb")
-    finally:
-        connection.rollback()
-    words = "differ from a recount; please report this" if differs else f"those of {folded} events agree with a recount"
-    return Check("columns", not differs, words + (f"; {left} later events have none yet" if left else ""))
 
 
 def _list_promoted(connection: duckdb.DuckDBPyConnection) -> list[Check]:

@@ -10,6 +10,7 @@ import msgspec
 
 from falcon_events.model.persons import StoredEvent
 from falcon_events.model.timestamps import format_timestamp
+from falcon_events.store.database.portions import OF_PORTION, run_in_portions
 
 COLUMNS = """event_id::varchar, event, visitor::varchar, external_id, email, epoch_us(occurred_at), epoch_us(received_at),
     epoch_us(client_timestamp), client_address, properties"""
@@ -19,7 +20,9 @@ select event_id::varchar, list_id, event, email, external_id, visitor::varchar, 
 from events order by seq
 """
 """Every event, in order of arrival, for the pytest plugin."""
-LATEST = f"select seq, {COLUMNS} from events where list_id = ? and seq > ? order by seq desc limit ?"
+READ_AT_ONCE = 1_000_000
+FIND_LATEST = "select seq from events where list_id = $list_id and seq > $since order by seq desc limit $most"
+LATEST = f"select seq, {COLUMNS} from events where list_id = $list_id and {OF_PORTION} order by seq"
 
 
 def render_event(row: Sequence[Any]) -> dict[str, object]:
@@ -31,8 +34,17 @@ def render_event(row: Sequence[Any]) -> dict[str, object]:
 
 def read_latest(connection: duckdb.DuckDBPyConnection, list_id: int, after_seq: int, most: int) -> bytes:
     """Return the last `most` events of a list after a seq, oldest first, as a JSON array of [seq, StoredEvent]."""
-    rows = connection.execute(LATEST, [list_id, after_seq, most]).fetchall()
-    return msgspec.json.encode([(seq, render_event(row)) for seq, *row in reversed(rows)])
+    found = connection.execute(FIND_LATEST, {"list_id": list_id, "since": after_seq, "most": most}).fetchall()
+    seqs = [seq for (seq,) in reversed(found)]
+    rows: list[tuple[int, dict[str, object]]] = []
+
+    def add(bounds: dict[str, int]) -> None:
+        read = connection.execute(LATEST, {"list_id": list_id, **bounds}).fetchall()
+        rows.extend((seq, render_event(row)) for seq, *row in read)
+
+    if seqs:
+        run_in_portions(connection, seqs[0] - 1, seqs[-1], READ_AT_ONCE, add)
+    return msgspec.json.encode(rows)
 
 
 def build_record(kind: type[msgspec.Struct], values: Sequence[object]) -> dict[str, object]:

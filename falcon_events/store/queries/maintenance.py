@@ -13,6 +13,8 @@ from falcon_events.files.paths import log_of, sync, unfinished_copy
 from falcon_events.store.database.connect import STORAGE_VERSION
 from falcon_events.store.database.layout import compress_properties
 
+NO_MEMORY = "the copy needs more memory than the database may use. Raise the setting memory_limit_mb."
+
 
 def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
     """Write a copy of the store as it is at this moment, which only its owner can read.
@@ -42,7 +44,8 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
         for left in (unfinished, log_of(unfinished)):
             with contextlib.suppress(OSError):
                 left.unlink(missing_ok=True)
-        raise EventsError(f"{target} cannot be written: {' '.join(str(error).split())}") from error
+        reason = NO_MEMORY if isinstance(error, duckdb.OutOfMemoryException) else " ".join(str(error).split())
+        raise EventsError(f"{target} cannot be written: {reason}") from error
     return target.stat().st_size
 
 

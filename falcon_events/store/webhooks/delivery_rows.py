@@ -11,6 +11,7 @@ import msgspec
 
 from falcon_events.errors import NotFound
 from falcon_events.model.webhooks import FAILED, Delivery, DeliveryRow, OutgoingEvent, Settlement, Target, Work
+from falcon_events.store.database.portions import OF_PORTION, find_portion
 from falcon_events.store.queries.event_json import COLUMNS, render_event
 from falcon_events.store.webhooks import webhook_rows
 
@@ -31,23 +32,23 @@ window before_it as (partition by webhook_id, visitor order by seq)
 LIST_DUE = f"""
 select seq, attempts, epoch_us(due_at) from ({_ORDERED}) where webhook_id = $webhook_id order by due_at, seq limit {MAX_DUE + 1}
 """
-READ_SIZES = """
+READ_SIZES = f"""
 select seq, strlen(properties) from events
-where seq >= $first and seq <= $last
+where {OF_PORTION}
     and ($list_ids is null or list_id in (select unnest($list_ids::bigint[])))
     and ($events is null or event in (select unnest($events::varchar[])))
-order by seq limit $most
+order by seq
 """
 FRESH_EVENTS = f"""
 select seq, list_id, account_id,
     visitor in (select visitor from deliveries where webhook_id = $webhook_id and not failed), {COLUMNS}
 from events
-where seq >= $first and seq <= $last
+where {OF_PORTION}
     and ($list_ids is null or list_id in (select unnest($list_ids::bigint[])))
     and ($events is null or event in (select unnest($events::varchar[])))
 order by seq
 """
-DUE_EVENT = f"select seq, list_id, account_id, false, {COLUMNS} from events where seq = $seq"
+DUE_EVENT = f"select seq, list_id, account_id, false, {COLUMNS} from events where {OF_PORTION}"
 # The join with events drops rows of events that were erased while they were being delivered.
 INSERT_DELIVERIES = """
 insert into deliveries
@@ -87,7 +88,9 @@ where ($webhook_id is null or webhook_id = $webhook_id)
 """
 
 
-def read_work(connection: duckdb.DuckDBPyConnection, target: Target, now: int, last_seq: int, most: int, due: int) -> Work:
+def read_work(
+    connection: duckdb.DuckDBPyConnection, target: Target, now: int, last_seq: int, most: int, due: int, span: int = SPAN
+) -> Work:
     """Read what there is to deliver for a webhook.
 
     Args:
@@ -97,6 +100,7 @@ def read_work(connection: duckdb.DuckDBPyConnection, target: Target, now: int, l
         last_seq: the seq of the last event in the tables.
         most: the largest number of fresh events.
         due: the largest number of events that are tried again.
+        span: how many events one statement searches.
     """
     times = connection.execute(LIST_DUE, {"webhook_id": target.webhook_id}).fetchall()
     outgoing_events: list[OutgoingEvent] = []
@@ -104,12 +108,11 @@ def read_work(connection: duckdb.DuckDBPyConnection, target: Target, now: int, l
     for seq, attempts, due_at in times:
         if due_at > now or len(outgoing_events) >= due or size > MAX_BYTES:
             break
-        found = connection.execute(DUE_EVENT, {"seq": seq}).fetchall()
-        for row in found:
+        for row in _read_portion(connection, DUE_EVENT, seq - 1, seq, {}):
             outgoing_events.append(_build_outgoing(row, attempts=attempts))
             size += len(outgoing_events[-1].body)
     next_due = min((due_at for _, _, due_at in times if due_at > now), default=None)
-    fresh, until = _read_fresh(connection, target, last_seq, most) if size <= MAX_BYTES else ([], target.next_seq - 1)
+    fresh, until = _read_fresh(connection, target, last_seq, most, span) if size <= MAX_BYTES else ([], target.next_seq - 1)
     return Work(target, outgoing_events, fresh, until, next_due, until < last_seq, count_waiting(connection, target.webhook_id))
 
 
@@ -189,7 +192,7 @@ def count_waiting(connection: duckdb.DuckDBPyConnection, webhook_id: str) -> int
 
 
 def _read_fresh(
-    connection: duckdb.DuckDBPyConnection, target: Target, last_seq: int, most: int
+    connection: duckdb.DuckDBPyConnection, target: Target, last_seq: int, most: int, span: int
 ) -> tuple[list[OutgoingEvent], int]:
     """Return events from the webhook's watermark on, and the seq up to which they were searched."""
     filters = {"list_ids": target.list_ids, "events": target.events}
@@ -197,14 +200,23 @@ def _read_fresh(
     for _ in range(MAX_SPANS):
         if until >= last_seq or most < 1:
             break
-        first, last = until + 1, min(until + SPAN, last_seq)
-        sizes = connection.execute(READ_SIZES, filters | {"first": first, "last": last, "most": most}).fetchall()
+        since, last = until, min(until + span, last_seq)
+        sizes = _read_portion(connection, READ_SIZES, since, last, filters)[:most]
         until = last
         if sizes:
             until = _limit_until(sizes, last, most)
-            bounds = {"first": sizes[0][0], "last": until, "webhook_id": target.webhook_id}
-            return [_build_outgoing(row) for row in connection.execute(FRESH_EVENTS, filters | bounds).fetchall()], until
+            named = {"webhook_id": target.webhook_id}
+            rows = _read_portion(connection, FRESH_EVENTS, sizes[0][0] - 1, until, filters | named)
+            return [_build_outgoing(row) for row in rows], until
     return [], until
+
+
+def _read_portion(
+    connection: duckdb.DuckDBPyConnection, statement: str, since: int, until: int, parameters: dict[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement about the events with seqs above `since` up to `until`."""
+    bounds = find_portion(connection, since, until)
+    return [] if bounds is None else connection.execute(statement, bounds | parameters).fetchall()
 
 
 def _limit_until(sizes: Sequence[tuple[int, int]], last: int, most: int) -> int:

@@ -20,6 +20,10 @@ OLD_SECRET_H = 24
 """How long a replaced secret still signs beside the new one, in hours."""
 
 
+SMALLER = 16
+"""How many times fewer events are searched if the memory ran out."""
+
+
 class Outbox:
     """Webhooks of a store and what there is to deliver to them.
 
@@ -101,19 +105,29 @@ class Outbox:
         """
         last_seq = self.last_seq()  # before the transaction, so that it sees all of these events
 
-        def read(connection: duckdb.DuckDBPyConnection) -> Work | None:
+        def read(connection: duckdb.DuckDBPyConnection, span: int) -> Work | None:
             now = self._now()
             connection.begin()
             try:
                 for target in webhook_rows.list_targets(connection, now, webhook_id):
                     at = msgspec.structs.replace(target, next_seq=max(position, target.next_seq))
                     limits = (1, 1) if target.failures else (most, due)
-                    return delivery_rows.read_work(connection, at, int(now.timestamp() * 1e6), last_seq, *limits)
+                    return delivery_rows.read_work(connection, at, int(now.timestamp() * 1e6), last_seq, *limits, span)
                 return None
             finally:
                 connection.rollback()
 
-        return self._read(read, for_webhooks=True)
+        def read_large(connection: duckdb.DuckDBPyConnection) -> Work | None:
+            span = delivery_rows.SPAN
+            while True:
+                try:
+                    return read(connection, span)
+                except duckdb.OutOfMemoryException:
+                    if span == 1:
+                        raise
+                    span = max(1, span // SMALLER)  # events are large
+
+        return self._read(read_large, for_webhooks=True)
 
     def settle(self, settlement: Settlement) -> Future[None]:
         """Record the results of deliveries."""

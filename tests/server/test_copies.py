@@ -1,0 +1,211 @@
+"""A copy of a store, made by `export` and `import`, answers every question as the store does."""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import falcon.testing
+import msgspec
+import pytest
+
+from falcon_events import EventTracking
+from falcon_events.http import wsgi_app
+from falcon_events.settings import Settings
+from falcon_events.store.database.connect import open_database
+from tests import shortcuts
+from tests.harness import Credentials
+from tests.unit.test_answers import TYPED
+
+pytestmark = pytest.mark.database
+
+LIST = 1
+PEOPLE = ["ada@x.com", "ADA@x.com", "bob@x.com", "eve@x.com"]
+WHOLE = {"date_range": ["2026-03-01", "2026-03-31"]}
+BEFORE = "update events set automatic = null; update meta set columns_seq = 0"
+"""What makes a store like one of an earlier release, which did not note which events it made."""
+EVERY_METRIC = ["events", "visitors", "people", "sessions", "conversions", "revenue", "views", "bounce_rate", "session_seconds"]
+
+
+def make_bodies(seed: int) -> list[dict[str, Any]]:
+    """Events of a few persons and browsers: shared, with traits, identify events that are named, bots and ties of time."""
+    chance = random.Random(seed)
+    bodies, second = [], 0
+    for _ in range(120):
+        second += chance.choice([0, 0, 1, 60, 1900, 90_000])
+        at = f"2026-03-{1 + second // 86_400:02}T{second // 3600 % 24:02}:{second // 60 % 60:02}:{second % 60:02}Z"
+        kind = chance.choice(["pageView", "pageView", "signup", "conversion", "identify"])
+        email = chance.choice(PEOPLE) if kind == "identify" or chance.random() < 0.3 else None
+        properties: dict[str, Any] = {"url": f"https://x.com/{chance.choice('ab')}?utm_campaign={chance.choice('st')}"}
+        if kind == "conversion":
+            properties |= {"conversion-id": f"o{chance.randrange(9)}", "conversion-name": "order", "conversion-value": 2.5}
+        if chance.random() < 0.1:
+            properties["$bot"] = "crawler"
+        body = {
+            "ListID": LIST,
+            "Event": kind,
+            "UUID": str(uuid.UUID(int=chance.randrange(1, 7), version=4)),
+            "Timestamp": at,
+            "Properties": properties,
+        }
+        if email is not None:
+            body["Email"] = email
+            if chance.random() < 0.7:
+                body["IdentifyProperties"] = {chance.choice(["plan", "city"]): chance.choice(["a", "b", "c"])}
+        if chance.random() < 0.3:
+            body["ID"] = f"id-{chance.randrange(4)}"
+        bodies.append(body)
+        if second > 29 * 86_400:
+            break
+    return bodies
+
+
+def fill(db: Path, bodies: Sequence[dict[str, Any]]) -> None:
+    """Stores events, each as its own request."""
+    with EventTracking(db) as tracking:
+        tracking.directory.ensure_list(LIST, "news")
+        for body in bodies:
+            ((result),) = tracking.track_many([json.dumps(body).encode()])
+            assert not isinstance(result, Exception), result
+
+
+def run(*words: str) -> Any:
+    """Runs a command of the program; its JSON."""
+    done = shortcuts.command(*words)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def copy(db: Path, copied: Path, change: Callable[[dict[str, Any]], dict[str, Any]] = dict, take: slice = slice(None)) -> Any:
+    """Exports a store and imports lines of the export into another; the result of the import."""
+    lines = copied.with_name("lines.ndjson")
+    run("export", "--output", str(lines), "--force", "--json", "--db", str(db))
+    kept = [json.dumps(change(json.loads(line))) for line in lines.read_text().splitlines()]
+    lines.write_text("".join(f"{line}\n" for line in kept[take]))
+    with EventTracking(copied) as tracking:
+        tracking.directory.ensure_list(LIST, "news")
+    return run("import", str(lines), "--rejects", str(copied.with_name("rejects")), "--json", "--db", str(copied))
+
+
+def ask_all(db: Path) -> list[Any]:
+    """The answers to questions of every kind. When events arrived is each store's own."""
+    with EventTracking(db) as tracking:
+        answers: list[Any] = [
+            tracking.query(LIST, **WHOLE, metrics=EVERY_METRIC),
+            tracking.query(LIST, **WHOLE, metrics=EVERY_METRIC, dimensions=["person", "event"]),
+            tracking.query(LIST, **WHOLE, metrics=["events", "views_per_session"], dimensions=["campaign", "entry_path"]),
+            tracking.query(LIST, **WHOLE, metrics=["events"], filters=[["is", "event", ["identify"]]]),
+            tracking.query(LIST, **WHOLE, metrics=["events"], filters=[["is_set", "property:$bot"]]),
+            tracking.query(LIST, **WHOLE, metrics=["people"], dimensions=["trait:plan", "trait:city"]),
+            tracking.funnel(LIST, **WHOLE, steps=[{"Event": "pageView"}, {"Event": "signup"}], order="strict"),
+            tracking.retention(LIST, **WHOLE, unit="day", periods=5),
+            tracking.people(LIST),
+            tracking.people(LIST, people=[["is", "trait:plan", ["a"]], ["has_done", {"Count": [">=", 3]}]]),
+            tracking.values(LIST, "event"),
+            *(tracking.timeline(LIST, email=email) for email in sorted({email.lower() for email in PEOPLE})),
+        ]
+    plain = [msgspec.to_builtins(answer) for answer in answers]
+    for answer in plain:
+        for row in answer.get("Events", []):
+            row.pop("ReceivedAt", None)
+    return plain
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """The path of the copy."""
+    return tmp_path / "copy.duckdb"
+
+
+@pytest.mark.parametrize("release", ["this", "earlier"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_copy_answers_every_question_as_the_store_does(seed: int, release: str, db: Path, copied: Path) -> None:
+    """Also one of a store that does not know which identify events it made; and persons have their traits."""
+    fill(db, make_bodies(seed))
+    if release == "earlier":
+        with open_database(db, Settings()) as connection:
+            connection.execute(BEFORE + "".join(f"; delete from {table}" for table in TYPED))
+    answers = ask_all(db)
+    result = copy(db, copied)
+    assert (result["duplicates"], result["rejected"]) == (0, 0)
+    assert ask_all(copied) == answers
+
+
+@pytest.mark.parametrize("first", [1, 40, 41])
+def test_a_copy_of_a_part_can_be_completed(first: int, db: Path, copied: Path) -> None:
+    """The lines that are there are not stored again, and the answers are those of the whole."""
+    fill(db, make_bodies(7))
+    answers = ask_all(db)
+    assert copy(db, copied, take=slice(first))["stored"] == first
+    result = copy(db, copied)
+    assert (result["duplicates"], result["rejected"]) == (first, 0)
+    assert ask_all(copied) == answers
+
+
+def test_events_beside_one_that_is_there_do_not_count_twice(db: Path, copied: Path) -> None:
+    """Both stores got a visitor's event, and each has made an identify event: that of the export counts as one that was made."""
+    body = {"ListID": LIST, "Event": "signup", "UUID": str(uuid.UUID(int=1, version=4)), "Email": "ada@x.com"}
+    body |= {"EventID": str(uuid.uuid4()), "Timestamp": "2026-03-05T10:00:00Z"}
+    for store in (db, copied):
+        fill(store, [body])
+    assert copy(db, copied) == {"stored": 1, "duplicates": 1, "rejected": 0}
+    with EventTracking(copied) as tracking:
+        assert [row.metrics for row in tracking.query(LIST, **WHOLE, metrics=["events", "bounce_rate"]).rows] == [[1, 1.0]]
+
+
+def test_lines_that_do_not_say_which_events_were_made_are_judged_by_their_neighbours(db: Path, copied: Path) -> None:
+    """Exports of earlier releases: an identify event beside another event of the visitor at the same time is not counted."""
+    bodies = make_bodies(3)
+    for second, body in enumerate(bodies):  # no two of them at the same time
+        body["Timestamp"] = f"2026-03-05T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
+    fill(db, bodies)
+    answers = ask_all(db)
+
+    def drop(line: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in line.items() if name != "Automatic"}
+
+    copy(db, copied, drop)
+    assert ask_all(copied) == answers
+    with duckdb.connect(str(copied)) as connection:
+        known = connection.execute("select count(automatic) from events where event = 'identify'").fetchone()
+    assert known == (0,)
+
+
+def test_an_imported_identify_event_waits_for_the_next_event(db: Path) -> None:
+    """The last event of a block may be automatic beside the first one of the next block, whatever is folded between."""
+    first = {"ListID": LIST, "UUID": str(uuid.UUID(int=1, version=4)), "Email": "ada@x.com", "Timestamp": "2026-03-05T10:00:00Z"}
+    counts = []
+    with EventTracking(db) as tracking:
+        tracking.directory.ensure_list(LIST, "news")
+        for kind, at in (("identify", "10"), ("signup", "10"), ("identify", "11"), ("signup", "12")):
+            body = {**first, "Event": kind, "Timestamp": f"2026-03-05T{at}:00:00Z"}
+            (result,) = tracking.waiter.run(tracking.pipeline.import_bodies([json.dumps(body).encode()]))
+            assert not isinstance(result, Exception), result
+            for _ in range(2):  # the first one has the event folded
+                (row,) = tracking.query(LIST, **WHOLE, metrics=["events"]).rows
+            counts.append(row.metrics[0])
+        assert tracking.sql("select columns_seq from meta").rows == [[4]]
+    assert counts == [1, 1, 2, 3]
+
+
+def test_only_the_host_may_say_that_an_event_was_made(tracking: EventTracking, credentials: Credentials) -> None:
+    """A request's `Automatic` has no meaning: an identify event that it names counts. Other values mean nothing anywhere."""
+    body = {"ListID": 94, "Event": "identify", "Email": "ada@x.com"}
+
+    def find_last() -> Any:
+        return tracking.sql("select automatic from events order by seq desc limit 1").rows[0][0]
+
+    client = falcon.testing.TestClient(wsgi_app(tracking))
+    sent = client.simulate_post("/api/v1/event", json={**body, "APIKey": credentials.full, "Automatic": True})
+    assert sent.status_code == 200
+    batch = {"APIKey": credentials.full, "Events": [{**body, "Automatic": True}]}
+    assert client.simulate_post("/api/v1/events", json=batch).status_code == 200
+    assert tracking.sql("select automatic from events").rows == [[False], [False]]
+    for value, expected in ((True, True), (False, False), (1, False), ("true", False), (None, False)):
+        list(tracking.track_many([json.dumps({**body, "automatic": value}).encode()]))
+        assert find_last() is expected
