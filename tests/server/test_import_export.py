@@ -385,7 +385,9 @@ def test_parquet_has_the_columns_of_the_table(store: Path, tmp_path: Path) -> No
     with duckdb.connect() as connection:
         query = "select event, count(*), count(distinct visitor) from read_parquet(?) group by all order by all"
         rows = connection.execute(query, [str(out)]).fetchall()
+        seqs = connection.execute("select seq from read_parquet(?)", [str(out)]).fetchall()
     assert rows == [("identify", 7, 7), ("load", 10, 7)]
+    assert seqs == [(seq,) for seq in range(1, 18)]
     assert [path.name for path in tmp_path.iterdir() if "export" in path.name] == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -18,7 +19,8 @@ from falcon_events.store.queries.maintenance import quote
 SELECTED = """($list_id is null or list_id = $list_id)
     and ($since_time is null or occurred_at >= make_timestamp($since_time))
     and ($until_time is null or occurred_at < make_timestamp($until_time))"""
-EXPORT_COLUMNS = f"select * from events where {SELECTED} order by seq"
+# The rows are in the order of seq, which DuckDB keeps. To sort them would need memory for all of them.
+EXPORT_COLUMNS = f"select * from events where {SELECTED}"
 _BODIES = """
 select list_id as "ListID", event as "Event", external_id as "ID", email as "Email", visitor as "UUID", event_id as "EventID",
     strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ') as "Timestamp", properties as "Properties", {automatic} as "Automatic"{traits}
@@ -53,7 +55,7 @@ group by seq
 FORGET_MORE = "drop table if exists more_of_lines"
 PREFIX = ".falcon-events-export-"
 """The beginning of the names of folders in which portions are written."""
-EXPORTED_AT_ONCE = 1_000_000
+EXPORTED_AT_ONCE = 100_000
 NO_MEMORY = (
     "{} cannot be written: the events need more memory than the database may use. Raise the setting memory_limit_mb, or export"
     " fewer of them at once (--since, --until)."
@@ -78,7 +80,7 @@ def export(connection: duckdb.DuckDBPyConnection, selection: Selection, target: 
 
 
 def _export_bodies(connection: duckdb.DuckDBPyConnection, chosen: dict[str, int | None], target: Path) -> int:
-    """Write a line for each event. Where the memory runs out, portions are written one after the other."""
+    """Write a line for each event. Many are written in portions, one after the other: to sort all of them would take long."""
     ((newest,),) = connection.execute(NEWEST).fetchall()
     columns = {"automatic": "automatic", "traits": "", "joined": ""}
     if connection.execute(NEEDS_MORE).fetchone() == (True,):
@@ -94,8 +96,9 @@ def _export_bodies(connection: duckdb.DuckDBPyConnection, chosen: dict[str, int 
         return _copy(connection, query, file, "(format json)", {**chosen, **bounds})
 
     try:
-        return write("seq <= $newest", target, {"newest": newest})
-    except duckdb.OutOfMemoryException:
+        if newest <= EXPORTED_AT_ONCE:
+            with contextlib.suppress(duckdb.OutOfMemoryException):
+                return write("seq <= $newest", target, {"newest": newest})
         return _join_portions(connection, newest, target, lambda file, bounds: write(OF_PORTION, file, bounds))
     finally:
         connection.execute(FORGET_MORE)
