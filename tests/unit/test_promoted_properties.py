@@ -506,6 +506,20 @@ def test_counts_of_questions_fade_and_choose_between_properties(
     assert not columns.differs(connection)
 
 
+def test_a_store_that_is_opened_has_no_columns_that_nobody_needs(filled: Store, db: Path) -> None:
+    """Those that a killed process left, and with the setting 0 those that are there because of questions."""
+    for budget, expected in ((5, ["property_1", "property_2"]), (0, ["property_1"])):
+        index_list(filled, "a")
+        filled.run(lambda connection: connection.execute("delete from promoted_properties where asked")).result(60)
+        filled.run(lambda connection: promoted.promote(connection, 1, "b", asked=True)).result(60)
+        filled.run(lambda connection: connection.execute("alter table event_columns add column property_3 varchar")).result(60)
+        filled.close()
+        filled = Store(db, Settings(asked_properties=budget))
+        wait_until(lambda: filled.run(list_columns).result(60) == expected, "the columns stay", seconds=60)  # noqa: B023
+    assert read_checks(filled)["columns"].ok
+    filled.close()
+
+
 def test_no_column_comes_by_itself_where_it_would_not_be_worth_it(
     connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
