@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from falcon_events import EventTracking
 from falcon_events.errors import EventsError
 from falcon_events.model.access import ListRules
+from falcon_events.model.events import NewEvent
 from falcon_events.model.persons import Visitor
 from falcon_events.query.question import encode_question
 from falcon_events.query.reading import read_question, read_values_question
@@ -22,7 +23,7 @@ from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue, columns, migrations, promoted
 from falcon_events.store.database.connect import open_memory
 from falcon_events.store.engine import asked_properties, upkeep
-from falcon_events.store.queries import access_rows, answer_source, persons
+from falcon_events.store.queries import access_rows, answer_source, maintenance, persons
 from falcon_events.store.queries.answers import answer
 from falcon_events.store.queries.check import _list_promoted
 from falcon_events.store.store import Store
@@ -294,6 +295,8 @@ def fill_file(store: Store, events: int) -> None:
             """ now()::timestamp, '{"a": ' || range || '}', null, null, null from range(1, $events + 1)""",
             {"events": events},
         )
+        catalogue.fold(connection, events)
+        columns.fold(connection, events)
 
     store.run(insert).result(60)
     store.close()
@@ -372,7 +375,7 @@ def test_columns_are_filled_and_cleared_in_the_background_while_questions_run(fi
 
 def test_values_that_are_filled_wait_for_a_checkpoint_when_there_are_many(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that they take a limited amount of memory. Afterwards the rest is filled."""
-    monkeypatch.setattr(upkeep, "MOST_UPDATED", 100)
+    monkeypatch.setattr(upkeep, "MOST_UPDATED", 400)
     index_list(filled, "a")
     wait_until(lambda: count_promoted(filled, "filled_seq >= until_seq") == 1, "not filled", seconds=120)
 
@@ -420,6 +423,50 @@ def test_a_check_says_how_far_columns_are_filled(connection: duckdb.DuckDBPyConn
     assert check.found == '"a\\"b", 2 of 3 events so far; "é" (by questions), 0 of 3 events so far'
 
 
+def test_a_copy_is_made_while_a_property_is_promoted(filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the columns that were there when it began."""
+    compress = maintenance.compress_properties
+
+    def promote_and_compress(connection: duckdb.DuckDBPyConnection, database: str) -> None:
+        index_list(filled, "a")
+        compress(connection, database)
+
+    monkeypatch.setattr(maintenance, "compress_properties", promote_and_compress)
+    filled.backup(tmp_path / "copy.duckdb").result(60)
+    wait_until(lambda: count_promoted(filled, "filled_seq >= until_seq") == 1, "not filled", seconds=60)
+    with duckdb.connect(str(tmp_path / "copy.duckdb")) as copied:
+        assert (list_columns(copied), copied.execute("select count(*) from event_columns").fetchone()) == ([], (1_000,))
+    monkeypatch.undo()
+    filled.backup(tmp_path / "later.duckdb").result(60)
+    with duckdb.connect(str(tmp_path / "later.duckdb")) as copied:
+        assert copied.execute("select count(property_1) from event_columns").fetchone() == (1_000,)
+
+
+def test_columns_are_filled_while_events_arrive(filled: Store) -> None:
+    """The store is never idle; events that arrive meanwhile get their values, too."""
+    ended = threading.Event()
+    stored = [0]
+
+    def submit_again_and_again() -> None:
+        at = 1_700_000_000_000_000
+        while not ended.is_set():
+            made = json.dumps({"a": 1_000_000}).encode()
+            filled.submit([NewEvent(None, "account", 1, "e", VISITORS[0], "id", None, at, at, made, None, 20)]).result(60)
+            stored[0] += 1
+
+    submitting = threading.Thread(target=submit_again_and_again)
+    submitting.start()
+    index_list(filled, "a")
+    wait_until(lambda: count_promoted(filled, "filled_seq >= until_seq") == 1, "not filled", seconds=120)
+    ended.set()
+    submitting.join()
+    asked = {"Filters": [["is", "property:a", [1_000_000]]]}
+    assert ask_store(filled, **asked) == [{"Dimensions": [], "Metrics": [stored[0]]}]
+    filled.run(lambda _: filled._open_writer().upkeep.fold_columns(1)).result(60)
+    assert ask_store(filled, **asked) == [{"Dimensions": [], "Metrics": [stored[0]]}]
+    assert read_checks(filled)["columns"].ok
+
+
 @pytest.mark.parametrize(("budget", "expected"), [(0, []), (1, [("a", True)])])
 def test_a_property_that_is_asked_for_often_gets_a_column(
     filled: Store, monkeypatch: pytest.MonkeyPatch, budget: int, expected: list[Any]
@@ -429,7 +476,6 @@ def test_a_property_that_is_asked_for_often_gets_a_column(
     filled.questions._asked = asked_properties.AskedProperties(budget)
     question = read_question({"Dimensions": ["property:a", "property:no such"]}, 1, "UTC", 0)
     for _ in range(12):
-        filled.run(lambda _: filled._open_writer().upkeep.fold(1)).result(60)
         assert not filled.questions.query(encode_question(question)).result(60).failures
     rows = "select name, asked from promoted_properties"
     found = filled.run(lambda connection: connection.execute(rows).fetchall())  # after the task of the last question
@@ -458,6 +504,20 @@ def test_counts_of_questions_fade_and_choose_between_properties(
     assert ask_for("b", 12) == [True]
     assert {row.name for row in promoted.read_rows(connection, 1) if row.name} == {"b", "c"}
     assert not columns.differs(connection)
+
+
+def test_a_store_that_is_opened_has_no_columns_that_nobody_needs(filled: Store, db: Path) -> None:
+    """Those that a killed process left, and with the setting 0 those that are there because of questions."""
+    for budget, expected in ((5, ["property_1", "property_2"]), (0, ["property_1"])):
+        index_list(filled, "a")
+        filled.run(lambda connection: connection.execute("delete from promoted_properties where asked")).result(60)
+        filled.run(lambda connection: promoted.promote(connection, 1, "b", asked=True)).result(60)
+        filled.run(lambda connection: connection.execute("alter table event_columns add column property_3 varchar")).result(60)
+        filled.close()
+        filled = Store(db, Settings(asked_properties=budget))
+        wait_until(lambda: filled.run(list_columns).result(60) == expected, "the columns stay", seconds=60)  # noqa: B023
+    assert read_checks(filled)["columns"].ok
+    filled.close()
 
 
 def test_no_column_comes_by_itself_where_it_would_not_be_worth_it(

@@ -47,6 +47,7 @@ delete from promoted_properties where name is null and (filled_seq >= until_seq 
     select number from promoted_properties where name is not null
 ))
 """
+ASKED = "select list_id, number from promoted_properties where asked"
 USED = "select distinct number from promoted_properties"
 UNFILLED = """
 select list_id, filled_seq, until_seq, list(number order by number), list(name order by number)
@@ -180,6 +181,13 @@ def drop_unused(connection: duckdb.DuckDBPyConnection) -> None:
     for (column,) in connection.execute(EXISTING).fetchall():
         if column not in used:
             connection.execute(f"alter table event_columns drop column {column}")
+
+
+def remove_asked(connection: duckdb.DuckDBPyConnection) -> None:
+    """Promote no property any more only because questions ask for it often."""
+    for list_id, number in connection.execute(ASKED).fetchall():
+        remove(connection, list_id, number)
+    drop_unused(connection)
 
 
 def _update(connection: duckdb.DuckDBPyConnection, change: str, list_id: int, number: int) -> None:

@@ -97,7 +97,7 @@ class Upkeep:
         self._emptying = False
         self._updated = 0
         self._filled_at_once = COLUMNS_AT_ONCE
-        promoted.drop_unused(connection)
+        self._is_tidy = False
         self.folded_seq = catalogue.read_folded_seq(connection)
         """The catalogue's watermark."""
         self._columns_seq = columns.read_columns_seq(connection)
@@ -227,6 +227,9 @@ class Upkeep:
 
         Filled values take memory until a checkpoint: when there are many, and none can be made now, the rest is filled later.
         """
+        if not self._is_tidy:  # a process may have been killed before it removed a column
+            self._is_tidy = True
+            (promoted.drop_unused if self._settings.asked_properties else promoted.remove_asked)(self._connection)
         if self._has_filled_much():
             self._checkpoint(0.0)
         if self._has_filled_much():

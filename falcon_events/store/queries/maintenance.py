@@ -31,9 +31,15 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
     try:
         connection.execute(f"attach {quote(str(unfinished))} as {name} (storage_version '{STORAGE_VERSION}')")
         try:
+            connection.begin()  # so that both copies see the same columns
             connection.execute(f'copy from database "{source}" to {name} (schema)')
             compress_properties(connection, name)
             connection.execute(f'copy from database "{source}" to {name} (data)')
+            connection.commit()
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):
+                connection.rollback()
+            raise
         finally:
             connection.execute(f"detach {name}")
         unfinished.chmod(0o600)
