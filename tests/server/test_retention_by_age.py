@@ -64,6 +64,11 @@ def left(tracking: EventTracking) -> int:
     return int(tracking.admin.sql(f"select count(*) from events where list_id = {LIST}").rows[0][0])
 
 
+def deleted(tracking: EventTracking) -> int:
+    """How many events of the list were deleted: by a call, or by the store itself, if it was first."""
+    return sum(count.deleted for count in tracking.stats().by_type if count.list_id == LIST)
+
+
 def test_the_rule_is_set_shown_and_taken_back(db: Path) -> None:
     """By the command and in Python, beside the other rules; wrong numbers are refused by name."""
     make_store(db)
@@ -125,7 +130,7 @@ def test_a_dry_run_says_what_the_run_then_does(db: Path) -> None:
     assert rows(db, "select list_id, count(*) from events group by all order by all") == [(94, 11), (96, 1)]
 
 
-def test_the_store_deletes_by_itself(db: Path, flavour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_deletes_by_itself(db: Path, flavour: str) -> None:
     """While a server runs, also what arrives too old, which is accepted; the answer over HTTP says what it is made of."""
     credentials = make_store(db)
     with serving(db, flavour) as served:
@@ -133,10 +138,10 @@ def test_the_store_deletes_by_itself(db: Path, flavour: str, monkeypatch: pytest
             body = {"id": ..., "email": ..., "UUID": VISITOR, "event": "pageView", "Timestamp": ago(number)}
             assert served.client.track(**credentials.event(**body)).status_code == 200
         assert command_alone("lists", "rules", "94", "--keep-days", "5", "--db", str(db)).returncode == 0
-        deleted = f"select coalesce(sum(deleted), 0)::int as n from event_types where list_id = {LIST}"
+        counted = f"select coalesce(sum(deleted), 0)::int as n from event_types where list_id = {LIST}"
 
         def has_deleted(number: int) -> bool:
-            found = json.loads(command("sql", deleted, "--json", "--db", str(db)).stdout)
+            found = json.loads(command("sql", counted, "--json", "--db", str(db)).stdout)
             return bool(found == [{"n": number}])
 
         wait_until(lambda: has_deleted(14), "old events stay", served)
@@ -163,7 +168,7 @@ def test_the_store_deletes_by_itself(db: Path, flavour: str, monkeypatch: pytest
 
 
 @pytest.fixture
-def pruned(db: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def pruned(db: Path) -> Any:
     """A store with what happened 20 days ago, which is deleted by the rule, and 2 days ago."""
     make_store(db)
     with EventTracking(db) as tracking:
@@ -175,7 +180,7 @@ def pruned(db: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         buy(tracking, 2, "o2", 7)
         tracking.directory.set_rules(LIST, keep_days=10)
         (report,) = tracking.admin.prune(LIST)
-        assert (report.events, report.oldest_left) == (4, str(today() - timedelta(days=2)))
+        assert (deleted(tracking), report.oldest_left) == (4, str(today() - timedelta(days=2)))
         yield tracking
 
 
@@ -208,7 +213,8 @@ def test_bindings_event_ids_and_names_are_not_deleted(pruned: EventTracking) -> 
     assert pruned.track(LIST, "pageView", uuid=VISITOR, email="ada@example.com").identify_event_sent is False
     event_id = str(uuid.uuid4())
     assert not track(pruned, 30, event_id=event_id).duplicate
-    assert pruned.admin.prune(LIST)[0].events == 1
+    pruned.admin.prune(LIST)
+    assert deleted(pruned) == 5
     assert track(pruned, 30, event_id=event_id).duplicate
     assert "old" in pruned.properties(LIST)["pageView"]
     assert pruned.admin.recount(LIST).differs is False
@@ -223,7 +229,8 @@ def test_old_events_that_arrive_later_count_once(pruned: EventTracking) -> None:
     asked = {"date_range": [day, day], "metrics": ["events", "people", "visitors", "views"]}
     before = pruned.query(LIST, **asked)
     assert before.rows[0].metrics == [4, 2, 2, 3]
-    assert pruned.admin.prune(LIST)[0].events == 2
+    pruned.admin.prune(LIST)
+    assert deleted(pruned) == 6
     after = pruned.query(LIST, **asked)
     assert (after.rows, after.meta["Warnings"]) == (before.rows, before.meta["Warnings"])
     assert after.meta["AsOf"] >= before.meta["AsOf"]
@@ -282,7 +289,8 @@ def test_an_event_stays_until_webhooks_have_got_it(db: Path) -> None:
         wait_until(lambda: receiver.taken, "it is not posted again")
         assert receiver.taken[0].id == receipt.event_id
         wait_until(lambda: tracking.admin.prune(LIST, dry_run=True)[0].awaited == 0, "it is still awaited")
-        assert tracking.admin.prune(LIST)[0].events == 1
+        tracking.admin.prune(LIST)
+        assert (deleted(tracking), left(tracking)) == (1, 0)
 
 
 def test_a_failed_delivery_keeps_no_event(db: Path) -> None:
@@ -293,5 +301,6 @@ def test_a_failed_delivery_keeps_no_event(db: Path) -> None:
         track(tracking, 20)
         wait_until(lambda: tracking.webhooks.states()[0].state == "disabled", "the webhook is not disabled")
         tracking.directory.set_rules(LIST, keep_days=10)
-        assert tracking.admin.prune(LIST)[0].events == 1
+        tracking.admin.prune(LIST)
+        assert (deleted(tracking), left(tracking)) == (1, 0)
         assert tracking.webhooks.deliveries() == []

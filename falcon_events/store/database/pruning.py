@@ -30,12 +30,10 @@ NOT_AWAITED = """seq not in (
 )"""
 _DUE = f"list_id = $list_id and occurred_at < make_timestamp($before) and seq <= $limit and {NOT_AWAITED}"
 OLDEST = f"select epoch_us(min(occurred_at)) from event_columns where {_DUE}"
-# Events that are not folded yet have no typed columns.
-HAS_DUE = """
-select exists (from event_columns where list_id = $list_id and occurred_at < make_timestamp($before))
-    or exists (
-        from events where list_id = $list_id and occurred_at < make_timestamp($before) and seq > (select columns_seq from meta)
-    )
+HAS_UNFOLDED = """
+select exists (
+    from events where list_id = $list_id and occurred_at < make_timestamp($before) and seq > (select columns_seq from meta)
+)
 """
 # The person of an event is that of questions (store/queries/answer_source.py). All events have their typed columns here.
 CHOOSE = f"""
@@ -283,9 +281,9 @@ def read_time_zone(connection: duckdb.DuckDBPyConnection, list_id: int) -> str:
     return "UTC" if row is None else str(row[0])
 
 
-def has_due(connection: duckdb.DuckDBPyConnection, cut: Cut) -> bool:
-    """Return whether some events are too old, folded or not."""
-    ((found,),) = _run(connection, HAS_DUE, {"list_id": cut.list_id, "before": cut.before})
+def has_unfolded(connection: duckdb.DuckDBPyConnection, cut: Cut) -> bool:
+    """Return whether some of the events that are not folded yet, so that they have no typed columns, are too old."""
+    ((found,),) = _run(connection, HAS_UNFOLDED, {"list_id": cut.list_id, "before": cut.before})
     return bool(found)
 
 

@@ -79,7 +79,8 @@ class Pruner:
 
     def _prune(self, rule: KeptFor, hold_seq: int) -> int | None:
         cut = make_cut(rule, self._clock())
-        if not pruning.has_due(self._connection, cut):
+        oldest, _ = pruning.find_oldest(self._connection, cut, hold_seq)
+        if oldest is None and not pruning.has_unfolded(self._connection, cut):
             return None
         if not self._fold_all():
             return 0
