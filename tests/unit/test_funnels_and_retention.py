@@ -28,12 +28,11 @@ A, B, C = {"Event": "a"}, {"Event": "b"}, {"Event": "c"}
 MARCH = {"DateRange": ["2026-03-01", "2026-03-31"]}
 
 
-@pytest.fixture(scope="module", params=["json", "promoted"])
+@pytest.fixture(scope="module", params=["json", "columns"])
 def connection(request: pytest.FixtureRequest) -> Iterator[duckdb.DuckDBPyConnection]:
     """A store in memory: events are not folded, or have columns, those of promoted properties included."""
     with open_memory(Settings(threads=1)) as connection:
-        for name in ("folds", "promotes"):
-            connection.execute(f"set variable {name} = {request.param == 'promoted'}")
+        connection.execute(f"set variable folds = {request.param == 'columns'}")
         yield connection
 
 

@@ -138,7 +138,7 @@ def test_people_are_those_of_the_oracle(
     assert ask(connection, "people", People=people)["Count"] == len(expected)
 
 
-@settings(at_random, max_examples=40)
+@settings(at_random, max_examples=25)
 @given(
     folds=shared.folds,
     events=shared.stores(),

@@ -117,7 +117,8 @@ class ListSource:
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Run a statement over the relations that make() has returned."""
         sql = statement.sql
-        every = "\n".join([sql, *(reach.among for reach in self._made if reach.among is not None)])
+        used = [reach for number, reach in enumerate(self._made) if f"(from events_{number})" in sql]
+        every = "\n".join([sql, *(reach.among for reach in used if reach.among is not None)])
         words = set(re.findall("[a-z_]+[0-9]*", every))
         of_promoted = [f"{kind}_{number}" for number in self._promoted.values() for kind in ("value", "nested")]
         relations = []
