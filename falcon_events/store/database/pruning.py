@@ -32,7 +32,8 @@ _DUE = f"list_id = $list_id and occurred_at < make_timestamp($before) and seq <=
 OLDEST = f"select epoch_us(min(occurred_at)) from event_columns where {_DUE}"
 HAS_UNFOLDED = """
 select exists (
-    from events where list_id = $list_id and occurred_at < make_timestamp($before) and seq > (select columns_seq from meta)
+    from events where list_id = $list_id and occurred_at < make_timestamp($before)
+        and seq > (select least(folded_seq, columns_seq) from meta)
 )
 """
 # The person of an event is that of questions (store/queries/answer_source.py). All events have their typed columns here.
@@ -282,7 +283,7 @@ def read_time_zone(connection: duckdb.DuckDBPyConnection, list_id: int) -> str:
 
 
 def has_unfolded(connection: duckdb.DuckDBPyConnection, cut: Cut) -> bool:
-    """Return whether some of the events that are not folded yet, so that they have no typed columns, are too old."""
+    """Return whether some of the events are too old that are not folded yet, into the catalogue and into typed columns."""
     ((found,),) = _run(connection, HAS_UNFOLDED, {"list_id": cut.list_id, "before": cut.before})
     return bool(found)
 
