@@ -240,6 +240,8 @@ def test_every_command_works_where_there_is_nothing_but_a_c_library(bare: Bare, 
         run("erase", "--list", "7", "--email", "v1@example.com", "--yes")
         run("backup", f"{data}/backup.duckdb")
         run("stats", "--json")
+    run("lists", "rules", "7", "--keep-days", "30")
+    run("prune", "--dry-run")
     run("compact")
     run("webhooks", "list")
     run("deliveries", "list")

@@ -70,12 +70,13 @@ def test_the_rules_of_a_list(db: Path, filled: Credentials) -> None:
         "redacted": [],
         "time_zone": "UTC",
         "indexed": [],
+        "keep_days": None,
     }
     run(db, "lists", "rules", "94", "--deny", "secret", "--redact", "phone")
     run(db, "lists", "rules", "94", "--time-zone", "Europe/Berlin")
     changed = as_json(db, "lists", "rules", "94", "--bots", "drop")
     rules = {"list_id": 94, "bots": "drop", "denied": ["secret"], "redacted": ["phone"], "time_zone": "Europe/Berlin"}
-    assert changed == {**rules, "indexed": []}
+    assert changed == {**rules, "indexed": [], "keep_days": None}
     with serving(db) as served:
         for agent in ("Mozilla/5.0 Firefox/130.0", CRAWLER):
             body = filled.event(properties={"secret": 1, "phone": "2", "other": 3})
@@ -85,7 +86,7 @@ def test_the_rules_of_a_list(db: Path, filled: Credentials) -> None:
     assert (dropped["list_id"], dropped["events"]) == (94, 1)
     assert "no visitor sent" in run(db, "stats")
     cleared = run(db, "lists", "rules", "94", "--clear", "--bots", "keep")
-    assert cleared == "bots      keep\ndenied    -\nredacted  -\ntime zone UTC\nindexed   -\n"
+    assert cleared == "bots      keep\ndenied    -\nredacted  -\ntime zone UTC\nindexed   -\nkeep days -\n"
     assert "no list 97" in refused(db, "lists", "rules", "97")
     assert "emailAddress" in refused(db, "lists", "rules", "94", "--deny", "emailAddress")
 
@@ -94,7 +95,7 @@ def test_indexed_properties_of_a_list(db: Path, filled: Credentials) -> None:
     """They are shown, replaced, taken back one by one or all, and refused if they are too many or no rule of the list."""
     rules = ("lists", "rules", "94")
     assert as_json(db, *rules, "--index", "plan", "--index", 'a"b[0]/$.😀')["indexed"] == ['a"b[0]/$.😀', "plan"]
-    assert run(db, *rules).endswith('indexed   a"b[0]/$.😀, plan\n')
+    assert run(db, *rules).endswith('indexed   a"b[0]/$.😀, plan\nkeep days -\n')
     with serving(db) as served:
         for number in range(3):
             body = filled.event(properties={"plan": f"p{number}", 'a"b[0]/$.😀': [number]})

@@ -62,9 +62,15 @@ def test_a_client_that_disconnects_frees_its_slot(db: Path, credentials: Credent
         began = time.monotonic()
         assert httpx.post(url, json={**asked, **heavy}, timeout=60).status_code == 503
         assert time.monotonic() - began >= 1
-        for _ in range(4):
-            with pytest.raises(httpx.ReadTimeout):
+        given_up = 0
+        for _ in range(20):  # on a busy machine, an answer may be there before this process looks at its clock
+            try:
                 httpx.post(url, json={**asked, **heavy}, timeout=0.3)
+            except httpx.ReadTimeout:
+                given_up += 1
+            if given_up == 4:
+                break
+        assert given_up == 4
         answered = httpx.post(url, json={**asked, "DateRange": "today", "Filters": [["is", "event", ["none"]]]}, timeout=60)
         assert (answered.status_code, answered.json().get("Errors")) == (200, None)
 
