@@ -1,4 +1,4 @@
-"""Readers: threads for short, slow and webhook reads, each with a cursor of its own beside the writer's connection."""
+"""Readers: threads for short, slow and webhook reads, beside the writer's connection."""
 
 from __future__ import annotations
 
@@ -45,8 +45,6 @@ class Readers:
         self._webhooks = ThreadPoolExecutor(1, thread_name_prefix="falcon-events-outbox")
         self._compaction = ThreadPoolExecutor(1, thread_name_prefix="falcon-events-compaction")
         self._lock = SharedLock()
-        self._local = threading.local()
-        self._cursors: list[duckdb.DuckDBPyConnection] = []
         self._open_reads: dict[Future[Any], OpenRead] = {}
 
     def read(
@@ -129,7 +127,7 @@ class Readers:
 
     @contextlib.contextmanager
     def without_reads(self, wait_s: float, interrupt: bool) -> Iterator[None]:
-        """Hold back all reads and close the cursors, because an open cursor keeps its database alive.
+        """Hold back all reads, because the cursor of each keeps its database alive.
 
         Args:
             wait_s: how long to wait for the running reads, in seconds.
@@ -142,12 +140,10 @@ class Readers:
             for found in [*self._open_reads.values(), *self._questions.list_running()]:
                 found.interrupt()
         with self._lock.exclusive(wait_s):
-            while self._cursors:
-                self._cursors.pop().close()
             yield
 
     def close(self) -> None:
-        """Complete a compaction, interrupt the slow reads, cancel the queued ones, wait for the others, and close the cursors."""
+        """Complete a compaction, interrupt the slow reads, cancel the queued ones, and wait for the others."""
         self._compaction.shutdown(cancel_futures=True)
         pools = self._webhooks, self._slow, self._waiting, self._short, self._tasks
         for pool in pools:
@@ -158,8 +154,6 @@ class Readers:
                 found.interrupt_until_done()
         for pool in pools:
             pool.shutdown()
-        while self._cursors:
-            self._cursors.pop().close()
 
     def _read(
         self,
@@ -174,8 +168,8 @@ class Readers:
             before()  # outside the lock: the work that it waits for may need the exclusive lock
         with self._lock.shared(slow=slow):
             try:
-                cursor = self._cursor(connection())
-                with state.running(cursor.interrupt):
+                # A cursor of its own: an interrupt may end even a rollback, and the next read must find no transaction open.
+                with contextlib.closing(connection().cursor()) as cursor, state.running(cursor.interrupt):
                     return read(cursor)
             except duckdb.InterruptException:
                 raise EventsError(INTERRUPTED) from None
@@ -200,12 +194,3 @@ class Readers:
             return pool.submit(job)
         except RuntimeError:
             raise StoreClosed from None
-
-    def _cursor(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-        """Return this thread's cursor, creating one if the writer has opened the database again."""
-        if getattr(self._local, "connection", None) is not connection:
-            self._local.connection = connection
-            self._local.cursor = connection.cursor()
-            self._cursors.append(self._local.cursor)
-        cursor: duckdb.DuckDBPyConnection = self._local.cursor
-        return cursor

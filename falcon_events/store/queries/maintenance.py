@@ -41,7 +41,8 @@ def copy_to(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
                 connection.rollback()
             raise
         finally:
-            connection.execute(f"detach {name}")
+            with contextlib.closing(connection.cursor()) as other:  # which is not interrupted with the read
+                other.execute(f"detach {name}")
         unfinished.chmod(0o600)
         sync(unfinished)
         unfinished.replace(target)
