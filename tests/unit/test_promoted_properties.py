@@ -22,7 +22,7 @@ from falcon_events.query.reading import read_question, read_values_question
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue, columns, migrations, promoted
 from falcon_events.store.database.connect import open_memory
-from falcon_events.store.engine import asked_properties, upkeep
+from falcon_events.store.engine import asked_properties, checkpoints, upkeep
 from falcon_events.store.queries import access_rows, answer_source, maintenance, persons
 from falcon_events.store.queries.answers import answer
 from falcon_events.store.queries.check import _list_promoted
@@ -375,7 +375,7 @@ def test_columns_are_filled_and_cleared_in_the_background_while_questions_run(fi
 
 def test_values_that_are_filled_wait_for_a_checkpoint_when_there_are_many(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that they take a limited amount of memory. Afterwards the rest is filled."""
-    monkeypatch.setattr(upkeep, "MOST_UPDATED", 400)
+    monkeypatch.setattr(checkpoints, "MOST_UPDATED", 400)
     index_list(filled, "a")
     wait_until(lambda: count_promoted(filled, "filled_seq >= until_seq") == 1, "not filled", seconds=120)
 

@@ -5,33 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import duckdb
 
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue, columns, promoted
 from falcon_events.store.database.pruning import KeptFor
+from falcon_events.store.engine.checkpoints import IDLE_RESTART_S, RESTART_S, Checkpoints
 from falcon_events.store.engine.meters import Meters
 from falcon_events.store.engine.name_limits import NameLimits
 from falcon_events.store.engine.pruner import Pruner
 from falcon_events.store.engine.recall import Recall
-from falcon_events.store.engine.shared_file import SharedFile
 from falcon_events.store.engine.tables import Tables
 
 logger = logging.getLogger(__name__)
 
 IDLE_FOLD_SHARE = 10
 """An idle store is folded from this fraction of `fold_events` on: one tenth."""
-REPLAY_COMMIT_S = 50e-6
-REPLAY_BYTE_S = 5e-9
-"""How long opening the store takes for each commit and each byte in its log, measured with DuckDB 2.0 and 1.5."""
-RESTART_S = 0.5
-IDLE_RESTART_S = 0.1
-"""A checkpoint is due when the next process would need longer than this to replay the log: under load, and when idle."""
-CHECKPOINT_SHARE = 20
-"""Checkpoints take at most one twentieth of the time, so that those of a large file do not run back to back."""
-MIN_PAUSE_S = 2.0
 EXPIRY_INTERVAL_S = 600.0
 EXPIRY_S, EXPIRY_PAUSE_S = 0.1, 0.5
 """How long EventIDs are deleted before other work gets its turn, and when the deletion of very many continues."""
@@ -43,9 +33,6 @@ COLUMNS_AT_ONCE = 20_000
 """How many events get their typed columns in one transaction, so that other work waits for a fraction of a second."""
 FILL_INTERVAL_S = 1.0
 """Under load, how often it is looked up whether columns of promoted properties lack values."""
-MOST_UPDATED = 1_000_000
-MOST_UPDATED_BYTES = 64 << 20
-"""How many values, and bytes of the log, are filled between two checkpoints. Until then, DuckDB keeps the values in memory."""
 KEYS_OF_EVENT = 200
 """How many keys of visitors and addresses may be looked through for each event that is folded."""
 FOLDED_NAMES = 500_000
@@ -60,12 +47,10 @@ class Upkeep:
         tables: the tables, which know the last seq.
         recall: knows the bindings that the table bindings lacks.
         limits: counts the names of events that are not folded yet, and what each list may still have.
-        wal: the path of the database's log.
         settings: how far the catalogue may lag behind.
         clock: returns the current time in seconds since 1970.
         meters: counts the folds.
-        opening_s: how long it took to open the database, including its log.
-        shared_file: knows whether a checkpoint must wait for a process that reads the file.
+        checkpoints: checkpoints the log.
     """
 
     def __init__(
@@ -74,28 +59,21 @@ class Upkeep:
         tables: Tables,
         recall: Recall,
         limits: NameLimits,
-        wal: Path,
         settings: Settings,
         clock: Callable[[], float],
         meters: Meters,
-        opening_s: float,
-        shared_file: SharedFile,
+        checkpoints: Checkpoints,
     ) -> None:
         self._connection = connection
         self._tables = tables
         self._recall = recall
         self._limits = limits
-        self._wal = wal
         self._settings = settings
         self._clock = clock
         self._meters = meters
-        self._shared_file = shared_file
-        self._next_checkpoint = self._next_idle_expiry = self._next_columns = self._next_fill = 0.0
+        self._checkpoints = checkpoints
+        self._next_idle_expiry = self._next_columns = self._next_fill = 0.0
         self._next_expiry = time.monotonic() + EXPIRY_INTERVAL_S
-        self._replayed_s = opening_s if wal.exists() else 0.0
-        self._commits = 0
-        self._emptying = False
-        self._updated = 0
         self._filled_at_once = COLUMNS_AT_ONCE
         self._is_tidy = False
         self.folded_seq = catalogue.read_folded_seq(connection)
@@ -116,10 +94,6 @@ class Upkeep:
         count: int = self._tables.last_seq - self._columns_seq
         return count
 
-    def count_commit(self) -> None:
-        """Count a commit, which lengthens the log that the next process would replay."""
-        self._commits += 1
-
     def run_when_idle(self) -> bool:
         """Fold, fill promoted columns, store filters, delete expired EventIDs and checkpoint, as far as each is due when idle.
 
@@ -134,12 +108,12 @@ class Upkeep:
         self._tables.store_filters()
         self._forget_event_ids(self._next_idle_expiry)
         is_pruning = self._prune()
-        self._checkpoint(IDLE_RESTART_S)
+        self._checkpoints.run_when_due(IDLE_RESTART_S)
         return is_pruning or filled or self.events_without_columns >= COLUMNS_AT_ONCE
 
     def run_after_commit(self) -> None:
         """Do the same, as far as each is due even under load."""
-        self.count_commit()
+        self._checkpoints.count_commit()
         self.fold(1 if self._limits.unfolded_names >= FOLDED_NAMES else self._settings.fold_events)
         if (began := time.monotonic()) >= self._next_columns:
             self.fold_columns(max(COLUMNS_SHARE * self._settings.fold_events, self._keys // KEYS_OF_EVENT))
@@ -150,12 +124,7 @@ class Upkeep:
         self._tables.store_filters()
         self._forget_event_ids(self._next_expiry)
         self._prune()
-        self._checkpoint(RESTART_S)
-
-    def empty_log(self) -> None:
-        """Checkpoint, so that the log does not keep rows that were deleted. If it cannot be done now, it is done later."""
-        self._emptying = True
-        self._checkpoint(0.0)
+        self._checkpoints.run_when_due(RESTART_S)
 
     def run_at_close(self) -> None:
         """Fold everything, store the filters and checkpoint, so that the store opens quickly."""
@@ -163,8 +132,7 @@ class Upkeep:
         self.fold_columns(1)
         self._tables.stop_reading()
         self._tables.store_filters(closing=True)
-        self._next_checkpoint = 0.0
-        self._checkpoint(0.0)
+        self._checkpoints.run_at_close()
 
     def fold(self, least: int) -> None:
         """Fold the new events into the catalogue if there are at least `least`. If memory runs out, fold smaller portions."""
@@ -208,7 +176,7 @@ class Upkeep:
                     raise
                 size //= 2
             else:
-                self.count_commit()
+                self._checkpoints.count_commit()
                 left -= size if reached == self._columns_seq + size else left
                 self._columns_seq = reached
                 size = min(size, left)
@@ -219,7 +187,7 @@ class Upkeep:
     def clear_columns(self) -> None:
         """Remove all typed columns, so that they are written anew."""
         columns.clear(self._connection)
-        self.count_commit()
+        self._checkpoints.count_commit()
         self._columns_seq = self._keys = 0
 
     def fill_promoted(self) -> bool:
@@ -230,9 +198,9 @@ class Upkeep:
         if not self._is_tidy:  # a process may have been killed before it removed a column
             self._is_tidy = True
             (promoted.drop_unused if self._settings.asked_properties else promoted.remove_asked)(self._connection)
-        if self._has_filled_much():
-            self._checkpoint(0.0)
-        if self._has_filled_much():
+        if self._checkpoints.has_updated_much():
+            self._checkpoints.run_when_due(0.0)
+        if self._checkpoints.has_updated_much():
             return False
         while True:
             try:
@@ -246,26 +214,20 @@ class Upkeep:
         self._filled_at_once = min(2 * self._filled_at_once, COLUMNS_AT_ONCE)
         if written is None:
             return False
-        self.count_commit()
-        self._updated += written
+        self._checkpoints.count_commit(written)
         return True
-
-    def _has_filled_much(self) -> bool:
-        if self._updated >= MOST_UPDATED:
-            return True
-        return self._updated > 0 and self._wal.exists() and self._wal.stat().st_size >= MOST_UPDATED_BYTES
 
     def prune_portion(self, rule: KeptFor) -> int | None:
         """Delete a portion of a list's events that are too old (see pruner.py)."""
         count: int | None = self._pruner.prune_portion(rule)
-        self.count_commit()
-        self._checkpoint(RESTART_S)
+        self._checkpoints.count_commit()
+        self._checkpoints.run_when_due(RESTART_S)
         return count
 
     def _prune(self) -> bool:
         """Delete a portion of events that are too old, if it is time to; return whether more may be left."""
         if is_pruning := self._pruner.run_when_due():
-            self.count_commit()
+            self._checkpoints.count_commit()
         return is_pruning
 
     def _fold_all(self) -> bool:
@@ -280,24 +242,3 @@ class Upkeep:
             before_us = int((self._clock() - self._settings.event_id_window_s) * 1e6)
             all_deleted = self._tables.forget_event_ids(before_us, EXPIRY_S)
             self._next_expiry = self._next_idle_expiry = now + (EXPIRY_INTERVAL_S if all_deleted else EXPIRY_PAUSE_S)
-
-    def _checkpoint(self, most_s: float) -> None:
-        """Checkpoint the log if replaying it would take longer than `most_s` seconds."""
-        replay_s = self._replayed_s + self._commits * REPLAY_COMMIT_S
-        began = time.monotonic()
-        if self._shared_file.in_use or self._tables.reads or not self._wal.exists():
-            return
-        if began < self._next_checkpoint and not self._emptying:
-            return
-        size = self._wal.stat().st_size
-        if not size or (not self._emptying and replay_s + size * REPLAY_BYTE_S < most_s):
-            return
-        self._next_checkpoint = began + MIN_PAUSE_S
-        try:
-            self._connection.execute("checkpoint")
-        except duckdb.TransactionException:  # a question still reads a row that was changed: after it, the next try succeeds
-            return
-        self._emptying = False
-        self._updated = 0
-        self._replayed_s = self._commits = 0
-        self._next_checkpoint = began + max(MIN_PAUSE_S, CHECKPOINT_SHARE * (time.monotonic() - began))

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from falcon_events.store.database.errors import INVALIDATING
 from falcon_events.store.database.wal import put_back, report_copies
 from falcon_events.store.engine.apply import OpenJournal, apply, open_journal, refused_path
 from falcon_events.store.engine.backlog import Backlog
+from falcon_events.store.engine.checkpoints import Checkpoints, WithoutReads
 from falcon_events.store.engine.database_log import DatabaseLog
 from falcon_events.store.engine.meters import Meters
 from falcon_events.store.engine.name_limits import NameLimits
@@ -69,7 +69,7 @@ class Writer:
         path: Path,
         settings: Settings,
         clock: Callable[[], float],
-        without_reads: Callable[[float, bool], AbstractContextManager[None]],
+        without_reads: WithoutReads,
         *,
         replaced: Callable[[], object] = lambda: None,
         open_journal: OpenJournal = open_journal,
@@ -146,7 +146,7 @@ class Writer:
         except StoreError as error:
             self._journal_failed = True
             self.fail(str(error))
-        self._run_deferrable(self.upkeep.empty_log)
+        self._run_deferrable(self.checkpoints.empty_log)
 
     def wait_until_applied(self) -> None:
         """Wait until the tables have every event journaled so far. Raises StoreUnavailable if the store has failed."""
@@ -245,18 +245,24 @@ class Writer:
         return opening_s
 
     def _start_upkeep(self, opening_s: float) -> None:
-        log = log_of(self._path)
+        self.checkpoints = Checkpoints(
+            self.connection,
+            self._tables,
+            log_of(self._path),
+            self._settings,
+            opening_s,
+            self.shared_file,
+            self._without_reads,
+        )
         self.upkeep = Upkeep(
             self.connection,
             self._tables,
             self.recall,
             self.limits,
-            log,
             self._settings,
             self._clock,
             self.meters,
-            opening_s,
-            self.shared_file,
+            self.checkpoints,
         )
 
     def _close_database(self) -> None:

@@ -135,7 +135,7 @@ class Outbox:
 
         def task(connection: duckdb.DuckDBPyConnection) -> None:
             delivery_rows.settle(connection, settlement)
-            writer.upkeep.count_commit()
+            writer.checkpoints.count_commit()
 
         return writer.run(task)
 
