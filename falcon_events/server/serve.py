@@ -44,7 +44,7 @@ WSGI_CONNECTIONS = 8192
 """How many connections a granian worker may have. Idle connections cost next to nothing."""
 GRACE_S = 30
 """How long requests in progress may take at shutdown, in seconds."""
-ORPHAN_EXIT_S = 5.0
+ORPHAN_EXIT_S = 3.0
 """How long a worker may take to end after its parent has died, in seconds."""
 
 
@@ -204,13 +204,14 @@ def prepare_worker() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def check_address(host: str, port: int, wait_s: float = 2.0) -> None:
+def check_address(host: str, port: int, wait_s: float = ORPHAN_EXIT_S + 1) -> None:
     """Raise EventsError if the server cannot listen on the address.
 
     Args:
         host: the address.
         port: the port.
-        wait_s: how long to wait for a previous server that is still ending, in seconds.
+        wait_s: how long to wait for a previous server that is still ending, in seconds. One whose parent was killed may take
+            ORPHAN_EXIT_S.
     """
     deadline = time.monotonic() + wait_s
     while True:

@@ -113,10 +113,16 @@ def stopped(pid: int) -> Iterator[None]:
     """A process that does nothing meanwhile."""
     os.kill(pid, signal.SIGSTOP)
     try:
+        wait_until(lambda: _states_of(pid) == {"T"}, "its threads stop")  # each does so when it is its turn
         yield
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
+
+
+def _states_of(pid: int) -> set[str]:
+    """The states of a process's threads."""
+    return {stat.read_text().rpartition(") ")[2][0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")}
 
 
 def _published(db: Path) -> bool:
