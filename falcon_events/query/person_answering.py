@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 
@@ -101,22 +101,25 @@ def answer_timeline(
     page = _find_page(question, extent)
     every = make_source(page.until)
     visitors = [one for (one,) in run(person_compiler.compile_visitors(every, question.named_by, [question.name]))]
-    named = run(person_compiler.compile_named(make_source(page.until, visitors), question.named_by, question.name))
-    if not named:
-        raise QuestionRefused(PERSON, f"{question.named_by}: the list has no events of {question.name[:60]!r}.")
-    ((person,),) = named
+    person, own = question.name, visitors
+    if question.named_by != "Email":
+        found = run(person_compiler.compile_named(make_source(page.until, visitors), question.named_by, question.name))
+        ((person,),) = found or _refuse_unknown(question)
+        own = _find_visitors(every, [person], run)
     # Whatever is asked about a person follows from the events of the person's visitors.
-    own = visitors if question.named_by == "Email" else _find_visitors(every, [person], run)
     source = make_source(page.until, own)
     scope = _make_scope(page, source, extent, session_gap_us)
-    details = _describe_persons(source, [person], run)(person)
-    profile = run(person_compiler.compile_profile(scope, person))
-    seen = profile[0] if profile else (None, None, 0)
+    found = run(person_compiler.compile_timeline(scope, question, person, page.cursor)) or _refuse_unknown(question)
+    ids, known, *seen = found[0][:5]
     address = None if person in own else person
-    rows, following = page.cut(run(person_compiler.compile_timeline(scope, question, person, page.cursor)), key=2, tie=7)
-    rendered = _render_person(address, seen, details)
+    rows, following = page.cut([row[5:] for row in found if row[5] is not None], key=2, tie=7)
+    rendered = _render_person(address, seen, _render_identity(ids, known, _read_traits(source, [person], run).get(person, {})))
     events = [_render_event(row) for row in rows]
     return QueryAnswer(body=msgspec.json.encode({"Person": rendered, "Events": events, "NextCursor": following}))
+
+
+def _refuse_unknown(question: TimelineQuestion) -> NoReturn:
+    raise QuestionRefused(PERSON, f"{question.named_by}: the list has no events of {question.name[:60]!r}.")
 
 
 def _find_page(question: PeopleQuestion | TimelineQuestion, extent: Extent) -> _Page:
@@ -183,14 +186,20 @@ def _describe_persons(source: Source, persons: Sequence[str], run: Run) -> Calla
         return lambda person: {}
     found = run(person_compiler.compile_identities(source, persons))
     identities: dict[str, tuple[list[str], list[str]]] = {person: (ids, visitors) for person, ids, visitors in found}
+    traits = _read_traits(source, persons, run)
+    return lambda person: _render_identity(*identities[person], traits.get(person, {}))
+
+
+def _read_traits(source: Source, persons: Sequence[str], run: Run) -> dict[str, dict[str, msgspec.Raw]]:
+    """Return the traits of persons that have any."""
     traits: dict[str, dict[str, msgspec.Raw]] = {}
     for person, bound in run(person_compiler.compile_traits(source, persons)):
         traits.setdefault(person, {}).update(msgspec.json.decode(bound, type=dict[str, msgspec.Raw]))
-    return lambda person: {
-        "IDs": identities[person][0],
-        "UUIDs": identities[person][1],
-        "Traits": traits.get(person, {}),
-    }
+    return traits
+
+
+def _render_identity(ids: list[str], visitors: list[str], traits: dict[str, msgspec.Raw]) -> dict[str, Any]:
+    return {"IDs": ids, "UUIDs": visitors, "Traits": traits}
 
 
 def _render_person(address: str | None, seen: Sequence[Any], details: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from falcon_events.query.relations import (
     ENRICHED,
     LISTED,
     SEEN,
+    SHOWN,
     QuestionScope,
     build_events,
     build_persons,
@@ -139,24 +140,19 @@ def _express_name(named_by: str, given: str) -> str:
     return f"try_cast({given} as uuid)" if named_by == "UUID" else given
 
 
-def compile_profile(scope: QuestionScope[Any], person: str) -> Statement:
-    """Return the SELECT of when one person was seen, and of how many events."""
-    parameters = Parameters(scope.source)
-    relations = build_events(scope, parameters, sessions=False, orders=False)
-    named = _express_persons(scope.source, parameters.add([person]))
-    relations.append(
-        ("profile", f"select person_key, {SEEN} from {ENRICHED} join ({named}) using (person_key) group by person_key")
-    )
-    return Statement(join_relations(relations, f"select {_SEEN} from profile"), parameters.values)
-
-
 def compile_timeline(scope: QuestionScope[Any], question: TimelineQuestion, person: str, cursor: Cursor | None) -> Statement:
-    """Return the SELECT of a page of one person's events, the latest first, and one more where there is another page."""
+    """Return the SELECT of a page of one person's events, the latest first, and one more where there is another page.
+
+    Each row begins with what is known of the person: ids, visitors, when the person was seen, and of how many events. If the page
+    has no events, the rest of its one row is null. There is no row if no event is the person's.
+    """
     parameters = Parameters(scope.source)
     relations = build_events(scope, parameters, sessions=True, orders=False, session_ids=True)
-    named = _express_persons(scope.source, parameters.add([person]))
+    relations.append(("named", _express_persons(scope.source, parameters.add([person]))))
+    relations.append(("identity", IDENTITIES.replace("({named})", "named")))
+    relations.append(("profile", f"select {SEEN} from {SHOWN} where person_key in (select person_key from named)"))
     conditions = [
-        f"person_key in (select person_key from ({named}))",
+        "person_key in (select person_key from named)",
         "is_shown",
         express_all(scope.question.filters, parameters),
     ]
@@ -164,10 +160,11 @@ def compile_timeline(scope: QuestionScope[Any], question: TimelineQuestion, pers
         at, seq = parameters.add(cursor.key), parameters.add(cursor.tie)
         conditions.append(f"(epoch_us(occurred_at) < {at} or (epoch_us(occurred_at) = {at} and seq < {seq}))")
     columns = (
-        "event_id::varchar, event, epoch_us(occurred_at), epoch_us(received_at), visitor::varchar, properties,"
+        "event_id::varchar, event, epoch_us(occurred_at) as occurred_us, epoch_us(received_at), visitor::varchar, properties,"
         " session_id::varchar, seq"
     )
     order = f"order by occurred_at desc, seq desc limit {parameters.add(question.limit + 1)}"
-    return Statement(
-        join_relations(relations, f"select {columns} from {ENRICHED} where {' and '.join(conditions)} {order}"), parameters.values
-    )
+    relations.append(("page", f"select {columns} from {ENRICHED} where {' and '.join(conditions)} {order}"))
+    every = f"identity.* exclude (name), {_SEEN}, page.*"
+    select = f"select {every} from identity, profile left join page on true order by occurred_us desc, seq desc"
+    return Statement(join_relations(relations, select, read_once=(LISTED, "named")), parameters.values)

@@ -52,9 +52,13 @@ def limit_buckets(buckets: Sequence[Bucket], unit: str | None) -> None:
         raise QuestionRefused(LIMITS, text)
 
 
-def join_relations(relations: Sequence[CTE], select: str) -> str:
-    """Return the text of a statement: common table expressions, and the SELECT that reads them."""
-    return "with " + ",\n".join(f"{name} as ({body})" for name, body in relations) + "\n" + select
+def join_relations(relations: Sequence[CTE], select: str, read_once: Sequence[str] = ()) -> str:
+    """Return the text of a statement: common table expressions, and the SELECT that reads them.
+
+    `read_once` has the names of small relations that several others read.
+    """
+    defined = [f"{name} as {'materialized ' if name in read_once else ''}({body})" for name, body in relations]
+    return "with " + ",\n".join(defined) + "\n" + select
 
 
 def choose_people(scope: QuestionScope[Any], parameters: Parameters, relations: list[CTE]) -> str:
