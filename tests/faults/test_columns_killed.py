@@ -19,7 +19,7 @@ from tests.harness import wait_until
 
 pytestmark = pytest.mark.database
 
-EVENTS, AT_ONCE = 600, 20
+EVENTS, AT_ONCE = 300, 20
 WATERMARK = "select columns_seq from meta"
 FILL = """
 insert into events select range, uuid(), 'a', 1 + range % 2, 'e', md5((range % 50)::varchar)::uuid, 'x',
@@ -108,7 +108,7 @@ def test_columns_of_promoted_properties_survive_a_kill(db: Path, work: str) -> N
 def test_a_rebuild_goes_on_when_the_owner_is_killed(db: Path) -> None:
     """The next owner rebuilds the columns; questions are right before, meanwhile and after."""
     with open_database(db, Settings()) as connection:
-        connection.execute(FILL, {"events": 90_000})
+        connection.execute(FILL, {"events": 50_000})
     asked: dict[str, Any] = {"date_range": ["1970-01-01", "1970-01-03"], "dimensions": ["person"], "metrics": ["events"]}
     with EventTracking(db) as tracking, ThreadPoolExecutor(1) as pool:
         tracking.directory.ensure_list(1, "news")
@@ -119,6 +119,6 @@ def test_a_rebuild_goes_on_when_the_owner_is_killed(db: Path) -> None:
         while not rebuilt.done():
             assert tracking.query(1, **asked).rows == rows
         rebuilt.result()
-        assert tracking.sql(WATERMARK).rows == [[90_000]]
+        assert tracking.sql(WATERMARK).rows == [[50_000]]
         assert all(check.ok for check in tracking.check())
         assert tracking.query(1, **asked).rows == rows

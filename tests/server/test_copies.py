@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import random
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import falcon.testing
 import msgspec
 import pytest
@@ -65,13 +64,12 @@ def make_bodies(seed: int) -> list[dict[str, Any]]:
     return bodies
 
 
-def fill(db: Path, bodies: Sequence[dict[str, Any]]) -> None:
+def fill(tracking: EventTracking, bodies: Sequence[dict[str, Any]]) -> None:
     """Stores events, each as its own request."""
-    with EventTracking(db) as tracking:
-        tracking.directory.ensure_list(LIST, "news")
-        for body in bodies:
-            ((result),) = tracking.track_many([json.dumps(body).encode()])
-            assert not isinstance(result, Exception), result
+    tracking.directory.ensure_list(LIST, "news")
+    for body in bodies:
+        ((result),) = tracking.track_many([json.dumps(body).encode()])
+        assert not isinstance(result, Exception), result
 
 
 def run(*words: str) -> Any:
@@ -81,34 +79,37 @@ def run(*words: str) -> Any:
     return json.loads(done.stdout)
 
 
-def copy(db: Path, copied: Path, change: Callable[[dict[str, Any]], dict[str, Any]] = dict, take: slice = slice(None)) -> Any:
+def copy(
+    store: EventTracking,
+    copied: EventTracking,
+    change: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    take: slice = slice(None),
+) -> Any:
     """Exports a store and imports lines of the export into another; the result of the import."""
-    lines = copied.with_name("lines.ndjson")
-    run("export", "--output", str(lines), "--force", "--json", "--db", str(db))
+    lines = copied.store.path.with_name("lines.ndjson")
+    run("export", "--output", str(lines), "--force", "--json", "--db", str(store.store.path))
     kept = [json.dumps(change(json.loads(line))) for line in lines.read_text().splitlines()]
     lines.write_text("".join(f"{line}\n" for line in kept[take]))
-    with EventTracking(copied) as tracking:
-        tracking.directory.ensure_list(LIST, "news")
-    return run("import", str(lines), "--rejects", str(copied.with_name("rejects")), "--json", "--db", str(copied))
+    copied.directory.ensure_list(LIST, "news")
+    return run("import", str(lines), "--rejects", str(lines.with_name("rejects")), "--json", "--db", str(copied.store.path))
 
 
-def ask_all(db: Path) -> list[Any]:
+def ask_all(tracking: EventTracking) -> list[Any]:
     """The answers to questions of every kind. When events arrived is each store's own."""
-    with EventTracking(db) as tracking:
-        answers: list[Any] = [
-            tracking.query(LIST, **WHOLE, metrics=EVERY_METRIC),
-            tracking.query(LIST, **WHOLE, metrics=EVERY_METRIC, dimensions=["person", "event"]),
-            tracking.query(LIST, **WHOLE, metrics=["events", "views_per_session"], dimensions=["campaign", "entry_path"]),
-            tracking.query(LIST, **WHOLE, metrics=["events"], filters=[["is", "event", ["identify"]]]),
-            tracking.query(LIST, **WHOLE, metrics=["events"], filters=[["is_set", "property:$bot"]]),
-            tracking.query(LIST, **WHOLE, metrics=["people"], dimensions=["trait:plan", "trait:city"]),
-            tracking.funnel(LIST, **WHOLE, steps=[{"Event": "pageView"}, {"Event": "signup"}], order="strict"),
-            tracking.retention(LIST, **WHOLE, unit="day", periods=5),
-            tracking.people(LIST),
-            tracking.people(LIST, people=[["is", "trait:plan", ["a"]], ["has_done", {"Count": [">=", 3]}]]),
-            tracking.values(LIST, "event"),
-            *(tracking.timeline(LIST, email=email) for email in sorted({email.lower() for email in PEOPLE})),
-        ]
+    answers: list[Any] = [
+        tracking.query(LIST, **WHOLE, metrics=EVERY_METRIC),
+        tracking.query(LIST, **WHOLE, metrics=EVERY_METRIC, dimensions=["person", "event"]),
+        tracking.query(LIST, **WHOLE, metrics=["events", "views_per_session"], dimensions=["campaign", "entry_path"]),
+        tracking.query(LIST, **WHOLE, metrics=["events"], filters=[["is", "event", ["identify"]]]),
+        tracking.query(LIST, **WHOLE, metrics=["events"], filters=[["is_set", "property:$bot"]]),
+        tracking.query(LIST, **WHOLE, metrics=["people"], dimensions=["trait:plan", "trait:city"]),
+        tracking.funnel(LIST, **WHOLE, steps=[{"Event": "pageView"}, {"Event": "signup"}], order="strict"),
+        tracking.retention(LIST, **WHOLE, unit="day", periods=5),
+        tracking.people(LIST),
+        tracking.people(LIST, people=[["is", "trait:plan", ["a"]], ["has_done", {"Count": [">=", 3]}]]),
+        tracking.values(LIST, "event"),
+        *(tracking.timeline(LIST, email=email) for email in sorted({email.lower() for email in PEOPLE})),
+    ]
     plain = [msgspec.to_builtins(answer) for answer in answers]
     for answer in plain:
         for row in answer.get("Events", []):
@@ -117,63 +118,72 @@ def ask_all(db: Path) -> list[Any]:
 
 
 @pytest.fixture
-def copied(tmp_path: Path) -> Path:
-    """The path of the copy."""
-    return tmp_path / "copy.duckdb"
+def store(db: Path) -> Iterator[EventTracking]:
+    """The store that is copied. It is open all the time, so that no command starts an owner process."""
+    with EventTracking(db) as tracking:
+        yield tracking
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Iterator[EventTracking]:
+    """The copy."""
+    with EventTracking(tmp_path / "copy.duckdb") as tracking:
+        yield tracking
 
 
 @pytest.mark.parametrize("release", ["this", "earlier"])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_copy_answers_every_question_as_the_store_does(seed: int, release: str, db: Path, copied: Path) -> None:
+def test_a_copy_answers_every_question_as_the_store_does(seed: int, release: str, db: Path, copied: EventTracking) -> None:
     """Also one of a store that does not know which identify events it made; and persons have their traits."""
-    fill(db, make_bodies(seed))
+    with EventTracking(db) as store:
+        fill(store, make_bodies(seed))
     if release == "earlier":
         with open_database(db, Settings()) as connection:
             connection.execute(BEFORE + "".join(f"; delete from {table}" for table in TYPED))
-    answers = ask_all(db)
-    result = copy(db, copied)
+    with EventTracking(db) as store:
+        answers = ask_all(store)
+        result = copy(store, copied)
     assert (result["duplicates"], result["rejected"]) == (0, 0)
     assert ask_all(copied) == answers
 
 
 @pytest.mark.parametrize("first", [1, 40, 41])
-def test_a_copy_of_a_part_can_be_completed(first: int, db: Path, copied: Path) -> None:
+def test_a_copy_of_a_part_can_be_completed(first: int, store: EventTracking, copied: EventTracking) -> None:
     """The lines that are there are not stored again, and the answers are those of the whole."""
-    fill(db, make_bodies(7))
-    answers = ask_all(db)
-    assert copy(db, copied, take=slice(first))["stored"] == first
-    result = copy(db, copied)
+    fill(store, make_bodies(7))
+    answers = ask_all(store)
+    assert copy(store, copied, take=slice(first))["stored"] == first
+    result = copy(store, copied)
     assert (result["duplicates"], result["rejected"]) == (first, 0)
     assert ask_all(copied) == answers
 
 
-def test_events_beside_one_that_is_there_do_not_count_twice(db: Path, copied: Path) -> None:
+def test_events_beside_one_that_is_there_do_not_count_twice(store: EventTracking, copied: EventTracking) -> None:
     """Both stores got a visitor's event, and each has made an identify event: that of the export counts as one that was made."""
     body = {"ListID": LIST, "Event": "signup", "UUID": str(uuid.UUID(int=1, version=4)), "Email": "ada@x.com"}
     body |= {"EventID": str(uuid.uuid4()), "Timestamp": "2026-03-05T10:00:00Z"}
-    for store in (db, copied):
-        fill(store, [body])
-    assert copy(db, copied) == {"stored": 1, "duplicates": 1, "rejected": 0}
-    with EventTracking(copied) as tracking:
-        assert [row.metrics for row in tracking.query(LIST, **WHOLE, metrics=["events", "bounce_rate"]).rows] == [[1, 1.0]]
+    for one in (store, copied):
+        fill(one, [body])
+    assert copy(store, copied) == {"stored": 1, "duplicates": 1, "rejected": 0}
+    assert [row.metrics for row in copied.query(LIST, **WHOLE, metrics=["events", "bounce_rate"]).rows] == [[1, 1.0]]
 
 
-def test_lines_that_do_not_say_which_events_were_made_are_judged_by_their_neighbours(db: Path, copied: Path) -> None:
+def test_lines_that_do_not_say_which_events_were_made_are_judged_by_their_neighbours(
+    store: EventTracking, copied: EventTracking
+) -> None:
     """Exports of earlier releases: an identify event beside another event of the visitor at the same time is not counted."""
     bodies = make_bodies(3)
     for second, body in enumerate(bodies):  # no two of them at the same time
         body["Timestamp"] = f"2026-03-05T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
-    fill(db, bodies)
-    answers = ask_all(db)
+    fill(store, bodies)
+    answers = ask_all(store)
 
     def drop(line: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in line.items() if name != "Automatic"}
 
-    copy(db, copied, drop)
+    copy(store, copied, drop)
     assert ask_all(copied) == answers
-    with duckdb.connect(str(copied)) as connection:
-        known = connection.execute("select count(automatic) from events where event = 'identify'").fetchone()
-    assert known == (0,)
+    assert copied.sql("select count(automatic) from events where event = 'identify'").rows == [[0]]
 
 
 def test_an_imported_identify_event_waits_for_the_next_event(db: Path) -> None:

@@ -177,7 +177,7 @@ def with_credentials(case: Case, api: Api) -> Case:
 
 @pytest.mark.parametrize("flavour", ["wsgi"], indirect=True)  # the examples are the same each time
 @described.parametrize()
-@settings(max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 def test_schemathesis_finds_nothing(case: Case, api: Api) -> None:
     """Every answer is a documented one: what the document allows is accepted, all else refused, nothing breaks the server.
 

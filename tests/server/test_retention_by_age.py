@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from falcon_events import EventsError, EventTracking, NotFound
-from tests.harness import command as command_alone, rows, serving, wait_until
+from tests.harness import Credentials, command as command_alone, serving, wait_until
 from tests.receiver import receiving
 from tests.shortcuts import command, make_store
 
@@ -69,9 +69,8 @@ def deleted(tracking: EventTracking) -> int:
     return sum(count.deleted for count in tracking.stats().by_type if count.list_id == LIST)
 
 
-def test_the_rule_is_set_shown_and_taken_back(db: Path) -> None:
+def test_the_rule_is_set_shown_and_taken_back(db: Path, credentials: Credentials, tracking: EventTracking) -> None:
     """By the command and in Python, beside the other rules; wrong numbers are refused by name."""
-    make_store(db)
     assert done("lists", "rules", "94", db=db)["keep_days"] is None
     assert done("lists", "rules", "94", "--keep-days", "90", "--time-zone", "Europe/Berlin", db=db)["keep_days"] == 90
     assert done("lists", "rules", "94", "--deny", "secret", db=db)["keep_days"] == 90
@@ -82,22 +81,19 @@ def test_the_rule_is_set_shown_and_taken_back(db: Path) -> None:
     for wrong in ("0", "-1", "1.5", "x", "36501"):
         assert "--keep-days" in refusal("lists", "rules", "94", "--keep-days", wrong, db=db)
     assert "--keep-for-ever" in refusal("lists", "rules", "94", "--keep-days", "3", "--keep-for-ever", db=db)
-    with EventTracking(db) as tracking:
-        assert tracking.directory.set_rules(LIST, keep_days=36_500).keep_days == 36_500
-        assert [rule.keep_days for rule in tracking.directory.rules()] == [36_500]
-        for number in (0, -1, True, 1.5, "7", 36_501):
-            with pytest.raises(EventsError, match="keep_days="):
-                tracking.directory.set_rules(LIST, keep_days=number)  # type: ignore[arg-type]
+    assert tracking.directory.set_rules(LIST, keep_days=36_500).keep_days == 36_500
+    assert [rule.keep_days for rule in tracking.directory.rules()] == [36_500]
+    for number in (0, -1, True, 1.5, "7", 36_501):
+        with pytest.raises(EventsError, match="keep_days="):
+            tracking.directory.set_rules(LIST, keep_days=number)  # type: ignore[arg-type]
 
 
-def test_a_dry_run_says_what_the_run_then_does(db: Path) -> None:
+def test_a_dry_run_says_what_the_run_then_does(db: Path, credentials: Credentials, tracking: EventTracking) -> None:
     """For a list and for all; also for a rule that is not set yet. What it says is left, is left."""
-    make_store(db)
-    with EventTracking(db) as tracking:
-        for number in range(40):
-            track(tracking, number)
-        tracking.track(95, "pageView", uuid=VISITOR, timestamp=ago(50))
-        tracking.track(96, "pageView", uuid=VISITOR, timestamp=ago(50))
+    for number in range(40):
+        track(tracking, number)
+    tracking.track(95, "pageView", uuid=VISITOR, timestamp=ago(50))
+    tracking.track(96, "pageView", uuid=VISITOR, timestamp=ago(50))
     first = today() - timedelta(days=10)
     expected = {
         "list_id": 94,
@@ -127,27 +123,21 @@ def test_a_dry_run_says_what_the_run_then_does(db: Path) -> None:
     assert [(one["list_id"], one["events"], one["deleted"]) for one in stats["by_type"]] == [(94, 11, 29), (95, 0, 1), (96, 1, 0)]
     assert command("doctor", "--db", str(db)).returncode == 0
     assert command("properties", "--recount", "--list", "94", "--db", str(db)).returncode == 0
-    assert rows(db, "select list_id, count(*) from events group by all order by all") == [(94, 11), (96, 1)]
+    assert tracking.sql("select list_id, count(*) from events group by all order by all").rows == [[94, 11], [96, 1]]
 
 
 def test_the_store_deletes_by_itself(db: Path, flavour: str) -> None:
     """While a server runs, also what arrives too old, which is accepted; the answer over HTTP says what it is made of."""
     credentials = make_store(db)
-    with serving(db, flavour) as served:
+    with serving(db, flavour) as served, EventTracking(db) as tracking:
         for number in range(20):
             body = {"id": ..., "email": ..., "UUID": VISITOR, "event": "pageView", "Timestamp": ago(number)}
             assert served.client.track(**credentials.event(**body)).status_code == 200
         assert command_alone("lists", "rules", "94", "--keep-days", "5", "--db", str(db)).returncode == 0
-        counted = f"select coalesce(sum(deleted), 0)::int as n from event_types where list_id = {LIST}"
-
-        def has_deleted(number: int) -> bool:
-            found = json.loads(command("sql", counted, "--json", "--db", str(db)).stdout)
-            return bool(found == [{"n": number}])
-
-        wait_until(lambda: has_deleted(14), "old events stay", served)
+        wait_until(lambda: deleted(tracking) == 14, "old events stay", served)
         late = credentials.event(id=..., email=..., UUID=VISITOR, event="pageView", Timestamp=ago(12), EventID=str(uuid.uuid4()))
         assert served.client.track(**late).status_code == 200
-        wait_until(lambda: has_deleted(15), "a late event stays", served)
+        wait_until(lambda: deleted(tracking) == 15, "a late event stays", served)
         again = served.client.track(**late)
         assert again.status_code == 200
         asked = {"APIKey": credentials.read, "ListID": LIST, "DateRange": "30d", "Metrics": ["events", "views"]}

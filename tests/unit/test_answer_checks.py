@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,10 @@ import pytest
 
 from falcon_events import EventTracking
 from falcon_events.errors import EventsError
+from falcon_events.model.events import Receipt
 from falcon_events.model.persons import Visitor
+from falcon_events.model.reports import Check
+from falcon_events.query.person_reading import read_people_question
 from falcon_events.query.reading import read_question
 from falcon_events.settings import Settings
 from falcon_events.store.database import columns
@@ -24,6 +30,7 @@ from falcon_events.store.store import Store
 from tests import shortcuts
 from tests.unit import test_answers as shared
 from tests.unit.test_answers import SPRING, VISITORS, make_events
+from tests.unit.test_store import new_event
 
 pytestmark = pytest.mark.database
 
@@ -53,12 +60,24 @@ UNREADABLE = {
 """Definitions that cannot be read, and a part of the reason."""
 
 
-def fill(db: Path) -> None:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A closed store with an event of a visitor with an address, and one of another visitor."""
+    db = tmp_path_factory.mktemp("original") / "events.duckdb"
     with EventTracking(db) as tracking:
         tracking.directory.ensure_list(1, "news")
         tracking.track(1, "a", email="ada@x.com", properties={"url": "https://x.com/a"})
         tracking.track(1, "a", uuid=VISITORS[1])
+    return db.read_bytes()
+
+
+@pytest.fixture
+def db(tmp_path: Path, original: bytes) -> Path:
+    """The path of a copy of it."""
+    path = tmp_path / "events.duckdb"
+    path.touch(0o600)
+    path.write_bytes(original)
+    return path
 
 
 def change(db: Path, statement: str, *values: Any) -> None:
@@ -74,37 +93,75 @@ def doctor(db: Path, *words: str) -> tuple[int, dict[str, dict[str, Any]]]:
     return done.returncode, {check["name"]: check for check in json.loads(done.stdout)}
 
 
-def ask(db: Path) -> Any:
+@contextlib.contextmanager
+def opened(db: Path) -> Iterator[Store]:
+    """A store in this process, without an owner process."""
+    umask = os.umask(0o077)  # as the owner process has it
+    store = Store(db, Settings())
+    store.open()
+    try:
+        yield store
+    finally:
+        store.close()
+        os.umask(umask)
+
+
+def ask(store: Store) -> Any:
     """The answers to some questions."""
-    with EventTracking(db) as tracking:
-        asked: dict[str, Any] = {"date_range": "all", "dimensions": ["person", "path"], "metrics": ["events", "visitors"]}
-        return [tracking.query(1, **asked).rows, tracking.people(1).rows]
+    asked = {"DateRange": "all", "Dimensions": ["person", "path"], "Metrics": ["events", "visitors"]}
+    questions = [read_question(asked, 1, "UTC", 0), read_people_question({}, 1, "UTC", 0)]
+
+    def read(connection: duckdb.DuckDBPyConnection) -> Any:
+        answered = [answer(connection, question, timeout_s=60, session_gap_s=1800) for question in questions]  # type: ignore[arg-type]
+        return [json.loads(one.body)[name] for one, name in zip(answered, ("Results", "People"), strict=True)]
+
+    return store.run(read).result(60)
+
+
+def check(store: Store) -> dict[str, Check]:
+    """What the store's own check finds, by name."""
+    return {found.name: found for found in store.check().result(60)}
+
+
+def test_the_command_finds_a_fault_and_repairs_it(db: Path) -> None:
+    """It says what is wrong and what to do, and exits with 1. The repair makes it right."""
+    assert doctor(db)[0] == 0
+    statement, (name, words) = next(iter(FAULTS.items()))
+    change(db, statement)
+    with EventTracking(db):
+        code, found = doctor(db)
+        assert (code, found[name]["ok"]) == (1, False)
+        assert words in found[name]["found"]
+        assert REPAIR in found[name]["found"]
+        code, found = doctor(db, "--repair")
+        assert (code, [one for one in found.values() if not one["ok"]]) == (0, [])
 
 
 @pytest.mark.parametrize("statement", FAULTS)
-def test_doctor_finds_each_fault_and_repairs_it(statement: str, db: Path) -> None:
-    """It says what is wrong and what to do, and exits with 1. The repair makes the answers right, and is then done."""
-    fill(db)
-    answers = ask(db)
-    assert doctor(db)[0] == 0
+def test_each_fault_is_found_and_repaired(statement: str, db: Path) -> None:
+    """The repair makes the answers right, and later events are folded as before."""
+    with opened(db) as store:
+        answers = ask(store)
+        assert [found for found in check(store).values() if not found.ok] == []
     change(db, statement)
     name, words = FAULTS[statement]
-    code, found = doctor(db)
-    assert (code, found[name]["ok"]) == (1, False)
-    assert words in found[name]["found"]
-    assert REPAIR in found[name]["found"]
-    code, found = doctor(db, "--repair")
-    assert (code, [check for check in found.values() if not check["ok"]]) == (0, [])
-    assert ask(db) == answers
-    with EventTracking(db) as tracking:
-        tracking.track(1, "a", uuid=VISITORS[2])
-        tracking.query(1, metrics=["events"])
-        assert {check.name: check.ok for check in tracking.check()}["columns"]
+    with opened(db) as store:
+        found = check(store)[name]
+        assert not found.ok
+        assert words in found.found
+        assert REPAIR in found.found
+        store.questions.rebuild_columns().result(60)
+        assert [found for found in check(store).values() if not found.ok] == []
+        assert ask(store) == answers
+        assert isinstance(store.submit([new_event(visitor=VISITORS[2])]).result(60)[0], Receipt)
+        store._open_writer().wait_until_applied()
+        store.run(lambda _: store._open_writer().upkeep.fold_columns(1)).result(60)
+        assert ask(store) != answers
+        assert check(store)["columns"].ok
 
 
 def test_a_store_without_faults_is_not_rebuilt(db: Path) -> None:
     """`--repair` writes nothing anew if the columns are right."""
-    fill(db)
     with EventTracking(db) as tracking:
         tracking.sql("select 1")
         before = tracking.sql("select columns_seq from meta").rows
@@ -112,38 +169,50 @@ def test_a_store_without_faults_is_not_rebuilt(db: Path) -> None:
         assert tracking.sql("select columns_seq from meta").rows == before
 
 
-@pytest.mark.parametrize("definition", UNREADABLE)
-def test_doctor_finds_what_is_saved_and_cannot_be_read(definition: str, db: Path) -> None:
+def test_doctor_finds_what_is_saved_and_cannot_be_read(db: Path) -> None:
     """It names the list, the name and the reason, and how to get rid of it, which works."""
-    fill(db)
     with EventTracking(db) as tracking:
         tracking.save(1, "sleepers", people=[["has_not_done", {"Within": "30d"}]])
         tracking.save(1, "pages", query={"Dimensions": ["path"], "DateRange": "year"})
-    assert doctor(db)[1]["saved queries"] == {"name": "saved queries", "ok": True, "found": "2 can be read"}
+        assert doctor(db)[1]["saved queries"] == {"name": "saved queries", "ok": True, "found": "2 can be read"}
+    save_unreadable(db, "{")
+    with EventTracking(db):
+        code, found = doctor(db, "--repair")
+        assert (code, found["saved queries"]["ok"]) == (1, False)
+        assert "'broken' of list 1 cannot be read" in found["saved queries"]["found"]
+        assert "falcon-events forget NAME --list N" in found["saved queries"]["found"]
+        assert shortcuts.command("forget", "broken", "--list", "1", "--db", str(db)).returncode == 0
+        assert doctor(db)[0] == 0
+
+
+def save_unreadable(db: Path, definition: str) -> None:
+    """Saves what nobody could have saved, in a closed store."""
     kind = "query" if "Query" in definition else "segment"
     change(db, "insert into saved_queries values (1, 'broken', ?, ?, now()::timestamp)", kind, definition)
-    code, found = doctor(db, "--repair")
-    assert (code, found["saved queries"]["ok"]) == (1, False)
-    assert "'broken' of list 1 cannot be read" in found["saved queries"]["found"]
-    assert UNREADABLE[definition] in found["saved queries"]["found"]
-    assert "falcon-events forget NAME --list N" in found["saved queries"]["found"]
-    assert shortcuts.command("forget", "broken", "--list", "1", "--db", str(db)).returncode == 0
-    assert doctor(db)[0] == 0
+
+
+@pytest.mark.parametrize("definition", UNREADABLE)
+def test_the_reason_is_given_why_what_is_saved_cannot_be_read(definition: str, db: Path) -> None:
+    """As it would be given to the one who saves it."""
+    save_unreadable(db, definition)
+    with opened(db) as store:
+        found = check(store)["saved queries"]
+    assert not found.ok
+    assert UNREADABLE[definition] in found.found
 
 
 def test_doctor_finds_a_name_that_is_saved_twice_and_a_wrong_kind(db: Path) -> None:
     """A name is unique within a list, and a segment has conditions."""
-    fill(db)
     for kind in ("segment", "query"):
         change(db, """insert into saved_queries values (1, 'x', ?, '{"People": []}', now()::timestamp)""", kind)
-    found = doctor(db)[1]["saved queries"]["found"]
+    with opened(db) as store:
+        found = check(store)["saved queries"].found
     assert "'x' of list 1 is there 2 times" in found
     assert "it is saved as 'query', and has the content of a segment" in found
 
 
 def test_what_is_left_of_a_list_is_no_fault(db: Path) -> None:
     """The newest events go with their list or person, and the watermark is not ahead of those that are left."""
-    fill(db)
     with EventTracking(db) as tracking:
         tracking.directory.ensure_list(2, "other")
         for email in ("bob@x.com", "eve@x.com"):
@@ -170,8 +239,9 @@ def test_an_event_that_was_automatic_beside_an_erased_one_counts() -> None:
         assert not columns.differs(connection)
 
 
-def test_questions_are_right_while_the_columns_are_rebuilt(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_questions_are_right_while_the_columns_are_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Portion by portion, beside events that are stored; whatever of them is folded when a question is asked."""
+    db = tmp_path / "new.duckdb"
     with open_database(db, Settings()) as connection:
         connection.execute(
             "insert into events select range, uuid(), 'a', 1, 'e', md5((range % 9)::varchar)::uuid, 'x', null, now()::timestamp,"
@@ -195,32 +265,25 @@ def test_questions_are_right_while_the_columns_are_rebuilt(db: Path, monkeypatch
         seen.add(store.run(look).result(60))
     rebuilt.result(60)
     assert len(seen) > 2
-    assert {check.name: check.found for check in store.check().result(60)}["columns"] == (
-        "those of 1000 events agree with a recount"
-    )
+    assert check(store)["columns"].found == "those of 1000 events agree with a recount"
     store.close()
 
 
 def test_a_rebuild_without_memory_says_so(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Questions are answered from the events meanwhile, and a later rebuild succeeds."""
-    fill(db)
-    answers = ask(db)
 
     def fail(*_: Any) -> int:
         raise duckdb.OutOfMemoryException("no memory")
 
-    store = Store(db, Settings())
-    store.open()
-    with monkeypatch.context() as patched:
-        patched.setattr(columns, "fold", fail)
-        with pytest.raises(EventsError, match="memory_limit_mb"):
-            store.questions.rebuild_columns().result(60)
-        question = read_question({"DateRange": "all", "Metrics": ["events"]}, 1, "UTC", 0)
-        answered = store.run(lambda c: answer(c, question, timeout_s=60, session_gap_s=1800)).result(60)  # type: ignore[arg-type]
-        assert b'"Metrics":[2]' in answered.body
-    store.questions.rebuild_columns().result(60)
-    store.close()
-    assert ask(db) == answers
+    with opened(db) as store:
+        answers = ask(store)
+        with monkeypatch.context() as patched:
+            patched.setattr(columns, "fold", fail)
+            with pytest.raises(EventsError, match="memory_limit_mb"):
+                store.questions.rebuild_columns().result(60)
+            assert ask(store) == answers
+        store.questions.rebuild_columns().result(60)
+        assert ask(store) == answers
 
 
 def test_the_command_and_the_check_know_the_same_names() -> None:
