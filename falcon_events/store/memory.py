@@ -81,5 +81,7 @@ class _NullJournal(Journal):
         pass
 
 
-def _open_null_journal(path: Path, connection: duckdb.DuckDBPyConnection, tables: Tables) -> Journal:
+def _open_null_journal(
+    path: Path, connection: duckdb.DuckDBPyConnection, tables: Tables, make_room: Callable[[], None]
+) -> Journal:
     return _NullJournal(path, bytes(MARK_BYTES))

@@ -18,7 +18,7 @@ from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.runtime.environment import mark
 from falcon_events.settings import Settings
-from falcon_events.store.engine.open_read import INTERRUPTED, OpenRead
+from falcon_events.store.engine.open_read import OpenRead, ReadInterrupted
 from falcon_events.store.engine.writer import Writer
 from falcon_events.store.queries.sql import ADVICE, NO_MEMORY, TOO_LONG, Limits
 from falcon_events.store.sql_messages import OPEN, Frame, Kind, QueryStart, read_frame
@@ -88,7 +88,7 @@ def run_beside(path: Path, query: str, settings: Settings, writer: Writer, read:
                     writer.run(lambda _: writer.shared_file.release(token))
         except EventsError:
             if read.interrupted:
-                raise EventsError(INTERRUPTED) from None
+                raise ReadInterrupted from None
             raise
         finally:
             child.kill()

@@ -158,6 +158,25 @@ def test_a_copy_of_a_part_can_be_completed(first: int, store: EventTracking, cop
     assert ask_all(copied) == answers
 
 
+def test_the_latest_binding_of_a_batch_decides_over_the_traits(store: EventTracking, copied: EventTracking) -> None:
+    """Whichever visitor it is of, in the store and in its copy."""
+    store.directory.ensure_list(LIST, "news")
+    for number, visitors in enumerate(((2, 1), (3, 4))):
+        bodies = [
+            {"ListID": LIST, "Event": "t", "UUID": str(uuid.UUID(int=visitor, version=4)), "Email": f"{number}@x.com"}
+            | {"IdentifyProperties": {"place": place}}
+            for place, visitor in enumerate(visitors)
+        ]
+        results = list(store.track_many([json.dumps(body).encode() for body in bodies]))
+        assert not any(isinstance(result, Exception) for result in results)
+    copy(store, copied)
+    for tracking in (store, copied):
+        for number in range(2):
+            (person,) = [row for row in tracking.people(LIST).rows if row.email == f"{number}@x.com"]
+            assert person.traits == {"place": 1}
+            assert tracking.timeline(LIST, email=f"{number}@x.com").person.traits == {"place": 1}
+
+
 def test_events_beside_one_that_is_there_do_not_count_twice(store: EventTracking, copied: EventTracking) -> None:
     """Both stores got a visitor's event, and each has made an identify event: that of the export counts as one that was made."""
     body = {"ListID": LIST, "Event": "signup", "UUID": str(uuid.UUID(int=1, version=4)), "Email": "ada@x.com"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,28 @@ def test_a_checkpoint_does_not_wait_for_ever(store: Store, held: threading.Event
     wait_until(lambda: limits == ["192MB", "128MB"], "the limit is restored", seconds=60)
     assert read_limit(store) == usual
     assert store.health() == HEALTHY
+
+
+@pytest.mark.database
+def test_events_that_fill_the_memory_many_times_are_stored(db: Path) -> None:
+    """A checkpoint takes 2,048 events' properties at once, so that it may need more than the limit. It gets that in the end."""
+    kept = Settings(memory_limit_mb=64, queue_bytes=1 << 30)
+    store = Store(db, kept)
+    for number in range(40):
+        while True:  # the store may refuse events until it has opened its database again
+            text = random.Random(number).randbytes(150_000).hex()
+            sent = store.submit([new_event(properties={"number": number * 10 + each, "text": text}) for each in range(10)])
+            if all(isinstance(outcome, Receipt) for outcome in sent.result(60)):
+                break
+            assert not any(isinstance(outcome, Receipt) for outcome in sent.result(60))
+            time.sleep(0.1)
+    wait_until(lambda: store.health() == HEALTHY, "the store is not mended", seconds=60)
+    store._open_writer().wait_until_applied()
+    store.close()
+    store = Store(db, kept)
+    found = store.run(lambda connection: connection.execute("select count(*), count(distinct seq) from events").fetchall())
+    assert found.result(60) == [(400, 400)]
+    store.close()
 
 
 @pytest.mark.database

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from falcon_events.errors import EventsError, StoreClosed, StoreUnavailable
-from falcon_events.store.engine.open_read import INTERRUPTED, OpenRead
+from falcon_events.store.engine.open_read import OpenRead, ReadInterrupted
 from falcon_events.store.engine.question_queue import LEAST_BYTES, MAX_WAITING_BYTES, QuestionQueue, Waited
 from tests.harness import wait_until
 
@@ -29,7 +29,7 @@ class Held:
         with read.running(stop.set):
             wait_until(lambda: stop.is_set() or self.go.is_set(), "the question is let go", seconds=60)
         if stop.is_set():
-            raise EventsError(INTERRUPTED)
+            raise ReadInterrupted
         return self.runs
 
 

@@ -15,6 +15,8 @@ APPLIED_AFTER_S = 0.1
 """How long an entry waits, so that later ones are applied in the same transaction."""
 APPLIED_AT_ONCE = 5_000
 """The number of events in one transaction. A backlog of this size is applied without waiting."""
+BYTES_AT_ONCE = 16 << 20
+"""The most bytes of entries in one transaction, unless one entry has more: its rows must fit into memory at its commit."""
 MAX_BYTES = 64 << 20
 """The size of the backlog above which new events wait."""
 ROOM_WAIT_S = 1.0
@@ -51,13 +53,14 @@ class Backlog:
                 self.changed.notify_all()
 
     def peek(self, most: int = APPLIED_AT_ONCE) -> list[Entry]:
-        """Return the oldest entries, with at most `most` events in total, but at least one entry if there is any."""
+        """Return the oldest entries, with at most `most` events and BYTES_AT_ONCE, but at least one entry if there is any."""
         taken: list[Entry] = []
-        events = 0
+        events = total = 0
         with self.changed:
-            for entry, _ in self._entries:
+            for entry, size in self._entries:
                 events += entry.count
-                if taken and events > most:
+                total += size
+                if taken and (events > most or total > BYTES_AT_ONCE):
                     break
                 taken.append(entry)
         return taken

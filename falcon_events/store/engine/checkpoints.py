@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 
 from falcon_events.settings import Settings
+from falcon_events.store.database.errors import INVALIDATING
 from falcon_events.store.engine.shared_file import SharedFile
 from falcon_events.store.engine.tables import Tables
 
@@ -29,11 +30,34 @@ MOST_UPDATED_BYTES = 64 << 20
 """How many values, and bytes of the log, are filled between two checkpoints. Until then, DuckDB keeps the values in memory."""
 READS_S = 1.0
 """How long a checkpoint waits for the running reads where memory is scarce, in seconds."""
-MORE_MEMORY = 1.5
-"""How much of the memory limit the database may use during a checkpoint if these reads do not end."""
+MORE_MEMORY, MOST_MEMORY, GROWTH = 1.5, 24.0, 4
+"""How much of the memory limit a checkpoint may use where memory is scarce: at first, at most, and how it grows if it fails."""
 _SET_LIMIT = "set memory_limit = '{:.0f}MB'"
 MEASURE_HELD = "select coalesce(sum(memory_usage_bytes), 0)::bigint from duckdb_memory() where tag != 'BASE_TABLE'"
 """The memory that the database holds, in bytes, without the blocks of the file, which it can read again."""
+
+
+class Reserve:
+    """How much of the memory limit a checkpoint may use where memory is scarce. It stays when the database is opened again.
+
+    A checkpoint takes the properties of up to 2,048 events at once, so that those of large events need more than any limit.
+    """
+
+    def __init__(self) -> None:
+        self.share = MORE_MEMORY
+
+    def grow(self) -> None:
+        """Note that it did not suffice."""
+        self.share = min(GROWTH * self.share, MOST_MEMORY)
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Let it be the most meanwhile."""
+        before, self.share = self.share, MOST_MEMORY
+        try:
+            yield
+        finally:
+            self.share = before
 
 
 class Checkpoints:
@@ -41,7 +65,7 @@ class Checkpoints:
 
     A checkpoint that runs out of memory fails the whole database, while a read that does so fails alone. So, when new rows and
     running statements hold more than half of the memory, the reads end first, and others begin after the checkpoint. It frees
-    the memory of the new rows. So it is not put off for reads that take long, but gets more memory for itself.
+    the memory of the new rows. So it is not put off for reads that take long, and may use more memory than the limit.
 
     Args:
         connection: the writing connection.
@@ -51,6 +75,7 @@ class Checkpoints:
         opening_s: how long it took to open the database, including its log.
         shared_file: knows whether a checkpoint must wait for a process that reads the file.
         without_reads: holds back all reads; see Writer.
+        reserve: how much memory a checkpoint may use.
     """
 
     def __init__(
@@ -62,6 +87,7 @@ class Checkpoints:
         opening_s: float,
         shared_file: SharedFile,
         without_reads: WithoutReads,
+        reserve: Reserve,
     ) -> None:
         self._connection = connection
         self._tables = tables
@@ -70,6 +96,7 @@ class Checkpoints:
         self._has_more_memory = False
         self._shared_file = shared_file
         self._without_reads = without_reads
+        self._reserve = reserve
         self._next = 0.0
         self._replayed_s = opening_s if wal.exists() else 0.0
         self._commits = 0
@@ -92,6 +119,13 @@ class Checkpoints:
         self._emptying = True
         self.run_when_due(0.0)
 
+    def make_room(self, now: bool = False) -> None:
+        """Checkpoint if memory is scarce and new rows hold a part of it, so that more fit. `now`: however much they hold."""
+        if self._can_run() and (
+            now or (self._wal.stat().st_size > self._memory_mb * 1_000_000 // 4 and self._is_memory_scarce())
+        ):
+            self._run()
+
     def run_at_close(self) -> None:
         """Checkpoint, if there is a log."""
         self._next = 0.0
@@ -101,24 +135,37 @@ class Checkpoints:
         """Checkpoint the log if replaying it would take longer than `most_s` seconds."""
         if self._has_more_memory:
             self._restore_limit()
-        replay_s = self._replayed_s + self._commits * REPLAY_COMMIT_S
-        began = time.monotonic()
+        if (time.monotonic() < self._next and not self._emptying) or not self._can_run():
+            return
+        replay_s = self._replayed_s + self._commits * REPLAY_COMMIT_S + self._wal.stat().st_size * REPLAY_BYTE_S
+        if self._emptying or replay_s >= most_s:
+            self._run()
+
+    def _can_run(self) -> bool:
         if self._shared_file.in_use or self._tables.reads or not self._wal.exists():
-            return
-        if began < self._next and not self._emptying:
-            return
-        size = self._wal.stat().st_size
-        if not size or (not self._emptying and replay_s + size * REPLAY_BYTE_S < most_s):
-            return
+            return False
+        return self._wal.stat().st_size > 0
+
+    def _run(self) -> None:
+        began = time.monotonic()
         self._next = began + MIN_PAUSE_S
+        is_scarce = self._is_memory_scarce()
         try:
             with ExitStack() as room:
-                if self._is_memory_scarce():
-                    self._make_room(room)
+                if is_scarce:
+                    with suppress(TimeoutError):
+                        room.enter_context(self._without_reads(READS_S, False))
+                    self._connection.execute(_SET_LIMIT.format(self._reserve.share * self._memory_mb))
+                    self._has_more_memory = True
+                    room.callback(self._restore_limit)
                 began = time.monotonic()
                 self._connection.execute("checkpoint")
         except duckdb.TransactionException:  # a question still reads a row that was changed: after it, the next try succeeds
             return
+        except INVALIDATING:
+            if is_scarce:
+                self._reserve.grow()
+            raise
         self._emptying = False
         self._updated = 0
         self._replayed_s = self._commits = 0
@@ -127,14 +174,6 @@ class Checkpoints:
     def _is_memory_scarce(self) -> bool:
         ((held,),) = self._connection.execute(MEASURE_HELD).fetchall()
         return bool(held > self._memory_mb * 1_000_000 // 2)
-
-    def _make_room(self, room: ExitStack) -> None:
-        try:
-            room.enter_context(self._without_reads(READS_S, False))
-        except TimeoutError:
-            self._connection.execute(_SET_LIMIT.format(MORE_MEMORY * self._memory_mb))
-            self._has_more_memory = True
-            room.callback(self._restore_limit)
 
     def _restore_limit(self) -> None:
         with suppress(duckdb.Error):  # more than the limit is in use: the next call tries again

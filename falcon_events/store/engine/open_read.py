@@ -6,11 +6,17 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
-from falcon_events.errors import EventsError
+from falcon_events.errors import StoreUnavailable
 
-INTERRUPTED = "The read was ended, because the process that asked for it has left or the store is closing."
 INTERRUPT_INTERVAL_S = 0.05
 """How often a read is interrupted until it ends, in seconds: it may be between two statements, where an interrupt is lost."""
+
+
+class ReadInterrupted(StoreUnavailable):
+    """A read was ended, because nobody waits for it, or its database is closed, to be opened again or for good."""
+
+    def __init__(self) -> None:
+        super().__init__("The read was ended, because the process that asked for it has left, or the store closes its file.")
 
 
 class OpenRead:
@@ -26,10 +32,10 @@ class OpenRead:
 
     @contextlib.contextmanager
     def running(self, stop: Callable[[], object]) -> Iterator[None]:
-        """Have interrupt() call `stop` meanwhile. Raises EventsError if the read has been interrupted already."""
+        """Have interrupt() call `stop` meanwhile. Raises ReadInterrupted if the read has been interrupted already."""
         with self._lock:
             if self._interrupted:
-                raise EventsError(INTERRUPTED)
+                raise ReadInterrupted
             self._stop = stop
         try:
             yield

@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from falcon_events.errors import EventsError, StoreClosed, StoreUnavailable
-from falcon_events.store.engine.open_read import INTERRUPT_INTERVAL_S, INTERRUPTED, OpenRead
+from falcon_events.errors import StoreClosed, StoreUnavailable
+from falcon_events.store.engine.open_read import INTERRUPT_INTERVAL_S, OpenRead, ReadInterrupted
 
 NO_TURN = "Other questions are being answered, and there was no turn for this one within {:g} seconds. Try again later."
 FULL = "Too many questions of this list wait for their turn. Try again later."
@@ -111,7 +111,7 @@ class QuestionQueue:
             if found is not None:
                 self._remove(found)
         if found is not None and not found.future.cancel():  # it has begun once, and gave way
-            found.future.set_exception(EventsError(INTERRUPTED))
+            found.future.set_exception(ReadInterrupted())
         return found is not None
 
     def list_running(self) -> list[OpenRead]:
@@ -148,7 +148,8 @@ class QuestionQueue:
             try:
                 result = question.job(question.read)
             except BaseException as error:
-                if self._finish(question, is_interrupted=not isinstance(error, StoreUnavailable)):
+                was_answered = isinstance(error, StoreUnavailable) and not isinstance(error, ReadInterrupted)
+                if self._finish(question, is_interrupted=not was_answered):
                     question.future.set_exception(error)
             else:
                 self._finish(question)

@@ -13,7 +13,7 @@ import duckdb
 from falcon_events.errors import EventsError, StoreClosed, StoreUnavailable
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.store.database.errors import INVALIDATING
-from falcon_events.store.engine.open_read import INTERRUPTED, OpenRead
+from falcon_events.store.engine.open_read import OpenRead, ReadInterrupted
 from falcon_events.store.engine.question_queue import QuestionQueue, Waited
 from falcon_events.store.engine.shared_lock import SharedLock
 
@@ -172,7 +172,7 @@ class Readers:
                 with contextlib.closing(connection().cursor()) as cursor, state.running(cursor.interrupt):
                     return read(cursor)
             except duckdb.InterruptException:
-                raise EventsError(INTERRUPTED) from None
+                raise ReadInterrupted from None
             except duckdb.OutOfMemoryException:
                 raise EventsError(NO_MEMORY) from None
             except (*INVALIDATING, duckdb.ConnectionException) as error:

@@ -141,6 +141,12 @@ class Tables:
         """Read which entries the tables have, after a transaction whose outcome is unknown. Raises duckdb.Error."""
         ((self.applied,),) = self._reading.execute(APPLIED).fetchall()
 
+    def end_transaction(self) -> None:
+        """Roll back what failed: a rollback may have failed, too, for lack of memory, and its transaction be still open."""
+        for connection in (self._reading, self._writing):
+            with contextlib.suppress(duckdb.Error):
+                connection.rollback()
+
     def skip_to(self, number: int) -> None:
         """Mark the entries up to this number as applied, so that none of them is ever applied."""
         self._statements.run(MARK_APPLIED, number=number)

@@ -18,11 +18,11 @@ from falcon_events.files.paths import FileState, WatchedFile, journals_of, log_o
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.model.reports import FilterState
 from falcon_events.settings import Settings
-from falcon_events.store.database.errors import INVALIDATING
+from falcon_events.store.database.errors import INVALIDATING, OUT_OF_MEMORY
 from falcon_events.store.database.wal import put_back, report_copies
-from falcon_events.store.engine.apply import OpenJournal, apply, open_journal, refused_path
+from falcon_events.store.engine.apply import OpenJournal, apply_with_room, open_journal, refused_path
 from falcon_events.store.engine.backlog import Backlog
-from falcon_events.store.engine.checkpoints import Checkpoints, WithoutReads
+from falcon_events.store.engine.checkpoints import Checkpoints, Reserve, WithoutReads
 from falcon_events.store.engine.database_log import DatabaseLog
 from falcon_events.store.engine.meters import Meters
 from falcon_events.store.engine.name_limits import NameLimits
@@ -86,23 +86,24 @@ class Writer:
         """Held while events are committed, and while tables change that decide what the next events store."""
         self.failure: str | None = None
         """Why the store accepts no events at present, or None if it does."""
-        self._file_state = FileState.UNCHANGED
+        self._file_state, self._reserve = FileState.UNCHANGED, Reserve()
         self._journal_failed = self._closing = False
         self._next_recovery = 0.0
         self._idle_at = time.monotonic() + IDLE_S
         self._tasks: deque[tuple[Task, Future[Any]]] = deque()
         began_ns = time.time_ns()
         has_journal = any(journal.exists() for journal in journals_of(path))
-        opening_s = self._open()
+        self._open()
         applied = self._tables.applied
         try:
-            self.journal = open_journal(path, self.connection, self._tables)
+            with self._reserve.whole():  # a checkpoint that failed now would keep the store from opening
+                self.journal = open_journal(path, self.connection, self._tables, self.checkpoints.make_room)
             self.number = self._tables.applied
             """The number of the newest journal entry."""
             self.recall = Recall(self.connection, self._tables, settings)
             self.limits = NameLimits(settings, self._load_names)
             self.limits.recount(self.connection)
-            self._start_upkeep(opening_s)
+            self._start_upkeep()
         except BaseException as error:
             if is_unchanged := self._tables.applied == applied:
                 self.connection.execute("pragma disable_checkpoint_on_shutdown")
@@ -195,9 +196,9 @@ class Writer:
                 self._file = WatchedFile(self._path)  # `between` may have replaced the file, which is then the store's
             finally:
                 try:
-                    opening_s = self._open()
+                    self._open()
                     self.recall.reconnect(self.connection, self._tables)
-                    self._start_upkeep(opening_s)
+                    self._start_upkeep()
                 except (duckdb.Error, StoreError, OSError) as error:
                     self.fail(str(error))
                     raise
@@ -233,8 +234,7 @@ class Writer:
             self.fail_journal(error, "the database's log cannot be used")
         return self.failure is None
 
-    def _open(self) -> float:
-        """Open the database and return how long that took, in seconds."""
+    def _open(self) -> None:
         began = time.monotonic()
         self.connection = self._connect()
         opening_s = time.monotonic() - began
@@ -242,27 +242,14 @@ class Writer:
         self.shared_file = SharedFile(self._path, self.connection, self._settings)
         self._log = DatabaseLog(self._path)
         self._tables: Tables = Tables(self.connection, (self._settings.filter_mb << 20) // 2)
-        return opening_s
-
-    def _start_upkeep(self, opening_s: float) -> None:
-        self.checkpoints = Checkpoints(
-            self.connection,
-            self._tables,
-            log_of(self._path),
-            self._settings,
-            opening_s,
-            self.shared_file,
-            self._without_reads,
+        file, log, reads = self.shared_file, log_of(self._path), self._without_reads
+        self.checkpoints: Checkpoints = Checkpoints(
+            self.connection, self._tables, log, self._settings, opening_s, file, reads, self._reserve
         )
+
+    def _start_upkeep(self) -> None:
         self.upkeep = Upkeep(
-            self.connection,
-            self._tables,
-            self.recall,
-            self.limits,
-            self._settings,
-            self._clock,
-            self.meters,
-            self.checkpoints,
+            self.connection, self._tables, self.recall, self.limits, self._settings, self._clock, self.meters, self.checkpoints
         )
 
     def _close_database(self) -> None:
@@ -317,7 +304,7 @@ class Writer:
             return
         began = time.perf_counter()
         try:
-            apply(self._tables, self.backlog.peek(), refused_path(self._path))
+            apply_with_room(self._tables, self.backlog.peek(), refused_path(self._path), self.checkpoints.make_room)
             self.meters.observe_apply(time.perf_counter() - began)
             self._release_applied()
         except (duckdb.Error, OSError) as error:
@@ -370,15 +357,26 @@ class Writer:
                 self.failure = FAILED.format(error)
 
     def _recover_database(self) -> None:
-        """Open the database again if it cannot be read, and apply the backlog to it."""
+        """Apply the backlog. If the database cannot be read, or has no memory for it, open it again first."""
         try:
+            self._tables.end_transaction()
             self._tables.refresh_applied()
         except duckdb.Error as error:
-            logger.error("The database has failed and is opened again: %s", error)
-            self.reopen(lambda: None, READS_S, interrupt=True)
+            self._open_again(error)
+        try:
+            self._apply_backlog()
+        except (*OUT_OF_MEMORY, *INVALIDATING) as error:
+            self._open_again(error)
+            self._apply_backlog()
+
+    def _open_again(self, error: duckdb.Error) -> None:
+        logger.error("The database has failed and is opened again: %s", error)
+        self.reopen(lambda: None, READS_S, interrupt=True)
+
+    def _apply_backlog(self) -> None:
         self._release_applied()
         while entries := self.backlog.peek():
-            apply(self._tables, entries, refused_path(self._path))
+            apply_with_room(self._tables, entries, refused_path(self._path), self.checkpoints.make_room)
             self._release_applied()
 
     def _run_task(self, task: Task, future: Future[Any]) -> None:
@@ -387,6 +385,7 @@ class Writer:
             self._log.secure(self.connection, committed=True)
             future.set_result(result)
         except Exception as error:
+            self._tables.end_transaction()
             future.set_exception(error)
 
     def _run_deferrable(self, work: Callable[[], object]) -> object:
@@ -394,6 +393,7 @@ class Writer:
         try:
             return work()
         except (duckdb.Error, StoreUnavailable) as error:
+            self._tables.end_transaction()
             logger.warning("Work on the store was put off: %s", error)
             if isinstance(error, INVALIDATING):
                 self.fail(str(error))

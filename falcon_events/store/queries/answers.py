@@ -49,10 +49,7 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Asked, *, timeout_s: fl
         if failures := failures or check_patterns(connection, asked, check):
             return QueryAnswer(failures=failures)
         with _read_only(connection):
-            try:
-                return _answer(connection, asked, round(session_gap_s * 1e6), check)
-            except (duckdb.OutOfMemoryException, MemoryError):
-                raise QueryTooLong(NO_MEMORY) from None
+            return _answer(connection, asked, round(session_gap_s * 1e6), check)
 
 
 def check_saving(connection: duckdb.DuckDBPyConnection, saving: Saving, *, timeout_s: float) -> QueryAnswer:
@@ -110,7 +107,10 @@ def _read_only(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _limit_time(connection: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[Callable[[], None]]:
-    """Interrupt statements after a time. Yields a function that raises QueryTooLong between statements after that time."""
+    """Interrupt statements after a time. Yields a function that raises QueryTooLong between statements after that time.
+
+    If the memory runs out, it raises QueryTooLong, too.
+    """
     statements, expired = OpenRead(slow=True), threading.Event()
     deadline = time.monotonic() + timeout_s
 
@@ -132,6 +132,8 @@ def _limit_time(connection: duckdb.DuckDBPyConnection, timeout_s: float) -> Iter
         if expired.is_set():
             raise QueryTooLong(TOO_LONG.format(timeout_s)) from None
         raise
+    except (duckdb.OutOfMemoryException, MemoryError):
+        raise QueryTooLong(NO_MEMORY) from None
     finally:
         statements.done.set()
         watcher.join()  # so that it interrupts nothing that runs on this cursor later
