@@ -136,7 +136,11 @@ class Settings:
         1 << 16,
     )
     memory_limit_mb: int = _number(
-        384, "megabytes", "how much memory the database may use; larger queries spill to disk and still finish", 64
+        384,
+        "megabytes",
+        "how much memory the database may use; larger queries spill to disk and still finish, and a checkpoint of large events "
+        "may take more for a moment",
+        64,
     )
     threads: int = _number(2, "threads", "how many cores the database may use at once", 1, 256)
     checkpoint_wal_mb: int = _number(
