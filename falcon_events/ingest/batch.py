@@ -171,7 +171,8 @@ class BatchTracker:
         accept, received_at = self._contract.accept, int(self._clock() * 1e6)
         build = self._choose_build(sender)
         pauses_at = time.monotonic() + SLICE_S
-        arrivals = count(received_at)  # one after the other, because the traits of the latest binding decide
+        # The traits of an imported binding may replace those of an earlier one.
+        arrivals = count(received_at, 1 if sender.imports else 0)
         for number, (members, size, at) in enumerate(zip(events.members, events.sizes, arrivals, strict=False)):
             try:
                 request = accept(members, events.list_id, at, own_clock=sender.trusted)

@@ -42,7 +42,7 @@ from (
 group by name
 """
 TRAITS = """
-select person, traits from ({traits}) where person in (select unnest({persons}::varchar[])) order by bound_at, visitor
+select person, traits from ({traits}) where person in (select unnest({persons}::varchar[])) order by bound_at, place
 """
 _COLUMNS = {"Email": "email", "ID": "external_id", "UUID": "visitor"}
 """The column of each way to name a person."""

@@ -29,8 +29,8 @@ column that it does not need costs nothing:
 `visitors` has one row for each visitor and each pair of a visitor and an address that an event of it has, and maybe others:
 `visitor` (uuid) and `email` (varchar, or null).
 
-`traits` has one row for each binding with traits: `visitor` (uuid), `person` (varchar, the address), `traits` (json) and
-`bound_at` (timestamp).
+`traits` has one row for each binding with traits: `visitor` (uuid), `person` (varchar, the address), `traits` (json),
+`bound_at` (timestamp) and `place` (bigint), the order of those of one moment.
 
 Of events that a list's rule has deleted because of their age, these relations tell what is left:
 

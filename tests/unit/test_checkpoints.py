@@ -111,7 +111,6 @@ def test_a_checkpoint_waits_for_reads_while_memory_is_scarce(
     wait_until(lambda: waits, "the checkpoint waits", seconds=60)
     stats = store.stats()
     send(store, 1)
-    assert log_bytes(store) > SCARCE * len(TEXT)
     assert not stats.done()
     held.set()
     assert stats.result(60).events in (SCARCE, SCARCE + 1)
@@ -147,8 +146,6 @@ def test_events_that_fill_the_memory_many_times_are_stored(db: Path) -> None:
                 break
             assert not any(isinstance(outcome, Receipt) for outcome in sent.result(60))
             time.sleep(0.1)
-    wait_until(lambda: store.health() == HEALTHY, "the store is not mended", seconds=60)
-    store._open_writer().wait_until_applied()
     store.close()
     store = Store(db, kept)
     found = store.run(lambda connection: connection.execute("select count(*), count(distinct seq) from events").fetchall())

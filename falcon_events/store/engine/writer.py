@@ -235,8 +235,7 @@ class Writer:
         return self.failure is None
 
     def _open(self) -> None:
-        began = time.monotonic()
-        self.connection = self._connect()
+        began, self.connection = time.monotonic(), self._connect()
         opening_s = time.monotonic() - began
         self._file = WatchedFile(self._path)
         self.shared_file = SharedFile(self._path, self.connection, self._settings)
@@ -287,11 +286,12 @@ class Writer:
             return self._tasks.popleft() if self._tasks else None
 
     def _finish(self) -> None:
-        self._next_recovery = 0.0
-        if self.failure is not None:
-            self._recover()
-        if self.failure is None:
-            self._run_deferrable(self._apply_all)
+        for _ in range(3):  # when the memory runs out, the next try opens the database again
+            self._next_recovery = 0.0
+            if self.failure is not None:
+                self._recover()
+            if self.failure is None:
+                self._run_deferrable(self._apply_all)
         if self.failure is None:
             self._run_deferrable(self.upkeep.run_at_close)
             self.journal.close()

@@ -45,7 +45,9 @@ from (select *, coalesce({express_person_address("address", "visitor")}, visitor
 PLAIN = frozenset({"seq", "event", "visitor", "email", "occurred_at", *STORED_COLUMNS})
 """Columns that the table events has."""
 COLUMNS = ("seq", "event", "visitor", "email", "person", "occurred_at", *STORED_COLUMNS, *NAMES, "visitor_key", "person_key")
-TRAITS = "select visitor, email as person, traits, bound_at from bindings where list_id = $list_id and traits is not null"
+TRAITS = """
+select visitor, email as person, traits, bound_at, rowid as place from bindings where list_id = $list_id and traits is not null
+"""
 EXTENT = """
 select epoch_us(min(first_seen)), epoch_us(max(last_seen)) from (
     select first_seen, last_seen from event_types where list_id = $list_id
