@@ -14,6 +14,7 @@ from falcon_events.errors import EventsError
 from falcon_events.model.reports import Sizes
 from falcon_events.settings import Settings
 from falcon_events.store.database.connect import MEMORY, open_memory
+from falcon_events.store.engine.apply import MakeRoom
 from falcon_events.store.engine.journal import MARK_BYTES, Journal
 from falcon_events.store.engine.tables import Tables
 from falcon_events.store.engine.writer import Writer
@@ -81,7 +82,5 @@ class _NullJournal(Journal):
         pass
 
 
-def _open_null_journal(
-    path: Path, connection: duckdb.DuckDBPyConnection, tables: Tables, make_room: Callable[[], None]
-) -> Journal:
+def _open_null_journal(path: Path, connection: duckdb.DuckDBPyConnection, tables: Tables, make_room: MakeRoom) -> Journal:
     return _NullJournal(path, bytes(MARK_BYTES))

@@ -9,6 +9,7 @@ import duckdb
 from falcon_events.errors import StoreUnavailable
 from falcon_events.model.reports import Recount
 from falcon_events.store.database.portions import OF_PORTION, run_in_portions
+from falcon_events.store.database.transaction import transaction
 
 # json_keys and json_type with a wildcard visit an object's members in the same order, so their unnested rows match.
 _SEEN = """
@@ -122,16 +123,11 @@ TOO_MANY = "The list has too many property names to return them."
 
 def fold(connection: duckdb.DuckDBPyConnection, last_seq: int) -> None:
     """Count the events up to last_seq in the catalogue's tables and move the watermark, in one transaction."""
-    connection.begin()
-    try:
+    with transaction(connection):
         bounds = {"folded": read_folded_seq(connection), "last": last_seq}
         connection.execute(FOLD_PROPERTIES, bounds)
         connection.execute(FOLD_TYPES, bounds)
         connection.execute("update meta set folded_seq = ?", [last_seq])
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
 
 
 def read_folded_seq(connection: duckdb.DuckDBPyConnection) -> int:

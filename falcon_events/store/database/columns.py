@@ -13,6 +13,7 @@ import duckdb
 from falcon_events.query.expressions import express_number
 from falcon_events.store.database import promoted
 from falcon_events.store.database.portions import OF_PORTION, run_in_portions
+from falcon_events.store.database.transaction import transaction
 
 TABLES = ("event_columns", "visitor_keys", "address_keys", "visitor_addresses", "address_times")
 """The tables that are made of the events. Each has a column list_id."""
@@ -279,8 +280,7 @@ def fold(connection: duckdb.DuckDBPyConnection, last_seq: int) -> int:
     Returns:
         The watermark.
     """
-    connection.begin()
-    try:
+    with transaction(connection):
         bounds = {"folded": read_columns_seq(connection), "last": last_seq}
         ((lacks,),) = connection.execute(LACKS_AUTOMATIC, bounds).fetchall()
         if lacks and connection.execute(ENDS_UNDECIDED, {"last": last_seq}).fetchone() == (True,):
@@ -288,10 +288,6 @@ def fold(connection: duckdb.DuckDBPyConnection, last_seq: int) -> int:
         if bounds["last"] > bounds["folded"]:
             _write(connection, bounds, lacks=lacks)
             connection.execute("update meta set columns_seq = ?", [bounds["last"]])
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
     return max(bounds.values())
 
 
@@ -315,15 +311,10 @@ def _write(connection: duckdb.DuckDBPyConnection, bounds: dict[str, int], *, lac
 
 def clear(connection: duckdb.DuckDBPyConnection) -> None:
     """Remove all typed columns with their keys and addresses, in one transaction. Questions then read the events themselves."""
-    connection.begin()
-    try:
+    with transaction(connection):
         for table in TABLES:
             connection.execute(f"delete from {table}")
         connection.execute("update meta set columns_seq = 0")
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
 
 
 def read_columns_seq(connection: duckdb.DuckDBPyConnection) -> int:

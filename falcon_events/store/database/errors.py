@@ -6,7 +6,5 @@ import duckdb
 
 # After these every further statement fails until the database is opened again. DuckDB calls it "invalidated".
 INVALIDATING = (duckdb.FatalException, duckdb.InternalException)
-# After these, the same may succeed once there is more memory: a commit for which it does not suffice is a TransactionException.
-OUT_OF_MEMORY = (duckdb.OutOfMemoryException, duckdb.TransactionException)
 # Errors of the disk, the memory or the engine. A later try may succeed.
 TRANSIENT = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException, duckdb.FatalException)

@@ -17,6 +17,7 @@ import duckdb
 import msgspec
 
 from falcon_events.model.access import MAX_INDEXED as SLOTS
+from falcon_events.store.database.transaction import transaction
 
 COLUMNS = {number: f"property_{number}" for number in range(1, SLOTS + 1)}
 """The column of each number. It is there while a list uses it."""
@@ -195,7 +196,7 @@ def _update(connection: duckdb.DuckDBPyConnection, change: str, list_id: int, nu
 
 
 class FoldedValues(msgspec.Struct, frozen=True):
-    """What a fold reads for promoted properties.
+    """The SQL with which a fold reads promoted properties.
 
     `columns` are the names and the SQL of columns. `paths` are the parameters of JSON paths read of every event. `joined`
     is the join with the paths of each list.
@@ -271,17 +272,12 @@ def fill_portion(connection: duckdb.DuckDBPyConnection, most: int) -> int | None
     Returns:
         How many values were written; None: there was nothing to do.
     """
-    connection.begin()
-    try:
+    with transaction(connection):
         portion = find_portion(connection, most)
         if portion is not None:
             _write(connection, portion)
             given = {"list_id": portion.list_id, "until": portion.until, "numbers": list(portion.names)}
             connection.execute(MARK_FILLED, given)
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
     if portion is not None and None in portion.names.values() and portion.until == portion.end:
         drop_unused(connection)
     return None if portion is None else portion.events * len(portion.names)

@@ -13,7 +13,7 @@ import msgspec
 
 from falcon_events.errors import StoreError
 from falcon_events.files.paths import sync
-from falcon_events.store.database.errors import OUT_OF_MEMORY, TRANSIENT
+from falcon_events.store.database.errors import TRANSIENT
 from falcon_events.store.engine.backlog import Backlog
 from falcon_events.store.engine.entry import Entry, complete_entry, decode_entry, decode_rows, encode, encode_rows
 from falcon_events.store.engine.journal import MARK_BYTES, Journal
@@ -21,7 +21,9 @@ from falcon_events.store.engine.tables import Tables
 
 logger = logging.getLogger(__name__)
 
-OpenJournal = Callable[[Path, duckdb.DuckDBPyConnection, Tables, Callable[[], None]], Journal]
+MakeRoom = Callable[[bool], None]
+"""Makes room for new rows in memory: if it is scarce (False), or in any case (True)."""
+OpenJournal = Callable[[Path, duckdb.DuckDBPyConnection, Tables, MakeRoom], Journal]
 """Signature of open_journal()."""
 
 
@@ -45,7 +47,7 @@ def apply(tables: Tables, entries: Sequence[Entry], refused_file: Path) -> None:
     try:
         tables.apply(entries)
     except duckdb.Error as error:
-        if len(entries) > 1 and (isinstance(error, OUT_OF_MEMORY) or not isinstance(error, TRANSIENT)):
+        if len(entries) > 1 and (isinstance(error, duckdb.OutOfMemoryException) or not isinstance(error, TRANSIENT)):
             tables.refresh_applied()  # after an error of the commit itself, the transaction may be committed all the same
             left = [entry for entry in entries if entry.number > tables.applied]
             for part in (left[: len(left) // 2], left[len(left) // 2 :]):
@@ -57,15 +59,12 @@ def apply(tables: Tables, entries: Sequence[Entry], refused_file: Path) -> None:
             _apply_accepted_rows(tables, entries[0], refused_file, error)
 
 
-def apply_with_room(tables: Tables, entries: Sequence[Entry], refused_file: Path, make_room: Callable[[bool], None]) -> None:
-    """Write entries into the tables, as apply() does. If the memory does not suffice, try once more.
-
-    `make_room` is called before each try, to make room for new rows in memory: if it is scarce (False), or in any case (True).
-    """
+def apply_with_room(tables: Tables, entries: Sequence[Entry], refused_file: Path, make_room: MakeRoom) -> None:
+    """Make room and write entries into the tables, as apply() does. If the memory does not suffice, do it once more."""
     make_room(False)
     try:
         apply(tables, entries, refused_file)
-    except OUT_OF_MEMORY as error:
+    except duckdb.OutOfMemoryException as error:
         logger.warning("Events are written into the tables after a checkpoint: %s", error)
         tables.end_transaction()
         tables.refresh_applied()
@@ -74,9 +73,7 @@ def apply_with_room(tables: Tables, entries: Sequence[Entry], refused_file: Path
             apply(tables, left, refused_file)
 
 
-def open_journal(
-    path: Path, connection: duckdb.DuckDBPyConnection, tables: Tables, make_room: Callable[[], None] = lambda: None
-) -> Journal:
+def open_journal(path: Path, connection: duckdb.DuckDBPyConnection, tables: Tables, make_room: MakeRoom) -> Journal:
     """Apply the entries that an earlier process left in the journal, then start a new journal.
 
     Args:
@@ -100,8 +97,7 @@ def open_journal(
         logger.info("Applying %d events from the journal of %s", len(backlog), path)
     try:
         while entries := backlog.peek():
-            make_room()
-            apply(tables, entries, refused_path(path))
+            apply_with_room(tables, entries, refused_path(path), make_room)
             backlog.remove_applied(tables.applied)
     except (duckdb.Error, OSError) as error:
         raise StoreError(f"The journal of {path} cannot be applied: {str(error).splitlines()[0]}") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from falcon_events.files.paths import log_of
 from falcon_events.settings import Settings
 from falcon_events.store.database.errors import INVALIDATING
 from falcon_events.store.engine.shared_file import SharedFile
@@ -70,7 +71,7 @@ class Checkpoints:
     Args:
         connection: the writing connection.
         tables: know whether filters are being built.
-        wal: the path of the database's log.
+        path: the store's file; the database's log is beside it.
         settings: the memory limit.
         opening_s: how long it took to open the database, including its log.
         shared_file: knows whether a checkpoint must wait for a process that reads the file.
@@ -82,7 +83,7 @@ class Checkpoints:
         self,
         connection: duckdb.DuckDBPyConnection,
         tables: Tables,
-        wal: Path,
+        path: Path,
         settings: Settings,
         opening_s: float,
         shared_file: SharedFile,
@@ -91,14 +92,14 @@ class Checkpoints:
     ) -> None:
         self._connection = connection
         self._tables = tables
-        self._wal = wal
+        self._wal = log_of(path)
         self._memory_mb = settings.memory_limit_mb
         self._has_more_memory = False
         self._shared_file = shared_file
         self._without_reads = without_reads
         self._reserve = reserve
         self._next = 0.0
-        self._replayed_s = opening_s if wal.exists() else 0.0
+        self._replayed_s = opening_s if self._wal.exists() else 0.0
         self._commits = 0
         self._updated = 0
         self._emptying = False
@@ -121,9 +122,9 @@ class Checkpoints:
 
     def make_room(self, now: bool = False) -> None:
         """Checkpoint if memory is scarce and new rows hold a part of it, so that more fit. `now`: however much they hold."""
-        if self._can_run() and (
-            now or (self._wal.stat().st_size > self._memory_mb * 1_000_000 // 4 and self._is_memory_scarce())
-        ):
+        if not self._can_run():
+            return
+        if now or (self._wal.stat().st_size > self._memory_mb * 1_000_000 // 4 and self._is_memory_scarce()):
             self._run()
 
     def run_at_close(self) -> None:

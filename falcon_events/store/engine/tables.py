@@ -10,6 +10,7 @@ import duckdb
 import msgspec
 
 from falcon_events.store.database.statements import Statements
+from falcon_events.store.database.transaction import transaction
 from falcon_events.store.engine.draft import BindingKey, KnownBinding
 from falcon_events.store.engine.entry import (
     EMPTY,
@@ -132,7 +133,7 @@ class Tables:
             duckdb.Error: none of the entries were written, or all of them; refresh_applied() tells which.
         """
         last = entries[-1]
-        with self._transaction():
+        with transaction(self._writing):
             self._write(entries)
             self._statements.run(MARK_APPLIED, number=last.number)
         self.applied, self.last_seq = last.number, max(self.last_seq, last.last_seq)
@@ -241,29 +242,17 @@ class Tables:
         self._statements.run(INSERT_BINDINGS, rows=encode(rows).decode())
 
     def _find_refused_rows(self, rows: list[msgspec.Raw]) -> list[msgspec.Raw]:
+        self._writing.begin()
         try:
-            with self._transaction(keep=False):
-                self._statements.run(INSERT_EVENTS, rows=encode(rows).decode())
+            self._statements.run(INSERT_EVENTS, rows=encode(rows).decode())
+            return []
         except duckdb.Error:
             if len(rows) == 1:
                 return rows
-            middle = len(rows) // 2
-            return self._find_refused_rows(rows[:middle]) + self._find_refused_rows(rows[middle:])
-        return []
-
-    @contextlib.contextmanager
-    def _transaction(self, *, keep: bool = True) -> Iterator[None]:
-        self._writing.begin()
-        try:
-            yield
-            if keep:
-                self._writing.commit()
-        except BaseException:
-            with contextlib.suppress(duckdb.Error):  # a failed commit has ended the transaction already
-                self._writing.rollback()
-            raise
-        if not keep:
+        finally:
             self._writing.rollback()
+        middle = len(rows) // 2
+        return self._find_refused_rows(rows[:middle]) + self._find_refused_rows(rows[middle:])
 
 
 def _split_events(entries: Sequence[Entry]) -> Iterator[str]:

@@ -14,11 +14,11 @@ from typing import Any
 import duckdb
 
 from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
-from falcon_events.files.paths import FileState, WatchedFile, journals_of, log_of
+from falcon_events.files.paths import FileState, WatchedFile, journals_of
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.model.reports import FilterState
 from falcon_events.settings import Settings
-from falcon_events.store.database.errors import INVALIDATING, OUT_OF_MEMORY
+from falcon_events.store.database.errors import INVALIDATING
 from falcon_events.store.database.wal import put_back, report_copies
 from falcon_events.store.engine.apply import OpenJournal, apply_with_room, open_journal, refused_path
 from falcon_events.store.engine.backlog import Backlog
@@ -235,15 +235,15 @@ class Writer:
         return self.failure is None
 
     def _open(self) -> None:
-        began, self.connection = time.monotonic(), self._connect()
+        began = time.monotonic()
+        self.connection = self._connect()
         opening_s = time.monotonic() - began
         self._file = WatchedFile(self._path)
-        self.shared_file = SharedFile(self._path, self.connection, self._settings)
+        shared_file = self.shared_file = SharedFile(self._path, self.connection, self._settings)
         self._log = DatabaseLog(self._path)
         self._tables: Tables = Tables(self.connection, (self._settings.filter_mb << 20) // 2)
-        file, log, reads = self.shared_file, log_of(self._path), self._without_reads
         self.checkpoints: Checkpoints = Checkpoints(
-            self.connection, self._tables, log, self._settings, opening_s, file, reads, self._reserve
+            self.connection, self._tables, self._path, self._settings, opening_s, shared_file, self._without_reads, self._reserve
         )
 
     def _start_upkeep(self) -> None:
@@ -365,7 +365,7 @@ class Writer:
             self._open_again(error)
         try:
             self._apply_backlog()
-        except (*OUT_OF_MEMORY, *INVALIDATING) as error:
+        except (duckdb.OutOfMemoryException, *INVALIDATING) as error:
             self._open_again(error)
             self._apply_backlog()
 
