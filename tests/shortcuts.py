@@ -36,9 +36,14 @@ def make_store(path: Path) -> Credentials:
             credentials = harness.make_store(original)
             _made.append((time.monotonic(), original.read_bytes(), credentials))
     _, content, credentials = _made[-1]
+    write_store(path, content)
+    return credentials
+
+
+def write_store(path: Path, content: bytes) -> None:
+    """Write a closed store's file, which only its owner may read."""
     path.touch(0o600)
     path.write_bytes(content)
-    return credentials
 
 
 @pytest.fixture

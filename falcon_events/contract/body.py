@@ -35,7 +35,7 @@ _PORTION = 1 << 14
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
 
 AUTOMATIC = "Automatic"
-"""What exported lines add to the parameters of an event, for those who import them. In a request it has no meaning."""
+"""Exported lines add this to the parameters of an event, for those who import them. In a request it has no meaning."""
 PARAMETERS = {
     name.lower(): name
     for schema in ("events.request", "event.request", "properties.request")

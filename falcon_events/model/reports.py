@@ -65,9 +65,9 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class PruneReport(msgspec.Struct, frozen=True):
-    """What the rule of a list deletes, or has deleted.
+    """The events that the rule of a list deletes, or has deleted.
 
-    `events` is how many events those are that happened before `keeps_from`, the day that is `keep_days` before today in the
+    `events` is how many happened before `keeps_from`, the day that is `keep_days` before today in the
     list's time zone. `awaited` is how many more there are that a webhook still has to get, so that they stay until it has.
     `oldest_left` is the day of the oldest event that is left; None: there is none.
     """

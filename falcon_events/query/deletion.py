@@ -1,4 +1,4 @@
-"""What is left of events that a list's rule has deleted because of their age: which questions it answers, and the warnings."""
+"""Questions about events that a list's rule has deleted because of their age: which can be answered, and the warnings."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ select name, list_sort(coalesce(list(external_id) filter (where is_given), [])),
 from (
     select name, external_id, list(distinct visitor::varchar) as visitors,
         not regexp_full_match(external_id, '{GENERATED_ID}') or count(*) filter (where not automatic) > 1 as is_given
-    from {LISTED} join ({{named}}) using (person_key)
+    from {LISTED} join named using (person_key)
     group by name, external_id
 )
 group by name
@@ -93,8 +93,8 @@ def compile_people(
 def compile_identities(source: Source, persons: Sequence[str]) -> Statement:
     """Return the SELECT of the ids that senders gave to persons, and of the persons' visitors."""
     parameters = Parameters(source)
-    body = IDENTITIES.replace("{named}", _express_persons(source, parameters.add(list(persons))))
-    return Statement(join_relations([(LISTED, source.events)], body.strip()), parameters.values)
+    named = _express_persons(source, parameters.add(list(persons)))
+    return Statement(join_relations([(LISTED, source.events), ("named", named)], IDENTITIES.strip()), parameters.values)
 
 
 def _express_persons(source: Source, names: str) -> str:
@@ -149,7 +149,7 @@ def compile_timeline(scope: QuestionScope[Any], question: TimelineQuestion, pers
     parameters = Parameters(scope.source)
     relations = build_events(scope, parameters, sessions=True, orders=False, session_ids=True)
     relations.append(("named", _express_persons(scope.source, parameters.add([person]))))
-    relations.append(("identity", IDENTITIES.replace("({named})", "named")))
+    relations.append(("identity", IDENTITIES))
     relations.append(("profile", f"select {SEEN} from {SHOWN} where person_key in (select person_key from named)"))
     conditions = [
         "person_key in (select person_key from named)",

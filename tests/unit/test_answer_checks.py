@@ -75,8 +75,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def db(tmp_path: Path, original: bytes) -> Path:
     """The path of a copy of it."""
     path = tmp_path / "events.duckdb"
-    path.touch(0o600)
-    path.write_bytes(original)
+    shortcuts.write_store(path, original)
     return path
 
 

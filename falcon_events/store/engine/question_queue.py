@@ -148,8 +148,8 @@ class QuestionQueue:
             try:
                 result = question.job(question.read)
             except BaseException as error:
-                was_answered = isinstance(error, StoreUnavailable) and not isinstance(error, ReadInterrupted)
-                if self._finish(question, is_interrupted=not was_answered):
+                is_interrupted = isinstance(error, ReadInterrupted) or not isinstance(error, StoreUnavailable)
+                if self._finish(question, is_interrupted=is_interrupted):
                     question.future.set_exception(error)
             else:
                 self._finish(question)

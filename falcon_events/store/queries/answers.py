@@ -44,7 +44,7 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Asked, *, timeout_s: fl
     Raises:
         QueryTooLong: it took longer, or the memory did not suffice.
     """
-    with _limit_time(connection, timeout_s) as check:
+    with _keep_limits(connection, timeout_s) as check:
         asked, failures = _expand(connection, asked)
         if failures := failures or check_patterns(connection, asked, check):
             return QueryAnswer(failures=failures)
@@ -57,7 +57,7 @@ def check_saving(connection: duckdb.DuckDBPyConnection, saving: Saving, *, timeo
 
     It takes too long for the writer. The arguments, and what is raised, are those of answer().
     """
-    with _limit_time(connection, timeout_s) as check:
+    with _keep_limits(connection, timeout_s) as check:
         asked, failures = _expand(connection, saving)
         return QueryAnswer(failures=failures or check_patterns(connection, asked, check))
 
@@ -106,10 +106,10 @@ def _read_only(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _limit_time(connection: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[Callable[[], None]]:
-    """Interrupt statements after a time. Yields a function that raises QueryTooLong between statements after that time.
+def _keep_limits(connection: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[Callable[[], None]]:
+    """Raise QueryTooLong if the memory runs out, or statements have taken longer than `timeout_s` seconds, which interrupts them.
 
-    If the memory runs out, it raises QueryTooLong, too.
+    Yields a function that raises it between statements after that time.
     """
     statements, expired = OpenRead(slow=True), threading.Event()
     deadline = time.monotonic() + timeout_s

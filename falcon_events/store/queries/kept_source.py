@@ -1,4 +1,4 @@
-"""What is left of events that were deleted because of their age, as the relations that questions read (query/source.py)."""
+"""SQL of the relations that questions read (query/source.py) about events that were deleted because of their age."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ select seq, list_id, event, visitor, address, occurred_at, false as bot, automat
 join visitor_keys using (list_id, visitor_key) left join address_keys using (list_id, address_key) where {condition}
 """
 EVENTS, FIRSTS = " where of = 'event'", " where of = 'first'"
-"""What to choose of the rows that add_addresses() and add_firsts() return, once the person of each is known."""
+"""Conditions that choose from the rows of add_addresses() and add_firsts(), once the person of each is known."""
 VISITORS = """
 select visitor, address from visitor_addresses
 join (from visitor_keys where list_id = $list_id) using (visitor_key)
@@ -51,7 +51,7 @@ where visitor_addresses.list_id = $list_id
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What is left of a list's deleted events: since when they are there, the last of their seqs, and whether days go on."""
+    """The rest of a list's deleted events: since when events are there, the last deleted seq, and whether days go on."""
 
     deletion: Deletion
     last_seq: int
