@@ -242,7 +242,8 @@ def main() -> None:
             answers, of_smaller = ask_all(askers, [one for one in QUESTIONS if not one.is_promoted], given.times)
             other.stop()
         promote(db, report)
-        answers |= ask_all(askers[:1], [one for one in QUESTIONS if one.is_promoted], given.times)[0]
+        askers = [Asker(server, store)]  # the server has closed the connection that nothing was asked over
+        answers |= ask_all(askers, [one for one in QUESTIONS if one.is_promoted], given.times)[0]
         taken = take_in(server, askers[0], load, given.seconds, given.rounds)
         server.stop()
         rows = run_in_duckdb(store, given.sql_times)
