@@ -96,7 +96,9 @@ class EventTracking:
         **settings: Any,
     ) -> None:
         self.settings = Settings.from_environment(**settings)
-        self._access = access
+        self.clock = clock
+        self.access = access
+        """The host application's own accounts, keys, sessions and lists; None: those of the store."""
         if self.settings.temporary_store and store is None:
             db, create = find_temporary(db), True
         self.store = store or Link(db, self.settings, create=create)
@@ -383,7 +385,7 @@ class EventTracking:
     def _explain_unknown_list(self, refused: InvalidRequest, list_id: int | str, sender: Sender) -> None:
         """Tell the host application's own code how to create the list that it names. Other senders may not know what exists."""
         number = read_list_id(list_id)
-        if sender.trusted and self._access is None and number is not None and self.directory.owner_of(number) is None:
+        if sender.trusted and self.access is None and number is not None and self.directory.owner_of(number) is None:
             refused.args = (f"{refused}. {explain_missing_list(number)}",)
 
 

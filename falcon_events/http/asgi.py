@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import falcon
@@ -11,6 +12,7 @@ import falcon.asgi
 
 from falcon_events.contract.replies import Reply
 from falcon_events.http.asgi_bodies import DISCONNECTED, Message, Receive, read_body
+from falcon_events.http.dashboard_routes import DashboardAccess, is_of_dashboard, route_dashboard
 from falcon_events.http.demo import PAGE, STREAM, AsyncDemoPage, AsyncDemoStream, Demo
 from falcon_events.http.disconnects import run_while_connected
 from falcon_events.http.endpoints import (
@@ -190,19 +192,23 @@ class ASGIMiddleware:
         app: the wrapped ASGI application.
         tracking: the tracker. It is closed when the wrapped application has shut down.
         prefix: the path in front of /api/v1, such as "/tracking".
+        dashboard: who may see the dashboard at `/dashboard/` below the prefix, as in mount(); None: there is none.
     """
 
-    def __init__(self, app: ASGIApplication, tracking: EventTracking, prefix: str = "") -> None:
+    def __init__(
+        self, app: ASGIApplication, tracking: EventTracking, prefix: str = "", dashboard: DashboardAccess = None
+    ) -> None:
         self._app = app
         self._tracking = tracking
         prefix = normalize_prefix(prefix)
+        self._dashboard = partial(is_of_dashboard, prefix=prefix, dashboard=dashboard)
         self._paths = frozenset(prefix + path for path in list_paths(tracking))
         self._closed = False
-        self._own = ASGIFastPath(_add_documented_endpoints(falcon.asgi.App(), tracking, prefix), tracking, prefix)
+        self._own = ASGIFastPath(_add_documented_endpoints(falcon.asgi.App(), tracking, prefix, dashboard), tracking, prefix)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle the request or pass it on."""
-        if scope["type"] == "http" and _strip_root_path(scope) in self._paths:
+        if scope["type"] == "http" and ((path := _strip_root_path(scope)) in self._paths or self._dashboard(path)):
             await self._own(scope, receive, send)
         elif scope["type"] == "lifespan":
             if self._closed:  # the server starts the application again
@@ -222,8 +228,8 @@ class ASGIMiddleware:
         return send_and_close
 
 
-def mount_asgi(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str) -> None:
-    """Add the documented endpoints to a falcon.asgi.App."""
+def mount_asgi(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str, dashboard: DashboardAccess = None) -> None:
+    """Add the documented endpoints, and the dashboard if somebody may see it, to a falcon.asgi.App."""
     prefix = normalize_prefix(prefix)
     for path in PATHS:
         app.add_route(prefix + path, ASGIResource(tracking, path))
@@ -231,10 +237,17 @@ def mount_asgi(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: 
         app.add_route(prefix + script, _ASGIStatic(serve_script))
     if document := tracking.settings.openapi_path:
         app.add_route(prefix + document, _ASGIStatic(make_document_handler(document)))
+    route_dashboard(app, tracking, prefix, dashboard)
 
 
 def asgi_app(
-    tracking: EventTracking, *, docs: bool = False, operations: bool = False, home: bool = False, demo: Demo | None = None
+    tracking: EventTracking,
+    *,
+    docs: bool = False,
+    operations: bool = False,
+    home: bool = False,
+    demo: Demo | None = None,
+    dashboard: DashboardAccess = None,
 ) -> ASGIApplication:
     """Return a standalone ASGI application: the endpoints, the tracker's script and /healthz, and what is asked for.
 
@@ -247,8 +260,10 @@ def asgi_app(
         operations: whether /readyz and /metrics are served, which show how much the store has to do.
         home: whether / is a page that says that the server runs, with links to the others.
         demo: the list and key for the page of `serve --demo`; None for no such page.
+        dashboard: who may see the dashboard at `/dashboard/`: a function that returns a Principal or None for a request, or
+            `keys`: whoever signs in with an API key. None: there is no dashboard.
     """
-    app = _add_documented_endpoints(falcon.asgi.App(middleware=[Lifespan(tracking, opens=True)]), tracking, "")
+    app = _add_documented_endpoints(falcon.asgi.App(middleware=[Lifespan(tracking, opens=True)]), tracking, "", dashboard)
     for path, reply in OPERATIONS.items() if operations else [(HEALTH, report_health)]:
         app.add_route(path, _ASGIOperation(tracking, reply))
     for path, handler in PAGES.items() if docs else ():
@@ -261,9 +276,11 @@ def asgi_app(
     return ASGIFastPath(app, tracking)
 
 
-def _add_documented_endpoints(app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str) -> falcon.asgi.App[Any, Any]:
+def _add_documented_endpoints(
+    app: falcon.asgi.App[Any, Any], tracking: EventTracking, prefix: str, dashboard: DashboardAccess
+) -> falcon.asgi.App[Any, Any]:
     """Add the documented endpoints to an application, give all its errors the documented form, and return it."""
-    mount_asgi(app, tracking, prefix)
+    mount_asgi(app, tracking, prefix, dashboard)
     app.set_error_serializer(serialize_error)
     app.add_error_handler(Exception, _handle_exception)
     return app

@@ -9,12 +9,15 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
+GRACE_S = 1.0
+"""How long the work goes on for a client that has disconnected, in seconds: the framework's test client disconnects as soon as
+it has sent a request, and waits for the answer."""
 MAX_STRAY = 100
 """How many messages are skipped that are no disconnect. After a body's end there should be none."""
 
 
 async def run_while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
-    """Await the work, and cancel it if the client disconnects before.
+    """Await the work, and cancel it if the client disconnects more than GRACE_S before its end.
 
     Args:
         receive: returns the server's next message. The request's body has been read.
@@ -26,7 +29,10 @@ async def run_while_connected(receive: Receive, work: Coroutine[Any, Any, T]) ->
     working, watching = asyncio.ensure_future(work), asyncio.ensure_future(_watch(receive))
     try:
         await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        return None if not working.done() and watching.result() else await working
+        if not working.done() and watching.result():
+            await asyncio.wait((working,), timeout=GRACE_S)
+            return working.result() if working.done() else None
+        return await working
     finally:
         watching.cancel()
         working.cancel()

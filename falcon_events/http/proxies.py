@@ -51,6 +51,11 @@ class Proxies:
                 break
         return str(client)
 
+    def trusts_peer(self, peer: str) -> bool:
+        """Whether the peer of a connection is one of the proxies."""
+        client = _parse_address(peer or THIS_MACHINE)
+        return client is not None and self._trusts(client)
+
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
 

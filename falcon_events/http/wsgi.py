@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import falcon
 
 from falcon_events.contract.replies import Reply
 from falcon_events.errors import RequestRefused
+from falcon_events.http.dashboard_routes import DashboardAccess, is_of_dashboard, route_dashboard
 from falcon_events.http.demo import PAGE, STREAM, Demo, DemoPage, DemoStream
 from falcon_events.http.endpoints import (
     ACTIONS,
@@ -126,23 +128,27 @@ class WSGIMiddleware:
         app: the wrapped WSGI application.
         tracking: the tracker.
         prefix: the path in front of /api/v1, such as "/tracking".
+        dashboard: who may see the dashboard at `/dashboard/` below the prefix, as in mount(); None: there is none.
     """
 
-    def __init__(self, app: WSGIApplication, tracking: EventTracking, prefix: str = "") -> None:
+    def __init__(
+        self, app: WSGIApplication, tracking: EventTracking, prefix: str = "", dashboard: DashboardAccess = None
+    ) -> None:
         self._app = app
         prefix = normalize_prefix(prefix)
+        self._dashboard = partial(is_of_dashboard, prefix=prefix, dashboard=dashboard)
         self._paths = frozenset(prefix + path for path in list_paths(tracking))
-        self._own = WSGIFastPath(_add_documented_endpoints(falcon.App(), tracking, prefix), tracking, prefix)
+        self._own = WSGIFastPath(_add_documented_endpoints(falcon.App(), tracking, prefix, dashboard), tracking, prefix)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Handle the request or pass it on."""
-        if environ.get("PATH_INFO") in self._paths:
+        if (path := environ.get("PATH_INFO", "")) in self._paths or self._dashboard(path):
             return self._own(environ, start_response)
         return self._app(environ, start_response)
 
 
-def mount_wsgi(app: falcon.App[Any, Any], tracking: EventTracking, prefix: str) -> None:
-    """Add the documented endpoints to a falcon.App."""
+def mount_wsgi(app: falcon.App[Any, Any], tracking: EventTracking, prefix: str, dashboard: DashboardAccess = None) -> None:
+    """Add the documented endpoints, and the dashboard if somebody may see it, to a falcon.App."""
     prefix = normalize_prefix(prefix)
     for path in PATHS:
         app.add_route(prefix + path, WSGIResource(tracking, path))
@@ -150,10 +156,17 @@ def mount_wsgi(app: falcon.App[Any, Any], tracking: EventTracking, prefix: str) 
         app.add_route(prefix + script, _WSGIStatic(serve_script))
     if document := tracking.settings.openapi_path:
         app.add_route(prefix + document, _WSGIStatic(make_document_handler(document)))
+    route_dashboard(app, tracking, prefix, dashboard)
 
 
 def wsgi_app(
-    tracking: EventTracking, *, docs: bool = False, operations: bool = False, home: bool = False, demo: Demo | None = None
+    tracking: EventTracking,
+    *,
+    docs: bool = False,
+    operations: bool = False,
+    home: bool = False,
+    demo: Demo | None = None,
+    dashboard: DashboardAccess = None,
 ) -> WSGIApplication:
     """Return a standalone WSGI application: the endpoints, the tracker's script and /healthz, and what is asked for.
 
@@ -165,8 +178,10 @@ def wsgi_app(
         operations: whether /readyz and /metrics are served, which show how much the store has to do.
         home: whether / is a page that says that the server runs, with links to the others.
         demo: the list and key for the page of `serve --demo`; None for no such page.
+        dashboard: who may see the dashboard at `/dashboard/`: a function that returns a Principal or None for a request, or
+            `keys`: whoever signs in with an API key. None: there is no dashboard.
     """
-    app = _add_documented_endpoints(falcon.App(), tracking, "")
+    app = _add_documented_endpoints(falcon.App(), tracking, "", dashboard)
     for path, reply in OPERATIONS.items() if operations else [(HEALTH, report_health)]:
         app.add_route(path, _WSGIOperation(tracking, reply))
     for path, handler in PAGES.items() if docs else ():
@@ -179,9 +194,11 @@ def wsgi_app(
     return WSGIFastPath(app, tracking)
 
 
-def _add_documented_endpoints(app: falcon.App[Any, Any], tracking: EventTracking, prefix: str) -> falcon.App[Any, Any]:
+def _add_documented_endpoints(
+    app: falcon.App[Any, Any], tracking: EventTracking, prefix: str, dashboard: DashboardAccess
+) -> falcon.App[Any, Any]:
     """Add the documented endpoints to an application, give all its errors the documented form, and return it."""
-    mount_wsgi(app, tracking, prefix)
+    mount_wsgi(app, tracking, prefix, dashboard)
     app.set_error_serializer(serialize_error)
     app.add_error_handler(Exception, _handle_exception)
     return app

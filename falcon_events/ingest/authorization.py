@@ -68,7 +68,7 @@ class Authorization:
 
     def is_known(self, credentials: Iterable[Credential], sender: Sender) -> Steps[bool]:
         """Return whether the sender or one of these credentials is known, before a request is read in a way that takes time."""
-        yield from self._ensure_open()
+        yield from self.ensure_open()
         if sender.trusted:
             return True
         for credential in credentials:
@@ -90,7 +90,7 @@ class Authorization:
     def allows_origin(self, origin: str) -> Steps[bool]:
         """Return whether pages of this origin may read replies to tracked events."""
         if self._access is None:
-            yield from self._ensure_open()
+            yield from self.ensure_open()
             return self._directory.allows_origin(origin)
         allows = getattr(self._access, "allows_origin", None)
         return bool(allows is not None and (yield Call(allows, origin)))
@@ -175,7 +175,7 @@ class Authorization:
         """
         if not per_minute:
             return
-        yield from self._ensure_open()
+        yield from self.ensure_open()
         retry_after_s = yield self._store.ask(COUNT_REQUEST, kind, who, per_minute)
         if retry_after_s:
             raise RateLimited(common_error(429)[1], retry_after_s)
@@ -198,7 +198,7 @@ class Authorization:
 
     def _authenticate(self, credential: Credential | None, sender: Sender) -> Steps[Principal]:
         if not self._ready:
-            yield from self._ensure_open()
+            yield from self.ensure_open()
         if sender.trusted:
             return TRUSTED
         if credential is None:
@@ -228,7 +228,8 @@ class Authorization:
             ", ".join(sorted(allowed)),
         )
 
-    def _ensure_open(self) -> Steps[None]:
+    def ensure_open(self) -> Steps[None]:
+        """Open the store if this process has not used it yet; raise StoreUnavailable if that fails."""
         if not self._ready:
             yield Call(self._open_for_request)
 

@@ -27,6 +27,7 @@ from typing import Any, Literal
 
 from falcon_events.errors import EventsError
 from falcon_events.http.asgi import asgi_app
+from falcon_events.http.dashboard_routes import DashboardAccess
 from falcon_events.http.demo import Demo
 from falcon_events.http.wsgi import wsgi_app
 from falcon_events.server.granian import WSGI_GRACE_S, GranianApp
@@ -37,6 +38,7 @@ logger = logging.getLogger("falcon_events.server")
 Interface = Literal["asgi", "wsgi"]
 
 ASGI_SERVER = ("uvicorn", "uvloop", "httptools")
+DASHBOARD_LIBRARIES = ("jinja2", "limits")
 WORKERS_LOAD = "_FALCON_EVENTS_WORKERS_LOAD"
 WSGI_THREADS = 1024
 """How many requests of a worker can wait for a commit, or for the rest of their bodies. A waiting thread costs little."""
@@ -176,12 +178,14 @@ def configure_logging() -> None:
 
 def build_app(tracking: EventTracking, interface: Interface, demo: Demo | None = None) -> Any:
     """Return the standalone application of a tracker, which is closed when the process ends."""
+    dashboard: DashboardAccess = "keys" if all(map(find_spec, DASHBOARD_LIBRARIES)) else None
     if interface == "asgi":
-        return asgi_app(tracking, docs=True, operations=True, home=True, demo=demo)
+        return asgi_app(tracking, docs=True, operations=True, home=True, demo=demo, dashboard=dashboard)
     tracking.open()
     # WSGI has no shutdown event. This runs when the process ends normally, after the last reply.
     util.Finalize(None, tracking.close, exitpriority=0)
-    return GranianApp(wsgi_app(tracking, docs=True, operations=True, home=True, demo=demo), tracking, WSGI_THREADS)
+    app = wsgi_app(tracking, docs=True, operations=True, home=True, demo=demo, dashboard=dashboard)
+    return GranianApp(app, tracking, WSGI_THREADS)
 
 
 def prepare_worker() -> None:

@@ -1,0 +1,224 @@
+// @ts-check
+/** Loads the parts of a page, writes numbers in the browser's language, and draws charts. Every page works without it. */
+
+const script = /** @type {HTMLScriptElement} */ (document.querySelector("script[data-chart]"));
+const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
+const shares = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+document.documentElement.classList.add("scripted");
+
+/**
+ * Write a number as people read it.
+ * @param {number} value
+ * @param {string} form number, share or seconds
+ */
+export function formatNumber(value, form) {
+  if (form === "share") return shares.format(value);
+  if (form !== "seconds") return numbers.format(value);
+  const whole = Math.round(value);
+  for (const [unitS, unit, partS, part] of /** @type {[number, string, number, string][]} */ ([
+    [86400, "d", 3600, "h"],
+    [3600, "h", 60, "min"],
+    [60, "min", 1, "s"],
+  ])) {
+    const rest = Math.floor((whole % unitS) / partS);
+    if (whole >= unitS) return `${Math.floor(whole / unitS)} ${unit}${rest ? ` ${rest} ${part}` : ""}`;
+  }
+  return `${whole} s`;
+}
+
+/**
+ * Make what a server sent work: numbers, buttons for copying, parts and charts.
+ * @param {ParentNode} root
+ */
+export function prepare(root) {
+  for (const data of root.querySelectorAll("data[data-form]")) {
+    data.textContent = formatNumber(Number(data.getAttribute("value")), data.getAttribute("data-form") ?? "number");
+  }
+  for (const time of root.querySelectorAll("time[data-ago]")) time.textContent = formatAgo(time.getAttribute("datetime") ?? "");
+  for (const pre of root.querySelectorAll("pre[data-copy]")) addCopyButton(/** @type {HTMLElement} */ (pre));
+  for (const form of root.querySelectorAll("form[data-submit-on-change]")) {
+    form.addEventListener("change", () => /** @type {HTMLFormElement} */ (form).requestSubmit());
+  }
+  for (const form of root.querySelectorAll("form[data-confirm]")) {
+    form.addEventListener("submit", (event) => {
+      if (!confirm(form.getAttribute("data-confirm") ?? "")) event.preventDefault();
+    });
+  }
+  for (const part of root.querySelectorAll("[data-part]")) load(/** @type {HTMLElement} */ (part));
+  for (const tab of root.querySelectorAll("a[data-tab]")) tab.addEventListener("click", showTab);
+  for (const input of root.querySelectorAll("input[data-values]")) suggestValues(/** @type {HTMLInputElement} */ (input));
+  const charts = root.querySelectorAll("[data-chart]:not(script)");
+  if (charts.length) {
+    import(new URL(script.dataset.chart ?? "", document.baseURI).href).then((module) => {
+      for (const chart of charts) module.draw(chart, script.dataset.uplot);
+    });
+  }
+  document.dispatchEvent(new CustomEvent("prepared", { detail: root }));
+}
+
+/** @param {string} moment */
+function formatAgo(moment) {
+  const seconds = (Date.parse(moment) - Date.now()) / 1000;
+  const ago = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+  for (const [unit, length] of /** @type {[Intl.RelativeTimeFormatUnit, number][]} */ ([
+    ["day", 86400],
+    ["hour", 3600],
+    ["minute", 60],
+  ])) {
+    if (Math.abs(seconds) >= length) return ago.format(Math.round(seconds / length), unit);
+  }
+  return ago.format(Math.round(seconds), "second");
+}
+
+/** @param {HTMLElement} pre */
+function addCopyButton(pre) {
+  const text = pre.textContent ?? "";
+  const button = document.createElement("button");
+  button.className = "copy";
+  button.type = "button";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      const range = document.createRange();
+      range.selectNodeContents(pre);
+      getSelection()?.removeAllRanges();
+      getSelection()?.addRange(range);
+      button.textContent = "Selected: press Ctrl+C";
+    }
+    setTimeout(() => (button.textContent = "Copy"), 2000);
+  });
+  pre.append(button);
+}
+
+/** @type {WeakMap<Element, AbortController>} */
+const loading = new WeakMap();
+
+/**
+ * Load a part of the page. While the server takes its time, show how long, and a button that stops it.
+ * @param {HTMLElement} part
+ */
+export async function load(part) {
+  loading.get(part)?.abort();
+  const stopper = new AbortController();
+  loading.set(part, stopper);
+  const began = performance.now();
+  const isFirst = !part.childElementCount || part.querySelector(".without-script");
+  const waiting = document.createElement("p");
+  waiting.className = "waiting-line";
+  waiting.setAttribute("role", "status");
+  const seconds = document.createElement("span");
+  const stop = document.createElement("button");
+  stop.type = "button";
+  stop.textContent = "Stop";
+  stop.addEventListener("click", () => stopper.abort());
+  waiting.append(document.createElement("progress"), seconds, stop);
+  /** @type {HTMLProgressElement} */ (waiting.firstElementChild).setAttribute("aria-label", `Loading ${part.dataset.name ?? ""}`);
+  const ticking = setInterval(() => {
+    const taken = Math.round((performance.now() - began) / 1000);
+    seconds.textContent = `${taken} s`;
+    if (taken >= 1 && !waiting.isConnected) isFirst ? part.replaceChildren(waiting) : part.prepend(waiting);
+  }, 500);
+  part.setAttribute("aria-busy", "true");
+  const address = new URL(part.dataset.part ?? "", document.baseURI);
+  address.searchParams.set("part", "1");
+  try {
+    const answer = await fetch(address, { signal: stopper.signal, credentials: "same-origin", redirect: "error" });
+    const text = await answer.text();
+    if (loading.get(part) !== stopper) return;
+    if (part.dataset.every && !answer.ok) return;
+    part.innerHTML = text;
+    prepare(part);
+  } catch (error) {
+    if (loading.get(part) !== stopper || part.dataset.every) return;
+    const stopped = stopper.signal.aborted;
+    const line = document.createElement("p");
+    line.className = "waiting-line";
+    const again = document.createElement("button");
+    again.type = "button";
+    again.textContent = "Ask again";
+    again.addEventListener("click", () => load(part));
+    line.append(stopped ? "Stopped." : "The server did not answer.", again);
+    part.replaceChildren(line);
+  } finally {
+    clearInterval(ticking);
+    waiting.remove();
+    if (loading.get(part) === stopper) part.removeAttribute("aria-busy");
+    if (part.dataset.every && part.isConnected) {
+      setTimeout(() => !document.hidden && load(part), Number(part.dataset.every) * 1000);
+    }
+  }
+}
+
+/**
+ * Show another tab of a part in place; the page's address says which.
+ * @param {Event} event
+ */
+function showTab(event) {
+  const mouse = /** @type {MouseEvent} */ (event);
+  const tab = /** @type {HTMLAnchorElement} */ (event.currentTarget);
+  const card = tab.closest(".card");
+  const part = /** @type {HTMLElement | null} */ (card?.querySelector("[data-part]") ?? tab.closest("[data-part]"));
+  if (!part || mouse.ctrlKey || mouse.metaKey || mouse.shiftKey || mouse.button) return;
+  event.preventDefault();
+  for (const other of tab.parentElement?.children ?? []) other.removeAttribute("aria-current");
+  tab.setAttribute("aria-current", "true");
+  history.pushState(null, "", mergeAddress(tab.href, tab.dataset.tab ?? ""));
+  part.dataset.part = tab.dataset.tab ?? "";
+  load(part);
+}
+
+/**
+ * Return the address of this page with what a tab's link changes in it.
+ * @param {string} href the tab's own link
+ * @param {string} shown the part that it shows
+ */
+function mergeAddress(href, shown) {
+  const here = new URL(location.href);
+  const link = new URL(href);
+  if (link.pathname !== here.pathname) return here.href;
+  for (const [name, value] of link.searchParams) if (!["filter", "list"].includes(name)) here.searchParams.set(name, value);
+  return here.href;
+}
+
+/**
+ * Offer the values of the dimension that a filter's form names.
+ * @param {HTMLInputElement} input
+ */
+function suggestValues(input) {
+  const form = input.form;
+  const list = form?.querySelector(`#${input.getAttribute("list")}`);
+  let asked = "";
+  const ask = async () => {
+    const dimension = String(new FormData(/** @type {HTMLFormElement} */ (form)).get("dimension") ?? "").trim();
+    const key = `${dimension}\n${input.value}`;
+    if (!dimension || key === asked) return;
+    asked = key;
+    const address = new URL(input.dataset.values ?? "", document.baseURI);
+    address.searchParams.set("of", dimension);
+    address.searchParams.set("prefix", input.value);
+    const answer = await fetch(address, { credentials: "same-origin" }).catch(() => null);
+    if (!answer?.ok || asked !== key) return;
+    const options = new DOMParser().parseFromString(await answer.text(), "text/html").querySelectorAll("option");
+    list?.replaceChildren(...options);
+  };
+  input.addEventListener("focus", ask);
+  input.addEventListener("input", ask);
+}
+
+addEventListener("popstate", () => location.reload());
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    menu.removeAttribute("open");
+    /** @type {HTMLElement | null} */ (menu.querySelector("summary"))?.focus();
+  }
+});
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(/** @type {Node} */ (event.target))) menu.removeAttribute("open");
+  }
+});
+prepare(document);

@@ -1,0 +1,91 @@
+"""The overview: its numbers, and where they lead."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from tests.server.dashboard.conftest import MARCH
+from tests.server.dashboard.site import Site
+
+
+def test_the_page_has_parts_that_a_browser_loads(dashboard: Site) -> None:
+    """Each part is a page of its own, so that a slow question keeps no other from being answered."""
+    seen = dashboard.get(range=MARCH)
+    assert seen.status == 200
+    assert len(seen.parts()) == 7, seen.html
+    assert [dashboard.get(part).status for part in seen.parts()] == [200] * 7
+    assert seen.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+
+
+def test_figures_are_those_of_the_query(dashboard: Site) -> None:
+    """People, views, sessions, bounce rate, session time, conversions and revenue of the range."""
+    seen = dashboard.get("overview.figures", range=MARCH, compare="none")
+    assert "People 3 Views 4 Sessions 6 Bounce rate 66.7 % Session time 2 min 30 s Conversions 2 Revenue 1,150.50" in seen.text
+
+
+def test_figures_are_compared_with_the_time_before(dashboard: Site) -> None:
+    """February has one visitor, who is the time before."""
+    assert "People 3 +200 % from 1 Views 4 +300 % from 1" in dashboard.get("overview.figures", range=MARCH).text
+
+
+def test_a_number_leads_to_its_persons(dashboard: Site) -> None:
+    """The link asks for exactly the persons whom the number counts."""
+    seen = dashboard.get("overview.table", range=MARCH, by="path")
+    assert seen.tables[0][1:] == [["/pricing", "3", "3"], ["/", "1", "1"]]
+    assert "of=%7B" in seen.link("3")
+
+
+def test_a_value_leads_to_the_page_filtered_by_it(dashboard: Site) -> None:
+    """The other tables then show what those events have."""
+    address = dashboard.get("overview.table", range=MARCH, by="path", part=1).link("/")
+    assert "path is /" in dashboard.get(address).text
+    assert "People 1 " in dashboard.get("overview.figures?" + address.partition("?")[2], compare="none").text
+
+
+def test_the_trend_has_a_row_for_each_day(dashboard: Site) -> None:
+    """Days without events have a 0."""
+    (table,) = dashboard.get("overview.trend", range="2026-03-01..2026-03-05", compare="none").tables
+    assert table == [
+        ["Time", "People"],
+        ["2026-03-01", "0"],
+        ["2026-03-02", "2"],
+        ["2026-03-03", "2"],
+        ["2026-03-04", "1"],
+        ["2026-03-05", "0"],
+    ]
+
+
+def test_a_table_is_csv(dashboard: Site) -> None:
+    """With the same rows as on the page, and without what a spreadsheet would run."""
+    seen = dashboard.get("overview.table", range=MARCH, by="event", csv=1)
+    assert seen.headers["content-type"] == "text/csv; charset=utf-8"
+    assert list(csv.reader(io.StringIO(seen.html))) == [
+        ["event", "people", "events"],
+        ["pageView", "3", "4"],
+        ["signup", "2", "2"],
+        ["conversion", "1", "2"],
+    ]
+
+
+def test_dates_and_filters_of_forms_become_an_address(dashboard: Site) -> None:
+    """So that every view can be shared, and the forms work without scripts."""
+    seen = dashboard.get(**{"from": "2026-03-01", "to": "2026-03-31", "metric": "views"})
+    assert seen.status == 303
+    assert "range=2026-03-01..2026-03-31" in seen.headers["location"]
+    seen = dashboard.get(dimension="path", operator="contains", value="pric", range=MARCH)
+    assert "filter=%5B%22contains%22%2C%22path%22%2C%5B%22pric%22%5D%5D" in seen.headers["location"]
+    assert "path contains pric" in dashboard.get(seen.headers["location"]).text
+
+
+def test_what_cannot_be_asked_says_why(dashboard: Site) -> None:
+    """The message is that of the API, and names what would be right."""
+    seen = dashboard.get("overview.figures", range="fortnight")
+    assert seen.status == 422
+    assert "DateRange" in seen.text
+    seen = dashboard.get("overview.table", by="shoe-size")
+    assert seen.status == 422
+    assert "must be one of path," in seen.text
+    assert "must be a condition as JSON" in dashboard.get(filter="path=/").text
+    assert dashboard.get("no-such-page").status == 404
+    assert dashboard.get(list=99).status == 404
