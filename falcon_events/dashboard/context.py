@@ -228,6 +228,10 @@ class Context:
             headers = (make_cookie(self.request, FORMS, self._form_secret, FORMS_AGE_S),)
         return html_reply(text, status=status, embedders=self._embedders, headers=headers)
 
+    def render_fragment(self, template: str, **data: Any) -> str:
+        """Render a template that is no page of its own."""
+        return self._templates.render(template, zone=self.rules.time_zone, **data)
+
     def csv(self, name: str, header: Iterable[str], rows: Iterable[Sequence[Any]]) -> Reply:
         """Return a table as a CSV file (RFC 4180), in UTF-8.
 

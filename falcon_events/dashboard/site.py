@@ -15,6 +15,7 @@ from falcon_events.dashboard.answer_cache import AnswerCache
 from falcon_events.dashboard.context import Context, Page
 from falcon_events.dashboard.cookies import is_own_form
 from falcon_events.dashboard.pages import PAGES
+from falcon_events.dashboard.pages.live import LiveReader
 from falcon_events.dashboard.pickers import simplify_address
 from falcon_events.dashboard.replies import redirect
 from falcon_events.dashboard.requests import DashboardRequest
@@ -73,6 +74,24 @@ class Dashboard:
         except Exception:
             logger.exception("A page of the dashboard failed with an unexpected exception")
             return self._refuse(request, 500, ["The page failed unexpectedly; the server's log has the details."])
+
+    def open_stream(self, request: DashboardRequest) -> Steps[Callable[[int], list[tuple[int, bytes]] | None] | None]:
+        """Return what reads the events of a list as they arrive, for the page with live events; None if the reader may not.
+
+        It returns the events after a sequence number, each with its own, and None once the reader may not see them any more.
+        """
+        principal = yield from self.find_principal(request)
+        if principal is None:
+            return None
+        context = yield from self._make_context(request, principal)
+        if not context.view.list_id:
+            return None
+
+        def may_still_see() -> Steps[bool]:
+            found = yield from self.find_principal(request)
+            return found is not None and (yield from self.may_see(found, context.view.list_id))
+
+        return LiveReader(context, lambda: self._tracking.waiter.run(may_still_see())).read
 
     def find_principal(self, request: DashboardRequest) -> Steps[Principal | None]:
         """Return who sent the request; None if nobody is known to."""

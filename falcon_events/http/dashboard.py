@@ -17,8 +17,10 @@ from falcon_events.http.disconnects import run_while_connected
 from falcon_events.http.proxies import Proxies
 from falcon_events.http.responses import send
 from falcon_events.http.static import FOREVER, serve_file
+from falcon_events.http.streams import send_async_stream, send_stream
 from falcon_events.tracking import EventTracking
 
+STREAM = "live.stream"
 MAX_FORM_BYTES = 2**20
 FORM_TYPE = "application/x-www-form-urlencoded"
 REVALIDATED = "no-cache"
@@ -43,6 +45,7 @@ def add_dashboard(
     app.add_route(root[:-1], pages)
     app.add_route(root, pages)
     app.add_route(root + "{page}", pages)
+    app.add_route(root + STREAM, _AsyncLive(dashboard, tracking) if is_async else _Live(dashboard, tracking))
     app.add_route(root + "static/{name}", files)
 
 
@@ -121,6 +124,36 @@ class _AsyncPages(_Pages):
             send(resp, refused)
             return
         self._send(resp, await self._tracking.waiter.arun(self._dashboard.handle(self._build(req, page, body))))
+
+
+class _Live(_Pages):
+    """The events as they arrive, as a resource of a falcon.App."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, page: str = "") -> None:
+        """Send the list's last events, then new ones until the client disconnects or may not see them any more."""
+        read = self._tracking.waiter.run(self._dashboard.open_stream(self._build(req, page, b"")))
+        if read is None:
+            send(resp, common_reply(99998))
+        else:
+            send_stream(req, resp, read)
+
+    on_head = on_post = None  # type: ignore[assignment]
+
+
+class _AsyncLive(_Pages):
+    """The events as they arrive, as a resource of a falcon.asgi.App."""
+
+    async def on_get(  # type: ignore[override]
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, page: str = ""
+    ) -> None:
+        """Send the list's last events, then new ones until the client disconnects or may not see them any more."""
+        read = await self._tracking.waiter.arun(self._dashboard.open_stream(self._build(req, page, b"")))
+        if read is None:
+            send(resp, common_reply(99998))
+        else:
+            send_async_stream(req, resp, read)
+
+    on_head = on_post = None  # type: ignore[assignment]
 
 
 class _Files:

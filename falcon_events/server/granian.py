@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from falcon_events.http.demo import stop_streams
+from falcon_events.http.streams import stop_streams
 from falcon_events.server.slow_bodies import SlowBodies
 from falcon_events.tracking import EventTracking
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from falcon_events.http.demo import stop_streams
+from falcon_events.http.streams import stop_streams
 
 MAX_HEAD_BYTES = 64 << 10
 """The largest request line and headers together; granian's limit is about the same."""
