@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.needs import TYPESCRIPT, require
+from tests.npm import TYPESCRIPT, compile_types, install
 from tests.shortcuts import command
 
 PLAN: dict[str, Any] = {
@@ -150,14 +148,7 @@ Compile = Callable[[str, str, str], subprocess.CompletedProcess[str]]
 def compile_(tmp_path_factory: pytest.TempPathFactory) -> Compile:
     """What the TypeScript compiler says of a script of right calls and one of wrong ones, with the types of a plan."""
     folder = tmp_path_factory.mktemp("typescript")
-    tools = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
-    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), TYPESCRIPT]
-    done = subprocess.run([str(tools / install[0]), *install[1:]], env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        require("npm")
-    assert done.returncode == 0, done.stdout + done.stderr
-
+    install(folder, TYPESCRIPT)
     options = {"strict": True, "noEmit": True, "types": [], "skipDefaultLibCheck": True}  # its own types are not ours to check
     settings = {"compilerOptions": options, "files": ["tracker.d.ts", "right.ts", "wrong.ts"]}
     (folder / "tsconfig.json").write_text(json.dumps(settings))
@@ -166,10 +157,7 @@ def compile_(tmp_path_factory: pytest.TempPathFactory) -> Compile:
         (folder / "tracker.d.ts").write_text(types)
         (folder / "right.ts").write_text(right)
         (folder / "wrong.ts").write_text(wrong)
-        words = ["node_modules/typescript/bin/tsc", "--pretty", "false"]
-        return subprocess.run(
-            [str(tools / "node"), *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
+        return compile_types(folder)
 
     return run
 
