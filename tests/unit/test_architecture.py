@@ -22,6 +22,7 @@ FLOORS = (
     ("cli", "pytest_plugin"),
     ("server", "testing"),
     ("http",),
+    ("dashboard",),
     ("__init__",),
     ("_public",),
     ("tracking",),
@@ -52,6 +53,7 @@ HOST_SIDE = {
     "link",
     "client",
     "http",
+    "dashboard",
     "admin",
     "tracking",
 }

@@ -1,0 +1,1 @@
+"""The dashboard: pages that answer questions about a list."""
