@@ -28,6 +28,7 @@ from falcon_events.cli.questions import (
     form_options,
     list_option,
     people_options,
+    request_option,
     time_options,
 )
 from falcon_events.query import names
@@ -55,10 +56,11 @@ _KIND_HELP = "EVENT [where CONDITION], such as 'pageView where path is /pricing'
 @filter_options
 @people_options
 @compare_option
+@request_option
 @form_options
 def funnel(list_id: int, steps: tuple[Given, ...], steps_json: Given | None, form: str | None, db: str, **given: Any) -> None:
     """Count how many came through ordered steps. A server may be running."""
-    if bool(steps) is (steps_json is not None):
+    if (steps and steps_json is not None) or not (steps or steps_json is not None or given["request"] is not None):
         raise click.UsageError("--step EVENT is needed for each step, or --steps JSON, and not both.")
     request = QuestionRequest(list_id)
     request.add_items("Steps", "--step", steps)
@@ -68,6 +70,7 @@ def funnel(list_id: int, steps: tuple[Given, ...], steps_json: Given | None, for
     add_times(request, given)
     add_filters(request, given)
     add_people(request, given)
+    request.add_request("funnel", given["request"])
     print_answer(form, request.ask("funnel", db), _tabulate_funnel, _record_funnel)
 
 
@@ -146,6 +149,7 @@ def _record_funnel(answer: Any) -> Records:
 @time_options()
 @filter_options
 @people_options
+@request_option
 @form_options
 def retention(list_id: int, return_: Given | None, form: str | None, db: str, **given: Any) -> None:
     """Count how many came back, by the day, week or month in which they started. A server may be running."""
@@ -155,6 +159,7 @@ def retention(list_id: int, return_: Given | None, form: str | None, db: str, **
     add_times(request, given)
     add_filters(request, given)
     add_people(request, given)
+    request.add_request("retention", given["request"])
     print_answer(form, request.ask("retention", db), _tabulate_retention, _record_retention)
 
 

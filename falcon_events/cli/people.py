@@ -21,6 +21,7 @@ from falcon_events.cli.questions import (
     form_options,
     list_option,
     people_options,
+    request_option,
     time_options,
 )
 from falcon_events.query.person_reading import MAX_EVENTS, MAX_PEOPLE, ORDERS
@@ -45,6 +46,7 @@ OF = JsonForm('{"Dimensions": ["event"], "Row": {"Dimensions": ["signup"]}}')
 @click.option("--limit", type=WholeNumber(1, MAX_PEOPLE), metavar="N", help="How many persons, by default 100.")
 @click.option("--cursor", metavar="TEXT", help="Go on after a page: the cursor that it ends with.")
 @time_options(with_range=False)
+@request_option
 @form_options
 def people(
     list_id: int, rules_json: Given | None, of: Given | None, order: str | None, form: str | None, db: str, **given: Any
@@ -58,6 +60,7 @@ def people(
     if order is not None:
         request.add(OrderBy=_parse_order(order))
     add_times(request, given)
+    request.add_request("people", given["request"])
     print_answer(form, request.ask("people", db), _tabulate_people, _record_people)
 
 
@@ -110,13 +113,16 @@ def _record_people(answer: Any) -> Records:
 @filter_options
 @click.option("--limit", type=WholeNumber(1, MAX_EVENTS), metavar="N", help="How many events, by default 100.")
 @click.option("--cursor", metavar="TEXT", help="Go on after a page: the cursor that it ends with.")
+@request_option
 @form_options
 def timeline(list_id: int, email: str | None, id: str | None, uuid: str | None, form: str | None, db: str, **given: Any) -> None:
     """Show what one person did, the latest first. A blank line stands between sessions. A server may be running."""
-    check_person({"email": email, "id": id, "uuid": uuid})
+    if given["request"] is None:
+        check_person({"email": email, "id": id, "uuid": uuid})
     request = QuestionRequest(list_id)
     request.add(Email=email, ID=id, UUID=uuid, Limit=given["limit"], Cursor=given["cursor"])
     add_filters(request, given)
+    request.add_request("timeline", given["request"])
     print_answer(form, request.ask("timeline", db), _tabulate_timeline, _record_timeline)
 
 

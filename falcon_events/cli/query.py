@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from falcon_events.cli.common import WholeNumber
-from falcon_events.cli.conditions import MetricForm, OrderForm, write_metric
+from falcon_events.cli.conditions import MetricForm, OrderForm
 from falcon_events.cli.grid import (
     Grid,
     Records,
@@ -28,11 +28,13 @@ from falcon_events.cli.questions import (
     form_options,
     list_option,
     people_options,
+    request_option,
     time_options,
 )
 from falcon_events.cli.saved import find_saved_query
 from falcon_events.query import names
 from falcon_events.query.reading import INCLUDED
+from falcon_events.query.short_forms import show_metric
 
 
 @click.command()
@@ -74,9 +76,12 @@ from falcon_events.query.reading import INCLUDED
     " (time_labels); repeatable.",
 )
 @click.option("--saved", metavar="NAME", help="Ask the saved query of this name; other options replace parts of it.")
+@request_option
 @form_options
 def query(list_id: int, saved: str | None, form: str | None, db: str, **given: Any) -> None:
     """Count what happened: people, events, revenue and more, over time and by what you like. A server may be running."""
+    if saved is not None and given["request"] is not None:
+        raise click.UsageError("--saved and --request exclude each other.")
     request = QuestionRequest(list_id)
     add_times(request, given)
     request.add_items("Metrics", "--metric", given["metrics"])
@@ -85,6 +90,7 @@ def query(list_id: int, saved: str | None, form: str | None, db: str, **given: A
     add_people(request, given)
     request.add_items("OrderBy", "--order", given["order"])
     request.add(Limit=given["limit"], Offset=given["offset"], Compare=given["compare"], Include=list(given["include"]) or None)
+    request.add_request("query", given["request"])
     if saved is not None:
         request.replace(find_saved_query(list_id, saved, db))
     print_answer(form, request.ask("query", db), _tabulate, _record)
@@ -103,7 +109,7 @@ def _tabulate(answer: Any) -> list[Grid]:
     for number, metric in enumerate(metrics):
         now = [row["Metrics"][number] for row in results]
         values = now + ([totals[number]] if totals is not None else [])
-        columns = {write_metric(metric): _format_metric(metric, values)}
+        columns = {show_metric(metric): _format_metric(metric, values)}
         if asked["Compare"] is not None:
             before = [None if row["Compared"] is None else row["Compared"][number] for row in results]
             before += [meta["ComparedTotals"][number]] if totals is not None else []
@@ -135,7 +141,7 @@ def _tabulate_times(labels: Any) -> Grid:
 
 def _record(answer: Any) -> Records:
     asked, results = answer["Query"], answer["Results"]
-    metrics = [write_metric(metric) for metric in asked["Metrics"]]
+    metrics = [show_metric(metric) for metric in asked["Metrics"]]
     headings, has_more = [*asked["Dimensions"], *metrics], asked["Compare"] is not None
     rows = [
         [*row["Dimensions"], *row["Metrics"], *((row["Compared"] or [None] * len(metrics)) if has_more else ())]
@@ -164,22 +170,27 @@ def _format_metric(metric: str | list[str], values: list[Any]) -> list[str]:
 
 
 @click.command()
-@click.argument("dimension")
+@click.argument("dimension", required=False)
 @list_option
 @click.option("--prefix", metavar="TEXT", help="How the values begin, without regard to case.")
 @time_options()
 @filter_options
 @people_options
 @click.option("--limit", type=WholeNumber(1, names.MAX_ROWS), metavar="N", help="How many values, by default 100.")
+@request_option
 @form_options
-def values(dimension: str, list_id: int, prefix: str | None, form: str | None, db: str, **given: Any) -> None:
+def values(dimension: str | None, list_id: int, prefix: str | None, form: str | None, db: str, **given: Any) -> None:
     """Show the values of DIMENSION, such as path or property:plan, the most frequent first. A server may be running."""
+    if dimension is None and given["request"] is None:
+        raise click.UsageError("DIMENSION is needed, such as path or property:plan.")
     request = QuestionRequest(list_id)
     request.add(Dimension=dimension, Prefix=prefix, Limit=given["limit"])
     add_times(request, given)
     add_filters(request, given)
     add_people(request, given)
-    print_answer(form, request.ask("values", db), lambda answer: [_tabulate_values(dimension, answer)], _record_values)
+    request.add_request("values", given["request"])
+    heading = str(request.params.get("Dimension"))
+    print_answer(form, request.ask("values", db), lambda answer: [_tabulate_values(heading, answer)], _record_values)
 
 
 def _tabulate_values(dimension: str, answer: Any) -> Grid:

@@ -11,6 +11,8 @@ import msgspec
 
 from falcon_events.cli.common import LIST_ID, db_option, open_tracking, require_list
 from falcon_events.cli.conditions import ConditionForm, DoneForm, Given, JsonForm, RangeForm
+from falcon_events.contract.lists import read_list_id
+from falcon_events.contract.schemas import load_schema
 from falcon_events.errors import EventsError, InvalidRequest
 from falcon_events.model.sender import HOST
 
@@ -19,6 +21,7 @@ RANGE = RangeForm()
 COMPARED_RANGE = RangeForm("previous", "year")
 CONDITIONS_JSON = JsonForm('[["is", "event", ["signup"]]]')
 PERSONS_JSON = JsonForm('[["has_done", {"Event": "signup"}]]')
+REQUEST_JSON = JsonForm('{"DateRange": "7d"}')
 RULES_JSON = JsonForm('[[{"type": "website-events", "event": "signup", "operator": "happened"}]]')
 OPTIONS = {
     "ListID": "--list",
@@ -57,6 +60,7 @@ OPTIONS = {
     "Query": "--query",
 }
 """The option that each parameter of a request is given by."""
+CREDENTIALS = ("APIKey", "SessionID")
 _split_place = re.compile(r"(?P<name>[A-Z][A-Za-z]*)(?:\[(?P<number>[0-9]+)\])?(?P<rest>(?:\[[0-9]+\]|\.[A-Za-z]+)*)").fullmatch
 _TEXTS = re.compile(r'("(?:[^"\\]|\\.)*")')
 _find_mentions = re.compile(r"\b(DateRange|Metrics|Dimensions)\b")
@@ -72,6 +76,7 @@ class QuestionRequest:
     def __init__(self, list_id: int) -> None:
         self.params: dict[str, Any] = {"ListID": list_id}
         self._sources: dict[str, list[str | None]] = {}
+        self._in_request: set[str] = set()
 
     def add(self, **params: object) -> None:
         """Add parameters. None, which an option that is not given has, is left out."""
@@ -112,6 +117,29 @@ class QuestionRequest:
         """Take parameters for those that are not given."""
         self.params = {**params, **self.params}
 
+    def add_request(self, question: str, given: Given | None) -> None:
+        """Take parameters from the body of a request for those that no other option gives.
+
+        Its credentials are left out: a command needs none. Names are matched as in HTTP.
+        """
+        if given is None:
+            return
+        if not isinstance(given.value, dict):
+            raise click.UsageError('--request must be an object in JSON, such as {"DateRange": "7d"}.')
+        known = {name.lower(): name for name in load_schema(f"{question}.request")["properties"]}
+        wrong = [name for name in given.value if name.lower() not in known]
+        if wrong:
+            expected = ", ".join(name for name in known.values() if name not in CREDENTIALS)
+            raise click.UsageError(f'--request: "{wrong[0]}" must be one of {expected}.')
+        params = {known[name.lower()]: value for name, value in given.value.items() if value is not None}
+        asked = params.get("ListID", self.params["ListID"])
+        if read_list_id(asked) != self.params["ListID"]:
+            shown = msgspec.json.encode(asked).decode()
+            raise click.UsageError(f"--request: ListID must be the list of --list, {self.params['ListID']}, and is {shown}.")
+        taken = {name: value for name, value in params.items() if name not in CREDENTIALS and name not in self.params}
+        self._in_request.update(taken)
+        self.replace(taken)
+
     def ask(self, question: str, db: str) -> bytes:
         """Ask a question about a store, and return the answer as HTTP gives it.
 
@@ -150,6 +178,8 @@ class QuestionRequest:
 
     def _name_place(self, found: re.Match[str]) -> str:
         name, number, rest = found["name"], found["number"], found["rest"]
+        if name in self._in_request:
+            return f"--request {found[0]}"
         labels = self._sources.get(name, [])
         if number is not None and int(number) < len(labels):
             label = labels[int(number)] or ""
@@ -232,6 +262,16 @@ def people_options(command: F) -> F:
         multiple=True,
         help="Only persons who did this: EVENT, after it maybe OPERATOR NUMBER, within RANGE and where CONDITION, such as"
         " 'conversion >= 2 within 30d'; * is any event. Repeatable.",
+    )(command)
+
+
+def request_option(command: F) -> F:
+    """Add --request."""
+    return click.option(
+        "--request",
+        type=REQUEST_JSON,
+        metavar="JSON",
+        help="The request in the form of the API, or @FILE; other options replace parts of it.",
     )(command)
 
 

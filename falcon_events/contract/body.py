@@ -110,7 +110,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
     pair, which the decoder rejects, is read as U+FFFD.
     """
     # From Python 3.12 on, the decoder goes as deep as the body does, and would overflow the stack of a server's thread.
-    if len(body) > SAFE_DEPTH and count_brackets(body) > SAFE_DEPTH and _measure_depth(body) > SAFE_DEPTH:
+    if len(body) > SAFE_DEPTH and is_nested_too_deep(body):
         raise unreadable_body()
     try:
         # .NET and PowerShell write a byte order mark, which a parser may ignore (RFC 8259, 8.1).
@@ -133,6 +133,19 @@ def replace_half_surrogates(body: bytes) -> bytes:
     if _HIDDEN[:1] in body:
         return body
     return _replace_halves(rb"\\ufffd", body.replace(_BACKSLASH, _HIDDEN)).replace(_HIDDEN, _BACKSLASH)
+
+
+def decode_text(text: str) -> Any:
+    """Decode JSON that is a text of a request. Raises msgspec.DecodeError, also if it is nested deeper than a request may be."""
+    body = text.encode()
+    if count_brackets(body) > MAX_DEPTH and _measure_depth(body) > MAX_DEPTH:
+        raise msgspec.DecodeError(f"it is nested more than {MAX_DEPTH} levels deep")
+    return _decode(body)
+
+
+def is_nested_too_deep(body: bytes) -> bool:
+    """Return whether the arrays and objects of a body are nested too deep to be decoded."""
+    return count_brackets(body) > SAFE_DEPTH and _measure_depth(body) > SAFE_DEPTH
 
 
 def _measure_depth(body: bytes) -> int:

@@ -51,13 +51,10 @@ class AskedOnPage(msgspec.Struct, frozen=True):
 
 
 class SpelledQuestion(msgspec.Struct, frozen=True):
-    """A question as people copy it: its name, the HTTP path, the body, the command (None: it cannot be one) and the call."""
+    """A question as people copy it: its name, such as `funnel`, and how it is written."""
 
     name: str
-    http: str
-    json: str
-    command: str | None
-    python: str
+    written: Spellings
 
 
 class Context:
@@ -163,11 +160,7 @@ class Context:
 
     def spell_questions(self) -> list[SpelledQuestion]:
         """Return the questions that this page asked, as a request, a command and a call in Python."""
-        spelled = []
-        for asked in self.asked:
-            found: Spellings = spell(asked.name, self.view.list_id, asked.arguments)
-            spelled.append(SpelledQuestion(asked.name, found.http, found.json, found.command, found.python))
-        return spelled
+        return [SpelledQuestion(one.name, spell(one.name, self.view.list_id, one.arguments)) for one in self.asked]
 
     def ask(self, name: str, kind: type[T], arguments: Mapping[str, Any]) -> Steps[Answered[T]]:
         """Ask a question about the list, or return an answer that is some seconds old.

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from falcon_events.contract.body import decode_text
 from falcon_events.query import names, ranges
 from falcon_events.query.codes import LIMITS, PEOPLE
 from falcon_events.query.conditions_reading import Failures, show
@@ -48,7 +49,7 @@ def read_rules(place: str, given: object, failures: Failures) -> list[Condition]
     """
     if isinstance(given, str):
         try:
-            given = msgspec.json.decode(given)
+            given = decode_text(given)
         except msgspec.DecodeError:
             failures.add(PEOPLE, f"{place}: {show(given)} must be an array of arrays of rules, or its JSON as text.")
             return []
@@ -118,7 +119,7 @@ def _read_filter(place: str, operator: str, rule: dict[str, Any]) -> Condition:
 
 def _read_number(value: object) -> float:
     try:
-        number = msgspec.json.decode(value) if isinstance(value, str) else value
+        number = decode_text(value) if isinstance(value, str) else value
         if isinstance(number, int | float) and not isinstance(number, bool) and abs(float(number)) < float("inf"):
             return float(number)
     except (msgspec.DecodeError, OverflowError):

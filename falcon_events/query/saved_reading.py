@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from falcon_events.contract.body import decode_text
 from falcon_events.errors import Failure
 from falcon_events.query.codes import LIMITS, NO_SAVED, PEOPLE
 from falcon_events.query.conditions_reading import Failures, show
@@ -105,6 +106,6 @@ def _decode(given: object) -> Any:
     if not isinstance(given, str):
         return given
     try:
-        return msgspec.json.decode(given)
+        return decode_text(given)
     except msgspec.DecodeError:
         return given

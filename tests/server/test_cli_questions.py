@@ -284,6 +284,39 @@ def test_json_is_the_answer_of_http(question: str, shop: Path, api: falcon.testi
     assert run(name, *words, "--format", "json", db=shop) == answered.text + "\n"
 
 
+@pytest.mark.parametrize("question", [question for question in COMMANDS if question != "saved"])
+def test_a_request_is_asked_as_it_is(question: str, shop: Path, api: falcon.testing.TestClient, tmp_path: Path) -> None:
+    """A body that HTTP takes, also from a file, in any case, and with credentials, which a command needs none of."""
+    params = COMMANDS[question][1]
+    name = question.split()[0]
+    answered = api.simulate_post(f"/api/v1/website_events.{name}", json={"ListID": 1, **params})
+    body = {"listid": "1", "APIKey": "x", "SESSIONID": None, **{parameter.lower(): value for parameter, value in params.items()}}
+    assert run(name, "--request", json.dumps(body), "--json", db=shop) == answered.text + "\n"
+    (tmp_path / "request.json").write_text(json.dumps({"ListID": 1, **params}))
+    assert run(name, "--request", f"@{tmp_path / 'request.json'}", "--json", db=shop) == answered.text + "\n"
+
+
+def test_other_options_replace_parts_of_a_request(shop: Path) -> None:
+    """Parameter by parameter; a table has the request's dimension as its heading."""
+    request = json.dumps({"Dimension": "path", "DateRange": DAYS, "Prefix": "/PRI"})
+    assert run("values", "--request", request, db=shop) == "path      events\n/pricing       3\n"
+    assert (
+        run("values", "--request", request, "--prefix", "", db=shop) == "path      events\n/pricing       3\n/              1\n"
+    )
+    assert run("values", "event", "--request", request, "--prefix", "conv", db=shop).splitlines()[0].split() == [
+        "event",
+        "events",
+    ]
+    steps = json.dumps({"Steps": STEPS, "DateRange": DAYS})
+    assert len(run("funnel", "--request", steps, "--step", "pageView", "--step", "signup", db=shop).splitlines()) == 3
+
+
+def test_conditions_may_have_many_brackets(shop: Path) -> None:
+    """In text they nest nothing; only what is nested too deep to be read is refused."""
+    conditions = json.dumps([["is_not", "title", ["[" * 4_000]]])
+    assert run("query", *WEEK, "--metric", "events", "--filters", conditions, db=shop) == "events\n     7\n"
+
+
 def records(*words: str, db: Path) -> tuple[list[str], list[list[str]]]:
     """Run a command with --csv; return its heading and rows."""
     heading, *rows = csv.reader(io.StringIO(run(*words, "--csv", db=db)))
@@ -404,7 +437,7 @@ def refuse(*words: str, db: Path) -> str:
         (("query", "--filters", "{}"), "--filters: {} must be an array"),
         (("query", "--where", "path is x", "--filters", "{}"), "--filters must be an array"),
         (("query", "--filters", "[["), "'--filters': it must be JSON such as"),
-        (("query", "--filters", "[" * 100_000), "too many arrays"),
+        (("query", "--filters", "[" * 100_000), "nested more than 3,000 levels deep"),
         (("query", "--filters", "@missing.json"), "missing.json cannot be read"),
         (("query", "--filters", json.dumps([["is", "path", ["x"]]] * 51)), "--filters, --people: 51 conditions are more than 50"),
         (("query", "--has-done", "a within soon"), "'--has-done': 'soon' must be"),
@@ -434,6 +467,16 @@ def refuse(*words: str, db: Path) -> str:
         (("timeline", "--uuid", "x"), '--uuid: "x"'),
         (("values", "place"), "DIMENSION: "),
         (("values", "pa\udcff"), "UTF-8"),
+        (("values",), "DIMENSION is needed"),
+        (("query", "--request", "[]"), "--request must be an object"),
+        (("query", "--request", "{"), "'--request': it must be JSON such as"),
+        (("query", "--request", '{"DateRang": "7d"}'), '--request: "DateRang" must be one of ListID, DateRange, '),
+        (("query", "--request", '{"ListID": 2}'), "--request: ListID must be the list of --list, 1, and is 2"),
+        (("query", "--request", '{"DateRange": "soon"}'), '--request DateRange: "soon" is no range'),
+        (("query", "--request", '{"filters": [["is", "path"]]}'), "--request Filters[0]: "),
+        (("query", "--request", "{}", "--saved", "pages"), "--saved and --request exclude each other"),
+        (("funnel", "--request", "{}"), "--steps: at least 2 are needed"),
+        (("timeline", "--request", "{}"), "--email: give one of"),
         (("query", "--where", "path is \udcff"), "UTF-8"),
     ],
     ids=lambda value: " ".join(value)[:60].encode("ascii", "backslashreplace").decode() if isinstance(value, tuple) else "",

@@ -53,6 +53,7 @@ HOST_SIDE = {
     "link",
     "client",
     "http",
+    "dashboard",
     "admin",
     "tracking",
 }

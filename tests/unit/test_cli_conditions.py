@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from falcon_events.cli.conditions import DoneForm, KindForm, OrderForm, parse_condition, parse_metric, parse_range, write_metric
+from falcon_events.cli.conditions import DoneForm, KindForm, OrderForm
 from falcon_events.cli.grid import format_change, format_numbers, format_seconds
 from falcon_events.query.conditions_reading import ConditionReader, Failures
 from falcon_events.query.names import AGGREGATES, NUMBER_OPERATORS, TEXT_OPERATORS
+from falcon_events.query.short_forms import parse_condition, parse_metric, parse_range, write_metric
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 
@@ -33,6 +34,7 @@ steady = settings(derandomize=True, database=None, deadline=None)
         ("property:n between -1.5,2e3", ["between", "property:n", [-1.5, 2000.0]]),
         ('property:n > "5"', [">", "property:n", ["5"]]),
         ("property:n > true,many", [">", "property:n", ["true", "many"]]),
+        (f"property:n > {'[' * 100_000}", [">", "property:n", ["[" * 100_000]]),
         ("property:n is 5,null,true", ["is", "property:n", ["5", "null", "true"]]),
         ("first_seen > 2026-03-01", [">", "first_seen", ["2026-03-01"]]),
         ("property:plan is_set", ["is_set", "property:plan"]),
