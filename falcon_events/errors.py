@@ -144,7 +144,7 @@ class StoreLocked(StoreError):
 
 
 class NotFound(EventsError, LookupError):
-    """There is no account, list, key or session with this name or id."""
+    """There is no account, list, key, session, view or share with this name or id."""
 
 
 class AlreadyExists(EventsError, ValueError):

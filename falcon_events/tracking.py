@@ -9,8 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, overload
 
-from falcon_events.access.directory import Directory, explain_missing_list
+from falcon_events.access.boards import Boards
+from falcon_events.access.directory import Directory
 from falcon_events.access.protocol import Access
+from falcon_events.access.validation import explain_missing_list
 from falcon_events.admin.store import StoreAdmin
 from falcon_events.admin.webhooks import Webhooks
 from falcon_events.assets.snippet import render_snippet
@@ -103,6 +105,8 @@ class EventTracking:
             db, create = find_temporary(db), True
         self.store = store or Link(db, self.settings, create=create)
         self.directory = Directory(self.store, clock)
+        self.boards = Boards(self.store, self.directory, own_lists=access is None, clock=clock)
+        """Saved views and shares of the dashboard (docs/python.md)."""
         self.plan = resolve_plan(plan, self.settings)
         before = list_hooks("before_store", before_store)
         self.pipeline = Pipeline(self.store, self.directory, access, self.settings, clock, before, self.plan, lambda: self.waiter)

@@ -16,14 +16,14 @@ from typing import Protocol
 from falcon_events.access.keys import NewKey, derive_page_key, generate_key, hash_secret
 from falcon_events.access.origins import matches_origin, merge_origins, normalize_origin
 from falcon_events.access.protocol import Credential, Principal, Scope
-from falcon_events.access.validation import build_rules, check_name
-from falcon_events.errors import AlreadyExists, EventsError, NotFound
+from falcon_events.access.sessions import KnownSessions, check_ttl
+from falcon_events.access.validation import build_rules, check_name, explain_missing_list
+from falcon_events.contract.schemas import common_error
+from falcon_events.errors import AlreadyExists, EventsError, NotAllowed, NotAuthenticated, NotFound
 from falcon_events.model import operations
 from falcon_events.model.access import Account, Changes, EventList, Grant, Key, ListRules, Snapshot
 from falcon_events.model.operations import Operation, P, R
 
-MIN_SESSIONS_PURGED = 1000
-"""The smallest number of sessions at which expired ones are removed from memory."""
 MAX_LIST_ID = 2**63 - 1
 DEFAULT_TTL_S = 86400
 """How long a session lasts if nobody says otherwise, in seconds."""
@@ -41,7 +41,7 @@ class DirectoryStore(Protocol):
         """Ask for an operation."""
 
     def watch_directory(self, listener: Callable[[Snapshot | Changes], object]) -> None:
-        """Set the function to call with the directory, and with every change of it."""
+        """Have a function called with the directory, and with every change of it."""
 
 
 class Directory:
@@ -60,11 +60,10 @@ class Directory:
         self._keys: dict[bytes, Principal] = {}
         self._known_keys: dict[str, Principal] = {}
         """Keys that have been used since the last change. They need not be hashed again."""
-        self._sessions: dict[bytes, tuple[Principal, float]] = {}
+        self._sessions = KnownSessions(clock)
         self._lists: dict[int, str] = {}
         self._rules: dict[int, ListRules] = {}
         self._origins: frozenset[str] | None = frozenset()
-        self._sessions_limit = MIN_SESSIONS_PURGED
         store.watch_directory(self._update)
 
     def _update(self, news: Snapshot | Changes) -> None:
@@ -75,23 +74,17 @@ class Directory:
     def _apply(self, news: Snapshot | Changes) -> None:
         keys = {grant.key_hash: _build_principal(grant) for grant in news.keys}
         rules = {rules.list_id: rules for rules in news.rules}
-        sessions = {key: (Principal(account), at.timestamp()) for key, account, at in news.sessions}
         if isinstance(news, Snapshot):
-            self._keys, self._sessions, self._lists, self._rules = keys, sessions, dict(news.lists), rules
+            self._keys, self._lists, self._rules = keys, dict(news.lists), rules
+            self._sessions.replace(news.sessions)
             self._origins = merge_origins(keys.values())
             return
         self._keys.update(keys)
-        self._sessions.update(sessions)
-        if len(self._sessions) > self._sessions_limit:  # remove expired ones
-            now = self._clock()
-            self._sessions = {key: known for key, known in self._sessions.items() if known[1] > now}
-            self._sessions_limit = 2 * len(self._sessions) + MIN_SESSIONS_PURGED
+        self._sessions.apply(news)
         self._lists.update(news.lists)
         self._rules.update(rules)
         for gone in news.gone_keys:
             self._keys.pop(gone, None)
-        for gone in news.gone_sessions:
-            self._sessions.pop(gone, None)
         for list_id in news.gone_lists:
             self._lists.pop(list_id, None)
             self._rules.pop(list_id, None)
@@ -99,7 +92,7 @@ class Directory:
             self._origins = merge_origins(self._keys.values())
 
     def identify(self, credential: Credential) -> Principal | None:
-        """Return the account that a key or session belongs to, or None if it is unknown, revoked or expired."""
+        """Return the account that a key or session belongs to, and its rights, or None if it is unknown, revoked or expired."""
         if credential.kind == "api_key":
             known_keys = self._known_keys
             if (known := known_keys.get(credential.secret)) is None and (
@@ -107,8 +100,7 @@ class Directory:
             ) is not None:
                 known_keys[credential.secret] = known
             return known
-        principal, expires = self._sessions.get(hash_secret(credential.secret), (None, 0.0))
-        return principal if expires > self._clock() else None
+        return self._sessions.identify(credential.secret, self._keys)
 
     def owns_list(self, account: str, list_id: int) -> bool:
         """Whether the list exists and belongs to the account."""
@@ -324,7 +316,7 @@ class Directory:
         self._ask(operations.REVOKE_KEY, key, hash_secret(key), self._now())
 
     def create_session(self, account: str, ttl_s: int = DEFAULT_TTL_S) -> str:
-        """Create a session and return its id.
+        """Create a session with full scope for an account, and return its id.
 
         Args:
             account: the name of the account that the session belongs to.
@@ -332,16 +324,55 @@ class Directory:
 
         Raises:
             NotFound: there is no such account.
-            EventsError: `ttl_s` is less than 1.
+            EventsError: `ttl_s` is less than 1, or more than a hundred years.
         """
-        if ttl_s < 1:
-            raise EventsError(f"ttl_s={ttl_s} must be at least 1 second.")
+        check_ttl(ttl_s)
         owner = self._ask(operations.ACCOUNT_ID, account)
-        session_id = f"fs_{secrets.token_urlsafe(32)}"
-        now = self._now()
-        expires = now + timedelta(seconds=ttl_s)
-        self._ask(operations.ADD_SESSION, hash_secret(session_id), owner, now, expires)
+        session_id, now = _generate_session_id(), self._now()
+        self._ask(operations.ADD_SESSION, hash_secret(session_id), owner, now, now + timedelta(seconds=ttl_s))
         return session_id
+
+    def sign_in(self, key: str, ttl_s: int = DEFAULT_TTL_S) -> str:
+        """Create a session with the rights that a key has at the time of each request, and return its id.
+
+        It ends at once when the key is revoked. It is also a `SessionID` of the API, with these rights.
+
+        Args:
+            key: an API key of scope `read` or `full`.
+            ttl_s: how long the session lasts, in seconds; by default a day.
+
+        Raises:
+            NotAuthenticated: the key is unknown or revoked.
+            NotAllowed: its scope is `ingest`.
+            EventsError: `ttl_s` is less than 1, or more than a hundred years.
+        """
+        check_ttl(ttl_s)
+        session_id, now = _generate_session_id(), self._now()
+        expires = now + timedelta(seconds=ttl_s)
+        grant = self._ask(operations.SIGN_IN, hash_secret(session_id), hash_secret(key), now, expires)
+        if grant is None:
+            status, failure = common_error(99998)
+            raise NotAuthenticated(status, [failure])
+        if not Scope(grant.scope).may_read:
+            status, failure = common_error(99999)
+            raise NotAllowed(status, [failure])
+        return session_id
+
+    def renew_session(self, session_id: str, ttl_s: int = DEFAULT_TTL_S) -> None:
+        """Have a valid session last at least until a time from now on. It never ends earlier than before.
+
+        Each call is a commit that all processes wait for, so renew a session from time to time instead of with each request.
+
+        Args:
+            session_id: the session.
+            ttl_s: how long it shall last from now on, in seconds; by default a day.
+
+        Raises:
+            NotFound: there is no such session, or it has expired, or it or its key was revoked.
+            EventsError: `ttl_s` is less than 1, or more than a hundred years.
+        """
+        now = self._now()
+        self._ask(operations.RENEW_SESSION, hash_secret(session_id), now, now + timedelta(seconds=check_ttl(ttl_s)))
 
     def revoke_session(self, session_id: str) -> None:
         """Revoke a session at once. Raises NotFound if there is no such session."""
@@ -355,10 +386,8 @@ class Directory:
         return datetime.fromtimestamp(self._clock(), UTC)
 
 
-def explain_missing_list(list_id: int) -> str:
-    """Say that a list does not exist, and what host code calls to create it."""
-    call = f"tracking.directory.ensure_list({list_id}, 'its name')"
-    return f"There is no list {list_id}. When your application starts, call {call}."
+def _generate_session_id() -> str:
+    return f"fs_{secrets.token_urlsafe(32)}"
 
 
 def _build_principal(grant: Grant) -> Principal:

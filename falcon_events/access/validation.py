@@ -15,6 +15,12 @@ MAX_KEEP_DAYS = 36_500
 EMAIL_PROPERTY = "emailAddress"
 
 
+def explain_missing_list(list_id: int) -> str:
+    """Say that a list does not exist, and what host code calls to create it."""
+    call = f"tracking.directory.ensure_list({list_id}, 'its name')"
+    return f"There is no list {list_id}. When your application starts, call {call}."
+
+
 def check_name(name: str) -> str:
     """Check the name of an account or list and return it. Raises EventsError."""
     if not name.strip() or len(name) > MAX_NAME:

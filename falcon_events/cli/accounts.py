@@ -8,6 +8,7 @@ import click
 
 from falcon_events.access.directory import DEFAULT_TTL_S
 from falcon_events.access.protocol import Scope
+from falcon_events.access.sessions import MAX_TTL_S
 from falcon_events.access.validation import MAX_KEEP_DAYS
 from falcon_events.cli.common import (
     LIST_ID,
@@ -23,8 +24,6 @@ from falcon_events.cli.common import (
 )
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.model.access import ListRules
-
-MAX_TTL_S = 100 * 366 * 86400
 
 
 @click.group()

@@ -12,7 +12,7 @@ from falcon_events.errors import EventsError, InvalidRequest, RequestRefused, St
 from falcon_events.model.access import Changes, Snapshot
 from falcon_events.model.events import REFUSED, NewEvent, Outcome, Receipt
 
-PROTOCOL = 6
+PROTOCOL = 7
 """The version of these messages, increased with every change, so that processes of two releases refuse each other."""
 
 

@@ -57,6 +57,16 @@ class Grant(msgspec.Struct, frozen=True):
     list_ids: list[int] | None = None
 
 
+class SessionGrant(msgspec.Struct, frozen=True):
+    """A session, identified by the hash of its id."""
+
+    session_hash: bytes
+    account: str
+    expires_at: datetime
+    key_hash: bytes | None = None
+    """The hash of the key whose rights it has; None: it has full scope for its account."""
+
+
 class ListRules(msgspec.Struct, frozen=True):
     """How a list's events are changed before they are stored, and for how long they are kept.
 
@@ -81,8 +91,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     keys: list[Grant]
     """Every key that is not revoked."""
-    sessions: list[tuple[bytes, str, datetime]]
-    """Hash, account ID and expiry of every session that is not revoked."""
+    sessions: list[SessionGrant]
+    """Every session that is not revoked."""
     lists: list[tuple[int, str]]
     """ID and account ID of every list."""
     rules: list[ListRules]
@@ -93,9 +103,12 @@ class Changes(msgspec.Struct, frozen=True):
     """The changes since a Snapshot: new and changed records, and the hashes and IDs of removed ones."""
 
     keys: list[Grant] = []
-    sessions: list[tuple[bytes, str, datetime]] = []
+    sessions: list[SessionGrant] = []
     lists: list[tuple[int, str]] = []
     rules: list[ListRules] = []
     gone_keys: list[bytes] = []
     gone_sessions: list[bytes] = []
     gone_lists: list[int] = []
+    renewed_sessions: list[tuple[bytes, datetime]] = []
+    """Hash and new expiry. News may be sent in another order than they were committed, so these bring no session back, and the
+    latest expiry counts."""

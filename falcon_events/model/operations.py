@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from falcon_events.model.access import Account, EventList, Grant, Key, ListRules
+from falcon_events.model.boards import DashboardView, Share
 from falcon_events.model.persons import Erased, Visitor
 from falcon_events.model.reports import (
     Check,
@@ -101,7 +102,27 @@ SET_RULES = Write[[ListRules], None]("set_rules", repeatable=False)
 ADD_KEY = Write[[str, Grant, datetime], None]("add_key", repeatable=False)
 REVOKE_KEY = Write[[str, bytes, datetime], bytes]("revoke_key", repeatable=False)
 ADD_SESSION = Write[[bytes, str, datetime, datetime], None]("add_session", repeatable=False)
+SIGN_IN = Write[[bytes, bytes, datetime, datetime], Grant | None]("sign_in", repeatable=False)
+"""Arguments: hash of the new session's id, hash of a key, now, expiry. Result: the rights of the key, None if it is not valid.
+A key that may not read gets no session."""
+RENEW_SESSION = Write[[bytes, datetime, datetime], None]("renew_session", repeatable=True)
+"""Arguments: hash of the session's id, now, the earliest expiry that the session shall have."""
 REVOKE_SESSION = Write[[bytes, datetime], None]("revoke_session", repeatable=False)
+
+# Boards of the dashboard, and shares. An account is the one that must own the list; None: the lists are the host application's.
+VIEWS = Read[[int], list[DashboardView]]("views")
+SAVE_VIEW = Write[[str | None, DashboardView], None]("save_view", repeatable=True)
+"""Arguments: account, the view, which takes the place of the one of its name on its board."""
+REMOVE_VIEW = Write[[int, str, str], None]("remove_view", repeatable=False)
+"""Arguments: list, board, name."""
+SHARES = Read[[int | None], list[Share]]("shares")
+"""Argument: a list, or None for all."""
+FIND_SHARE = Read[[bytes], Share | None]("find_share", urgent=True)
+"""Argument: the hash of a secret. Result: the share, None if there is none or it is revoked."""
+ADD_SHARE = Write[[str | None, bytes, Share], None]("add_share", repeatable=False)
+"""Arguments: account, the hash of the secret, the share."""
+REVOKE_SHARE = Write[[str, datetime], None]("revoke_share", repeatable=False)
+"""Arguments: ID of the share, now."""
 
 # Administration.
 OBSERVED_PROPERTIES = Read[[int | None], list[ObservedProperty]]("observed_properties")

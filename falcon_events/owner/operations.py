@@ -9,15 +9,16 @@ from typing import Any, Concatenate, Protocol
 
 import msgspec
 
+from falcon_events.access.protocol import Scope
 from falcon_events.errors import EventsError
 from falcon_events.model import operations
-from falcon_events.model.access import Changes
+from falcon_events.model.access import Changes, Grant, SessionGrant
 from falcon_events.model.operations import Operation, P, R
 from falcon_events.model.reports import Metrics, OwnerState, Selection
 from falcon_events.model.webhooks import Webhook
 from falcon_events.owner.rate_limits import RateLimiter
 from falcon_events.owner.salts import DailySalts
-from falcon_events.store.queries import access_rows as rows
+from falcon_events.store.queries import access_rows as rows, board_rows
 from falcon_events.store.store import Store
 from falcon_events.webhooks.validation import check_installed, generate_secret
 
@@ -66,9 +67,30 @@ class Operations:
         change(operations.SET_RULES, rows.set_rules, lambda given, result: Changes(rules=[given[0]]))
         change(operations.ADD_KEY, rows.add_key, lambda given, result: Changes(keys=[given[1]]))
         change(operations.REVOKE_KEY, rows.revoke_key, lambda given, key_hash: Changes(gone_keys=[key_hash]))
-        change(operations.ADD_SESSION, rows.add_session, lambda given, result: Changes(sessions=[(given[0], given[1], given[3])]))
+        change(
+            operations.ADD_SESSION,
+            rows.add_session,
+            lambda given, result: Changes(sessions=[SessionGrant(given[0], given[1], given[3])]),
+        )
+        change(operations.SIGN_IN, rows.sign_in, _list_signed_in)
+        change(
+            operations.RENEW_SESSION,
+            rows.renew_session,
+            lambda given, result: Changes(renewed_sessions=[(given[0], given[2])]),
+        )
         change(operations.REVOKE_SESSION, rows.revoke_session, lambda given, result: Changes(gone_sessions=[given[0]]))
         handle(operations.DELETE_LIST, self._delete_list)
+
+        handle(operations.VIEWS, lambda list_id: store.look(lambda connection: board_rows.views(connection, list_id)))
+        handle(operations.SHARES, lambda list_id: store.look(lambda connection: board_rows.shares(connection, list_id)))
+        handle(
+            operations.FIND_SHARE,
+            lambda secret_hash: store.look(lambda connection: board_rows.find_share(connection, secret_hash)),
+        )
+        change(operations.SAVE_VIEW, board_rows.save_view, lambda given, result: None)
+        change(operations.REMOVE_VIEW, board_rows.remove_view, lambda given, result: None)
+        change(operations.ADD_SHARE, board_rows.add_share, lambda given, result: None)
+        change(operations.REVOKE_SHARE, board_rows.revoke_share, lambda given, result: None)
 
         handle(operations.OBSERVED_PROPERTIES, store.observed_properties)
         handle(operations.RECOUNT, store.recount)
@@ -158,6 +180,14 @@ class Operations:
             self._store.purge_list(list_id).result()  # events that arrived before all clients knew
 
         return self._store.run_in_thread(delete)
+
+
+def _list_signed_in(given: tuple[Any, ...], grant: Grant | None) -> Changes | None:
+    """Return the session that signing in with a key has made, if the key is valid and may read."""
+    if grant is None or not Scope(grant.scope).may_read:
+        return None
+    session_hash, key_hash, _, expires = given
+    return Changes(sessions=[SessionGrant(session_hash, grant.account, expires, key_hash)])
 
 
 def _wrap_result(value: R) -> Future[R]:

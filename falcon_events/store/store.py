@@ -239,6 +239,11 @@ class Store:
         """Run a task on the writing connection, such as a change of the access tables."""
         return self._open_writer().run(task)
 
+    def look(self, read: Callable[[duckdb.DuckDBPyConnection], T]) -> Future[T]:
+        """Read rows that no events change, without waiting for the writer."""
+        writer = self._open_writer()
+        return self._readers.read(lambda: writer.connection, read)
+
     def delete_list(self, list_id: int) -> Future[object]:
         """Delete a list with its events, bindings and catalogue, in one transaction."""
         writer = self._open_writer()

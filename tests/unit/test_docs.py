@@ -14,6 +14,7 @@ import pytest
 import falcon_events
 import falcon_events.http
 from falcon_events import EventTracking
+from falcon_events.access.boards import Boards
 from falcon_events.access.directory import Directory
 from falcon_events.admin.store import StoreAdmin
 from falcon_events.admin.webhooks import Webhooks
@@ -88,7 +89,7 @@ def test_every_metric_is_documented(tracking: EventTracking) -> None:
     assert documented == actual
 
 
-@pytest.mark.parametrize("part", [EventTracking, StoreAdmin, Webhooks, Directory], ids=lambda part: part.__name__)
+@pytest.mark.parametrize("part", [EventTracking, StoreAdmin, Webhooks, Directory, Boards], ids=lambda part: part.__name__)
 def test_every_public_method_is_documented(part: type) -> None:
     """docs/python.md names each method of the tracker and of its parts that is meant for callers."""
     inner = {

@@ -321,7 +321,39 @@ create table counted_orders (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _FOR_THE_WEB, _JOURNAL, _WEBHOOKS, _NO_INDEXES, _ANSWERS, _PROMOTED, _RETENTION)
+_DASHBOARD = """
+alter table sessions add column key_hash blob;
+create table dashboard_views (
+    list_id bigint not null,
+    board varchar not null,
+    name varchar not null,
+    location varchar not null,
+    created_at timestamp not null
+);
+create table dashboard_shares (
+    share_id varchar not null,
+    list_id bigint not null,
+    secret_hash blob not null,
+    location varchar not null,
+    password_hash varchar,
+    is_public boolean not null,
+    embed boolean not null,
+    created_at timestamp not null,
+    revoked_at timestamp
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    _FIRST,
+    _FOR_THE_WEB,
+    _JOURNAL,
+    _WEBHOOKS,
+    _NO_INDEXES,
+    _ANSWERS,
+    _PROMOTED,
+    _RETENTION,
+    _DASHBOARD,
+)
 """Step n migrates schema version n to n + 1. A released step never changes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

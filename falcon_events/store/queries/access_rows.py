@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import duckdb
 import msgspec
 
+from falcon_events.access.protocol import Scope
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
-from falcon_events.model.access import Account, EventList, Grant, Key, ListRules, Snapshot
+from falcon_events.model.access import Account, EventList, Grant, Key, ListRules, SessionGrant, Snapshot
 from falcon_events.store.database import columns, promoted, pruning
+from falcon_events.store.queries import board_rows
+from falcon_events.store.queries.times import as_utc, to_naive_utc
 
 LISTS = """
 select lists.list_id, accounts.name, lists.name, lists.created_at
@@ -28,14 +31,25 @@ insert or replace into list_rules (list_id, bots, denied, redacted, time_zone, i
 values ($list_id, $bots, $denied, $redacted, $time_zone, $indexed, $keep_days)
 """
 GRANTS = "select key_hash, account_id, scope, origins, list_ids from api_keys where revoked_at is null"
+SESSIONS = "select session_hash, account_id, expires_at, key_hash from sessions where revoked_at is null"
+ADD_SESSION = """
+insert into sessions (session_hash, account_id, created_at, expires_at, key_hash)
+values ($session_hash, $account, $now, $expires, $key_hash)
+"""
+RENEW_SESSION = """
+update sessions set expires_at = greatest(expires_at, $expires)
+where session_hash = $session_hash and revoked_at is null and expires_at > $now
+returning expires_at
+"""
+NO_SESSION = "There is no such session, or it has expired."
 
 
 def load(connection: duckdb.DuckDBPyConnection) -> Snapshot:
     """Return every valid credential, every list and the lists' rules."""
     keys = connection.execute(GRANTS).fetchall()
-    sessions = connection.execute("select session_hash, account_id, expires_at from sessions where revoked_at is null").fetchall()
+    sessions = [SessionGrant(of, account, as_utc(at), key) for of, account, at, key in connection.execute(SESSIONS).fetchall()]
     lists = connection.execute("select list_id, account_id from lists").fetchall()
-    return Snapshot([Grant(*key) for key in keys], [(h, a, _as_utc(at)) for h, a, at in sessions], lists, rules(connection))
+    return Snapshot([Grant(*key) for key in keys], sessions, lists, rules(connection))
 
 
 def add_account(connection: duckdb.DuckDBPyConnection, account: Account) -> None:
@@ -43,14 +57,14 @@ def add_account(connection: duckdb.DuckDBPyConnection, account: Account) -> None
     if connection.execute("select 1 from accounts where name = ?", [account.name]).fetchone():
         raise AlreadyExists(f"There is already an account {account.name!r}.")
     connection.execute(
-        "insert into accounts values (?, ?, ?)", [account.account_id, account.name, _to_naive_utc(account.created_at)]
+        "insert into accounts values (?, ?, ?)", [account.account_id, account.name, to_naive_utc(account.created_at)]
     )
 
 
 def accounts(connection: duckdb.DuckDBPyConnection) -> list[Account]:
     """Return every account, ordered by name."""
     rows = connection.execute("select account_id, name, created_at from accounts order by name").fetchall()
-    return [Account(account_id, name, _as_utc(at)) for account_id, name, at in rows]
+    return [Account(account_id, name, as_utc(at)) for account_id, name, at in rows]
 
 
 def account_id(connection: duckdb.DuckDBPyConnection, name: str) -> str:
@@ -69,13 +83,13 @@ def add_list(connection: duckdb.DuckDBPyConnection, list_id: int | None, owner: 
             raise EventsError("The largest possible list id is in use; give the id of the new list.")
     elif connection.execute("select 1 from lists where list_id = ?", [list_id]).fetchone():
         raise AlreadyExists(f"There is already a list {list_id}.")
-    connection.execute("insert into lists values (?, ?, ?, ?)", [list_id, owner, name, _to_naive_utc(now)])
+    connection.execute("insert into lists values (?, ?, ?, ?)", [list_id, owner, name, to_naive_utc(now)])
     return list_id
 
 
 def lists(connection: duckdb.DuckDBPyConnection) -> list[EventList]:
     """Return every list, ordered by id."""
-    return [EventList(i, account, name, _as_utc(at)) for i, account, name, at in connection.execute(LISTS).fetchall()]
+    return [EventList(i, account, name, as_utc(at)) for i, account, name, at in connection.execute(LISTS).fetchall()]
 
 
 def rename_list(connection: duckdb.DuckDBPyConnection, list_id: int, name: str) -> None:
@@ -105,7 +119,7 @@ def add_key(connection: duckdb.DuckDBPyConnection, key_id: str, grant: Grant, no
     """Add a key by its hash. Raises AlreadyExists if its id is taken, even by a revoked key."""
     if connection.execute("select 1 from api_keys where key_id = ?", [key_id]).fetchone():
         raise AlreadyExists(f"There is already a key {key_id}.")
-    values = [key_id, grant.account, grant.scope, grant.key_hash, _to_naive_utc(now), None, grant.origins, grant.list_ids]
+    values = [key_id, grant.account, grant.scope, grant.key_hash, to_naive_utc(now), None, grant.origins, grant.list_ids]
     connection.execute("insert into api_keys values (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
@@ -113,41 +127,70 @@ def keys(connection: duckdb.DuckDBPyConnection) -> list[Key]:
     """Return every key, including revoked ones, oldest first."""
     rows = connection.execute(KEYS).fetchall()
     return [
-        Key(i, account, scope, _as_utc(created), _as_utc(revoked) if revoked else None, origins, list_ids)
+        Key(i, account, scope, as_utc(created), as_utc(revoked) if revoked else None, origins, list_ids)
         for i, account, scope, created, revoked, origins, list_ids in rows
     ]
 
 
 def revoke_key(connection: duckdb.DuckDBPyConnection, key_id: str, key_hash: bytes, now: datetime) -> bytes:
-    """Revoke the key with this id or hash and return its hash. Raises NotFound."""
+    """Revoke the key with this id or hash, end its sessions, and return its hash. Raises NotFound."""
     sql = "update api_keys set revoked_at = coalesce(revoked_at, ?) where key_id = ? or key_hash = ? returning key_hash"
-    rows = connection.execute(sql, [_to_naive_utc(now), key_id, key_hash]).fetchall()
-    if not rows:
-        raise NotFound("There is no such key; `falcon-events keys list` shows the ids.")
-    return bytes(rows[0][0])
+    connection.begin()
+    try:
+        rows = connection.execute(sql, [to_naive_utc(now), key_id, key_hash]).fetchall()
+        if not rows:
+            raise NotFound("There is no such key; `falcon-events keys list` shows the ids.")
+        revoked = bytes(rows[0][0])
+        connection.execute("delete from sessions where key_hash = ?", [revoked])
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    return revoked
 
 
 def add_session(connection: duckdb.DuckDBPyConnection, session_hash: bytes, owner: str, now: datetime, expires: datetime) -> None:
-    """Add a session by its hash, and delete expired ones."""
-    connection.execute("delete from sessions where expires_at < ?", [_to_naive_utc(now)])
-    connection.execute(
-        "insert into sessions values (?, ?, ?, ?, null)", [session_hash, owner, _to_naive_utc(now), _to_naive_utc(expires)]
-    )
+    """Add a session of an account by its hash, and delete expired ones."""
+    _add_session(connection, SessionGrant(session_hash, owner, expires), now)
+
+
+def sign_in(
+    connection: duckdb.DuckDBPyConnection, session_hash: bytes, key_hash: bytes, now: datetime, expires: datetime
+) -> Grant | None:
+    """Add a session with the rights of a key, if these allow reading. Return the key's rights, or None if it is not valid."""
+    row = connection.execute(f"{GRANTS} and key_hash = ?", [key_hash]).fetchone()
+    if row is None:
+        return None
+    grant = Grant(*row)
+    if Scope(grant.scope).may_read:
+        _add_session(connection, SessionGrant(session_hash, grant.account, expires, key_hash), now)
+    return grant
+
+
+def _add_session(connection: duckdb.DuckDBPyConnection, session: SessionGrant, now: datetime) -> None:
+    connection.execute("delete from sessions where expires_at < ?", [to_naive_utc(now)])
+    values = {
+        "session_hash": session.session_hash,
+        "account": session.account,
+        "now": to_naive_utc(now),
+        "expires": to_naive_utc(session.expires_at),
+        "key_hash": session.key_hash,
+    }
+    connection.execute(ADD_SESSION, values)
+
+
+def renew_session(connection: duckdb.DuckDBPyConnection, session_hash: bytes, now: datetime, expires: datetime) -> None:
+    """Extend a session. Raises NotFound if there is no such session, or it has ended."""
+    given = {"session_hash": session_hash, "now": to_naive_utc(now), "expires": to_naive_utc(expires)}
+    if not connection.execute(RENEW_SESSION, given).fetchall():
+        raise NotFound(NO_SESSION)
 
 
 def revoke_session(connection: duckdb.DuckDBPyConnection, session_hash: bytes, now: datetime) -> None:
     """Revoke a session. Raises NotFound if there is no such session."""
     sql = "update sessions set revoked_at = coalesce(revoked_at, ?) where session_hash = ? returning 1"
-    if not connection.execute(sql, [_to_naive_utc(now), session_hash]).fetchall():
-        raise NotFound("There is no such session, or it has expired.")
-
-
-def _to_naive_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _as_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC)
+    if not connection.execute(sql, [to_naive_utc(now), session_hash]).fetchall():
+        raise NotFound(NO_SESSION)
 
 
 def delete_list(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
@@ -188,6 +231,7 @@ def _delete_events(connection: duckdb.DuckDBPyConnection, list_id: int) -> None:
         "saved_queries",
         "deliveries",
         "promoted_properties",
+        *board_rows.TABLES,
         *columns.TABLES,
         *pruning.TABLES,
     ):

@@ -21,7 +21,7 @@ from falcon_events.store.queries.answer_check import check_answers
 SCANNED = (
     "meta", "accounts", "lists", "api_keys", "sessions", "list_rules", "dropped_events", "saved_queries", "events", "bindings",
     "event_ids", "key_filters", "event_types", "event_properties", "webhooks", "deliveries", "promoted_properties",
-    *columns.TABLES, *pruning.TABLES,
+    "dashboard_views", "dashboard_shares", *columns.TABLES, *pruning.TABLES,
 )  # fmt: skip
 UNBOUND = """
 select count(*) from (
@@ -34,6 +34,9 @@ select count(*) from (
 WEBHOOKS = """
 select url, disabled, (select count(*) from deliveries as d where d.webhook_id = w.webhook_id and d.failed)
 from webhooks as w order by created_at
+"""
+REPEATED_VIEWS = """
+select list_id, board, name, count(*) as views from dashboard_views group by all having views > 1 order by list_id, board, name
 """
 LEAST_FREE_BYTES = 1 << 30
 MOST_FILTERS = 0.6
@@ -49,6 +52,7 @@ def run_checks(connection: duckdb.DuckDBPyConnection, path: Path, filters: dict[
         *_check_totals(connection),
         *check_answers(connection),
         *_list_promoted(connection),
+        *_check_views(connection),
         *_check_webhooks(connection),
         *_check_filters(filters),
         _check_disk(path),
@@ -147,6 +151,14 @@ def _list_promoted(connection: duckdb.DuckDBPyConnection) -> list[Check]:
         share = "" if filled == events else f", {filled} of {events} events so far"
         found.setdefault(list_id, []).append(json.dumps(name, ensure_ascii=False) + (" (by questions)" if asked else "") + share)
     return [Check(f"indexed properties of list {list_id}", True, "; ".join(names)) for list_id, names in found.items()]
+
+
+def _check_views(connection: duckdb.DuckDBPyConnection) -> list[Check]:
+    """Return which saved views have the name of another on their board."""
+    return [
+        Check(f"view {name!r}", False, f"is {views} times on board {board!r} of list {list_id}; save it once more, or remove it")
+        for list_id, board, name, views in connection.execute(REPEATED_VIEWS).fetchall()
+    ]
 
 
 def _check_webhooks(connection: duckdb.DuckDBPyConnection) -> list[Check]:

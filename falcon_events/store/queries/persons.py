@@ -13,6 +13,7 @@ from falcon_events.model.persons import Binding, Erased, Visitor
 from falcon_events.query.relations import PLACE
 from falcon_events.store.database import columns
 from falcon_events.store.database.views import express_person_address
+from falcon_events.store.queries.board_rows import erase_from_boards
 from falcon_events.store.queries.event_json import COLUMNS, build_record, format_time, render_event, wrap_json
 from falcon_events.store.queries.saved import erase_names
 
@@ -206,7 +207,7 @@ def read_personal_data(connection: duckdb.DuckDBPyConnection, visitor: Visitor) 
 def erase(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> Erased:
     """Remove a person from events, bindings, EventIDs, deliveries and the catalogue's counts, in one transaction.
 
-    In saved queries and segments, the person's addresses and visitors are replaced.
+    In saved queries, segments, views and shares, the person's addresses and visitors are replaced.
 
     Fold all events first, because the person's events are subtracted from the catalogue's counts.
 
@@ -233,6 +234,7 @@ def erase(connection: duckdb.DuckDBPyConnection, visitor: Visitor) -> Erased:
         columns.forget(connection, visitor.list_id, person.seqs, person.visitors)
         bindings = _count(connection, DELETE_BINDINGS, person.parameters("emails"))
         erase_names(connection, visitor.list_id, [*person.emails, *own])
+        erase_from_boards(connection, visitor.list_id, [*person.emails, *own])
         connection.commit()
     except BaseException:
         connection.rollback()

@@ -70,8 +70,7 @@ def erase_names(connection: duckdb.DuckDBPyConnection, list_id: int, names: Sequ
     """
     if not names:
         return
-    either = "|".join(re.escape(name) for name in names)
-    find = re.compile(rf"(?<![\w.+-])(?:{either})(?![\w-]|\.\w)", re.IGNORECASE)
+    find = find_names(names)
     for name, kind, definition, saved_at in connection.execute(SAVED, [list_id]).fetchall():
         if find.search(name) or find.search(definition):
             kept = _replace(find, name)
@@ -79,6 +78,12 @@ def erase_names(connection: duckdb.DuckDBPyConnection, list_id: int, names: Sequ
             connection.execute(FORGET, [list_id, kept])
             erased = msgspec.json.encode(_replace(find, msgspec.json.decode(definition))).decode()
             connection.execute(SAVE, [list_id, kept, kind, erased, saved_at])
+
+
+def find_names(names: Sequence[str]) -> re.Pattern[str]:
+    """Return a pattern that finds whole addresses and ids in a text, in upper or lower case."""
+    either = "|".join(re.escape(name) for name in names)
+    return re.compile(rf"(?<![\w.+-])(?:{either})(?![\w-]|\.\w)", re.IGNORECASE)
 
 
 def _replace(find: re.Pattern[str], value: Any) -> Any:
