@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -21,7 +22,7 @@ from falcon_events.dashboard.replies import redirect
 from falcon_events.dashboard.requests import DashboardRequest
 from falcon_events.dashboard.sign_in import find_session, renew, show_sign_in, sign_in, sign_out
 from falcon_events.dashboard.templates import Templates
-from falcon_events.dashboard.view import View, read_view
+from falcon_events.dashboard.view import Links, View, read_view
 from falcon_events.errors import EventsError, RequestRefused
 from falcon_events.model.access import EventList
 from falcon_events.runtime.steps import Call, Steps
@@ -185,8 +186,8 @@ class Dashboard:
             return self._refuse(request, 403, ["You are not signed in, or may not see this."])
         if request.method == "POST" or request.get("part") == "1":
             return self._refuse(request, 401, ["Your session has ended. Load the page to sign in again."])
-        context = Context(self._tracking, self._templates, self._cache, request, NOBODY, View(0), [])
-        return redirect(context.links.to(SIGN_IN, next=context.links.here(request.page) if request.page else None))
+        links = Links(read_view(request)[0], request.query)
+        return redirect(f"./{SIGN_IN}?{urlencode({'next': links.here(request.page)})}")
         yield
 
     def _refuse_list(self, context: Context) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from collections.abc import Mapping
 from html.parser import HTMLParser
@@ -18,6 +19,7 @@ from falcon_events.http.asgi import mount_asgi
 from falcon_events.http.wsgi import mount_wsgi
 
 ROOT = "/dashboard/"
+_numbers = itertools.count()
 
 
 class Seen:
@@ -62,9 +64,10 @@ class Site:
         flavour: `asgi` or `wsgi`.
         who: who may see it, as in mount().
         prefix: where it is mounted.
+        address: the browser's address; empty: one of its own, so that no other test counts against its limits.
     """
 
-    def __init__(self, tracking: EventTracking, flavour: str, who: Any, prefix: str = "") -> None:
+    def __init__(self, tracking: EventTracking, flavour: str, who: Any, prefix: str = "", address: str = "") -> None:
         app: Any
         if flavour == "asgi":
             app = falcon.asgi.App()
@@ -74,13 +77,14 @@ class Site:
             mount_wsgi(app, tracking, prefix, who)
         self._client = falcon.testing.TestClient(app)
         self._root = prefix + ROOT
+        self._address = address or f"198.51.100.{next(_numbers) % 250}"
         self.cookies: dict[str, str] = {}
 
-    def get(self, address: str = "", **query: Any) -> Seen:
+    def get(self, address: str = "", headers: Mapping[str, str] | None = None, **query: Any) -> Seen:
         """Visit a page below the dashboard's root: an address of a link, or a path with parameters."""
         if query:
             address += ("&" if "?" in address else "?") + urlencode(query, doseq=True)
-        return self._send("GET", address, None)
+        return self._send("GET", address, None, headers)
 
     def post(
         self, address: str, fields: Mapping[str, Any], *, token: bool = True, headers: Mapping[str, str] | None = None
@@ -99,13 +103,18 @@ class Site:
         raise AssertionError("no page has a form")
 
     def _send(self, method: str, address: str, body: str | None, more: Mapping[str, str] | None = None) -> Seen:
-        url = urljoin(f"http://testserver{self._root}", address)
+        url = urljoin(f"http://falconframework.org{self._root}", address)
         parts = urlsplit(url)
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if body is not None else {}
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         result = self._client.simulate_request(
-            method, parts.path, query_string=parts.query, body=body, headers={**headers, **(more or {})}
+            method,
+            parts.path,
+            query_string=parts.query,
+            body=body,
+            headers={**headers, **(more or {})},
+            remote_addr=self._address,
         )
         for name, cookie in result.cookies.items():
             if cookie.max_age == 0:
