@@ -59,6 +59,8 @@ def fill_demo(
 ) -> DemoSummary:
     """Store the events of an invented shop, with its saved segments and queries. The same arguments give the same events.
 
+    Their ids alone differ: the store makes them, which is faster than to look for given ones.
+
     Args:
         tracking: the store. The list is created if it is missing, and should be empty.
         seed: decides about everything that happens by chance.
@@ -103,7 +105,6 @@ def _encode_all(events: Iterator[DemoEvent], list_id: int, tally: Tally) -> Iter
         body = {
             "ListID": list_id,
             "Event": event.name,
-            "EventID": event.event_id,
             "UUID": event.visitor,
             "Timestamp": (_EPOCH + timedelta(milliseconds=event.at)).isoformat(timespec="milliseconds"),
             "Properties": event.properties,

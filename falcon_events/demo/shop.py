@@ -147,7 +147,7 @@ class Shop:
             at += rng.randint(500, 9000)
             url = f"https://{page.host}{page.path}"
             properties = {"$bot": bot, "$host": page.host, "$pageTitle": page.title, "$pathname": page.path, "url": url}
-            events.append(DemoEvent(at, "pageView", visitor, self._crowd.make_uuid(), properties))
+            events.append(DemoEvent(at, "pageView", visitor, properties))
         return events
 
     def _find_present(self) -> list[DemoEvent]:

@@ -18,7 +18,6 @@ class DemoEvent(msgspec.Struct, frozen=True):
     at: int
     name: str
     visitor: str
-    event_id: str
     properties: dict[str, Any]
     email: str | None = None
     external_id: str | None = None

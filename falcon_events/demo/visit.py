@@ -284,12 +284,11 @@ class Visit:
         """Track an event after about so many seconds on the page; with a shopper, one that tells who that is."""
         self._wait(seconds)
         every = {**self._browser.properties, **self._page, **properties}
-        event_id = self._crowd.make_uuid()
         if shopper is None:
-            self.events.append(DemoEvent(self._at, name, self._browser.visitor, event_id, every))
+            self.events.append(DemoEvent(self._at, name, self._browser.visitor, every))
             return
         external_id, traits = f"customer-{shopper.number}", shopper.list_traits()
-        self.events.append(DemoEvent(self._at, name, self._browser.visitor, event_id, every, shopper.email, external_id, traits))
+        self.events.append(DemoEvent(self._at, name, self._browser.visitor, every, shopper.email, external_id, traits))
 
     def _wait(self, seconds: float) -> None:
         """Let time go by, at most ten minutes: a visit is one session."""
