@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from falcon_events.access.protocol import Scope
 from falcon_events.cli.common import LIST_ID, WholeNumber, db_option, open_tracking
+from falcon_events.cli.demo_store import DEMO_ACCOUNT, fill_demo_store, make_demo_folder, make_demo_store
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.settings import PREFIX, parse_networks
 from falcon_events.tracking import EventTracking
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from falcon_events.server.serve import Interface
 
 FIRST_ACCOUNT, FIRST_LIST = "default", 1
+DASHBOARD = "/dashboard/"
 EVERYWHERE = ("0.0.0.0", "::", "")
 UNDERSCORE_WARNING = (
     "trusted_proxies: with --interface wsgi, the proxies must drop headers with _ in their names, or clients can claim any"
@@ -42,7 +45,12 @@ UNDERSCORE_WARNING = (
 @click.option(
     "--workers", default=1, show_default=True, type=WholeNumber(1, 64), metavar="N", help="How many processes handle requests."
 )
-@click.option("--demo", is_flag=True, help="Also serve /tracker, which shows the tracker and a list's last events to everybody.")
+@click.option(
+    "--demo",
+    is_flag=True,
+    help="Serve a store that is filled with half a year of an invented shop and deleted at the end; with a --db of yours, serve"
+    " that, and fill nothing. Also serve /tracker, which shows the tracker and a list's last events to everybody.",
+)
 @click.option("--demo-list", type=LIST_ID, metavar="N", help="The list that /tracker shows; by default the first one.")
 @click.option(
     "--plan",
@@ -72,16 +80,31 @@ def serve(
     serve.check_interface(interface)
     if plan_folder is not None:
         os.environ[PREFIX + "PLAN_FOLDER"] = plan_folder  # for this process and the workers that it starts
-    with _prepare_store(db, host, port) as tracking:
-        demo_page = _make_demo(tracking, demo_list, host, port) if demo or demo_list is not None else None
-        _warn(tracking, interface)
-    click.echo(f"Serving {Path(db).resolve()} on http://{_format_host(host)}:{port} ({interface}). Stop with Ctrl-C.")
-    try:
-        serve.serve(db, host, port, interface, log_requests, workers=workers, demo=demo_page)
-    finally:
-        if demo_page is not None:
-            with open_tracking(db) as tracking:
-                tracking.directory.revoke_key(demo_page.key)
+    fills = demo and not _is_given("db")
+    with make_demo_folder(host, port) if fills else nullcontext(db) as db:
+        with make_demo_store(db) if fills else _prepare_store(db, host, port) as tracking:
+            demo_page = _make_demo(tracking, demo_list, host, port) if demo or demo_list is not None else None
+            if fills:
+                fill_demo_store(tracking)
+                _print_dashboard(host, port, tracking.directory.create_key(DEMO_ACCOUNT).key)
+            _warn(tracking, interface)
+        click.echo(f"Serving {Path(db).resolve()} on http://{_format_host(host)}:{port} ({interface}). Stop with Ctrl-C.")
+        try:
+            serve.serve(db, host, port, interface, log_requests, workers=workers, demo=demo_page)
+        finally:
+            if demo_page is not None and not fills:
+                with open_tracking(db) as tracking:
+                    tracking.directory.revoke_key(demo_page.key)
+
+
+def _is_given(name: str) -> bool:
+    """Return whether an option is on the command line or in the environment, and does not have its default."""
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
+
+
+def _print_dashboard(host: str, port: int, key: str) -> None:
+    """Print the address of the dashboard, and the key to sign in with."""
+    click.echo(f"The dashboard: http://{_format_host(_make_reachable(host))}:{port}{DASHBOARD} (sign in with the key {key})")
 
 
 @contextmanager

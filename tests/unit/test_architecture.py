@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     ("__main__",),
     ("cli", "pytest_plugin"),
-    ("server", "testing"),
+    ("server", "testing", "demo"),
     ("http",),
     ("dashboard",),
     ("__init__",),
