@@ -109,7 +109,7 @@ def test_a_build_takes_what_is_pinned() -> None:
     """Each package that the command may need has one version and its hashes; none is asked for that is not."""
     pins = dict(re.findall(r"^([a-z0-9-]+)==(.*)", LOCKED.replace("\\\n", " "), re.MULTILINE))
     assert all("--hash=sha256:" in block for block in pins.values())
-    extras = ("standard", "limits", "deliver", "metrics")
+    extras = ("standard", "limits", "deliver", "metrics", "dashboard")
     wanted = {
         re.split(r"[<>=!~\[; ]", line)[0]
         for line in requires("falcon-events") or ()

@@ -22,6 +22,7 @@ FLOORS = (
     ("cli", "pytest_plugin"),
     ("server", "testing"),
     ("http",),
+    ("dashboard",),
     ("__init__",),
     ("_public",),
     ("tracking",),
@@ -52,6 +53,7 @@ HOST_SIDE = {
     "link",
     "client",
     "http",
+    "dashboard",
     "admin",
     "tracking",
 }
@@ -64,6 +66,7 @@ LIBRARIES = {
     "uvicorn": ({"server"}, "falcon_events/server"),
     "httpx": ({"client", "webhooks"}, "falcon_events/client or falcon_events/webhooks"),
     "click": ({"cli"}, "falcon_events/cli"),
+    "jinja2": ({"dashboard"}, "falcon_events/dashboard"),
     "pandas": ({"model"}, "falcon_events/model/frames.py"),
     "polars": ({"model"}, "falcon_events/model/frames.py"),
     "pyarrow": ({"model", "admin", "store/queries"}, "falcon_events/model/frames.py"),
