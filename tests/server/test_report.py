@@ -288,6 +288,32 @@ def test_a_list_without_events_has_a_report_that_says_so(tmp_path: Path) -> None
     assert "Days" not in lines
 
 
+def test_a_table_has_ten_rows_and_says_how_many_there_are(tmp_path: Path) -> None:
+    """The first by their numbers, then by name; tables and columns that would be empty are left out."""
+    db = tmp_path / "events.duckdb"
+    with EventTracking(db) as tracking:
+        tracking.directory.ensure_list(1, "Many")
+        for number in range(12):
+            for views in range(1 + (number > 9)):
+                tracking.track(
+                    *(1, "pageView"),
+                    email=f"v{views}@example.com",
+                    timestamp="2026-03-03T10:00:00Z",
+                    properties={"url": f"https://shop.example/{number:02}"},
+                )
+        lines = plain(db).splitlines()
+    start = lines.index("Pages: the first 10 of 12")
+    assert [line.split()[:4] for line in lines[start + 2 : start + 13]] == [
+        ["views", "change", "people"],
+        ["/10", "2", "new", "2"],
+        ["/11", "2", "new", "2"],
+        *([f"/{number:02}", "1", "new", "1"] for number in range(8)),
+    ]
+    assert not {"Sources", "Campaigns"} & set(lines)
+    assert "Events" in lines
+    assert sum("evenue" in line for line in lines) == 1
+
+
 def test_numbers_that_are_left_out_are_noted(tmp_path: Path) -> None:
     """What a question warns of stands below the tables, once."""
     db = tmp_path / "events.duckdb"
