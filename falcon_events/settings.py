@@ -40,6 +40,12 @@ def _text(default: str, unit: str, reason: str, pattern: str) -> Any:
     return dataclasses.field(default=default, metadata={"unit": unit, "reason": reason, "pattern": pattern})
 
 
+def _secret(unit: str, reason: str, pattern: str) -> Any:
+    """Declare a text, empty by default, that neither `repr` nor an error shows."""
+    metadata = {"unit": unit, "reason": reason, "pattern": pattern, "secret": True}
+    return dataclasses.field(default="", repr=False, metadata=metadata)
+
+
 def _match_path_except(taken: str) -> str:
     """Return a pattern for a path that is neither one of these nor an endpoint's. The empty text matches, too."""
     return rf"(?:(?!/(?:api/v1/.*|healthz|readyz|metrics|tracker|docs|docs/.*|{taken})$)(?:/[A-Za-z0-9._~-]+)+)?"
@@ -269,6 +275,18 @@ class Settings:
     plan_unknown: str = _text(
         "allow", "allow, reject or report", "what happens to an event that the plan does not have", "allow|reject|report"
     )
+    smtp_url: str = _secret(
+        "smtp://USER:PASSWORD@HOST:PORT, smtps:// or smtp+insecure:// in place of smtp://, or nothing",
+        "the mail server that reports are sent by; smtp needs STARTTLS unless the host is this machine, smtps begins with TLS, "
+        "and smtp+insecure also sends without encryption; `USER:PASSWORD@` may be left out",
+        r"(?:smtp|smtps|smtp\+insecure)://(?:[^\s/@:]+:[^\s/@]*@)?(?:[^\s/@:\[\]?#]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?|",
+    )
+    mail_from: str = _text(
+        "",
+        "an address such as reports@example.com or Reports <reports@example.com>, or nothing",
+        "the sender of reports",
+        r"[^\x00-\x1f\x7f]*",
+    )
     temporary_store: bool = _number(
         False,
         "yes or no",
@@ -287,11 +305,12 @@ class Settings:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             kinds: tuple[type, ...] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}[str(field.type)]
+            shown = field.name if "secret" in field.metadata else f"{field.name}={value!r}"
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-                raise SettingError(f"{field.name}={value!r}: expected a value of type {field.type} ({field.metadata['unit']}).")
+                raise SettingError(f"{shown}: expected a value of type {field.type} ({field.metadata['unit']}).")
             if isinstance(value, str):
                 if not re.fullmatch(field.metadata["pattern"], value):
-                    raise SettingError(f"{field.name}={value!r}: expected {field.metadata['unit']}.")
+                    raise SettingError(f"{shown}: expected {field.metadata['unit']}.")
                 continue
             least, most = field.metadata["least"], field.metadata["most"]
             if not least <= value <= most:  # also false for "not a number"

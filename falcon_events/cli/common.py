@@ -15,6 +15,7 @@ from falcon_events.contract.lists import MAX_LIST_ID
 from falcon_events.errors import NotFound, StoreError
 from falcon_events.files.checks import check_links
 from falcon_events.files.paths import list_links, resolve
+from falcon_events.query.formats import escape as escape
 from falcon_events.tracking import DEFAULT_DB, EventTracking
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -122,11 +123,6 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> No
 def format_cells(row: Sequence[object]) -> list[str]:
     """Format a row's values as text, lists and objects as JSON."""
     return [msgspec.json.encode(value).decode() if isinstance(value, (list, dict)) else _format_value(value) for value in row]
-
-
-def escape(text: str) -> str:
-    """Escape characters that a terminal would interpret instead of showing: names come from requests."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def confirm(question: str) -> bool:

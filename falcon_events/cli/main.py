@@ -20,6 +20,7 @@ from falcon_events.cli.people import people, timeline
 from falcon_events.cli.persons import erase
 from falcon_events.cli.plan import plan
 from falcon_events.cli.query import query, values
+from falcon_events.cli.report import report
 from falcon_events.cli.saved import forget, save, saved
 from falcon_events.cli.serve import serve
 from falcon_events.cli.service import health, install_service
@@ -56,8 +57,8 @@ def cli(ctx: click.Context) -> None:
 
 _COMMANDS = (
     serve, accounts, lists, keys, sessions, snippet, events, properties, stats, query, funnel, retention, people, timeline,
-    values, saved, save, forget, import_, export, erase, sql, backup, compact, prune, doctor, owner, webhooks, deliveries, plan,
-    install_service, health,
+    values, saved, save, forget, report, import_, export, erase, sql, backup, compact, prune, doctor, owner, webhooks, deliveries,
+    plan, install_service, health,
 )  # fmt: skip
 for command in _COMMANDS:
     cli.add_command(command)

@@ -75,3 +75,10 @@ def test_the_other_flavour_names_its_extra(bare: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert "falcon-events[standard]" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_names_its_extra(bare: Path, tmp_path: Path) -> None:
+    """One line, before anything is asked."""
+    done = run(bare, "falcon-events", "report", "--list", "1", "--dry-run", cwd=tmp_path)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert "falcon-events[dashboard]" in done.stderr

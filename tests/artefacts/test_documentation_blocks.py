@@ -48,6 +48,7 @@ ELSEWHERE = {
     "docs/performance.md sh 0": "tests/artefacts/test_contributing.py::test_the_command_for_the_figures_names_what_there_is",
     "docs/recipes.md sql": "tests/server/test_recipes.py::test_a_recipe_answers_its_question",
     "docs/self-hosting.md caddy": "tests/server/test_reverse_proxies.py",
+    "docs/self-hosting.md ini": "tests/artefacts/test_self_hosting.py",
     "docs/self-hosting.md nginx": "tests/server/test_reverse_proxies.py",
     "docs/self-hosting.md sh": "tests/artefacts/test_self_hosting.py",
     "docs/self-hosting.md text": "tests/artefacts/test_self_hosting.py",

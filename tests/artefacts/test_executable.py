@@ -24,6 +24,7 @@ from falcon_events.cli.main import cli
 from tests.artefacts.test_systemd_service import restricted
 from tests.executable import ROOT, UNPACKED, Bare, build, in_a_bare_root
 from tests.harness import Served, free_port, plain, running
+from tests.mail_server import taking_mail
 from tests.receiver import receiving
 
 pytestmark = [pytest.mark.checkout, pytest.mark.needs("executable")]
@@ -109,7 +110,7 @@ def test_a_build_takes_what_is_pinned() -> None:
     """Each package that the command may need has one version and its hashes; none is asked for that is not."""
     pins = dict(re.findall(r"^([a-z0-9-]+)==(.*)", LOCKED.replace("\\\n", " "), re.MULTILINE))
     assert all("--hash=sha256:" in block for block in pins.values())
-    extras = ("standard", "limits", "deliver", "metrics")
+    extras = ("standard", "limits", "deliver", "metrics", "dashboard")
     wanted = {
         re.split(r"[<>=!~\[; ]", line)[0]
         for line in requires("falcon-events") or ()
@@ -232,6 +233,16 @@ def test_every_command_works_where_there_is_nothing_but_a_c_library(bare: Bare, 
         assert "v2@example.com" in run("people", "--list", "7", "--limit", "1000")
         assert "signup" in run("timeline", "--list", "7", "--email", "v2@example.com")
         assert "free" in run("values", "--list", "7", "property:plan")
+        assert "Nothing happened in this week." in run("report", "--list", "7", "--dry-run", "--html", f"{data}/report.html")
+        assert "<!doctype html>" in (folder / "report.html").read_text()
+        with taking_mail() as mail_server:
+            to = ("--to", "ada@example.com", "--db", db)
+            sent = bare.run(
+                *("report", "--list", "7", *to),
+                FALCON_EVENTS_SMTP_URL=f"smtp://127.0.0.1:{mail_server.port}",
+                FALCON_EVENTS_MAIL_FROM="reports@example.com",
+            )
+            assert (sent.returncode, len(mail_server.mails)) == (0, 1), sent.stderr
         run("save", "--list", "7", "free", "--has-done", "signup where property:plan is free")
         assert "free" in run("saved", "--list", "7")
         run("forget", "--list", "7", "free")

@@ -23,6 +23,8 @@ for name in NAMES:
     assert load_schema(name)["title"]
 assert len(openapi_page.load_renderer().body) > 500_000 and b"rapi-doc" in openapi_page.render_page("a", "b").body
 assert "tracker.js" in falcon_events.EventTracking().snippet(1, "key")
+from falcon_events.dashboard import report
+assert all((report.TEMPLATES / f"report.{{form}}").is_file() for form in ("txt", "html"))
 with falcon_events.EventTracking("events.duckdb") as tracking:
     tracking.directory.create_account("acme")
     tracking.directory.create_list("acme", "first")

@@ -22,6 +22,7 @@ from falcon_events import EventTracking
 from tests.artefacts.test_systemd_service import printed
 from tests.harness import Credentials, is_held, make_store, owner_of, serving, wait_until
 from tests.image import Stage, beside, container, entered
+from tests.mail_server import taking_mail
 from tests.restricted import directives
 from tests.server.test_reverse_proxies import block
 
@@ -133,6 +134,50 @@ def test_a_years_backups_by_cron_are_the_last_fourteen(flavour: str, house: Hous
     assert house.backups[:13] == [f"events-2025-02-{number:02}.duckdb" for number in range(16, 29)]
     assert house.events(folder / house.today) == {"first", "second"}
     assert not (folder / house.today).stat().st_mode & 0o077
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_reports_are_sent_by_cron(flavour: str, house: House, number: int) -> None:
+    """As the crontab has it: silently, while the server runs, with the settings of a file that a shell reads."""
+    line = block("report-cron").splitlines()[number]
+    (moment, user, words) = re.fullmatch(r"(\S+ \S+ \S+ \S+ \S+) (\S+) (.*)", line).groups()  # type: ignore[union-attr]
+    assert (moment, user) == (("0 7 * * 1", "0 7 1 * *")[number], "falcon-events")
+    assert "%" not in words  # cron's line break
+    install, *settings, end = block("report-settings").splitlines()
+    assert (install.split()[-2:], end) == (["/etc/falcon-events-mail.env", "<<'END'"], "END")
+    words = words.replace("/etc", str(house.root / "etc")).replace("--list 1", "--list 94")
+    (house.root / "etc").mkdir()
+    with serving(house.db, flavour) as served, taking_mail(users={"USER": "PASSWORD"}) as server:
+        served.client.track(**house.credentials.event())
+        here = "\n".join(settings).replace("mail.example.com:587", f"127.0.0.1:{server.port}")
+        (house.root / "etc/falcon-events-mail.env").write_text(here)
+        assert house.done(words) == ""
+        (mail,) = server.mails
+        assert (mail.recipients, mail.user) == (["you@example.com"], "USER")
+        assert mail.message["From"] == "Reports <reports@example.com>"
+        assert mail.message["Subject"].startswith("main (list 94): ")
+        assert f"this {('week', 'month')[number]}" in mail.part("plain")
+        server.answers["RCPT"] = "550 nobody"
+        failed = house.run(words)
+        assert (failed.returncode, failed.stdout, failed.stderr.count("\n")) == (2, "", 1)
+        assert house.done(block("report-dry-run").replace("--list 1", "--list 94")).startswith("main (list 94): ")
+
+
+@pytest.mark.needs("systemd")
+def test_reports_are_sent_by_a_timer(tmp_path: Path) -> None:
+    """Which systemd understands; the service starts what cron does, as the server's user, once."""
+    for kind in ("service", "timer"):
+        text = block(f"report-{kind}").replace("/usr/local/bin/falcon-events", sys.executable)
+        (tmp_path / f"falcon-events-report.{kind}").write_text(text)
+    words = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "falcon-events-report.timer")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    service = directives(block("report-service"))
+    assert (service["Type"], service["User"]) == (["oneshot"], ["falcon-events"])
+    weekly = block("report-cron").splitlines()[0]
+    assert weekly.endswith(service["ExecStart"][0].removeprefix("/usr/local/bin/"))
+    words = ["systemd-analyze", "calendar", *directives(block("report-timer"))["OnCalendar"]]
+    assert "Normalized form: Mon *-*-* 07:00:00" in subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_backup_that_fails_says_so_and_removes_nothing(house: House) -> None:
