@@ -69,8 +69,7 @@ class Boards:
         owner = self._find_owner(list_id)
         texts = _check_name("board", board), _check_name("name", name), _check_location(location)
         view = DashboardView(list_id, *texts, self._now())
-        self._ask(operations.SAVE_VIEW, owner, view)
-        return view
+        return self._ask(operations.SAVE_VIEW, owner, view)
 
     def remove_view(self, list_id: int, board: str, name: str) -> None:
         """Remove a view from a board. Raises NotFound if there is no such view."""

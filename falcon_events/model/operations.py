@@ -111,8 +111,8 @@ REVOKE_SESSION = Write[[bytes, datetime], None]("revoke_session", repeatable=Fal
 
 # Boards of the dashboard, and shares. An account is the one that must own the list; None: the lists are the host application's.
 VIEWS = Read[[int], list[DashboardView]]("views")
-SAVE_VIEW = Write[[str | None, DashboardView], None]("save_view", repeatable=True)
-"""Arguments: account, the view, which takes the place of the one of its name on its board."""
+SAVE_VIEW = Write[[str | None, DashboardView], DashboardView]("save_view", repeatable=True)
+"""Arguments: account, the view, which takes the place of the one of its name on its board. Result: the view as it is stored."""
 REMOVE_VIEW = Write[[int, str, str], None]("remove_view", repeatable=False)
 """Arguments: list, board, name."""
 SHARES = Read[[int | None], list[Share]]("shares")

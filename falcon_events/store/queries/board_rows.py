@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 import duckdb
+import msgspec
 
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
 from falcon_events.model.boards import DashboardView, Share
 from falcon_events.store.queries.saved import ERASED, find_names
 from falcon_events.store.queries.times import as_utc, to_naive_utc
+
+T = TypeVar("T")
 
 MAX_VIEWS = 200
 """How many views a list may have saved, on all its boards."""
@@ -43,24 +46,26 @@ def views(connection: duckdb.DuckDBPyConnection, list_id: int) -> list[Dashboard
     return [DashboardView(of, board, name, location, as_utc(at)) for of, board, name, location, at in rows]
 
 
-def save_view(connection: duckdb.DuckDBPyConnection, owner: str | None, view: DashboardView) -> None:
-    """Save a view, in the place of the one that has its name on its board, and keep the time when that was created.
+def save_view(connection: duckdb.DuckDBPyConnection, owner: str | None, view: DashboardView) -> DashboardView:
+    """Save a view, in the place of the one that has its name on its board, and return it with the time when that was created.
 
     Raises:
         NotFound: the owner has no such list.
         EventsError: the list has too many views.
     """
 
-    def save() -> None:
+    def save() -> DashboardView:
         _check_list(connection, owner, view.list_id)
         saved = {(one.board, one.name): one for one in views(connection, view.list_id)}
         replaced = saved.get((view.board, view.name))
         if replaced is None and len(saved) >= MAX_VIEWS:
             raise EventsError(f"List {view.list_id} has {MAX_VIEWS} saved views, which is the limit. Remove one first.")
         connection.execute(REMOVE_VIEW, [view.list_id, view.board, view.name])
-        _insert_view(connection, view, (replaced or view).created_at)
+        stored = msgspec.structs.replace(view, created_at=(replaced or view).created_at)
+        _insert_view(connection, stored)
+        return stored
 
-    _run_at_once(connection, save)
+    return _run_at_once(connection, save)
 
 
 def remove_view(connection: duckdb.DuckDBPyConnection, list_id: int, board: str, name: str) -> None:
@@ -127,7 +132,7 @@ def erase_from_boards(connection: duckdb.DuckDBPyConnection, list_id: int, names
         if (board, name, location) != (view.board, view.name, view.location):
             for one in {(view.board, view.name), (board, name)}:
                 connection.execute(REMOVE_VIEW, [list_id, *one])
-            _insert_view(connection, DashboardView(list_id, board, name, location, view.created_at), view.created_at)
+            _insert_view(connection, DashboardView(list_id, board, name, location, view.created_at))
     for share in shares(connection, list_id):
         if (location := erase_in_url(find, share.location)) != share.location:
             connection.execute("update dashboard_shares set location = ? where share_id = ?", [location, share.share_id])
@@ -147,9 +152,8 @@ def erase_in_url(find: re.Pattern[str], url: str) -> str:
     return "." if find.search(unquote(erased)) or find.search(unquote_plus(erased)) else erased
 
 
-def _insert_view(connection: duckdb.DuckDBPyConnection, view: DashboardView, created_at: datetime) -> None:
-    values = {"list_id": view.list_id, "board": view.board, "name": view.name, "location": view.location}
-    connection.execute(ADD_VIEW, {**values, "created_at": to_naive_utc(created_at)})
+def _insert_view(connection: duckdb.DuckDBPyConnection, view: DashboardView) -> None:
+    connection.execute(ADD_VIEW, {**msgspec.structs.asdict(view), "created_at": to_naive_utc(view.created_at)})
 
 
 def _build_share(row: tuple[Any, ...]) -> Share:
@@ -165,12 +169,13 @@ def _check_list(connection: duckdb.DuckDBPyConnection, owner: str | None, list_i
         raise NotFound(f"There is no list {list_id}.")
 
 
-def _run_at_once(connection: duckdb.DuckDBPyConnection, work: Callable[[], None]) -> None:
+def _run_at_once(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
     """Do something in one transaction."""
     connection.begin()
     try:
-        work()
+        result = work()
         connection.commit()
     except BaseException:
         connection.rollback()
         raise
+    return result
