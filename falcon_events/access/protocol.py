@@ -37,6 +37,10 @@ class Credential(msgspec.Struct, frozen=True):
         return f"Credential({self.kind!r}, ...)"
 
 
+EVERY_ACCOUNT = "*"
+"""The account of a Principal who may see the lists of all accounts on the dashboard."""
+
+
 class Principal(msgspec.Struct, frozen=True):
     """Account that a credential belongs to, and what the credential allows.
 

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from falcon_events.access.protocol import Scope
 from falcon_events.cli.common import LIST_ID, WholeNumber, db_option, open_tracking
-from falcon_events.cli.demo_store import DEMO_ACCOUNT, fill_demo_store, make_demo_folder, make_demo_store
+from falcon_events.cli.demo_store import fill_demo_store, make_demo_folder, make_demo_store
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.settings import PREFIX, parse_networks
 from falcon_events.tracking import EventTracking
@@ -86,8 +86,9 @@ def serve(
             demo_page = _make_demo(tracking, demo_list, host, port) if demo or demo_list is not None else None
             if fills:
                 fill_demo_store(tracking)
-                _print_dashboard(host, port, tracking.directory.create_key(DEMO_ACCOUNT).key)
+                demo_page = msgspec.structs.replace(demo_page, has_own_store=True) if demo_page is not None else None
             _warn(tracking, interface)
+        _print_dashboard(host, port, needs_key=not fills)
         click.echo(f"Serving {Path(db).resolve()} on http://{_format_host(host)}:{port} ({interface}). Stop with Ctrl-C.")
         try:
             serve.serve(db, host, port, interface, log_requests, workers=workers, demo=demo_page)
@@ -102,9 +103,15 @@ def _is_given(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
-def _print_dashboard(host: str, port: int, key: str) -> None:
-    """Print the address of the dashboard, and the key to sign in with."""
-    click.echo(f"The dashboard: http://{_format_host(_make_reachable(host))}:{port}{DASHBOARD} (sign in with the key {key})")
+def _print_dashboard(host: str, port: int, *, needs_key: bool) -> None:
+    """Print the address of the dashboard, or how to get one."""
+    from falcon_events.server.serve import has_dashboard
+
+    if not has_dashboard():
+        click.echo("There is no dashboard: pip install 'falcon-events[dashboard]'")
+        return
+    hint = " (sign in with an API key)" if needs_key else ""
+    click.echo(f"The dashboard: http://{_format_host(_make_reachable(host))}:{port}{DASHBOARD}{hint}")
 
 
 @contextmanager

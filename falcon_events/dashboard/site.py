@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from falcon_events.access.protocol import Credential, Principal, Scope
+from falcon_events.access.protocol import EVERY_ACCOUNT, Credential, Principal, Scope
 from falcon_events.contract.lists import MAX_LIST_ID
 from falcon_events.contract.replies import Reply
 from falcon_events.dashboard.answer_cache import AnswerCache
@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 
 Who = Callable[[Any], Principal | Awaitable[Principal | None] | None]
 """Says who sent a request: the host's function, which gets the host's own request."""
-EVERY_ACCOUNT = "*"
-"""The account of a principal who sees the lists of all accounts."""
 SIGN_IN, SIGN_OUT = "sign-in", "sign-out"
 NOBODY = Principal("", Scope.READ, None, frozenset())
 TITLES = {400: "This cannot be asked", 403: "Not allowed", 404: "Not found", 405: "Not here", 422: "This cannot be asked"}

@@ -269,7 +269,7 @@ def asgi_app(
     for path, handler in PAGES.items() if docs else ():
         app.add_route(path, _ASGIStatic(handler))
     if home:
-        app.add_route(HOME, AsyncHomePage(tracking, has_demo=demo is not None))
+        app.add_route(HOME, AsyncHomePage(tracking, has_demo=demo is not None, has_dashboard=dashboard is not None))
     if demo is not None:
         app.add_route(PAGE, AsyncDemoPage(tracking, demo))
         app.add_route(STREAM, AsyncDemoStream(tracking, demo))

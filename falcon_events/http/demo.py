@@ -31,6 +31,8 @@ class Demo(msgspec.Struct, frozen=True):
     list_id: int
     list_name: str
     key: str
+    has_own_store: bool = False
+    """Whether the store has nothing but the demo's events, so that the dashboard needs no key."""
 
 
 class DemoPage:

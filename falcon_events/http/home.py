@@ -20,6 +20,10 @@ POLICY = (
     "default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 WITH_DEMO = '<a href="tracker">The tracker at work</a>: events of this page as they arrive'
+WITH_DASHBOARD = (
+    '<a href="dashboard/">The dashboard</a>: sign in with an API key of scope read or full.'
+)
+WITHOUT_DASHBOARD = "The dashboard is not installed: <code>pip install 'falcon-events[dashboard]'</code>"
 WITHOUT_DEMO = (
     "The tracker at work: start the server with <code>falcon-events serve --demo</code>, and open <code>/tracker</code>"
 )
@@ -31,11 +35,13 @@ class HomePage:
     Args:
         tracking: the tracker.
         has_demo: whether the server also has the page of `serve --demo`.
+        has_dashboard: whether the server also has the dashboard.
     """
 
-    def __init__(self, tracking: EventTracking, *, has_demo: bool) -> None:
+    def __init__(self, tracking: EventTracking, *, has_demo: bool, has_dashboard: bool = False) -> None:
         self._tracking = tracking
         self._has_demo = has_demo
+        self._has_dashboard = has_dashboard
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Send the page."""
@@ -58,6 +64,7 @@ class HomePage:
         text = files("falcon_events.assets").joinpath("home.html").read_text("utf-8")
         for name, value in filled.items():
             text = text.replace("{{" + name + "}}", escape(value))
+        text = text.replace("{{DASHBOARD}}", WITH_DASHBOARD if self._has_dashboard else WITHOUT_DASHBOARD)
         text = text.replace("{{TRACKER}}", WITH_DEMO if self._has_demo else WITHOUT_DEMO)
         headers = (
             ("Content-Security-Policy", POLICY.format(nonce=nonce)),

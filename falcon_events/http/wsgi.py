@@ -187,7 +187,7 @@ def wsgi_app(
     for path, handler in PAGES.items() if docs else ():
         app.add_route(path, _WSGIStatic(handler))
     if home:
-        app.add_route(HOME, HomePage(tracking, has_demo=demo is not None))
+        app.add_route(HOME, HomePage(tracking, has_demo=demo is not None, has_dashboard=dashboard is not None))
     if demo is not None:
         app.add_route(PAGE, DemoPage(tracking, demo))
         app.add_route(STREAM, DemoStream(tracking, demo))

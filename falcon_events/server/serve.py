@@ -25,6 +25,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
+from falcon_events.access.protocol import EVERY_ACCOUNT, Principal, Scope
 from falcon_events.errors import EventsError
 from falcon_events.http.asgi import asgi_app
 from falcon_events.http.dashboard_routes import DashboardAccess
@@ -39,6 +40,7 @@ Interface = Literal["asgi", "wsgi"]
 
 ASGI_SERVER = ("uvicorn", "uvloop", "httptools")
 DASHBOARD_LIBRARIES = ("jinja2", "limits")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "[::1]")
 WORKERS_LOAD = "_FALCON_EVENTS_WORKERS_LOAD"
 WSGI_THREADS = 1024
 """How many requests of a worker can wait for a commit, or for the rest of their bodies. A waiting thread costs little."""
@@ -178,7 +180,9 @@ def configure_logging() -> None:
 
 def build_app(tracking: EventTracking, interface: Interface, demo: Demo | None = None) -> Any:
     """Return the standalone application of a tracker, which is closed when the process ends."""
-    dashboard: DashboardAccess = "keys" if all(map(find_spec, DASHBOARD_LIBRARIES)) else None
+    dashboard: DashboardAccess = None
+    if has_dashboard():
+        dashboard = let_in_to_demo if demo is not None and demo.has_own_store else "keys"
     if interface == "asgi":
         return asgi_app(tracking, docs=True, operations=True, home=True, demo=demo, dashboard=dashboard)
     tracking.open()
@@ -186,6 +190,21 @@ def build_app(tracking: EventTracking, interface: Interface, demo: Demo | None =
     util.Finalize(None, tracking.close, exitpriority=0)
     app = wsgi_app(tracking, docs=True, operations=True, home=True, demo=demo, dashboard=dashboard)
     return GranianApp(app, tracking, WSGI_THREADS)
+
+
+def has_dashboard() -> bool:
+    """Whether the libraries of the dashboard are installed (`falcon-events[dashboard]`)."""
+    return all(map(find_spec, DASHBOARD_LIBRARIES))
+
+
+def let_in_to_demo(request: Any) -> Principal:
+    """Let everybody see the demo's dashboard. Only a browser on this machine may change something.
+
+    The host's name is compared, too: a web page can have its own name lead to this machine.
+    """
+    name = request.host.lower()
+    is_here = name in LOOPBACK_NAMES and request.remote_addr in ("127.0.0.1", "::1")
+    return Principal(EVERY_ACCOUNT, Scope.FULL if is_here else Scope.READ)
 
 
 def prepare_worker() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from falcon_events import EventTracking
-from tests.harness import QUERY, command, free_port, running, serving
+from tests.harness import command, free_port, running, serving
 
 END = {"asgi": signal.SIGHUP, "wsgi": signal.SIGINT}
 """How each server is told to end: a terminal that is closed, and Ctrl-C."""
@@ -49,20 +49,32 @@ def test_a_demo_has_a_store_of_its_own_until_it_ends(flavour: str, tmp_path: Pat
         assert first == f"A demo, with a store of its own in {folder}, which is deleted when the server ends."
         (number,) = re.findall(r"^Filled with ([\d,]+) events of half a year in [\d.]+ s\.$", served.log(), re.MULTILINE)
         assert 40_000 < int(number.replace(",", "")) < 80_000
-        (key,) = re.findall(
-            rf"^The dashboard: {served.url}/dashboard/ \(sign in with the key (\S+)\)$", served.log(), re.MULTILINE
-        )
-        assert any(line.startswith(f"The tracker at work: {served.url}/tracker ") for line in lines)
-        question = {"APIKey": key, "ListID": 1, "Metrics": ["people"]}
+        assert f"The dashboard: {served.url}/dashboard/" in lines
+        assert ">Data</a>" in served.client.get("/dashboard/").text
         for given in ("5h", "28d", "182d"):
-            found = served.client.post(QUERY, json={**question, "DateRange": given}).json()["Results"]
-            assert found[0]["Metrics"][0] > 5
+            figures = served.client.get("/dashboard/overview.figures", params={"range": given, "part": "1"})
+            assert int(re.findall(r'<data value="(\d+)"', figures.text)[0]) > 5
+        assert any(line.startswith(f"The tracker at work: {served.url}/tracker ") for line in lines)
         assert served.client.get("/tracker").status_code == 200
         served.process.send_signal(END[flavour])
         assert served.process.wait() == 0, served.log()
         assert "Traceback" not in served.log()
     assert find_folders(environment) == []
     assert not (tmp_path / "events.duckdb").exists()
+
+
+def test_only_a_browser_on_this_machine_changes_a_demo() -> None:
+    """A web page whose name leads to this machine reads the invented numbers, and nothing more."""
+    from falcon_events.access.protocol import Scope
+    from falcon_events.server.serve import let_in_to_demo
+
+    class Request:
+        def __init__(self, host: str, address: str) -> None:
+            self.host, self.remote_addr = host, address
+
+    assert let_in_to_demo(Request("localhost", "127.0.0.1")).scope is Scope.FULL
+    for host, address in (("evil.example", "127.0.0.1"), ("localhost", "192.0.2.1"), ("127.0.0.1.evil.example", "::1")):
+        assert let_in_to_demo(Request(host, address)).scope is Scope.READ
 
 
 def test_a_demo_that_is_ended_while_it_is_filled_leaves_nothing(environment: dict[str, str]) -> None:
