@@ -8,7 +8,8 @@ from typing import Any
 
 from falcon_events.contract.openapi import openapi_document
 from tests.harness import serving, wait_until
-from tests.server.browser.common import Browser, chromium
+from tests.server.browser.common import chromium
+from tests.server.browser.dashboard import requests_of
 from tests.shortcuts import make_store
 
 SHADOWED = """
@@ -16,12 +17,6 @@ const within = (node) => node.shadowRoot ? texts(node.shadowRoot) : "";
 const texts = (root) => [root.textContent, ...[...root.querySelectorAll("*")].map(within)].join(" ");
 return texts(document.querySelector("rapi-doc").shadowRoot);
 """
-
-
-def requests_of(browser: Browser) -> list[str]:
-    """Every address that the browser has asked for, as its own log of the network says."""
-    entries = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [entry["params"]["request"]["url"] for entry in entries if entry["method"] == "Network.requestWillBeSent"]
 
 
 def test_the_page_shows_every_operation_and_asks_no_other_host(one_flavour: str, db: Path, tmp_path: Path) -> None:

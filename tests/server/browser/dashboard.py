@@ -1,0 +1,72 @@
+"""The dashboard in a browser: signing in, waiting for a page to be complete, and what can be seen of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from selenium.webdriver.common.by import By
+
+from tests.harness import wait_until
+from tests.server.browser.common import Browser
+
+COMPLETE = """
+return document.readyState === "complete" && !document.querySelector("[aria-busy]")
+  && document.querySelectorAll("[data-chart]:not(script)").length === document.querySelectorAll(".u-wrap").length
+"""
+AXE = """
+const done = arguments[arguments.length - 1];
+axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
+  .then((found) => done(found.violations.map((one) => [one.id, one.nodes.slice(0, 5).map((node) => node.html.slice(0, 300))])))
+"""
+
+
+def sign_in(browser: Browser, url: str, key: str) -> None:
+    """Type a key into the form, as somebody does who has it."""
+    browser.get(f"{url}/dashboard/")
+    browser.find_element(By.NAME, "key").send_keys(key)
+    browser.find_element(By.CSS_SELECTOR, "form button.primary").click()
+    complete(browser)
+
+
+def visit(browser: Browser, address: str) -> None:
+    """Open a page, and wait until it is complete."""
+    browser.get(address)
+    complete(browser)
+
+
+def complete(browser: Browser) -> None:
+    """Wait until every part of the page is there, and every chart is drawn."""
+    wait_until(lambda: bool(browser.execute_script(COMPLETE)), f"{browser.current_url} is not complete")
+
+
+def look(browser: Browser, width: int, *, dark: bool) -> None:
+    """Look at pages in a window of this width, light or dark."""
+    size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+
+def picture(browser: Browser, path: Path, height: int | None = None) -> None:
+    """Write a picture of the whole page, or of its upper part."""
+    width, whole = (int(browser.js(f"document.documentElement.scroll{one}")) for one in ("Width", "Height"))
+    clip = {"x": 0, "y": 0, "width": width, "height": min(height or whole, whole, 6000), "scale": 1}
+    shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "clip": clip, "captureBeyondViewport": True})
+    path.write_bytes(base64.b64decode(shot["data"]))
+
+
+def check_accessibility(browser: Browser, axe: str) -> list[Any]:
+    """Return the violations that axe-core finds on the page, each with some of its elements."""
+    browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
+    browser.execute_cdp_cmd("Runtime.evaluate", {"expression": axe})
+    found: list[Any] = browser.execute_async_script(AXE)
+    return found
+
+
+def requests_of(browser: Browser) -> list[str]:
+    """Every address that the browser has asked for, as its own log of the network says."""
+    entries = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [entry["params"]["request"]["url"] for entry in entries if entry["method"] == "Network.requestWillBeSent"]
