@@ -232,7 +232,8 @@ def test_a_slow_question_can_be_stopped(visited: Visited) -> None:
     browser = visited.browser
     visit(browser, f"{visited.url}?list=1")
     browser.execute_script(
-        """window.fetch = (address, {signal}) => new Promise((_, stop) => signal.addEventListener("abort", () => stop(signal.reason)));
+        """const wait = (signal, stop) => signal.addEventListener("abort", () => stop(signal.reason));
+        window.fetch = (address, {signal}) => new Promise((_, stop) => wait(signal, stop));
         document.querySelector("a[data-tab*='exit_path']").click();"""
     )
     wait_until(lambda: bool(browser.find_elements(By.CSS_SELECTOR, ".waiting-line progress")), "no progress is shown")
