@@ -9,12 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from falcon_events.errors import StoreError, StoreLocked
 from falcon_events.files.checks import check_access
 from falcon_events.files.paths import WRITABLE, log_of, sync, unfinished_store
 from falcon_events.settings import Settings
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.layout import compress_properties
 from falcon_events.store.database.migrations import migrate
 from falcon_events.store.database.views import create_views

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import uuid
 
-import duckdb
-
 from falcon_events.errors import StoreError
+from falcon_events.store.database import duckdb
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import duckdb
+from falcon_events.store.database import duckdb
 
 PAGE_VIEWS = """
 create view page_views as

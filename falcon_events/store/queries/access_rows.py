@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import duckdb
 import msgspec
 
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
 from falcon_events.model.access import Account, EventList, Grant, Key, ListRules, Snapshot
-from falcon_events.store.database import columns, promoted, pruning
+from falcon_events.store.database import columns, duckdb, promoted, pruning
 
 LISTS = """
 select lists.list_id, accounts.name, lists.name, lists.created_at
