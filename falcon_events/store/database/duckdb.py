@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from _duckdb import (
+    CatalogException as CatalogException,
     ConnectionException as ConnectionException,
     DuckDBPyConnection as DuckDBPyConnection,
     Error as Error,
