@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,26 +73,32 @@ def serve(
     serve.check_interface(interface)
     if plan_folder is not None:
         os.environ[PREFIX + "PLAN_FOLDER"] = plan_folder  # for this process and the workers that it starts
-    with _prepare_store(db, host, port) as tracking:
+    with ExitStack() as prepared:
+        tracking = prepared.enter_context(_prepare_store(db, host, port, log_requests))
         demo_page = _make_demo(tracking, demo_list, host, port) if demo or demo_list is not None else None
         _warn(tracking, interface)
-    click.echo(f"Serving {Path(db).resolve()} on http://{_format_host(host)}:{port} ({interface}). Stop with Ctrl-C.")
-    try:
-        serve.serve(db, host, port, interface, log_requests, workers=workers, demo=demo_page)
-    finally:
-        if demo_page is not None:
-            with open_tracking(db) as tracking:
-                tracking.directory.revoke_key(demo_page.key)
+        load = None
+        if interface == "asgi" and workers == 1:  # this process serves, so it keeps the store open
+            load = partial(serve.load_app, db, interface, log_requests, demo_page, tracking)
+        else:
+            prepared.close()
+        click.echo(f"Serving {Path(db).resolve()} on http://{_format_host(host)}:{port} ({interface}). Stop with Ctrl-C.")
+        try:
+            serve.serve(db, host, port, interface, log_requests, load, workers, demo_page)
+        finally:
+            if demo_page is not None:
+                with open_tracking(db) as tracking:
+                    tracking.directory.revoke_key(demo_page.key)
 
 
 @contextmanager
-def _prepare_store(db: str, host: str, port: int) -> Iterator[EventTracking]:
+def _prepare_store(db: str, host: str, port: int, log_requests: bool) -> Iterator[EventTracking]:
     """Open the store after checking that the server can start. A new store gets an account, a list and a key."""
-    from falcon_events.server.serve import check_address
+    from falcon_events.server.serve import check_address, override_settings
 
     if not Path(db).exists():
         check_address(host, port)  # before creating a store for a server that then cannot start
-    with open_tracking(db, create=True) as tracking:
+    with open_tracking(db, create=True, **override_settings(log_requests)) as tracking:
         check_address(host, port)
         if not tracking.directory.accounts():
             tracking.directory.create_account(FIRST_ACCOUNT)
