@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib.util
 import ipaddress
 import logging
@@ -350,6 +349,8 @@ def _warn_of_unknown(environment: Mapping[str, str], known: Iterable[str]) -> No
     right = {PREFIX + name.upper() for name in known} | OTHER_VARIABLES
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and variable not in right and variable not in _warned:
+            import difflib  # rarely needed
+
             _warned.add(variable)
             close = difflib.get_close_matches(variable, right, 1)
             hint = f"; did you mean {close[0]}?" if close else ". docs/settings.md lists the settings."

@@ -63,15 +63,15 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
 
 
-def open_tracking(db: str, *, create: bool = False) -> EventTracking:
+def open_tracking(db: str, *, create: bool = False, **overrides: Any) -> EventTracking:
     """Return the tracker of a store, and say where the store is if its name was not the path of the file.
 
-    Without `create`, a missing file is an error.
+    Without `create`, a missing file is an error. `overrides` are settings.
     """
     show_store(db)
     if create and not Path(db).parent.is_dir():
         raise StoreError(f"--db {db}: there is no folder {Path(db).parent.resolve()}.")
-    return EventTracking(db, create=create)
+    return EventTracking(db, create=create, **overrides)
 
 
 def show_store(db: str) -> None:

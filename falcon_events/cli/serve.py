@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,17 +82,24 @@ def serve(
     if plan_folder is not None:
         os.environ[PREFIX + "PLAN_FOLDER"] = plan_folder  # for this process and the workers that it starts
     fills = demo and not _is_given("db")
-    with make_demo_folder(host, port) if fills else nullcontext(db) as db:
-        with make_demo_store(db) if fills else _prepare_store(db, host, port) as tracking:
-            demo_page = _make_demo(tracking, demo_list, host, port) if demo or demo_list is not None else None
-            if fills:
-                fill_demo_store(tracking)
-                demo_page = msgspec.structs.replace(demo_page, has_own_store=True) if demo_page is not None else None
-            _warn(tracking, interface)
+    with ExitStack() as kept:
+        db = kept.enter_context(make_demo_folder(host, port)) if fills else db
+        prepared = kept.enter_context(ExitStack())
+        tracking = prepared.enter_context(make_demo_store(db) if fills else _prepare_store(db, host, port, log_requests))
+        demo_page = _make_demo(tracking, demo_list, host, port) if demo or demo_list is not None else None
+        if fills:
+            fill_demo_store(tracking)
+            demo_page = msgspec.structs.replace(demo_page, has_own_store=True) if demo_page is not None else None
+        _warn(tracking, interface)
+        load = None
+        if interface == "asgi" and workers == 1 and not fills:  # this process serves, so it keeps the store open
+            load = partial(serve.load_app, db, interface, log_requests, demo_page, tracking)
+        else:
+            prepared.close()
         _print_dashboard(host, port, needs_key=not fills)
         click.echo(f"Serving {Path(db).resolve()} on http://{_format_host(host)}:{port} ({interface}). Stop with Ctrl-C.")
         try:
-            serve.serve(db, host, port, interface, log_requests, workers=workers, demo=demo_page)
+            serve.serve(db, host, port, interface, log_requests, load, workers, demo_page)
         finally:
             if demo_page is not None and not fills:
                 with open_tracking(db) as tracking:
@@ -115,13 +123,13 @@ def _print_dashboard(host: str, port: int, *, needs_key: bool) -> None:
 
 
 @contextmanager
-def _prepare_store(db: str, host: str, port: int) -> Iterator[EventTracking]:
+def _prepare_store(db: str, host: str, port: int, log_requests: bool) -> Iterator[EventTracking]:
     """Open the store after checking that the server can start. A new store gets an account, a list and a key."""
-    from falcon_events.server.serve import check_address
+    from falcon_events.server.serve import check_address, override_settings
 
     if not Path(db).exists():
         check_address(host, port)  # before creating a store for a server that then cannot start
-    with open_tracking(db, create=True) as tracking:
+    with open_tracking(db, create=True, **override_settings(log_requests)) as tracking:
         check_address(host, port)
         if not tracking.directory.accounts():
             tracking.directory.create_account(FIRST_ACCOUNT)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
 import shutil
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -178,6 +175,10 @@ def _check_url(given: str) -> str:
 
 def _find_problem(asked: str, timeout_s: int) -> str | None:
     """Return what is wrong with the server, or None if it works."""
+    import http.client  # here, because these take a tenth of the start of every command
+    import urllib.error
+    import urllib.request
+
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # ask the server itself, not a proxy's cache
     try:
         try:

@@ -20,9 +20,7 @@ POLICY = (
     "default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 WITH_DEMO = '<a href="tracker">The tracker at work</a>: events of this page as they arrive'
-WITH_DASHBOARD = (
-    '<a href="dashboard/">The dashboard</a>: sign in with an API key of scope read or full.'
-)
+WITH_DASHBOARD = '<a href="dashboard/">The dashboard</a>: sign in with an API key of scope read or full.'
 WITHOUT_DASHBOARD = "The dashboard is not installed: <code>pip install 'falcon-events[dashboard]'</code>"
 WITHOUT_DEMO = (
     "The tracker at work: start the server with <code>falcon-events serve --demo</code>, and open <code>/tracker</code>"

@@ -22,6 +22,7 @@ from falcon_events.files.paths import rename_logs
 from falcon_events.owner.listener import Listener
 from falcon_events.owner.server import OwnerServer
 from falcon_events.settings import Settings
+from falcon_events.store.database.duckdb import leave_out_pandas
 from falcon_events.store.store import Store
 from falcon_events.webhooks.dispatcher import Dispatcher
 
@@ -141,13 +142,14 @@ class _ForwardingHandler(logging.Handler):
 
 
 def main(start: dict[str, Any], lock: int | None) -> None:
-    """Run an owner in this process.
+    """Run an owner in this process, and end the process.
 
     Args:
         start: the object that start_owner() sends.
         lock: the descriptor of the lock file, if this process holds the lock; None if the file could not be opened.
     """
     os.umask(0o077)
+    leave_out_pandas()
     for sign in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(sign, signal.SIG_IGN)  # clients need the owner, which ends after the last of them
     threading.excepthook = _die
@@ -169,6 +171,7 @@ def main(start: dict[str, Any], lock: int | None) -> None:
     except Exception as error:
         report.send(failed="StoreError", text=f"{start['db']} cannot be opened: {type(error).__name__}: {error}")
         raise
+    os._exit(0)  # everything is closed; to take the interpreter apart would cost more than closing the store
 
 
 class _StartReport:

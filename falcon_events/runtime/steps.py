@@ -22,7 +22,6 @@ flavor. `ingest/stream.py` also drives steps, to have several blocks of events u
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import threading
@@ -30,9 +29,12 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from falcon_events.runtime.pending import Pending
+
+if TYPE_CHECKING:
+    import asyncio  # loaded where it is used: it takes a tenth of the start of a process that has no event loop
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +142,8 @@ class Waiter:
         # Looked up by thread, which runs one loop at a time: get_running_loop() costs a system call (Python 3.11: getpid).
         bridge = self._bridges.get(threading.get_ident())
         if bridge is None or not bridge.loop.is_running():
+            import asyncio
+
             bridge = self._new_bridge(asyncio.get_running_loop())
         return bridge
 
@@ -163,10 +167,14 @@ class Waiter:
                 if inspect.iscoroutine(value):
                     value.close()
                 raise RuntimeError("An async hook or Access method would wait for itself: await atrack() in it, not track().")
+            import asyncio
+
             return asyncio.run_coroutine_threadsafe(_await(value), self._start_background_loop()).result()
         return value
 
     def _start_background_loop(self) -> asyncio.AbstractEventLoop:
+        import asyncio
+
         with self._starting:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -215,6 +223,8 @@ class _Bridge:
 
 
 async def _acall(call: Call) -> Any:
+    import asyncio
+
     if inspect.iscoroutinefunction(call.function):
         return await call.function(*call.arguments)
     value = await asyncio.to_thread(_call_in_thread, call)
@@ -236,6 +246,8 @@ async def _await(value: Any) -> Any:
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    import asyncio
+
     asyncio.set_event_loop(loop)
     while True:
         try:

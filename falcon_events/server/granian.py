@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from falcon_events.http.streams import stop_streams
+from falcon_events.server.serve import WSGI_GRACE_S
 from falcon_events.server.slow_bodies import SlowBodies
 from falcon_events.tracking import EventTracking
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 WSGI_PATIENCE_S = 2.0
 """How long granian may take to end by itself after SIGTERM, in seconds."""
-WSGI_GRACE_S = 10
-"""How long requests may still take after that, in seconds."""
 
 
 class GranianApp:

@@ -23,16 +23,15 @@ from multiprocessing import util
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from falcon_events.access.protocol import EVERY_ACCOUNT, Principal, Scope
 from falcon_events.errors import EventsError
-from falcon_events.http.asgi import asgi_app
-from falcon_events.http.dashboard_routes import DashboardAccess
-from falcon_events.http.demo import Demo
-from falcon_events.http.wsgi import wsgi_app
-from falcon_events.server.granian import WSGI_GRACE_S, GranianApp
 from falcon_events.tracking import EventTracking
+
+if TYPE_CHECKING:  # loaded by the processes that serve: granian's first process does not
+    from falcon_events.http.dashboard_routes import DashboardAccess
+    from falcon_events.http.demo import Demo
 
 logger = logging.getLogger("falcon_events.server")
 
@@ -48,6 +47,8 @@ WSGI_CONNECTIONS = 8192
 """How many connections a granian worker may have. Idle connections cost next to nothing."""
 GRACE_S = 30
 """How long requests in progress may take at shutdown, in seconds."""
+WSGI_GRACE_S = 10
+"""The same for what granian's requests may take once granian has had its time."""
 ORPHAN_EXIT_S = 3.0
 """How long a worker may take to end after its parent has died, in seconds."""
 
@@ -164,12 +165,18 @@ def _serve_wsgi(load: Callable[[], Any], host: str, port: int, workers: int) -> 
     server.serve(target_loader=load, wrap_loader=False)
 
 
-def load_app(db: str, interface: Interface, log_requests: bool, demo: Demo | None = None) -> Any:
-    """Prepare the serving process and return its application."""
+def load_app(
+    db: str, interface: Interface, log_requests: bool, demo: Demo | None = None, tracking: EventTracking | None = None
+) -> Any:
+    """Prepare the serving process and return its application, which uses `tracking` if this process has opened the store."""
     prepare_worker()
     configure_logging()
-    overrides: dict[str, Any] = {"log_requests": True} if log_requests else {}
-    return build_app(EventTracking(db, **overrides), interface, demo)
+    return build_app(tracking or EventTracking(db, **override_settings(log_requests)), interface, demo)
+
+
+def override_settings(log_requests: bool) -> dict[str, Any]:
+    """Return the settings of the tracker that options of the command line replace."""
+    return {"log_requests": True} if log_requests else {}
 
 
 def configure_logging() -> None:
@@ -184,7 +191,12 @@ def build_app(tracking: EventTracking, interface: Interface, demo: Demo | None =
     if has_dashboard():
         dashboard = let_in_to_demo if demo is not None and demo.has_own_store else "keys"
     if interface == "asgi":
+        from falcon_events.http.asgi import asgi_app
+
         return asgi_app(tracking, docs=True, operations=True, home=True, demo=demo, dashboard=dashboard)
+    from falcon_events.http.wsgi import wsgi_app
+    from falcon_events.server.granian import GranianApp
+
     tracking.open()
     # WSGI has no shutdown event. This runs when the process ends normally, after the last reply.
     util.Finalize(None, tracking.close, exitpriority=0)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import duckdb
-
 from falcon_events.errors import EventsError, StoreError, StoreUnavailable
 from falcon_events.files.checks import check_names
 from falcon_events.files.paths import compacted_copy, log_of, remove_leftovers, sync
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.model.reports import Sizes
+from falcon_events.store.database import duckdb
 from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.writer import Writer
 from falcon_events.store.queries.maintenance import copy_to, count_rows

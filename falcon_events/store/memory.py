@@ -8,11 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
-import duckdb
-
 from falcon_events.errors import EventsError
 from falcon_events.model.reports import Sizes
 from falcon_events.settings import Settings
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.connect import MEMORY, open_memory
 from falcon_events.store.engine.apply import MakeRoom
 from falcon_events.store.engine.journal import MARK_BYTES, Journal

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import duckdb
 import msgspec
 
 from falcon_events.model.reports import PruneReport
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.pruning import KeptFor
 from falcon_events.store.engine.pruner import find_rules, report
 from falcon_events.store.engine.writer import Writer

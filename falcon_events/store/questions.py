@@ -7,13 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
-import duckdb
-
 from falcon_events.errors import EventsError, QueryTooLong, StoreClosed
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query.question import Forgetting, Saving, decode_question, find_base
 from falcon_events.settings import Settings
-from falcon_events.store.database import columns, pruning
+from falcon_events.store.database import columns, duckdb, pruning
 from falcon_events.store.engine.asked_properties import AskedProperties
 from falcon_events.store.engine.question_queue import Waited
 from falcon_events.store.engine.readers import Readers

@@ -10,10 +10,10 @@ import threading
 from pathlib import Path
 from typing import BinaryIO
 
-import duckdb
-
 from falcon_events.errors import EventsError
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.connect import open_parser, open_reader
+from falcon_events.store.database.duckdb import leave_out_pandas
 from falcon_events.store.queries.arrow import check_pyarrow, read_arrow
 from falcon_events.store.queries.select_check import check_select
 from falcon_events.store.queries.sql import ADVICE, NO_MEMORY, explain, read_table, run_select
@@ -27,6 +27,7 @@ FIXED_MB = 512
 
 def main(start: QueryStart) -> None:
     """Check the query, wait until the owner lets this process open the file, and write the result to standard output."""
+    leave_out_pandas()
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     _limit(start)

@@ -11,13 +11,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import msgspec
 
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.runtime.environment import mark
 from falcon_events.settings import Settings
+from falcon_events.store.database import duckdb
 from falcon_events.store.engine.open_read import OpenRead, ReadInterrupted
 from falcon_events.store.engine.writer import Writer
 from falcon_events.store.queries.sql import ADVICE, NO_MEMORY, TOO_LONG, Limits

@@ -12,7 +12,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-import duckdb
 import msgspec
 
 from falcon_events.errors import EventsError, StoreClosed, StoreError, StoreLocked, StoreUnavailable
@@ -39,7 +38,7 @@ from falcon_events.model.reports import (
 from falcon_events.settings import Settings
 from falcon_events.store import pruning, sql_process
 from falcon_events.store.compaction import compact
-from falcon_events.store.database import catalogue
+from falcon_events.store.database import catalogue, duckdb
 from falcon_events.store.database.connect import open_database
 from falcon_events.store.engine.intake import Intake
 from falcon_events.store.engine.readers import NO_MEMORY, Readers

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 STEPS = (1, 60, 360, 1440, 3600, 7200, 10_080, 14_400, 17_280)
 """The waits after the first, second, ... failed attempt, in units of the first: 5 s, 5 min, 30 min, 2, 5, 10, 14, 20 and 24 h."""
@@ -54,6 +53,8 @@ def parse_retry_after(header: str | None, now: float) -> float | None:
     try:
         wait_s = float(int(header))
     except ValueError:
+        from email.utils import parsedate_to_datetime  # rarely needed, and slow to import
+
         try:
             moment = parsedate_to_datetime(header)
         except ValueError:

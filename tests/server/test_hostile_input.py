@@ -584,7 +584,7 @@ def test_a_cancelled_request_is_stored_once_or_not_at_all(tmp_path: Path) -> Non
 
 UNPRIVILEGED = """
 import os, sys, encodings.idna, uvicorn, uvloop, httptools
-import falcon_events.cli, falcon_events.server.serve
+import falcon_events.cli, falcon_events.http.asgi, falcon_events.server.serve, falcon_events.server.uvicorn_protocol
 if os.getuid() == 0:
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
 sys.argv[0] = "falcon-events"

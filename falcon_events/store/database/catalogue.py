@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import duckdb
-
 from falcon_events.errors import StoreUnavailable
 from falcon_events.model.reports import Recount
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.portions import OF_PORTION, run_in_portions
 from falcon_events.store.database.transaction import transaction
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import duckdb
-
 from falcon_events.query.expressions import express_number
-from falcon_events.store.database import promoted
+from falcon_events.store.database import duckdb, promoted
 from falcon_events.store.database.portions import OF_PORTION, run_in_portions
 from falcon_events.store.database.transaction import transaction
 

@@ -9,12 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from falcon_events.errors import StoreError, StoreLocked
 from falcon_events.files.checks import check_access
 from falcon_events.files.paths import WRITABLE, log_of, sync, unfinished_store
 from falcon_events.settings import Settings
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.layout import compress_properties
 from falcon_events.store.database.migrations import migrate
 from falcon_events.store.database.views import create_views
@@ -78,7 +77,7 @@ def open_database(path: Path, settings: Settings, *, create: bool = True) -> duc
 
 def open_memory(settings: Settings) -> duckdb.DuckDBPyConnection:
     """Open a new database in memory, which writes nothing to disk."""
-    return _connect(Path(MEMORY), settings, temp_directory="")
+    return _connect(Path(MEMORY), settings, is_new=True, temp_directory="")
 
 
 def open_parser() -> duckdb.DuckDBPyConnection:
@@ -116,7 +115,7 @@ def _close_off(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnecti
     return connection
 
 
-def _connect(path: Path, settings: Settings, **options: str) -> duckdb.DuckDBPyConnection:
+def _connect(path: Path, settings: Settings, *, is_new: bool = False, **options: str) -> duckdb.DuckDBPyConnection:
     try:
         connection = duckdb.connect(
             str(path),
@@ -133,7 +132,7 @@ def _connect(path: Path, settings: Settings, **options: str) -> duckdb.DuckDBPyC
     except duckdb.Error as error:
         raise _explain(path, error) from error
     try:
-        migrate(connection, str(path))
+        migrate(connection, str(path), is_new=is_new)
         create_views(connection)
     except duckdb.Error as error:
         connection.close()
@@ -153,7 +152,7 @@ def _create_file(path: Path, settings: Settings) -> None:
         unfinished.unlink()
     except OSError as error:
         raise StoreError(f"{path} cannot be created: {error.strerror}. {WRITABLE}") from None
-    with _connect(unfinished, settings) as connection:
+    with _connect(unfinished, settings, is_new=True) as connection:
         ((database,),) = connection.execute("select current_database()").fetchall()
         compress_properties(connection, database)
     unfinished.chmod(0o600)

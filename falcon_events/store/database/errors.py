@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import duckdb
+from falcon_events.store.database import duckdb
 
 # After these every further statement fails until the database is opened again. DuckDB calls it "invalidated".
 INVALIDATING = (duckdb.FatalException, duckdb.InternalException)

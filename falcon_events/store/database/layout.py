@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import duckdb
+from falcon_events.store.database import duckdb
 
 # The columns as DuckDB lists them after the migrations. The table events has no constraints except `not null`.
 COLUMNS = """

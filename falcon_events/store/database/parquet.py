@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import msgspec
 
 from falcon_events.errors import EventsError
 from falcon_events.model.reports import Table
+from falcon_events.store.database import duckdb
 
 _is_time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?").fullmatch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import duckdb
+from falcon_events.store.database import duckdb
 
 _SPAN = "select min(rowid), max(rowid) from events where seq > $since and seq <= $until"
 OF_PORTION = "seq > $since and seq <= $until and rowid >= $first_row and rowid <= $last_row"

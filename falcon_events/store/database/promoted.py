@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-import duckdb
 import msgspec
 
 from falcon_events.model.access import MAX_INDEXED as SLOTS
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.transaction import transaction
 
 COLUMNS = {number: f"property_{number}" for number in range(1, SLOTS + 1)}

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-import duckdb
 import msgspec
 
 from falcon_events.query.relations import PLACE
+from falcon_events.store.database import duckdb
 
 TABLES = ("prunings", "daily_totals", "daily_units", "first_events", "kept_addresses", "counted_orders")
 """The tables of what is kept of deleted events. Each has a column list_id."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import duckdb
+from falcon_events.store.database import duckdb
 
 
 class Statements:

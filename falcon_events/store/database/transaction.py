@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import duckdb
+from falcon_events.store.database import duckdb
 
 _ADVICE = "memory_limit"
 """The setting that DuckDB advises to change in each error that is about memory."""

@@ -8,11 +8,11 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import duckdb
 import msgspec
 
 from falcon_events.errors import StoreError
 from falcon_events.files.paths import sync
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.errors import TRANSIENT
 from falcon_events.store.engine.backlog import Backlog
 from falcon_events.store.engine.entry import Entry, complete_entry, decode_entry, decode_rows, encode, encode_rows

@@ -7,10 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-import duckdb
-
 from falcon_events.model.access import MAX_INDEXED
-from falcon_events.store.database import promoted
+from falcon_events.store.database import duckdb, promoted
 
 OFTEN = 9.5
 """The count from which on a property is asked for often. A question counts by half after HALF_LIFE_S, so these are ten soon after

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import duckdb
-
 from falcon_events.files.paths import log_of
 from falcon_events.settings import Settings
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.errors import INVALIDATING
 from falcon_events.store.engine.shared_file import SharedFile
 from falcon_events.store.engine.tables import Tables

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import duckdb
-
 from falcon_events.files.paths import log_of, sync
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.wal import read_identity
 
 logger = logging.getLogger(__name__)

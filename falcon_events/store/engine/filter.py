@@ -17,10 +17,10 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import duckdb
 import rbloom
 
 from falcon_events.model.reports import FilterState
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.statements import Statements
 from falcon_events.store.engine.draft import BindingKey, EventKey
 from falcon_events.store.engine.entry import encode

@@ -8,11 +8,10 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-import duckdb
-
 from falcon_events.errors import EventsError, StoreUnavailable
 from falcon_events.model.events import CANNOT_NOW, REFUSED, NewEvent, Outcome, Receipt
 from falcon_events.settings import Settings
+from falcon_events.store.database import duckdb
 from falcon_events.store.engine.draft import find_fault
 from falcon_events.store.engine.entry import encode
 from falcon_events.store.engine.queue import Queue

@@ -9,13 +9,13 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-import duckdb
 import msgspec
 
 from falcon_events.contract.schemas import listed_errors, load_schema
 from falcon_events.errors import InvalidRequest, RequestRefused, StoreUnavailable
 from falcon_events.model.events import NewEvent
 from falcon_events.settings import Settings
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.portions import OF_PORTION, run_in_portions
 
 NAMES_CODE, TYPES_CODE = 19, 20

@@ -6,13 +6,11 @@ import time
 from collections.abc import Callable
 from datetime import date, timedelta
 
-import duckdb
-
 from falcon_events.errors import EventsError
 from falcon_events.model.reports import PruneReport
 from falcon_events.model.time_zones import find_time_zone
 from falcon_events.query.ranges import localize, start_of_day
-from falcon_events.store.database import pruning
+from falcon_events.store.database import duckdb, pruning
 from falcon_events.store.database.pruning import Cut, DaySpan, KeptFor
 
 PORTION = 5_000

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import duckdb
-
 from falcon_events.errors import EventsError, StoreClosed, StoreUnavailable
 from falcon_events.model.events import CANNOT_NOW
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.errors import INVALIDATING
 from falcon_events.store.engine.open_read import OpenRead, ReadInterrupted
 from falcon_events.store.engine.question_queue import QuestionQueue, Waited

@@ -7,13 +7,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import duckdb
 import msgspec
 
 from falcon_events.model.events import NewEvent, Receipt
 from falcon_events.model.ids import RandomUUIDs
 from falcon_events.settings import Settings
-from falcon_events.store.database import catalogue
+from falcon_events.store.database import catalogue, duckdb
 from falcon_events.store.database.statements import Statements
 from falcon_events.store.engine.draft import BindingKey, Draft, EventKey, KnownBinding, get_binding_key, get_event_key
 from falcon_events.store.engine.entry import EMPTY, Entry, decode_event_ids, encode

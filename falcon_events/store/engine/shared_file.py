@@ -7,11 +7,10 @@ import fcntl
 import os
 from pathlib import Path
 
-import duckdb
-
 from falcon_events.errors import EventsError
 from falcon_events.files.paths import log_of
 from falcon_events.settings import Settings
+from falcon_events.store.database import duckdb
 
 _NEVER = "1TB"
 

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-import duckdb
-
 from falcon_events.errors import EventsError, StoreUnavailable
+from falcon_events.store.database import duckdb
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-import duckdb
 import msgspec
 
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.statements import Statements
 from falcon_events.store.database.transaction import transaction
 from falcon_events.store.engine.draft import BindingKey, KnownBinding

@@ -6,10 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
-import duckdb
-
 from falcon_events.settings import Settings
-from falcon_events.store.database import catalogue, columns, promoted
+from falcon_events.store.database import catalogue, columns, duckdb, promoted
 from falcon_events.store.database.pruning import KeptFor
 from falcon_events.store.engine.checkpoints import IDLE_RESTART_S, RESTART_S, Checkpoints
 from falcon_events.store.engine.meters import Meters

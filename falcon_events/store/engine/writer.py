@@ -11,13 +11,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from falcon_events.errors import StoreClosed, StoreError, StoreUnavailable
 from falcon_events.files.paths import FileState, WatchedFile, journals_of
 from falcon_events.model.events import CANNOT_NOW
 from falcon_events.model.reports import FilterState
 from falcon_events.settings import Settings
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.errors import INVALIDATING
 from falcon_events.store.database.wal import put_back, report_copies
 from falcon_events.store.engine.apply import OpenJournal, apply_with_room, open_journal, refused_path

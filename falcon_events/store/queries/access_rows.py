@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import duckdb
 import msgspec
 
 from falcon_events.access.protocol import Scope
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
 from falcon_events.model.access import Account, EventList, Grant, Key, ListRules, SessionGrant, Snapshot
-from falcon_events.store.database import columns, promoted, pruning
+from falcon_events.store.database import columns, duckdb, promoted, pruning
 from falcon_events.store.queries import board_rows
 from falcon_events.store.queries.times import as_utc, to_naive_utc
 

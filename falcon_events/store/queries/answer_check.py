@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-import duckdb
-
 from falcon_events.model.reports import Check
 from falcon_events.query.saved_reading import find_fault
-from falcon_events.store.database import columns
+from falcon_events.store.database import columns, duckdb
 
 COLUMNS, KEYS = "columns", "keys"
 """The names of the checks whose faults a rebuild of the typed columns mends."""

@@ -10,11 +10,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import duckdb
-
 from falcon_events.query.source import Extent, Source
 from falcon_events.query.statements import Statement
-from falcon_events.store.database import promoted
+from falcon_events.store.database import duckdb, promoted
 from falcon_events.store.database.columns import NAMES, express_columns, read_columns_seq
 from falcon_events.store.database.views import express_person_address
 from falcon_events.store.queries import kept_source

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import duckdb
-
 from falcon_events.errors import Failure, QueryTooLong
 from falcon_events.model.reports import QueryAnswer
 from falcon_events.query.answering import answer_question
@@ -17,6 +15,7 @@ from falcon_events.query.conditions_reading import Failures
 from falcon_events.query.question import Asked, SavedQuestion, Saving, find_base
 from falcon_events.query.segments import SEGMENT, expand_segments, names_segments
 from falcon_events.query.statements import Statement
+from falcon_events.store.database import duckdb
 from falcon_events.store.engine.open_read import OpenRead
 from falcon_events.store.queries import saved
 from falcon_events.store.queries.answer_source import ListSource, read_extent

@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
 from falcon_events.errors import EventsError
+from falcon_events.store.database import duckdb
 from falcon_events.store.queries.sql import Limits, refuse_size
 
 if TYPE_CHECKING:
@@ -63,6 +62,7 @@ def _export(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
     is that of a relation, which both have. Types that Arrow lacks are text: 1.5 cannot export VARIANT, and both give a UHUGEINT
     above 2^127 a wrong value, a TIME WITH TIME ZONE no offset and a BIT its inner bytes.
     """
+    import duckdb  # noqa: F401 - it gives connections the relational API
     import pyarrow
 
     relation = connection.sql(query)

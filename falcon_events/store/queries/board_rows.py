@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-import duckdb
 import msgspec
 
 from falcon_events.errors import AlreadyExists, EventsError, NotFound
 from falcon_events.model.boards import DashboardView, Share
+from falcon_events.store.database import duckdb
 from falcon_events.store.queries.saved import ERASED, find_names
 from falcon_events.store.queries.times import as_utc, to_naive_utc
 

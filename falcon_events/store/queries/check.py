@@ -7,12 +7,10 @@ import os
 import stat
 from pathlib import Path
 
-import duckdb
-
 from falcon_events.files.lockfile import lock_path
 from falcon_events.files.paths import cut_journals_of, logs_of
 from falcon_events.model.reports import Check, FilterState
-from falcon_events.store.database import catalogue, columns, promoted, pruning
+from falcon_events.store.database import catalogue, columns, duckdb, promoted, pruning
 from falcon_events.store.database.portions import OF_PORTION, run_in_portions
 from falcon_events.store.database.wal import find_copies
 from falcon_events.store.engine.apply import refused_path

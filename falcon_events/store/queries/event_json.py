@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import duckdb
 import msgspec
 
 from falcon_events.model.persons import StoredEvent
 from falcon_events.model.timestamps import format_timestamp
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.portions import OF_PORTION, run_in_portions
 
 COLUMNS = """event_id::varchar, event, visitor::varchar, external_id, email, epoch_us(occurred_at), epoch_us(received_at),

@@ -8,10 +8,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import duckdb
-
 from falcon_events.errors import EventsError
 from falcon_events.model.reports import Selection
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.columns import BESIDE
 from falcon_events.store.database.portions import OF_PORTION, run_in_portions
 from falcon_events.store.queries.maintenance import quote

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import duckdb
 import msgspec
 
 from falcon_events.query.source import Deletion
+from falcon_events.store.database import duckdb
 
 KEPT = "select epoch_us(before), day::varchar, last_seq from prunings where list_id = $list_id"
 ZONES = """

@@ -6,10 +6,9 @@ import contextlib
 import uuid
 from pathlib import Path
 
-import duckdb
-
 from falcon_events.errors import EventsError
 from falcon_events.files.paths import log_of, sync, unfinished_copy
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.connect import STORAGE_VERSION
 from falcon_events.store.database.layout import compress_properties
 

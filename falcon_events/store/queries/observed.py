@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import duckdb
-
 from falcon_events.model.reports import ObservedProperty
+from falcon_events.store.database import duckdb
 
 OBSERVED = """
 select event, name, value_type, sum(events)::bigint as events

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import duckdb
-
 from falcon_events.errors import Failure
 from falcon_events.query.codes import LIMITS
 from falcon_events.query.patterns import Pattern, find_excess, join_patterns, list_patterns
 from falcon_events.query.question import Asked
+from falcon_events.store.database import duckdb
 
 MAX_WRONG = 5
 """After this number of wrong expressions, no more are checked."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import duckdb
 import msgspec
 
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.model.ids import derive_uuid
 from falcon_events.model.persons import Binding, Erased, Visitor
 from falcon_events.query.relations import PLACE
-from falcon_events.store.database import columns
+from falcon_events.store.database import columns, duckdb
 from falcon_events.store.database.views import express_person_address
 from falcon_events.store.queries.board_rows import erase_from_boards
 from falcon_events.store.queries.event_json import COLUMNS, build_record, format_time, render_event, wrap_json

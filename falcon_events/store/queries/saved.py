@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import duckdb
 import msgspec
 
 from falcon_events.errors import Failure
@@ -15,6 +14,7 @@ from falcon_events.query.codes import LIMITS, NO_SAVED
 from falcon_events.query.question import Forgetting, SavedQuestion, Saving
 from falcon_events.query.ranges import render_moment
 from falcon_events.query.segments import Saved
+from falcon_events.store.database import duckdb
 
 MAX_SAVED = 1_000
 """How many queries and segments a list may have saved."""

@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import duckdb
-
 from falcon_events.errors import EventsError
+from falcon_events.store.database import duckdb
 
 ONE_SELECT = "query must be one SELECT, such as: select count(*) from events"
 QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}

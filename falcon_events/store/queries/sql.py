@@ -8,10 +8,10 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-import duckdb
 import msgspec
 
 from falcon_events.errors import EventsError
+from falcon_events.store.database import duckdb
 from falcon_events.store.queries.select_check import check_select, check_tables
 
 ROWS_AT_ONCE = 100

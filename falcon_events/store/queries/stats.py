@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import duckdb
-
 from falcon_events.files.paths import logs_of
 from falcon_events.model.reports import BotCount, DroppedCount, Stats, TypeCount
 from falcon_events.model.timestamps import format_timestamp
+from falcon_events.store.database import duckdb
 
 COUNT_TYPES = """
 with seen as (

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import duckdb
 import msgspec
 
 from falcon_events.errors import NotFound
 from falcon_events.model.webhooks import FAILED, Delivery, DeliveryRow, OutgoingEvent, Settlement, Target, Work
+from falcon_events.store.database import duckdb
 from falcon_events.store.database.portions import OF_PORTION, find_portion
 from falcon_events.store.queries.event_json import COLUMNS, render_event
 from falcon_events.store.webhooks import webhook_rows

@@ -7,10 +7,10 @@ from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-import duckdb
 import msgspec
 
 from falcon_events.model.webhooks import Delivery, Settlement, Target, Webhook, WebhookState, Work
+from falcon_events.store.database import duckdb
 from falcon_events.store.engine.readers import Readers
 from falcon_events.store.engine.writer import Writer
 from falcon_events.store.webhooks import delivery_rows, webhook_rows

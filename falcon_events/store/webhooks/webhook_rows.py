@@ -5,10 +5,9 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime
 
-import duckdb
-
 from falcon_events.errors import NotFound
 from falcon_events.model.webhooks import Target, Webhook, WebhookState
+from falcon_events.store.database import duckdb
 from falcon_events.store.engine.tables import LAST_SEQ
 
 FIND = "select webhook_id, secret, created_at from webhooks where url = ?"
