@@ -25,7 +25,7 @@ from falcon_events.runtime.pending import Pending, Turnstile
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue
 from falcon_events.store.database.connect import open_database
-from falcon_events.store.database.migrations import MIGRATIONS, SCHEMA_VERSION
+from falcon_events.store.database.migration_steps import MIGRATIONS, SCHEMA_VERSION
 from falcon_events.store.engine import intake, recall
 from falcon_events.store.engine.draft import Draft
 from falcon_events.store.engine.entry import Entry, complete_entry, decode_entry
