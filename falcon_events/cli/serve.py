@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from falcon_events.access.protocol import Scope
 from falcon_events.cli.common import LIST_ID, WholeNumber, db_option, open_tracking
-from falcon_events.cli.demo_store import fill_demo_store, make_demo_folder, make_demo_store
+from falcon_events.cli.demo_store import DEMO_LIST, fill_demo_store, make_demo_folder, make_demo_store
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.settings import PREFIX, parse_networks
 from falcon_events.tracking import EventTracking
@@ -98,6 +98,10 @@ def serve(
             prepared.close()
         _print_dashboard(host, port, needs_key=not fills)
         click.echo(f"Serving {Path(db).resolve()} on http://{_format_host(host)}:{port} ({interface}). Stop with Ctrl-C.")
+        if fills:
+            from falcon_events.demo.feed import feed_demo
+
+            kept.enter_context(feed_demo(db, DEMO_LIST))
         try:
             serve.serve(db, host, port, interface, log_requests, load, workers, demo_page)
         finally:

@@ -99,19 +99,24 @@ def fill_demo(
     return tally.sum_up()
 
 
+def encode_event(event: DemoEvent, list_id: int) -> dict[str, Any]:
+    """Return the body of the request that stores an event."""
+    body = {
+        "ListID": list_id,
+        "Event": event.name,
+        "UUID": event.visitor,
+        "Timestamp": (_EPOCH + timedelta(milliseconds=event.at)).isoformat(timespec="milliseconds"),
+        "Properties": event.properties,
+    }
+    if event.email is not None:
+        body |= {"Email": event.email, "ID": event.external_id, "IdentifyProperties": event.traits}
+    return body
+
+
 def _encode_all(events: Iterator[DemoEvent], list_id: int, tally: Tally) -> Iterator[bytes]:
     for event in events:
         tally.add(event)
-        body = {
-            "ListID": list_id,
-            "Event": event.name,
-            "UUID": event.visitor,
-            "Timestamp": (_EPOCH + timedelta(milliseconds=event.at)).isoformat(timespec="milliseconds"),
-            "Properties": event.properties,
-        }
-        if event.email is not None:
-            body |= {"Email": event.email, "ID": event.external_id, "IdentifyProperties": event.traits}
-        yield _encode(body)
+        yield _encode(encode_event(event, list_id))
 
 
 def _split(bodies: Iterator[bytes], most: int) -> Iterator[list[bytes]]:

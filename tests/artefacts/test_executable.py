@@ -153,6 +153,7 @@ def test_it_serves_where_there_is_nothing_but_a_c_library(bare: Bare, data: str,
             "/docs": "<html",
             "/metrics": "falcon_events_",
             "/readyz": "ok",
+            "/dashboard/sign-in": "API key",
         }.items():
             found = httpx.get(served.url + path)
             assert found.status_code == 200, path

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from falcon_events import EventTracking, RequestRefused
 from falcon_events.demo import DemoSummary, fill_demo
+from falcon_events.demo.feed import list_coming
 from falcon_events.demo.fill import QUERIES, SEGMENTS
 from falcon_events.demo.shop import HERE_NOW, SPIKE_DAYS_AGO, Shop
 from falcon_events.demo.shoppers import DemoEvent
@@ -218,3 +220,17 @@ def test_an_event_that_is_refused_ends_the_filling(db: Path, tmp_path: Path) -> 
         pytest.raises(RequestRefused),
     ):
         fill_demo(tracking, now=NOW, days=2, people_per_day=1)
+
+
+def test_events_go_on_arriving_while_the_demo_is_served() -> None:
+    """A few a minute, from visitors whom the filled store does not have, each at a moment of its own in the next 24 hours."""
+    coming = list_coming(NOW, 1)
+    moments = [after_s for after_s, _ in coming]
+    assert 3_000 < len(coming) < 20_000
+    assert moments[0] > 0
+    assert moments == sorted(moments)
+    assert moments[-1] <= 86_400
+    bodies = [msgspec.json.decode(body) for _, body in coming]
+    assert {body["ListID"] for body in bodies} == {1}
+    filled = {event.visitor for event in Shop(1, NOW, days=30, people_per_day=20, list_id=1).generate()}
+    assert filled.isdisjoint(body["UUID"] for body in bodies)
