@@ -18,8 +18,8 @@ from falcon_events.tracking import EventTracking
 logger = logging.getLogger(__name__)
 
 SEED = 2
-PEOPLE_PER_DAY = 900
-"""About how many people come on a day, which is an event each quarter of a minute."""
+PEOPLE_PER_DAY = 8_000
+"""About how many people come on a day, which is some events a minute at night, and one every few seconds at noon."""
 DAY = timedelta(days=1)
 
 
