@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from falcon_events.dashboard.context import Page
-from falcon_events.dashboard.pages import live, overview, values
+from falcon_events.dashboard.pages import funnels, live, names, overview, retention, values
 
 PAGES: dict[str, Page] = {
-    **overview.PAGES,
+    **funnels.PAGES,
     **live.PAGES,
+    **names.PAGES,
+    **overview.PAGES,
+    **retention.PAGES,
     **values.PAGES,
 }
 """Every page but those for signing in and out. A part of a page has a path of its own: `overview.trend`."""
