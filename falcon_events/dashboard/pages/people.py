@@ -129,6 +129,7 @@ def act_on_people(context: Context) -> Steps[Reply]:
     """Save the segment under a name, or forget a saved one."""
     request, links = context.request, context.links
     act, name = request.field("act"), request.field("name").strip()
+    context.forget_answers()  # what is saved under the name may have changed
     answered = yield from context.ask("saved", SavedResult, {})
     kinds = {row.name: row.kind for row in answered.result.rows}
     if act == "forget":
