@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from falcon_events.dashboard.context import Page
-from falcon_events.dashboard.pages import funnels, live, names, overview, retention, values
+from falcon_events.dashboard.pages import funnels, live, names, overview, people, person, retention, suggestions, values
 
 PAGES: dict[str, Page] = {
     **funnels.PAGES,
     **live.PAGES,
     **names.PAGES,
     **overview.PAGES,
+    **people.PAGES,
+    **person.PAGES,
     **retention.PAGES,
+    **suggestions.PAGES,
     **values.PAGES,
 }
 """Every page but those for signing in and out. A part of a page has a path of its own: `overview.trend`."""
