@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from falcon_events.dashboard.context import Page
-from falcon_events.dashboard.pages import live, overview, values
+from falcon_events.dashboard.pages import boards, live, overview, shares, values
 
 PAGES: dict[str, Page] = {
     **overview.PAGES,
+    **boards.PAGES,
+    **shares.PAGES,
     **live.PAGES,
     **values.PAGES,
 }
