@@ -50,6 +50,10 @@ def _match_path_except(taken: str) -> str:
     return rf"(?:(?!/(?:api/v1/.*|healthz|readyz|metrics|tracker|docs|docs/.*|{taken})$)(?:/[A-Za-z0-9._~-]+)+)?"
 
 
+_ORIGIN = r"https?://(?:\[[0-9A-Fa-f:.]+\]|(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)(?::[0-9]{1,5})?"
+_ORIGINS = rf"\s*(?:{_ORIGIN}(?:[\s,]+{_ORIGIN})*)?[\s,]*"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings of a tracker. Every field can also be set as FALCON_EVENTS_<NAME> in the environment.
@@ -285,6 +289,14 @@ class Settings:
         "an address such as reports@example.com or Reports <reports@example.com>, or nothing",
         "the sender of reports",
         r"[^\x00-\x1f\x7f]*",
+    )
+    dashboard_embedders: str = _text(
+        "",
+        "origins such as https://intranet.example.com or https://*.example.com, separated by commas or spaces, or nothing",
+        "the sites whose pages may show the dashboard in a frame; empty: none. Browsers keep the session of somebody who signs in"
+        " with a key only in frames of the same site, such as another host of your domain. Shares that may be embedded do not"
+        " need it",
+        _ORIGINS,
     )
     temporary_store: bool = _number(
         False,

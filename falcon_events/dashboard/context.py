@@ -16,6 +16,7 @@ from falcon_events.dashboard.answer_cache import AnswerCache, make_key
 from falcon_events.dashboard.cookies import FORMS, find_cookie, find_form_secret, make_cookie, make_form_token
 from falcon_events.dashboard.replies import file_reply, html_reply
 from falcon_events.dashboard.requests import DashboardRequest
+from falcon_events.dashboard.shared_links import check_guest_question, hide_persons, keep_shared_links
 from falcon_events.dashboard.spellings import Spellings, spell
 from falcon_events.dashboard.templates import Templates
 from falcon_events.dashboard.view import COMPARISONS, RANGES, Links, View
@@ -57,6 +58,16 @@ class SpelledQuestion(msgspec.Struct, frozen=True):
     written: Spellings
 
 
+class Guest(msgspec.Struct, frozen=True):
+    """How somebody visits a share, who sees the numbers of one page and nothing else.
+
+    Attributes:
+        is_public: whether the share is meant for everybody, so that search engines may list it.
+    """
+
+    is_public: bool = False
+
+
 class Context:
     """What a page is made of.
 
@@ -69,6 +80,8 @@ class Context:
         view: what the URL asks to show; its list is one that the principal may see, or 0.
         lists: the lists that the principal may see, as far as they are known.
         embedders: the pages that may show this one in a frame.
+        links: writes the URLs of other pages; None: those of everybody who is signed in.
+        guest: how a share is visited; None: somebody who is signed in looks.
         can_sign_out: whether the principal has a session of the dashboard's own.
     """
 
@@ -83,6 +96,8 @@ class Context:
         lists: Sequence[EventList],
         *,
         embedders: str = "'none'",
+        links: Links | None = None,
+        guest: Guest | None = None,
         can_sign_out: bool = False,
     ) -> None:
         self.tracking = tracking
@@ -90,11 +105,14 @@ class Context:
         self.principal = principal
         self.view = view
         self.lists = lists
-        self.links = Links(view, request.query)
+        self.links = links or Links(view, request.query)
+        self.guest = guest
         self.asked: list[AskedOnPage] = []
         """The questions that were asked, in order."""
         self.oldest_s = 0.0
         """The age of the oldest answer, in seconds."""
+        self.is_bare = guest is not None
+        """Whether the page has no way to others."""
         self.messages: list[str] = []
         """What the reader has to know, such as a parameter that cannot be read."""
         self._templates = templates
@@ -107,6 +125,11 @@ class Context:
     def may_change(self) -> bool:
         """Whether the principal may change something: its scope is `full`."""
         return self.principal.scope is Scope.FULL
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether this is shown to a guest: without persons, other pages, forms and code."""
+        return self.guest is not None
 
     @property
     def is_part(self) -> bool:
@@ -127,6 +150,12 @@ class Context:
     def navigation(self) -> Sequence[tuple[str, str]]:
         """The paths and names of the pages that every page links to."""
         return options.NAVIGATION
+
+    @property
+    def section(self) -> str:
+        """The path of the page in the navigation that this page belongs to."""
+        page = self.request.page.partition(".")[0]
+        return options.SECTIONS.get(page, page)
 
     @property
     def ranges(self) -> Mapping[str, str]:
@@ -155,11 +184,13 @@ class Context:
         return pairs if "list" in self.request.query else [*pairs, ("list", str(self.view.list_id))]
 
     def describe_filter(self, condition: Any) -> str:
-        """Return a filter in words."""
-        return options.describe_condition(condition)
+        """Return a filter in words. Guests do not read which persons it names."""
+        return options.describe_condition(hide_persons(condition) if self.is_shared else condition)
 
     def spell_questions(self) -> list[SpelledQuestion]:
         """Return the questions that this page asked, as a request, a command and a call in Python."""
+        if self.is_shared:
+            return []
         return [SpelledQuestion(one.name, spell(one.name, self.view.list_id, one.arguments)) for one in self.asked]
 
     def ask(self, name: str, kind: type[T], arguments: Mapping[str, Any]) -> Steps[Answered[T]]:
@@ -174,6 +205,8 @@ class Context:
             RequestRefused: with the documented codes.
         """
         given = {name: value for name, value in arguments.items() if value is not None}
+        if self.is_shared:
+            check_guest_question(name, given)
         asked = AskedOnPage(name, given)
         if asked not in self.asked:
             self.asked.append(asked)
@@ -210,16 +243,20 @@ class Context:
             view=self.view,
             links=self.links,
             title=title,
-            layout="part.html" if self.is_part else "page.html",
+            layout="part.html" if self.is_part else "shared.html" if self.is_bare else "page.html",
             form_token=make_form_token(self.tracking.store.uuid_namespace, self._form_secret),
             can_sign_out=self._can_sign_out,
             zone=self.rules.time_zone,
             **data,
         )
         headers: tuple[tuple[str, str], ...] = ()
-        if not self.is_part and find_cookie(self.request, FORMS) != self._form_secret:
+        if self.guest is not None:
+            headers = () if self.guest.is_public else (("X-Robots-Tag", "noindex"),)
+            text = keep_shared_links(text)
+        elif not self.is_part and find_cookie(self.request, FORMS) != self._form_secret:
             headers = (make_cookie(self.request, FORMS, self._form_secret, FORMS_AGE_S),)
-        return html_reply(text, status=status, embedders=self._embedders, headers=headers)
+        referrer = "no-referrer" if self.is_bare else "same-origin"
+        return html_reply(text, status=status, embedders=self._embedders, referrer=referrer, headers=headers)
 
     def render_fragment(self, template: str, **data: Any) -> str:
         """Render a template that is no page of its own."""

@@ -19,19 +19,21 @@ def find_cookie(request: DashboardRequest, name: str) -> str:
     return request.cookies.get(_prefix(name, request), "")
 
 
-def make_cookie(request: DashboardRequest, name: str, value: str, max_age_s: int) -> tuple[str, str]:
+def make_cookie(request: DashboardRequest, name: str, value: str, max_age_s: int, same_site: str = "Strict") -> tuple[str, str]:
     """Return the header that sets one of the dashboard's cookies.
 
-    Scripts cannot read it, and requests that other sites start do not carry it.
+    Scripts cannot read it.
 
     Args:
         request: the request; over HTTPS, the cookie is only sent over HTTPS.
         name: the cookie's name.
         value: its value.
         max_age_s: how long it is valid, in seconds; 0 removes it.
+        same_site: `Strict`: requests that other sites start do not carry it; `Lax`: links on other sites do.
     """
     secure = "; Secure" if request.is_secure else ""
-    return "Set-Cookie", f"{_prefix(name, request)}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
+    attributes = f"Path=/; Max-Age={max_age_s}; HttpOnly; SameSite={same_site}{secure}"
+    return "Set-Cookie", f"{_prefix(name, request)}={value}; {attributes}"
 
 
 def find_form_secret(request: DashboardRequest) -> str:
@@ -58,6 +60,11 @@ def is_own_form(request: DashboardRequest, key: bytes) -> bool:
         return False
     if origin is not None and origin.partition("://")[2].lower() != host.lower() and "HTTP_SEC_FETCH_SITE" not in request.headers:
         return False
+    return has_form_token(request, key)
+
+
+def has_form_token(request: DashboardRequest, key: bytes) -> bool:
+    """Whether a POST request has the token of this browser's forms, which other sites do not know."""
     form_secret = find_cookie(request, FORMS)
     return bool(form_secret) and hmac.compare_digest(
         request.field(FORM_TOKEN).encode(), make_form_token(key, form_secret).encode()

@@ -13,9 +13,12 @@ NAVIGATION = (
     ("funnels", "Funnels"),
     ("retention", "Retention"),
     ("people", "People"),
+    ("boards", "Boards"),
     ("live", "Live"),
     ("data", "Data"),
 )
+SECTIONS = {"event": "events", "person": "people", "board": "boards", "shares": "boards"}
+"""Pages that belong to another one of the navigation."""
 DIMENSIONS = (*COLUMNS, *SESSION_DIMENSIONS, *CAMPAIGN_DIMENSIONS, "person", "visitor")
 OPERATORS = {
     "is": "is",

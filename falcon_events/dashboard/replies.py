@@ -11,20 +11,28 @@ _POLICY = (
 )
 
 
-def html_reply(text: str, *, status: int = 200, embedders: str = "'none'", headers: tuple[tuple[str, str], ...] = ()) -> Reply:
+def html_reply(
+    text: str,
+    *,
+    status: int = 200,
+    embedders: str = "'none'",
+    referrer: str = "same-origin",
+    headers: tuple[tuple[str, str], ...] = (),
+) -> Reply:
     """Build a reply with a page, which loads nothing from other hosts.
 
     Args:
         text: the page.
         status: the HTTP status.
         embedders: the pages that may show it in a frame, as `frame-ancestors` of a Content-Security-Policy names them.
+        referrer: which requests of the page name its address, as a Referrer-Policy says.
         headers: more headers.
     """
     secured: tuple[tuple[str, str], ...] = (
         ("Content-Security-Policy", _POLICY + embedders),
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
-        ("Referrer-Policy", "same-origin"),
+        ("Referrer-Policy", referrer),
         ("Cross-Origin-Opener-Policy", "same-origin"),
         ("Vary", "Cookie"),
     )

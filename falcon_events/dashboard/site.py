@@ -20,6 +20,7 @@ from falcon_events.dashboard.pages.live import LiveReader
 from falcon_events.dashboard.pickers import simplify_address
 from falcon_events.dashboard.replies import redirect
 from falcon_events.dashboard.requests import DashboardRequest
+from falcon_events.dashboard.shared import PATHS as SHARED_PATHS, SharedPages
 from falcon_events.dashboard.sign_in import find_session, renew, show_sign_in, sign_in, sign_out
 from falcon_events.dashboard.templates import Templates
 from falcon_events.dashboard.view import Links, View, read_view
@@ -61,18 +62,21 @@ class Dashboard:
         self._pages = pages
         self._templates = Templates()
         self._cache = AnswerCache()
+        self._shared = SharedPages(tracking, self._templates, self._cache, pages)
 
     def handle(self, request: DashboardRequest) -> Steps[Reply]:
         """Return the reply to a request; never raise."""
+        is_shared = request.page in SHARED_PATHS
+        refuse = self._shared.refuse if is_shared else self._refuse
         try:
-            return (yield from self._handle(request))
+            return (yield from (self._shared.handle if is_shared else self._handle)(request))
         except RequestRefused as refused:
-            return self._refuse(request, refused.status, [failure.message for failure in refused.failures])
+            return refuse(request, refused.status, [failure.message for failure in refused.failures])
         except EventsError as error:
-            return self._refuse(request, 400, [str(error)])
+            return refuse(request, 400, [str(error)])
         except Exception:
             logger.exception("A page of the dashboard failed with an unexpected exception")
-            return self._refuse(request, 500, ["The page failed unexpectedly; the server's log has the details."])
+            return refuse(request, 500, ["The page failed unexpectedly; the server's log has the details."])
 
     def open_stream(self, request: DashboardRequest) -> Steps[Callable[[int], list[tuple[int, bytes]] | None] | None]:
         """Return what reads the events of a list as they arrive, for the page with live events; None if the reader may not.

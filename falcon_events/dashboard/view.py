@@ -128,7 +128,7 @@ class Links:
         self._query = query
         self._base = base
 
-    def to(self, page: str = "", **changes: Any) -> str:
+    def to(self, page: str = "", /, **changes: Any) -> str:
         """Return the URL of a page about the same list, range and filters, but for the changes.
 
         Args:
@@ -137,7 +137,7 @@ class Links:
         """
         return self._write(page, self._list_kept(), changes)
 
-    def here(self, page: str, **changes: Any) -> str:
+    def here(self, page: str, /, **changes: Any) -> str:
         """Return the URL of a page with all parameters of this page's URL, but for the changes."""
         kept = self._list_kept()
         others = {name: list(values) for name, values in self._query.items() if name not in KEPT and name not in ("part", "csv")}

@@ -37,7 +37,7 @@ def add_dashboard(
         prefix: the path in front of `/dashboard/`.
         who: the host's function that says who sent a request; None: people sign in with an API key.
     """
-    dashboard = Dashboard(tracking, who)
+    dashboard = Dashboard(tracking, who, embedders=tracking.settings.dashboard_embedders.replace(",", " ").split())
     is_async = isinstance(app, falcon.asgi.App)
     pages = _AsyncPages(dashboard, tracking) if is_async else _Pages(dashboard, tracking)
     files = _AsyncFiles() if is_async else _Files()

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from falcon_events.dashboard.context import Page
-from falcon_events.dashboard.pages import funnels, live, names, overview, people, person, retention, suggestions, values
+from falcon_events.dashboard.pages import (
+    boards,
+    funnels,
+    live,
+    names,
+    overview,
+    people,
+    person,
+    retention,
+    shares,
+    suggestions,
+    values,
+)
 
 PAGES: dict[str, Page] = {
+    **boards.PAGES,
     **funnels.PAGES,
     **live.PAGES,
     **names.PAGES,
@@ -13,6 +26,7 @@ PAGES: dict[str, Page] = {
     **people.PAGES,
     **person.PAGES,
     **retention.PAGES,
+    **shares.PAGES,
     **suggestions.PAGES,
     **values.PAGES,
 }

@@ -35,6 +35,7 @@ export function prepare(root) {
     data.textContent = formatNumber(Number(data.getAttribute("value")), data.getAttribute("data-form") ?? "number");
   }
   for (const time of root.querySelectorAll("time[data-ago]")) time.textContent = formatAgo(time.getAttribute("datetime") ?? "");
+  for (const pre of root.querySelectorAll("pre[data-address]")) completeAddress(/** @type {HTMLElement} */ (pre));
   for (const pre of root.querySelectorAll("pre[data-copy]")) addCopyButton(/** @type {HTMLElement} */ (pre));
   for (const form of root.querySelectorAll("form[data-submit-on-change]")) {
     form.addEventListener("change", () => /** @type {HTMLFormElement} */ (form).requestSubmit());
@@ -44,7 +45,10 @@ export function prepare(root) {
       if (!confirm(form.getAttribute("data-confirm") ?? "")) event.preventDefault();
     });
   }
-  for (const part of root.querySelectorAll("[data-part]")) load(/** @type {HTMLElement} */ (part));
+  for (const part of root.querySelectorAll("[data-part]")) {
+    if (part.hasAttribute("data-lazy")) inView.observe(part);
+    else load(/** @type {HTMLElement} */ (part));
+  }
   for (const tab of root.querySelectorAll("a[data-tab]")) tab.addEventListener("click", showTab);
   for (const input of root.querySelectorAll("input[data-values]")) suggestValues(/** @type {HTMLInputElement} */ (input));
   const charts = root.querySelectorAll("[data-chart]:not(script)");
@@ -92,6 +96,27 @@ function addCopyButton(pre) {
   });
   pre.append(button);
 }
+
+/**
+ * Write the whole address in place of the one that only this site understands.
+ * @param {HTMLElement} pre
+ */
+function completeAddress(pre) {
+  const address = pre.dataset.address ?? "";
+  pre.textContent = (pre.textContent ?? "").replace(address, () => new URL(address, document.baseURI).href);
+}
+
+/** Loads parts that are far down when they come into view. */
+const inView = new IntersectionObserver(
+  (entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      inView.unobserve(entry.target);
+      load(/** @type {HTMLElement} */ (entry.target));
+    }
+  },
+  { rootMargin: "300px" },
+);
 
 /** @type {WeakMap<Element, AbortController>} */
 const loading = new WeakMap();

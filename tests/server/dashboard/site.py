@@ -97,7 +97,7 @@ class Site:
 
     def form_token(self) -> str:
         """The token that this browser's forms have."""
-        for page in ("data", "people", "funnels", "sign-in", "person?uuid=0"):
+        for page in ("", "data", "people", "funnels", "sign-in", "person?uuid=0"):
             if found := re.search(r'name="token" value="([0-9a-f]{64})"', self.get(page).html):
                 return found[1]
         raise AssertionError("no page has a form")
