@@ -62,6 +62,7 @@ OWNER_SIDE = {"store", "store/engine", "store/database", "store/queries", "store
 LIBRARIES = {
     "duckdb": ({"store", "store/engine", "store/database", "store/queries", "store/webhooks"}, "falcon_events/store"),
     "falcon": ({"http"}, "falcon_events/http"),
+    "django": ({"http"}, "falcon_events/http/django_users.py"),
     "granian": ({"server"}, "falcon_events/server"),
     "uvicorn": ({"server"}, "falcon_events/server"),
     "httpx": ({"client", "webhooks"}, "falcon_events/client or falcon_events/webhooks"),
