@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib.util
 import os
 import platform
 import shutil
@@ -133,6 +134,7 @@ NEEDS = {
     "debian": Need(f"run the tests where the C library is {LIBC}, as on Debian", LIBC.exists),
     "useradd": Need("apt-get install passwd", programs("useradd", "groupadd")),
     "uwsgi": Need(".venv/bin/pip install pyuwsgi, where there is a wheel of it", lambda: (SCRIPTS / "uwsgi").exists()),
+    "flask-login": Need(".venv/bin/pip install flask-login", lambda: importlib.util.find_spec("flask_login") is not None),
     "npm": Need("allow npm to reach a registry", has_npm),
     "full-device": Need("run the tests where /dev/full exists", Path("/dev/full").exists),
     "outside-tmp": Need("clone the repository to a folder outside /tmp and /var/tmp", is_outside_tmp),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 
 from falcon_events.dashboard.requests import DashboardRequest
@@ -55,10 +56,10 @@ def make_form_token(key: bytes, form_secret: str) -> str:
 
 def is_own_form(request: DashboardRequest, key: bytes) -> bool:
     """Whether a POST request was sent by one of the dashboard's own pages, in this browser."""
-    origin, host = request.headers.get("HTTP_ORIGIN"), request.headers.get("HTTP_HOST", "")
+    origin = request.headers.get("HTTP_ORIGIN")
     if request.headers.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "none"):
         return False
-    if origin is not None and origin.partition("://")[2].lower() != host.lower() and "HTTP_SEC_FETCH_SITE" not in request.headers:
+    if origin is not None and "HTTP_SEC_FETCH_SITE" not in request.headers and not _is_same_host(origin, request):
         return False
     return has_form_token(request, key)
 
@@ -69,6 +70,12 @@ def has_form_token(request: DashboardRequest, key: bytes) -> bool:
     return bool(form_secret) and hmac.compare_digest(
         request.field(FORM_TOKEN).encode(), make_form_token(key, form_secret).encode()
     )
+
+
+def _is_same_host(origin: str, request: DashboardRequest) -> bool:
+    """Whether a form comes from the host that it was sent to. A proxy may leave the port out, by which cookies do not differ."""
+    sent_from, host = origin.partition("://")[2].lower(), request.headers.get("HTTP_HOST", "").lower()
+    return host != "" and host in (sent_from, re.sub(r":\d+$", "", sent_from))
 
 
 def _prefix(name: str, request: DashboardRequest) -> str:

@@ -16,6 +16,7 @@ HEADERS = (
     "HTTP_ORIGIN",
     "HTTP_SEC_FETCH_SITE",
     "HTTP_LAST_EVENT_ID",
+    "HTTP_X_FORWARDED_HOST",
     "HTTP_X_FORWARDED_PROTO",
 )
 """Every header that the dashboard reads, under its name in a WSGI environment (RFC 3875, 4.1.18)."""
@@ -33,7 +34,7 @@ class DashboardRequest(msgspec.Struct, frozen=True):
         cookies: the request's cookies.
         address: the client's address.
         is_secure: whether the browser uses HTTPS.
-        native: the host's own request: a Falcon request, an ASGI scope or a WSGI environment.
+        native: the host's own request: a Falcon request, with the server's `scope` or `env`.
     """
 
     method: str

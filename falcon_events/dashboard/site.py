@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import msgspec
@@ -15,6 +15,7 @@ from falcon_events.contract.replies import Reply
 from falcon_events.dashboard.answer_cache import AnswerCache
 from falcon_events.dashboard.context import Context, Page
 from falcon_events.dashboard.cookies import is_own_form
+from falcon_events.dashboard.host_users import HostUsers, Who
 from falcon_events.dashboard.pages import PAGES
 from falcon_events.dashboard.pages.live import LiveReader
 from falcon_events.dashboard.pickers import simplify_address
@@ -31,8 +32,6 @@ from falcon_events.tracking import EventTracking
 
 logger = logging.getLogger(__name__)
 
-Who = Callable[[Any], Principal | Awaitable[Principal | None] | None]
-"""Says who sent a request: the host's function, which gets the host's own request."""
 SIGN_IN, SIGN_OUT = "sign-in", "sign-out"
 NOBODY = Principal("", Scope.READ, None, frozenset())
 TITLES = {400: "This cannot be asked", 403: "Not allowed", 404: "Not found", 405: "Not here", 422: "This cannot be asked"}
@@ -57,7 +56,7 @@ class Dashboard:
         pages: Mapping[str, Page] = PAGES,
     ) -> None:
         self._tracking = tracking
-        self._who = who
+        self._users = None if who is None else HostUsers(who)
         self._embedders = " ".join(embedders) or "'none'"
         self._pages = pages
         self._templates = Templates()
@@ -78,10 +77,16 @@ class Dashboard:
             logger.exception("A page of the dashboard failed with an unexpected exception")
             return refuse(request, 500, ["The page failed unexpectedly; the server's log has the details."])
 
-    def open_stream(self, request: DashboardRequest) -> Steps[Callable[[int], list[tuple[int, bytes]] | None] | None]:
+    def open_stream(
+        self, request: DashboardRequest, run: Callable[[Steps[bool]], bool]
+    ) -> Steps[Callable[[int], list[tuple[int, bytes]] | None] | None]:
         """Return what reads the events of a list as they arrive, for the page with live events; None if the reader may not.
 
         It returns the events after a sequence number, each with its own, and None once the reader may not see them any more.
+
+        Args:
+            request: the browser's request.
+            run: runs steps in a thread where they may call the host's function.
         """
         principal = yield from self.find_principal(request)
         if principal is None:
@@ -91,17 +96,20 @@ class Dashboard:
             return None
 
         def may_still_see() -> Steps[bool]:
-            found = yield from self.find_principal(request)
-            return found is not None and (yield from self.may_see(found, context.view.list_id))
+            try:
+                found = yield from self.find_principal(request)
+                return found is not None and (yield from self.may_see(found, context.view.list_id))
+            except Exception:
+                logger.exception("The stream of events ends, since it is not known who reads it")
+                return False
 
-        return LiveReader(context, lambda: self._tracking.waiter.run(may_still_see())).read
+        return LiveReader(context, lambda: run(may_still_see())).read
 
     def find_principal(self, request: DashboardRequest) -> Steps[Principal | None]:
         """Return who sent the request; None if nobody is known to."""
         yield from self._tracking.pipeline.authorization.ensure_open()
-        if self._who is not None:
-            found = yield Call(self._who, request.native)
-            return found if isinstance(found, Principal) and found.scope.may_read else None
+        if self._users is not None:
+            return (yield from self._users.identify(request.native))
         session = find_session(request)
         principal = self._tracking.directory.identify(Credential("session", session)) if session else None
         return principal if principal is not None and principal.scope.may_read else None
@@ -120,7 +128,7 @@ class Dashboard:
             return self._refuse(
                 request, 403, ["This form is too old, or comes from another site. Go back, load the page, try again."]
             )
-        if self._who is None and request.page in (SIGN_IN, SIGN_OUT):
+        if self._users is None and request.page in (SIGN_IN, SIGN_OUT):
             context = Context(self._tracking, self._templates, self._cache, request, NOBODY, View(0), [])
             if request.page == SIGN_OUT:
                 return (yield from sign_out(context))
@@ -144,7 +152,7 @@ class Dashboard:
             return (yield from page.act(context))
         assert page.show is not None
         reply = yield from page.show(context)
-        if self._who is None and not context.is_part and (cookie := (yield from renew(self._tracking, request))):
+        if self._users is None and not context.is_part and (cookie := (yield from renew(self._tracking, request))):
             reply = msgspec.structs.replace(reply, headers=(*reply.headers, cookie))
         return reply
 
@@ -166,7 +174,7 @@ class Dashboard:
             view,
             lists,
             embedders=self._embedders,
-            can_sign_out=self._who is None,
+            can_sign_out=self._users is None,
         )
         context.messages += messages
         return context
@@ -179,12 +187,15 @@ class Dashboard:
         if principal.account != EVERY_ACCOUNT and self._tracking.access is None:
             found = [one for one in found if principal.account in (one.account, directory.owner_of(one.list_id))]
         elif principal.account != EVERY_ACCOUNT:
-            found = [one for one in found if names is not None]
+            found = []
+        if names is not None and self._tracking.access is not None:  # the store need not know a list of the host's own
+            known = {one.list_id for one in found}
+            found += [EventList(one, "", f"List {one}", datetime.now(UTC)) for one in sorted(names) if one not in known]
         return [one for one in found if names is None or one.list_id in names]
 
     def _turn_away(self, request: DashboardRequest) -> Steps[Reply]:
         """Send a browser to the form for signing in, or refuse it where the host says who may come in."""
-        if self._who is not None:
+        if self._users is not None:
             return self._refuse(request, 403, ["You are not signed in, or may not see this."])
         if request.method == "POST" or request.get("part") == "1":
             return self._refuse(request, 401, ["Your session has ended. Load the page to sign in again."])

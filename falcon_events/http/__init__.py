@@ -9,11 +9,12 @@ import falcon.asgi
 
 from falcon_events.http.asgi import ASGIMiddleware, Lifespan, asgi_app, mount_asgi
 from falcon_events.http.dashboard_routes import DashboardAccess
+from falcon_events.http.django_users import django_user
 from falcon_events.http.visitors import visitor_of
 from falcon_events.http.wsgi import WSGIMiddleware, mount_wsgi, wsgi_app
 from falcon_events.tracking import EventTracking
 
-__all__ = ["ASGIMiddleware", "WSGIMiddleware", "asgi_app", "mount", "visitor_of", "wsgi_app"]
+__all__ = ["ASGIMiddleware", "WSGIMiddleware", "asgi_app", "django_user", "mount", "visitor_of", "wsgi_app"]
 
 
 def mount(

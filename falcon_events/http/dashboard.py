@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,15 +10,18 @@ import falcon
 import falcon.asgi
 
 from falcon_events.contract.replies import Reply, common_reply
+from falcon_events.dashboard.host_users import Who
 from falcon_events.dashboard.requests import HEADERS, DashboardRequest, parse_cookies, parse_fields
-from falcon_events.dashboard.site import Dashboard, Who
+from falcon_events.dashboard.site import Dashboard
 from falcon_events.dashboard.static_files import load_static
 from falcon_events.http.dashboard_routes import ROOT
 from falcon_events.http.disconnects import run_while_connected
+from falcon_events.http.endpoints import reply_to_exception
 from falcon_events.http.proxies import Proxies
 from falcon_events.http.responses import send
 from falcon_events.http.static import FOREVER, serve_file
 from falcon_events.http.streams import send_async_stream, send_stream
+from falcon_events.runtime.steps import Steps
 from falcon_events.tracking import EventTracking
 
 STREAM = "live.stream"
@@ -59,7 +63,7 @@ class _Pages:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, page: str = "") -> None:
         """Send a page."""
-        if page or req.path.endswith("/"):
+        if page or req.env["PATH_INFO"].endswith("/"):  # req.path has no slash there if the host has all of them removed
             self._send(resp, self._tracking.waiter.run(self._dashboard.handle(self._build(req, page, b""))))
         else:
             self._redirect(req, resp)
@@ -105,7 +109,7 @@ class _AsyncPages(_Pages):
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, page: str = ""
     ) -> None:
         """Send a page."""
-        if not page and not req.path.endswith("/"):
+        if not page and not req.scope["path"].endswith("/"):
             self._redirect(req, resp)
             return
         work = self._tracking.waiter.arun(self._dashboard.handle(self._build(req, page, b"")))
@@ -131,7 +135,12 @@ class _Live(_Pages):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, page: str = "") -> None:
         """Send the list's last events, then new ones until the client disconnects or may not see them any more."""
-        read = self._tracking.waiter.run(self._dashboard.open_stream(self._build(req, page, b"")))
+        run = self._tracking.waiter.run
+        try:
+            read = run(self._dashboard.open_stream(self._build(req, page, b""), run))
+        except Exception:
+            send(resp, reply_to_exception())
+            return
         if read is None:
             send(resp, common_reply(99998))
         else:
@@ -147,7 +156,17 @@ class _AsyncLive(_Pages):
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, page: str = ""
     ) -> None:
         """Send the list's last events, then new ones until the client disconnects or may not see them any more."""
-        read = await self._tracking.waiter.arun(self._dashboard.open_stream(self._build(req, page, b"")))
+        loop, arun = asyncio.get_running_loop(), self._tracking.waiter.arun
+
+        def run(steps: Steps[bool]) -> bool:
+            """Run steps on the server's event loop, to which what the host's coroutines use may belong."""
+            return asyncio.run_coroutine_threadsafe(arun(steps), loop).result()
+
+        try:
+            read = await arun(self._dashboard.open_stream(self._build(req, page, b""), run))
+        except Exception:
+            send(resp, reply_to_exception())
+            return
         if read is None:
             send(resp, common_reply(99998))
         else:
@@ -199,7 +218,10 @@ def build_request(
     """
     peer = req.remote_addr or ""
     address = peer if proxies is None else proxies.find_client(peer, req.get_header("X-Forwarded-For") or "")
-    forwarded = headers.get("HTTP_X_FORWARDED_PROTO", "") if proxies is not None and proxies.trusts_peer(peer) else ""
+    is_proxy = proxies is not None and proxies.trusts_peer(peer)
+    forwarded = headers.get("HTTP_X_FORWARDED_PROTO", "") if is_proxy else ""
+    if is_proxy and (host := headers.get("HTTP_X_FORWARDED_HOST", "").split(",")[-1].strip()):
+        headers = {**headers, "HTTP_HOST": host}
     return DashboardRequest(
         method=req.method,
         page=page,

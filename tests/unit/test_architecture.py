@@ -63,6 +63,7 @@ LIBRARIES = {
     "_duckdb": ({"store/database"}, "falcon_events/store/database/duckdb.py"),
     "duckdb": ({"store/queries"}, "falcon_events/store/database/duckdb.py"),
     "falcon": ({"http"}, "falcon_events/http"),
+    "django": ({"http"}, "falcon_events/http/django_users.py"),
     "granian": ({"server"}, "falcon_events/server"),
     "uvicorn": ({"server"}, "falcon_events/server"),
     "httpx": ({"client", "webhooks"}, "falcon_events/client or falcon_events/webhooks"),
