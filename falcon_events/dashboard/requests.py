@@ -10,6 +10,8 @@ import msgspec
 
 MAX_FIELDS = 1_000
 """How many fields a form or a query string may have."""
+MAX_NESTING = 30
+"""How deeply the JSON in a parameter may be nested; questions are far from it."""
 HEADERS = (
     "HTTP_COOKIE",
     "HTTP_HOST",
@@ -73,3 +75,21 @@ def parse_cookies(header: str) -> dict[str, str]:
         if found and name:
             cookies.setdefault(name, value.strip('"'))
     return cookies
+
+
+def decode_parameter(text: str) -> Any:
+    """Return the JSON that a parameter of the URL has; None if it is none, or nested deeper than any question."""
+    try:
+        value = msgspec.json.decode(text.encode("utf-8", "surrogatepass"))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    level = [value]
+    for _ in range(MAX_NESTING):
+        level = [part for one in level for part in _list_parts(one)]
+    return None if level else value
+
+
+def _list_parts(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []

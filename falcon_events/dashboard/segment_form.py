@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from falcon_events.dashboard.options import DIMENSIONS, build_condition
-from falcon_events.dashboard.requests import DashboardRequest
+from falcon_events.dashboard.requests import DashboardRequest, decode_parameter
 from falcon_events.dashboard.view import write_filter
 from falcon_events.errors import EventsError
 from falcon_events.model.answers import SavedRow
@@ -53,10 +51,7 @@ def read_groups(values: Sequence[str]) -> Groups:
         if given == OR:
             groups.append([])
             continue
-        try:
-            condition = msgspec.json.decode(given.encode("utf-8", "surrogatepass"))
-        except (msgspec.DecodeError, UnicodeError):
-            condition = None
+        condition = decode_parameter(given)
         if not isinstance(condition, list) or not condition:
             expected = 'must be a condition on persons as JSON, such as ["has_done",{"Event":"signup"}]; or the word or'
             raise EventsError(f"who: {given[:100]!r} {expected}.")

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from falcon_events.dashboard.requests import DashboardRequest
+from falcon_events.dashboard.requests import DashboardRequest, decode_parameter
 
 RANGES = {
     "today": "Today",
@@ -94,10 +94,7 @@ def read_view(request: DashboardRequest) -> tuple[View, list[str]]:
         messages.append(f"list: {text[:50]!r} must be the number of a list.")
     filters = []
     for given in request.query.get("filter", []):
-        try:
-            read = msgspec.json.decode(given.encode("utf-8", "surrogatepass"))
-        except (msgspec.DecodeError, UnicodeError):
-            read = None
+        read = decode_parameter(given)
         if isinstance(read, list) and read:
             filters.append(read)
         else:

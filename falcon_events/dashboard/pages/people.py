@@ -10,6 +10,7 @@ from falcon_events.contract.replies import Reply
 from falcon_events.dashboard.context import MAX_CSV_ROWS, Context, Page
 from falcon_events.dashboard.options import OPERATORS
 from falcon_events.dashboard.replies import redirect
+from falcon_events.dashboard.requests import decode_parameter
 from falcon_events.dashboard.rules_writing import write_rules
 from falcon_events.dashboard.segment_form import (
     COUNTED,
@@ -159,10 +160,7 @@ def link_to_person(context: Context, row: PersonRow) -> str:
 
 
 def _read_of(context: Context) -> dict[str, Any]:
-    try:
-        of = msgspec.json.decode(context.request.get("of").encode("utf-8", "surrogatepass"))
-    except (msgspec.DecodeError, UnicodeError):
-        of = None
+    of = decode_parameter(context.request.get("of"))
     if not isinstance(of, dict):
         raise EventsError("of: it must be the parameters of a question as JSON, with Row, Step or Cohort.")
     return of

@@ -100,6 +100,18 @@ def who(*conditions: Any) -> list[str]:
             ["bob@example.com"],
         ),
         (
+            link({**FUNNEL, "breakdown": "campaign"}, Step=2, Row={"Dimensions": ["spring"]}),
+            "People who reached step 2 (signup) of the funnel pageView → signup → conversion with campaign spring"
+            " in 2026-03-01..2026-03-31",
+            ["ada@example.com"],
+        ),
+        (
+            link({**FUNNEL, "date_range": "all", "people": [["is", "trait:plan", ["pro"]]]}, Step=1),
+            "People who reached step 1 (pageView) of the funnel pageView → signup → conversion at any time,"
+            " of those: trait plan is pro",
+            ["ada@example.com"],
+        ),
+        (
             link(RETENTION, Cohort="2026-03-02", Period=1),
             "People whose first pageView was in the week of 2026-03-02 and who did event 1 week later",
             ["ada@example.com"],
@@ -368,6 +380,14 @@ def test_an_empty_list_says_what_to_do(own: EventTracking, flavour: str) -> None
     assert "Everybody. Add a condition" in empty.get("people?list=5").text
     assert "0 people Nobody." in empty.get("people.table?list=5").text
     assert "0 people of 0" in empty.get("people.count?list=5").text
+
+
+def test_the_page_of_a_filtered_view_says_whom_it_shows(dashboard: Site) -> None:
+    """A link keeps filters for the other pages; people are not filtered by them, but by the segment."""
+    kept = dashboard.get("people", filter='["is","path",["/"]]', range=MARCH)
+    assert "filter=" in kept.link("Overview")
+    assert len(people_of(dashboard, kept.url)) == 4
+    assert "filters of other pages" in kept.text
 
 
 def test_fields_are_offered_what_the_list_has(dashboard: Site) -> None:

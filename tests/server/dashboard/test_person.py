@@ -214,3 +214,16 @@ def test_persons_of_other_lists_are_not_touched(own: EventTracking, flavour: str
         assert one.post(f"{address}?list=2", {"act": act, "email": "eve@example.com"}).status == 404
         assert one.post(f"{address}?list=1", {"act": act, "email": "eve@example.com", "list": "2"}).status == 404
     assert own.people(2).count == 1
+
+
+def test_a_shared_browser_is_not_erased_with_one_of_its_people(site: Site, own: EventTracking) -> None:
+    """The page says that others use it; what belongs to them stays. Without an address it is not clear who is meant."""
+    own.track(1, "visit", email="carl@example.com", uuid=ADA, timestamp="2026-03-20T10:00:00Z")
+    unclear = site.get("person.erase", uuid=ADA)
+    assert (unclear.status, "is a browser that 2 people share" in unclear.text) == (400, True)
+    asked = site.get("person.erase", email="carl@example.com")
+    assert "1 of these is also used by other people. What belongs to the others stays." in asked.text
+    erased = site.post("person.erase?list=1", {"act": "erase", "email": "carl@example.com"})
+    assert "What other people did in the same browsers was kept." in erased.text
+    assert timeline(site, email="carl@example.com").status == 422
+    assert "Events 4" in timeline(site, email=ADA_MAIL).text
