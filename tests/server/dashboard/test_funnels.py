@@ -113,7 +113,7 @@ def test_each_number_opens_its_persons(site: Site, store: EventTracking) -> None
 def test_the_time_before_stands_beside(site: Site) -> None:
     """February has one person, who came to the second step."""
     rows = result(site, compare="previous").tables[0][1:]
-    assert [row[1] for row in rows] == ["4before: 1+300 %", "3before: 1+200 %", "1before: 0"]
+    assert [row[1] for row in rows] == ["4before: 1 +300 %", "3before: 1 +200 %", "1before: 0"]
     assert [row[2] for row in rows] == ["100.0 %before: 100.0 %", "75.0 %before: 100.0 %", "25.0 %before: 0.0 %"]
     assert [row[5] for row in rows] == [NONE, "1before: 0", "2before: 1"]
 
@@ -223,7 +223,7 @@ def test_a_funnel_is_made_by_clicking(site: Site) -> None:
         "step": [SEEN, TRIED],
         "window": ["2h"],
     }
-    assert [row[1] for row in site.get(seen.parts()[0]).tables[0][1:]] == ["4before: 1+300 %", "3before: 1+200 %"]
+    assert [row[1] for row in site.get(seen.parts()[0]).tables[0][1:]] == ["4before: 1 +300 %", "3before: 1 +200 %"]
     seen = Form(seen).send(site, "add")
     assert seen.url.endswith("#step-3")
     seen = (
