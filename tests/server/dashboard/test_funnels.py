@@ -161,7 +161,7 @@ def test_what_cannot_be_listed_says_so(site: Site) -> None:
 def test_those_who_can_still_come_further_are_told(site: Site) -> None:
     """Their window is not over."""
     seen = result(site, list=RECENT, range="7d", step=[SEEN, TRIED])
-    assert "1 of 2 people came through all 2 steps: 50.0 %." in seen.text
+    assert "1 of 2 people came through both steps: 50.0 %." in seen.text
     assert "1 of these people can still come further: less than 7 days have passed since their first step." in seen.text
 
 
