@@ -151,7 +151,8 @@ def summarize(kinds: Sequence[ChosenKind], steps: Sequence[FunnelStep], by: str)
     if not first:
         return []
     share = f"{last / first * 100:.1f} %"
-    said = [f"{format_number(last)} of {format_number(first)} {by} came through all {len(steps)} steps: {share}."]
+    which = "both" if len(steps) == 2 else f"all {len(steps)}"
+    said = [f"{format_number(last)} of {format_number(first)} {by} came through {which} steps: {share}."]
     losses = [steps[number - 1].people - steps[number].people for number in range(1, len(steps))]
     if (most := max(losses)) > 0:
         place = losses.index(most)
@@ -164,13 +165,18 @@ def summarize(kinds: Sequence[ChosenKind], steps: Sequence[FunnelStep], by: str)
     return said
 
 
-def tell_partial(result: FunnelResult) -> list[str]:
-    """Return in words how many may still go further."""
+def tell_partial(result: FunnelResult, group: FunnelGroup | None) -> list[str]:
+    """Return in words how many may still go further. They are not counted by the value of a breakdown.
+
+    Args:
+        result: the answer.
+        group: the value of the breakdown that is shown; None: all of them.
+    """
     window, by = result.query["Window"], result.query["By"]
     length = window[:-1] + " " + {"d": "day", "h": "hour", "m": "minute"}[window[-1]] + ("" if window[:-1] == "1" else "s")
     told = []
     for name, where in (("Partial", ""), ("ComparedPartial", " in the time before")):
         if number := result.meta.get(name):
-            those = f"{format_number(number)} of these {by}{where}"
+            those = f"{format_number(number)} of {'these' if group is None else 'all'} {by}{where}"
             told.append(f"{those} can still come further: less than {length} have passed since their first step.")
     return told

@@ -86,7 +86,7 @@ def show_result(context: Context) -> Steps[Reply]:
         group=group,
         by=arguments.get("by", "people"),
         kinds=steps,
-        partial=tell_partial(result),
+        partial=tell_partial(result, group),
         warnings=result.meta.get("Warnings", []),
     )
 

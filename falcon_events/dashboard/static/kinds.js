@@ -36,6 +36,10 @@ function prepareKinds(root) {
 
 document.addEventListener("prepared", (event) => prepareKinds(/** @type {CustomEvent<ParentNode>} */ (event).detail));
 prepareKinds(document);
-if (/^#[a-z0-9-]+$/.test(location.hash)) {
-  /** @type {HTMLElement | null} */ (document.querySelector(`${location.hash} input:not([type="hidden"])`))?.focus();
-}
+// A browser that scrolls to the address's fragment takes the focus from fields, and does so until the page has loaded.
+addEventListener("load", () =>
+  setTimeout(() => {
+    if (!/^#step-[0-9]+$/.test(location.hash)) return;
+    /** @type {HTMLElement | null} */ (document.querySelector(`${location.hash} input:not([type="hidden"])`))?.focus();
+  }),
+);

@@ -113,7 +113,7 @@ def test_each_number_opens_its_persons(site: Site, store: EventTracking) -> None
 def test_the_time_before_stands_beside(site: Site) -> None:
     """February has one person, who came to the second step."""
     rows = result(site, compare="previous").tables[0][1:]
-    assert [row[1] for row in rows] == ["4before: 1+300 %", "3before: 1+200 %", "1before: 0"]
+    assert [row[1] for row in rows] == ["4before: 1 +300 %", "3before: 1 +200 %", "1before: 0"]
     assert [row[2] for row in rows] == ["100.0 %before: 100.0 %", "75.0 %before: 100.0 %", "25.0 %before: 0.0 %"]
     assert [row[5] for row in rows] == [NONE, "1before: 0", "2before: 1"]
 
@@ -161,7 +161,7 @@ def test_what_cannot_be_listed_says_so(site: Site) -> None:
 def test_those_who_can_still_come_further_are_told(site: Site) -> None:
     """Their window is not over."""
     seen = result(site, list=RECENT, range="7d", step=[SEEN, TRIED])
-    assert "1 of 2 people came through all 2 steps: 50.0 %." in seen.text
+    assert "1 of 2 people came through both steps: 50.0 %." in seen.text
     assert "1 of these people can still come further: less than 7 days have passed since their first step." in seen.text
 
 
@@ -223,7 +223,7 @@ def test_a_funnel_is_made_by_clicking(site: Site) -> None:
         "step": [SEEN, TRIED],
         "window": ["2h"],
     }
-    assert [row[1] for row in site.get(seen.parts()[0]).tables[0][1:]] == ["4before: 1+300 %", "3before: 1+200 %"]
+    assert [row[1] for row in site.get(seen.parts()[0]).tables[0][1:]] == ["4before: 1 +300 %", "3before: 1 +200 %"]
     seen = Form(seen).send(site, "add")
     assert seen.url.endswith("#step-3")
     seen = (

@@ -127,7 +127,7 @@ def test_periods_that_are_not_over_are_marked(site: Site) -> None:
     assert together == ["All together", "1", "not over"]
     assert today[1:] == ["1", "not over"]
     assert "“Not over”: that time has not passed yet" in seen.text
-    assert "Days 1 to 2 are not over for any row and not shown." in seen.text
+    assert "Days 1 to 2 are not over for any row, and not shown." in seen.text
 
 
 def test_visitors_cannot_be_opened_which_the_page_says(site: Site) -> None:
