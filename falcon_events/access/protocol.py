@@ -42,8 +42,9 @@ EVERY_ACCOUNT = "*"
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Account that a credential belongs to, and what the credential allows.
+    """Account that a credential or a user of the dashboard belongs to, and what it may do for the account.
 
+    `account` is the account's ID. For the dashboard it may be its name, too, or `*` for the lists of all accounts.
     `origins` are the web origins that it may be used from, exact or patterns such as `https://*.example.com`. `list_ids` are
     the lists that it may be used for. None: no restriction.
     """

@@ -6,8 +6,10 @@ import json
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.harness import Served
 from tests.pages import ROOT, VISITOR, Walk, visit
 
 FOLDER = ROOT / "docs" / "start"
@@ -33,12 +35,24 @@ def test_a_start_leads_to_stored_events(name: str, tmp_path: Path) -> None:
         assert walker.ask() == 2
         if page.stem != "standalone":
             visit(served)
+            look_at_dashboard(page.read_text(), served, walker.env["KEY"])
         *first, last = walker.rest()
         for script in first:
             assert 'src="http' in walker.run(script)  # only the standalone server's page prints a snippet
         seen = walker.run(last)
         assert seen.count("signup") == 2
         assert seen.count("pageView") == (0 if page.stem == "standalone" else 2)
+
+
+def look_at_dashboard(text: str, served: Served, key: str) -> None:
+    """Open the dashboard at the address that a page names, and sign in with the key that it creates."""
+    (path,) = re.findall(r"<http://127\.0\.0\.1:8000(/\S*/dashboard/)>", text)
+    with httpx.Client(follow_redirects=True, timeout=60) as browser:
+        form = browser.get(served.url + path)
+        (token,) = re.findall(r'name="token" value="([0-9a-f]+)"', form.text)
+        seen = browser.post(str(form.url), data={"key": key, "token": token})
+        assert (seen.status_code, seen.url.path) == (200, path)
+        assert "Customers (1)" in seen.text
 
 
 @pytest.mark.parametrize("name", STARTS)

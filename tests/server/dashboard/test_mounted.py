@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
+from wsgiref.util import setup_testing_defaults
 
 import falcon
 import httpx
@@ -387,6 +388,50 @@ def test_an_exception_that_says_nobody_is_no_failure(
     assert seen.status == status
     assert DETAIL not in seen.html
     assert bool(caplog.records) == (status == 500)
+
+
+def read_stream(app: Any, flavour: str) -> bytes:
+    """The stream of live events, to its end, as a server reads it."""
+    if flavour == "wsgi":
+        environ: dict[str, Any] = {"PATH_INFO": "/dashboard/live.stream", "QUERY_STRING": "list=1"}
+        setup_testing_defaults(environ)
+        return b"".join(app(environ, lambda status, headers: None))
+    parts = []
+
+    async def receive() -> dict[str, Any]:
+        if not parts:
+            parts.append(b"")
+            return {"type": "http.request"}
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    async def send(message: dict[str, Any]) -> None:
+        parts.append(message.get("body", b""))
+
+    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "headers": [], "scheme": "http"}
+    scope |= {"path": "/dashboard/live.stream", "query_string": b"list=1", "server": ("127.0.0.1", 80)}
+    asyncio.run(app(scope, receive, send))
+    return b"".join(parts)
+
+
+def test_a_live_stream_asks_again_who_reads_it(
+    shop: EventTracking, flavour: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the same event loop, to which a host's connections may belong; it ends once the function fails or says nobody."""
+    monkeypatch.setattr("falcon_events.dashboard.pages.live.CHECKED_EVERY_S", 0.0)
+    for last in (None, RuntimeError(DETAIL)):
+        loops: list[object] = []
+
+        async def who(request: Any, loops: list[object] = loops, last: Exception | None = last) -> Principal | None:
+            loops.append(asyncio.get_running_loop())
+            if len(loops) < 3:
+                return Principal("*")
+            if last is not None:
+                raise last
+            return None
+
+        assert b"data:" in read_stream((asgi_app if flavour == "asgi" else wsgi_app)(shop, dashboard=who), flavour)
+        assert (len(loops), len(set(loops))) == (3, 1)
+        assert (DETAIL in caplog.text) == (last is not None)
 
 
 def test_lists_of_the_hosts_own_accounts_are_those_that_the_principal_names(tmp_path: Path, flavour: str) -> None:
