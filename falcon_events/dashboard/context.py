@@ -27,6 +27,8 @@ from falcon_events.tracking import EventTracking
 
 T = TypeVar("T")
 
+EVERY_ACCOUNT = "*"
+"""The account of a principal who sees the lists of all accounts."""
 FORMS_AGE_S = 365 * 86400
 """How long a browser keeps its secret for forms, in seconds."""
 MAX_CSV_ROWS = 10_000

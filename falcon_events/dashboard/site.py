@@ -12,7 +12,7 @@ from falcon_events.access.protocol import Credential, Principal, Scope
 from falcon_events.contract.lists import MAX_LIST_ID
 from falcon_events.contract.replies import Reply
 from falcon_events.dashboard.answer_cache import AnswerCache
-from falcon_events.dashboard.context import Context, Page
+from falcon_events.dashboard.context import EVERY_ACCOUNT, Context, Page
 from falcon_events.dashboard.cookies import is_own_form
 from falcon_events.dashboard.pages import PAGES
 from falcon_events.dashboard.pages.live import LiveReader
@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 
 Who = Callable[[Any], Principal | Awaitable[Principal | None] | None]
 """Says who sent a request: the host's function, which gets the host's own request."""
-EVERY_ACCOUNT = "*"
-"""The account of a principal who sees the lists of all accounts."""
 SIGN_IN, SIGN_OUT = "sign-in", "sign-out"
 NOBODY = Principal("", Scope.READ, None, frozenset())
 TITLES = {400: "This cannot be asked", 403: "Not allowed", 404: "Not found", 405: "Not here", 422: "This cannot be asked"}

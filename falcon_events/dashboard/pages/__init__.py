@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from falcon_events.dashboard.context import Page
-from falcon_events.dashboard.pages import live, overview, values
+from falcon_events.dashboard.pages import data, live, overview, values
 
 PAGES: dict[str, Page] = {
     **overview.PAGES,
     **live.PAGES,
+    **data.PAGES,
     **values.PAGES,
 }
 """Every page but those for signing in and out. A part of a page has a path of its own: `overview.trend`."""
