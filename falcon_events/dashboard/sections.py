@@ -56,7 +56,7 @@ def go_to(context: Context, page: str, done: str, **changes: Any) -> Reply:
         done: one of DONE.
         changes: other parameters of the URL.
     """
-    return redirect(context.links.to(page, done=done, **changes))
+    return redirect(context.links.to(page, **changes, done=done))
 
 
 def unknown_act(context: Context) -> EventsError:

@@ -19,9 +19,7 @@ from falcon_events.runtime.steps import Call, Steps
 
 def show_lists(context: Context) -> Steps[Reply]:
     """Show the lists that the principal may see."""
-    if context.messages and not context.view.list_id:
-        return context.render("refused.html", status=404, title="Not found", reasons=context.messages)
-    return (yield from _show(context))
+    return _refuse_list(context) or (yield from _show(context))
 
 
 def show_table(context: Context) -> Steps[Reply]:
@@ -36,8 +34,9 @@ def show_table(context: Context) -> Steps[Reply]:
 
 def change_lists(context: Context) -> Steps[Reply]:
     """Create a list, or rename or delete the page's list."""
-    request = context.request
-    act = request.field("act")
+    if refused := _refuse_list(context):
+        return refused
+    act = context.request.field("act")
     acts = {"create": _create, "rename": _rename, "delete": _delete}
     try:
         if act not in acts:
@@ -72,6 +71,13 @@ def _show(context: Context, *, status: int = 200, **data: Any) -> Steps[Reply]:
         max_name=MAX_NAME,
         **data,
     )
+
+
+def _refuse_list(context: Context) -> Reply | None:
+    """Refuse a list that the principal does not have; without any, the page is there to create the first one."""
+    if context.view.list_id or not context.messages:
+        return None
+    return context.render("refused.html", status=404, title="Not found", reasons=context.messages)
 
 
 def _can_own(context: Context, accounts: list[Account]) -> bool:

@@ -366,7 +366,7 @@ def test_a_rule_that_deletes_events_asks_first(own: EventTracking, flavour: str)
     form = {"act": "rules", "bots": "tag", "denied": "", "redacted": "", "indexed": "x", "time_zone": "UTC", "keep_days": "30"}
     seen = site.post("data.rules?list=2", form)
     assert seen.status == 200
-    assert "This deletes 1 events" in seen.text
+    assert "This deletes 1 event , of before" in seen.text
     assert field_of(seen, "indexed") == "x"
     assert site.post("data.rules?list=2", {**form, "confirmed": "60"}).status == 200
     assert own.directory.rules_of(2).keep_days is None
