@@ -42,6 +42,7 @@ class Templates:
             "seconds": format_seconds,
             "change": format_change,
             "moment": format_moment,
+            "bytes": format_bytes,
             "json_text": lambda value: msgspec.json.encode(value).decode(),
         }
         self._environment.globals |= {"static": address_of, "version": __version__}
@@ -82,6 +83,14 @@ def format_seconds(value: float | None) -> str:
             rest = whole % unit_s // part_s
             return f"{whole // unit_s} {unit} {rest} {part}" if rest else f"{whole // unit_s} {unit}"
     return f"{whole} s"
+
+
+def format_bytes(value: int) -> str:
+    """Return a size as people read it: 14.7 MB, 310 kB, 12 bytes."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if value >= unit:
+            return f"{value / unit:.1f} {name}"
+    return f"{value} bytes"
 
 
 def format_change(now: float | None, before: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from falcon_events.dashboard.context import Page
 from falcon_events.dashboard.pages import (
     boards,
+    data,
     funnels,
     live,
     names,
@@ -19,6 +20,7 @@ from falcon_events.dashboard.pages import (
 
 PAGES: dict[str, Page] = {
     **boards.PAGES,
+    **data.PAGES,
     **funnels.PAGES,
     **live.PAGES,
     **names.PAGES,
