@@ -132,6 +132,12 @@ class Context:
         return options.NAVIGATION
 
     @property
+    def section(self) -> str:
+        """The path of the navigation's page that this one belongs to."""
+        path = self.request.page.partition(".")[0]
+        return options.BELOW.get(path, path)
+
+    @property
     def ranges(self) -> Mapping[str, str]:
         """The ranges of time to choose from."""
         return RANGES

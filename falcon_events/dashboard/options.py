@@ -16,6 +16,8 @@ NAVIGATION = (
     ("live", "Live"),
     ("data", "Data"),
 )
+BELOW = {"event": "events", "person": "people"}
+"""The pages that are below one of the navigation's, with its path."""
 DIMENSIONS = (*COLUMNS, *SESSION_DIMENSIONS, *CAMPAIGN_DIMENSIONS, "person", "visitor")
 OPERATORS = {
     "is": "is",

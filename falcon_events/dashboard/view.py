@@ -128,7 +128,7 @@ class Links:
         self._query = query
         self._base = base
 
-    def to(self, page: str = "", **changes: Any) -> str:
+    def to(self, page: str = "", /, **changes: Any) -> str:
         """Return the URL of a page about the same list, range and filters, but for the changes.
 
         Args:
@@ -137,17 +137,17 @@ class Links:
         """
         return self._write(page, self._list_kept(), changes)
 
-    def here(self, page: str, **changes: Any) -> str:
+    def here(self, page: str, /, **changes: Any) -> str:
         """Return the URL of a page with all parameters of this page's URL, but for the changes."""
         kept = self._list_kept()
         others = {name: list(values) for name, values in self._query.items() if name not in KEPT and name not in ("part", "csv")}
         return self._write(page, {**kept, **others}, changes)
 
-    def filtered(self, page: str, *condition: Any) -> str:
-        """Return the URL of a page with one more filter, such as `("is", "path", ["/"])`."""
+    def filtered(self, page: str, /, *condition: Any, **changes: Any) -> str:
+        """Return the URL of a page with one more filter, such as `("is", "path", ["/"])`, and parameters of its own."""
         given = write_filter(condition)
         kept = [write_filter(one) for one in self._view.filters]
-        return self.to(page, filter=kept if given in kept else [*kept, given])
+        return self.to(page, filter=kept if given in kept else [*kept, given], **changes)
 
     def unfiltered(self, page: str, number: int) -> str:
         """Return the URL of this page without the filter at this place."""

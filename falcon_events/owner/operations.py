@@ -71,6 +71,8 @@ class Operations:
         handle(operations.DELETE_LIST, self._delete_list)
 
         handle(operations.OBSERVED_PROPERTIES, store.observed_properties)
+        handle(operations.SEEN_EVENTS, store.seen_events)
+        handle(operations.SEEN_PROPERTIES, store.seen_properties)
         handle(operations.RECOUNT, store.recount)
         handle(operations.STATS, store.stats)
         handle(operations.EXPORT, self._export)
