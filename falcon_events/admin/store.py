@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ from falcon_events.model.reports import (
     OwnerState,
     PruneReport,
     Recount,
+    SeenEvents,
+    SeenProperties,
     Selection,
     Sizes,
     Stats,
@@ -56,6 +59,30 @@ class StoreAdmin:
             list_id: the list; None: all lists.
         """
         return self._store.call(operations.OBSERVED_PROPERTIES, list_id)
+
+    def seen_events(self, list_id: int, events: Sequence[str] = (), *, search: str = "") -> SeenEvents:
+        """Return when events of some types happened first and last, whatever the range of time, and how many types there are.
+
+        Args:
+            list_id: the list.
+            events: the event types to report. Those that the list does not have are left out.
+            search: count only the types whose names contain this, without regard to case.
+        """
+        return self._store.call(operations.SEEN_EVENTS, list_id, list(events), search)
+
+    def seen_properties(self, list_id: int, event: str, *, search: str = "", most: int = 100, skipped: int = 0) -> SeenProperties:
+        """Return the properties of an event type with the types of their values.
+
+        The most frequent come first, but those whose names begin with `$`, which trackers add, come last.
+
+        Args:
+            list_id: the list.
+            event: the event type.
+            search: only properties whose names contain this, without regard to case.
+            most: how many properties to return at most.
+            skipped: how many to skip.
+        """
+        return self._store.call(operations.SEEN_PROPERTIES, list_id, event, search, most, skipped)
 
     def stats(self) -> Stats:
         """Return what the store holds: counts, sizes and versions."""

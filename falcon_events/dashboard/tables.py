@@ -31,6 +31,18 @@ NARROWED_BY = {"views": ("is", "event", ["pageView"]), "conversions": ("is", "ev
 """The condition that the events meet which a metric counts; others count every event."""
 
 
+AGGREGATES = {
+    "sum": "Sum",
+    "avg": "Average",
+    "median": "Median",
+    "p95": "95th percentile",
+    "min": "Smallest",
+    "max": "Largest",
+    "distinct": "Different values",
+}
+"""The aggregates of a dimension, with what people read."""
+
+
 class TableCell(msgspec.Struct, frozen=True):
     """A number of a table: its value, how it is written, the value to compare with, and the link to its persons."""
 
@@ -84,10 +96,20 @@ def condition_of(dimension: str, value: str | None) -> tuple[Any, ...]:
 
 def name_metric(metric: str | Sequence[str]) -> str:
     """Return the name of a metric, as people read it."""
-    return METRICS.get(metric, metric) if isinstance(metric, str) else " ".join(metric)
+    if isinstance(metric, str):
+        return METRICS.get(metric, metric)
+    aggregate, dimension = metric
+    return f"{AGGREGATES.get(aggregate, aggregate)} of {dimension.removeprefix('property:')}"
 
 
-def build_table(context: Context, arguments: Mapping[str, Any], result: QueryResult, head: str, page: str = "") -> ValueTable:
+def build_table(
+    context: Context,
+    arguments: Mapping[str, Any],
+    result: QueryResult,
+    head: str,
+    page: str = "",
+    kept: Mapping[str, Any] | None = None,
+) -> ValueTable:
     """Build the table of a query with one dimension.
 
     Args:
@@ -96,6 +118,7 @@ def build_table(context: Context, arguments: Mapping[str, Any], result: QueryRes
         result: its result.
         head: what the first column has, as people read it.
         page: the page that a row's link leads to, filtered by the row's value.
+        kept: the parameters that the page needs beside.
     """
     (dimension,) = arguments["dimensions"]
     metrics = arguments["metrics"]
@@ -113,7 +136,7 @@ def build_table(context: Context, arguments: Mapping[str, Any], result: QueryRes
             for place, (metric, number) in enumerate(zip(metrics, row.metrics, strict=True))
         ]
         share = (row.metrics[0] or 0) / largest if largest else 0
-        rows.append(TableRow(value, cells, share, context.links.filtered(page, *condition_of(dimension, value))))
+        rows.append(TableRow(value, cells, share, context.links.filtered(page, *condition_of(dimension, value), **(kept or {}))))
     return ValueTable(head, [name_metric(metric) for metric in metrics], rows)
 
 

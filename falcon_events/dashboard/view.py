@@ -140,11 +140,11 @@ class Links:
         others = {name: list(values) for name, values in self._query.items() if name not in KEPT and name not in ("part", "csv")}
         return self._write(page, {**kept, **others}, changes)
 
-    def filtered(self, page: str, *condition: Any) -> str:
-        """Return the URL of a page with one more filter, such as `("is", "path", ["/"])`."""
+    def filtered(self, page: str, /, *condition: Any, **changes: Any) -> str:
+        """Return the URL of a page with one more filter, such as `("is", "path", ["/"])`, and parameters of its own."""
         given = write_filter(condition)
         kept = [write_filter(one) for one in self._view.filters]
-        return self.to(page, filter=kept if given in kept else [*kept, given])
+        return self.to(page, filter=kept if given in kept else [*kept, given], **changes)
 
     def unfiltered(self, page: str, number: int) -> str:
         """Return the URL of this page without the filter at this place."""

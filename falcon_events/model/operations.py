@@ -22,6 +22,8 @@ from falcon_events.model.reports import (
     PruneReport,
     QueryAnswer,
     Recount,
+    SeenEvents,
+    SeenProperties,
     Selection,
     Sizes,
     Stats,
@@ -127,6 +129,10 @@ REVOKE_SHARE = Write[[str, datetime], None]("revoke_share", repeatable=False)
 # Administration.
 OBSERVED_PROPERTIES = Read[[int | None], list[ObservedProperty]]("observed_properties")
 """Argument: a list, or None for all. Result: one report for each event type, property and type of value."""
+SEEN_EVENTS = Read[[int, list[str], str], SeenEvents]("seen_events")
+"""Arguments: a list, the event types to report, and a text that the names of the types to count contain."""
+SEEN_PROPERTIES = Read[[int, str, str, int, int], SeenProperties]("seen_properties")
+"""Arguments: a list, an event type, a text that the names contain, how many properties at most, and how many to skip."""
 RECOUNT = Read[[int], Recount]("recount")
 STATS = Read[[], Stats]("stats")
 EXPORT = Read[[Selection, str, str], int]("export")

@@ -93,6 +93,40 @@ class ObservedProperty(msgspec.Struct, frozen=True, array_like=True):
     events: int
 
 
+class SeenEvent(msgspec.Struct, frozen=True, array_like=True):
+    """An event type of a list: how many events there are, and when the first and the last of all its events happened."""
+
+    event: str
+    events: int
+    first_seen: datetime
+    last_seen: datetime
+
+
+class SeenEvents(msgspec.Struct, frozen=True):
+    """Some event types of a list, and how many there are in all."""
+
+    types: list[SeenEvent]
+    count: int
+
+
+class SeenProperty(msgspec.Struct, frozen=True, array_like=True):
+    """A property of an event type: how many events have it, and how many have a value of each type.
+
+    The types are DuckDB's names for JSON types, the most frequent first.
+    """
+
+    name: str
+    events: int
+    types: dict[str, int]
+
+
+class SeenProperties(msgspec.Struct, frozen=True):
+    """A page of an event type's properties, and how many there are on all pages."""
+
+    properties: list[SeenProperty]
+    count: int
+
+
 class Recount(msgspec.Struct, frozen=True):
     """A list's properties, recounted from its events, and whether the stored catalogue differs from them."""
 

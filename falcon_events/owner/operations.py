@@ -93,6 +93,8 @@ class Operations:
         change(operations.REVOKE_SHARE, board_rows.revoke_share, lambda given, result: None)
 
         handle(operations.OBSERVED_PROPERTIES, store.observed_properties)
+        handle(operations.SEEN_EVENTS, store.seen_events)
+        handle(operations.SEEN_PROPERTIES, store.seen_properties)
         handle(operations.RECOUNT, store.recount)
         handle(operations.STATS, store.stats)
         handle(operations.EXPORT, self._export)

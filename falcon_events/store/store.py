@@ -31,6 +31,8 @@ from falcon_events.model.reports import (
     ObservedProperty,
     PruneReport,
     Recount,
+    SeenEvents,
+    SeenProperties,
     Selection,
     Sizes,
     Stats,
@@ -44,16 +46,7 @@ from falcon_events.store.engine.intake import Intake
 from falcon_events.store.engine.readers import NO_MEMORY, Readers
 from falcon_events.store.engine.shared_reads import SharedReads
 from falcon_events.store.engine.writer import Task, Writer
-from falcon_events.store.queries import (
-    access_rows,
-    check,
-    event_json,
-    export,
-    maintenance,
-    observed,
-    persons,
-    stats,
-)
+from falcon_events.store.queries import access_rows, check, event_json, export, maintenance, observed, persons, stats
 from falcon_events.store.questions import StoreQuestions
 from falcon_events.store.set_aside import find_left
 from falcon_events.store.webhooks.outbox import Outbox
@@ -212,6 +205,14 @@ class Store:
     def observed_properties(self, list_id: int | None) -> Future[list[ObservedProperty]]:
         """Count events by type, property and type of value, of one list or of all."""
         return self._read(lambda connection: observed.observed_properties(connection, list_id), slow=True)
+
+    def seen_events(self, list_id: int, events: list[str], search: str) -> Future[SeenEvents]:
+        """Return event types of a list, and how many of its types have a text in their names."""
+        return self._read(lambda connection: observed.seen_events(connection, list_id, events, search))
+
+    def seen_properties(self, list_id: int, event: str, search: str, most: int, skipped: int) -> Future[SeenProperties]:
+        """Return a page of an event type's properties that have a text in their names."""
+        return self._read(lambda connection: observed.seen_properties(connection, list_id, event, search, most, skipped))
 
     def export(self, selection: Selection, target: Path, form: str) -> Future[int]:
         """Write events to a file and return their number.

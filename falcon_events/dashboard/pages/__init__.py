@@ -6,6 +6,9 @@ from falcon_events.dashboard.context import Page
 from falcon_events.dashboard.pages import (
     boards,
     data,
+    event,
+    event_properties,
+    events,
     funnels,
     live,
     names,
@@ -21,6 +24,9 @@ from falcon_events.dashboard.pages import (
 PAGES: dict[str, Page] = {
     **boards.PAGES,
     **data.PAGES,
+    **event.PAGES,
+    **event_properties.PAGES,
+    **events.PAGES,
     **funnels.PAGES,
     **live.PAGES,
     **names.PAGES,

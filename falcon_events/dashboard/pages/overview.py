@@ -9,14 +9,14 @@ import msgspec
 
 from falcon_events.contract.replies import Reply
 from falcon_events.dashboard.context import Context, Page
-from falcon_events.dashboard.tables import FORMS, METRICS, NARROWED_BY, build_table, link_to_people
+from falcon_events.dashboard.figures import ask_figures
+from falcon_events.dashboard.tables import METRICS, build_table, link_to_people
 from falcon_events.dashboard.trend import UNITS, ask_trend, choose_unit
 from falcon_events.model.answers import QueryResult
 from falcon_events.runtime.steps import Steps
 
 FIGURES = ("people", "views", "sessions", "bounce_rate", "session_seconds", "conversions", "revenue")
 """The metrics at the top of the page."""
-LESS_IS_BETTER = frozenset({"bounce_rate"})
 NOW = timedelta(minutes=5)
 """Whoever did something in this time is there now."""
 ROWS, ALL_ROWS = 9, 200
@@ -69,31 +69,11 @@ def show_overview(context: Context) -> Steps[Reply]:
 
 def show_figures(context: Context) -> Steps[Reply]:
     """Show the figures at the top, each with its change."""
-    arguments = context.view.question(metrics=list(FIGURES), compare=context.view.compare)
-    answered = yield from context.ask("query", QueryResult, arguments)
-    (row,) = answered.result.rows
-    figures = []
-    for place, metric in enumerate(FIGURES):
-        narrowed = {
-            **arguments,
-            "filters": [*arguments.get("filters", []), *([NARROWED_BY[metric]] if metric in NARROWED_BY else [])],
-        }
-        figures.append(
-            {
-                "metric": metric,
-                "name": METRICS[metric],
-                "form": FORMS.get(metric, "number"),
-                "value": row.metrics[place],
-                "before": None if row.compared is None else row.compared[place],
-                "is_shown": metric == context.request.get("metric", "people"),
-                "people": link_to_people(context.links, narrowed, Row={"Dimensions": []}),
-                "less_is_better": metric in LESS_IS_BETTER,
-            }
-        )
+    figures, warnings = yield from ask_figures(context, FIGURES, context.request.get("metric", "people"))
     if context.wants_csv:
         rows = [(one["name"], one["value"], one["before"]) for one in figures]
         return context.csv("figures", ("metric", "value", "before"), rows)
-    return context.render("figures.html", title="Figures", figures=figures, warnings=answered.result.meta.get("Warnings", []))
+    return context.render("figures.html", title="Figures", figures=figures, warnings=warnings, above="")
 
 
 def show_trend(context: Context) -> Steps[Reply]:
