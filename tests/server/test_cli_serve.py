@@ -20,7 +20,8 @@ import pytest
 
 from falcon_events import EventTracking
 from falcon_events.http import asgi_app, wsgi_app
-from tests.harness import Client, Credentials, Served, command, is_held, plain, serving, wait_until
+from tests import shortcuts
+from tests.harness import FLAVOURS, Client, Credentials, Served, command, free_port, is_held, plain, serving, wait_until
 from tests.shortcuts import make_store
 
 CLIENTS = 8
@@ -193,3 +194,18 @@ def test_the_installed_command_is_the_same_as_the_module() -> None:
     script = Path(sys.executable).with_name("falcon-events")
     done = subprocess.run([script, "--version"], capture_output=True, check=True)
     assert done.stdout == command("--version").stdout
+
+
+def test_the_process_that_serves_keeps_the_store_open_that_it_has_prepared(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a second owner process would be started. granian's first process leaves the store to the worker."""
+    held = {}
+
+    def serve(db: str, host: str, port: int, interface: str, *others: object) -> None:
+        held[interface] = is_held(Path(db))
+
+    monkeypatch.setattr("falcon_events.server.serve.serve", serve)
+    for interface in FLAVOURS:
+        done = shortcuts.command("serve", "--db", str(db), "--port", str(free_port()), "--interface", interface)
+        assert done.returncode == 0, done.stderr
+    assert held == {"asgi": True, "wsgi": False}
+    assert not is_held(db)

@@ -255,3 +255,11 @@ def test_importing_the_package_loads_no_framework() -> None:
     code = "import falcon_events, sys; print(sorted({'falcon', 'granian', 'uvicorn', 'click', 'rich'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_command_loads_no_event_loop_and_no_server() -> None:
+    """Each command would take longer. The first process of `serve --interface wsgi`, which handles no request, needs neither."""
+    named = "{'asyncio', 'falcon', 'granian', 'http.client', 'jsonschema', 'uvicorn'}"
+    code = f"import falcon_events.cli, falcon_events.server.serve, sys; print(sorted({named} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
