@@ -9,7 +9,7 @@ import msgspec
 from falcon_events.contract.replies import Reply
 from falcon_events.dashboard.context import MAX_CSV_ROWS, Context, Page
 from falcon_events.dashboard.paging import make_pager, read_page_number
-from falcon_events.dashboard.sparklines import Sparkline, ask_sparklines
+from falcon_events.dashboard.sparklines import AUTOMATIC, Sparkline, ask_sparklines
 from falcon_events.dashboard.tables import TableRow, build_table
 from falcon_events.model.answers import QueryResult
 from falcon_events.model.reports import SeenEvent, SeenEvents
@@ -65,6 +65,7 @@ def show_event_table(context: Context) -> Steps[Reply]:
         for row in build_table(context, arguments, result, "Event").rows
     ]
     total = result.meta["TotalRows"]
+    is_hidden = AUTOMATIC in seen and AUTOMATIC not in names and search.lower() in AUTOMATIC  # all are beside other events
     return context.render(
         "events_table.html",
         title="Events",
@@ -72,7 +73,7 @@ def show_event_table(context: Context) -> Steps[Reply]:
         search=search,
         orders=[(key, context.links.here(shown, sort=key, page=None), key == order) for key in ORDERS],
         pager=make_pager(context, shown, number, ROWS, len(rows), total),
-        has_more=catalogue.count > total and context.view.range_text != "all",
+        has_more=catalogue.count - is_hidden > total and context.view.range_text != "all",
         has_any=catalogue.count > 0,
         ever=context.links.here(shown, range="all", page=None),
         unsearched=context.links.here(shown, search=None, page=None),
@@ -80,7 +81,7 @@ def show_event_table(context: Context) -> Steps[Reply]:
 
 
 def _find_seen(context: Context, names: list[str], search: str) -> SeenEvents:
-    return context.tracking.admin.seen_events(context.view.list_id, names, search=search)
+    return context.tracking.admin.seen_events(context.view.list_id, [*names, AUTOMATIC], search=search)
 
 
 def _list_csv(result: QueryResult, seen: dict[str, SeenEvent]) -> list[tuple[Any, ...]]:
