@@ -33,8 +33,16 @@ PAGES = (
     "overview.table?by=path",
     "event?name=pageView",
     "event?name=conversion",
+    "funnels?step=pageView&step=conversion",
+    "retention?unit=week",
+    'people?who=["has_done",{"Event":"pageView"}]',
     "person",
-    "people",
+    "data.lists",
+    "data.keys",
+    "data.rules",
+    "data.webhooks",
+    "data.plan",
+    "data.store",
 )
 
 

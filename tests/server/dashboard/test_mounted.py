@@ -177,7 +177,8 @@ def test_a_page_loads_what_it_names_and_links_lead_to_pages(staff: Browser) -> N
     for address in links:
         target = urlsplit(urljoin(str(page.url), address))
         assert target.geturl().startswith(staff.root), address
-        if target.path.rpartition("/")[2] in PAGES:
+        found = PAGES.get(target.path.rpartition("/")[2])
+        if found is not None and found.show is not None:  # some take forms only
             assert staff.client.get(target.geturl()).status_code == 200, address
 
 
