@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 import msgspec
@@ -95,6 +96,18 @@ class SavedPage(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """The name that the page's URL has, such as that of a board."""
         return self.query.get("name", [""])[-1]
+
+    def describe(self, describe_filter: Callable[[Any], str]) -> str:
+        """Return what the page shows, in words.
+
+        Args:
+            describe_filter: returns a filter in words.
+        """
+        view, words = self.view, [f"{self.title} {self.name}".strip()]
+        if self.page != BOARD:
+            words += [view.range_label, *map(describe_filter, view.filters)]
+            words += [f"segment {view.segment}"] if view.segment else []
+        return " · ".join(words)
 
     def write(self, page: str) -> str:
         """Return the URL of a page or part with the same parameters."""

@@ -148,7 +148,7 @@ class SharedPages:
             saved.build_request(), self._limit(saved.view, opened), links, opened.guest, opened.embedders
         )
         parts = [(links.to_part(part), SIZES.get(part.rpartition(".")[2], "")) for part in list_guest_parts(saved, False)]
-        return context.render("shared_page.html", title=saved.title, views=[(None, saved.view, parts)], subject=saved.name)
+        return context.render("shared_page.html", title=saved.title, views=[(None, "", parts)], subject=saved.name)
 
     def _show_board(self, request: DashboardRequest, opened: OpenedShare) -> Steps[Reply]:
         """Show the views of a board, but for those that show persons."""
@@ -162,7 +162,7 @@ class SharedPages:
             page = read_location(one.location, opened.share.list_id)
             if page is not None and (parts := list_guest_parts(page, True)):
                 shown = [(links.to_part(part, one.name), SIZES.get(part.rpartition(".")[2], "")) for part in parts]
-                views.append((one.name, page.view, shown))
+                views.append((one.name, page.describe(context.describe_filter), shown))
         return context.render("shared_page.html", title=saved.name, views=views, subject="")
 
     def _show_part(self, request: DashboardRequest, opened: OpenedShare) -> Steps[Reply]:
