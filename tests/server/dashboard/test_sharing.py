@@ -14,8 +14,9 @@ from falcon_events import EventTracking
 from falcon_events.access.protocol import Principal, Scope
 from falcon_events.dashboard.cookies import FORMS, make_form_token
 from falcon_events.dashboard.shared_links import check_guest_question, hide_persons, keep_shared_links
-from falcon_events.errors import EventsError
+from falcon_events.errors import EventsError, SettingError
 from falcon_events.model.boards import NewShare
+from falcon_events.settings import Settings
 from tests.server.dashboard.conftest import MARCH
 from tests.server.dashboard.site import Seen, Site
 from tests.shop import ADA, fill_shop
@@ -287,15 +288,20 @@ def test_a_browser_that_hides_where_forms_come_from(store: EventTracking, guest:
 
 
 def test_passwords_cannot_be_tried_at_will(store: EventTracking, guest: Site, flavour: str) -> None:
-    """An address has ten attempts in a minute, also for the right password; another address is not kept waiting."""
+    """An address has ten attempts in a minute, also with the right password; another address is not kept waiting."""
     new = share(store, password="sesame")
     other = Site(store, flavour, lambda request: None, address="203.0.113.201")
     patient = Site(store, flavour, lambda request: None, address=f"203.0.113.{210 if flavour == 'asgi' else 211}")
-    codes = [_write_password(patient, new, f"guess {number}").status for number in range(11)]
-    assert codes == [403] * 10 + [429]
-    seen = _write_password(patient, new, "sesame")
+    tried, seen = 0, _write_password(patient, new, "guess")
+    while seen.status == 403 and tried < 50:  # a new minute may begin meanwhile
+        tried, seen = tried + 1, _write_password(patient, new, "guess" if tried % 2 else "Guess")
+    assert tried in range(9, 20)
     assert seen.status == 429
     assert "Too many attempts. Try again in" in seen.text
+    while (seen := _write_password(patient, new, "sesame")).status == 303 and tried < 100:
+        patient.cookies.pop(f"falcon_events_{new.share_id}")
+        tried += 1
+    assert seen.status == 429
     assert _write_password(other, new, "sesame").status == 303
 
 
@@ -526,3 +532,22 @@ def test_a_setting_names_who_may_embed_the_dashboard(store: EventTracking, flavo
             assert ("x-frame-options" in seen.headers) is (not setting)
         seen = site.get(address(share(store)))
         assert seen.headers["content-security-policy"].endswith("frame-ancestors 'none'")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "*",
+        "intranet.example.com",
+        "https://a.example; script-src *",
+        "https://a.example/path",
+        "'self'",
+        "https://*",
+        "https://a.example\nX-Evil: 1",
+        "https://a.example,javascript:x",
+    ],
+)
+def test_a_setting_that_names_no_origin_is_refused(setting: str) -> None:
+    """It would change the policy of every page."""
+    with pytest.raises(SettingError, match="dashboard_embedders"):
+        Settings(dashboard_embedders=setting)
