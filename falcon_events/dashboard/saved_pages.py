@@ -150,6 +150,15 @@ def read_location(location: str, list_id: int) -> SavedPage | None:
     return SavedPage(page, {"list": [str(list_id)], **kept})
 
 
+def read_shared_location(location: str, list_id: int) -> SavedPage | None:
+    """Return the page that guests may see by a URL, which may be a board; None if there is none.
+
+    The URL `.` is what is left where a person was erased from one: its filters are gone, so it would show too much.
+    """
+    found = None if location == "." else read_location(location, list_id)
+    return found if found is not None and (found.page == BOARD or found.page in GUEST_PAGES) else None
+
+
 def read_own_location(location: str, list_id: int) -> SavedPage:
     """Return the page that a form saves.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from falcon_events import EventTracking
-from falcon_events.access.protocol import Principal, Scope
+from falcon_events.access.protocol import Credential, Principal, Scope
 from falcon_events.dashboard.cookies import FORMS, make_form_token
 from falcon_events.dashboard.shared_links import check_guest_question, hide_persons, keep_shared_links
 from falcon_events.errors import EventsError, SettingError
@@ -20,6 +21,19 @@ from falcon_events.settings import Settings
 from tests.server.dashboard.conftest import MARCH
 from tests.server.dashboard.site import Seen, Site
 from tests.shop import ADA, fill_shop
+
+
+class HostAccess:
+    """A host application's accounts and lists."""
+
+    def identify(self, credential: Credential) -> Principal | None:
+        """Nobody has a credential."""
+        return None
+
+    def owns_list(self, account: str, list_id: int) -> bool:
+        """It has every list."""
+        return True
+
 
 OVERVIEW = f"?list=1&range={MARCH}"
 
@@ -421,6 +435,33 @@ def test_questions_about_persons_are_not_asked_for_guests() -> None:
             check_guest_question(name, arguments)
     check_guest_question("query", {"dimensions": ["path", "property:emails_sent"], "filters": [["is", "trait:name", ["Ada"]]]})
     check_guest_question("funnel", {"steps": ["a", {"event": "b", "filters": [["is", "path", ["person"]]]}], "breakdown": None})
+
+
+def test_what_is_left_of_an_erased_person_shows_nothing_more(store: EventTracking, guest: Site) -> None:
+    """A share whose filter is lost or cannot be read any more is not shown without it."""
+    assert guest.get(address(share(store, "."))).status == 404
+    new = share(store, OVERVIEW + "&filter=(erased)")
+    for one in (address(new), f"shared.part?secret={new.secret}&show=overview.figures"):
+        seen = guest.get(one)
+        assert seen.status == 422
+        assert "People" not in seen.text
+    board = f"Erased {id(guest)}"
+    store.boards.save_view(1, board, "One", ".")
+    on_board = share(store, f"board?name={board.replace(' ', '%20')}")
+    assert guest.get(address(on_board)).parts() == []
+    assert guest.get("shared.part", secret=on_board.secret, view="One", show="overview.figures").status == 404
+
+
+def test_a_host_with_lists_of_its_own_shares_them(tmp_path: Path, flavour: str) -> None:
+    """The store then does not know whether a list exists; a share of it is there until it is revoked."""
+    with EventTracking(tmp_path / "events.duckdb", access=HostAccess()) as tracking:
+        new = share(tracking, "?list=5", list_id=5)
+        site = Site(tracking, flavour, lambda request: None)
+        seen = site.get(address(new))
+        assert seen.status == 200
+        assert "People 0" in site.get(seen.parts()[0], part=1).text
+        tracking.boards.revoke_share(new.share_id)
+        assert site.get(address(new)).status == 404
 
 
 def test_links_of_stored_text_stay_text() -> None:
