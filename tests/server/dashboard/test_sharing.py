@@ -13,10 +13,14 @@ import pytest
 
 from falcon_events import EventTracking
 from falcon_events.access.protocol import Credential, Principal, Scope
+from falcon_events.contract.replies import Reply
+from falcon_events.dashboard.context import Context, Page
 from falcon_events.dashboard.cookies import FORMS, make_form_token
+from falcon_events.dashboard.pages import PAGES
 from falcon_events.dashboard.shared_links import check_guest_question, hide_persons, keep_shared_links
 from falcon_events.errors import EventsError, SettingError
 from falcon_events.model.boards import NewShare
+from falcon_events.runtime.steps import Steps
 from falcon_events.settings import Settings
 from tests.server.dashboard.conftest import MARCH
 from tests.server.dashboard.site import Seen, Site
@@ -462,6 +466,29 @@ def test_a_host_with_lists_of_its_own_shares_them(tmp_path: Path, flavour: str) 
         assert "People 0" in site.get(seen.parts()[0], part=1).text
         tracking.boards.revoke_share(new.share_id)
         assert site.get(address(new)).status == 404
+
+
+def test_a_page_with_a_form_is_shared_without_it(store: EventTracking, guest: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guests see the parts that show its result, with the saved parameters only."""
+
+    def show_form(context: Context) -> Steps[Reply]:
+        raise AssertionError("the page with the form was shown")
+        yield
+
+    def show_result(context: Context) -> Steps[Reply]:
+        text = f"steps {context.request.query.get('step')} of list {context.view.list_id} {context.view.range_text}"
+        return context.render("shared_refused.html", title="Result", reasons=[text, context.links.here("funnels", step="c")])
+        yield
+
+    monkeypatch.setitem(PAGES, "funnels", Page(show_form))
+    monkeypatch.setitem(PAGES, "funnels.result", Page(show_result))
+    seen = guest.get(address(share(store, "funnels?step=a&step=b&list=2&range=7d")), step="c")
+    assert seen.status == 200
+    assert "Funnels" in seen.text
+    assert "Last 7 days" in seen.text
+    (part,) = seen.parts()
+    assert guest.get(part, part=1, step="c").text == "Result steps ['a', 'b'] of list 1 7d"
+    assert guest.get(address(share(store, "funnels.result?step=a")), part=1).text == "Result steps ['a'] of list 1 28d"
 
 
 def test_links_of_stored_text_stay_text() -> None:
