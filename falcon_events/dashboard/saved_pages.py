@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 import msgspec
@@ -96,6 +97,18 @@ class SavedPage(msgspec.Struct, frozen=True):
         """The name that the page's URL has, such as that of a board."""
         return self.query.get("name", [""])[-1]
 
+    def describe(self, describe_filter: Callable[[Any], str]) -> str:
+        """Return what the page shows, in words.
+
+        Args:
+            describe_filter: returns a filter in words.
+        """
+        view, words = self.view, [f"{self.title} {self.name}".strip()]
+        if self.page != BOARD:
+            words += [view.range_label, *map(describe_filter, view.filters)]
+            words += [f"segment {view.segment}"] if view.segment else []
+        return " · ".join(words)
+
     def write(self, page: str) -> str:
         """Return the URL of a page or part with the same parameters."""
         pairs = [(name, value) for name, values in self.query.items() for value in values]
@@ -135,6 +148,15 @@ def read_location(location: str, list_id: int) -> SavedPage | None:
         return None
     kept = {name: values for name, values in query.items() if name not in _DROPPED and name != "list"}
     return SavedPage(page, {"list": [str(list_id)], **kept})
+
+
+def read_shared_location(location: str, list_id: int) -> SavedPage | None:
+    """Return the page that guests may see by a URL, which may be a board; None if there is none.
+
+    The URL `.` is what is left where a person was erased from one: its filters are gone, so it would show too much.
+    """
+    found = None if location == "." else read_location(location, list_id)
+    return found if found is not None and (found.page == BOARD or found.page in GUEST_PAGES) else None
 
 
 def read_own_location(location: str, list_id: int) -> SavedPage:

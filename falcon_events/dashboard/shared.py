@@ -17,7 +17,7 @@ from falcon_events.dashboard.context import Context, Guest, Page
 from falcon_events.dashboard.cookies import find_cookie, has_form_token, make_cookie
 from falcon_events.dashboard.replies import redirect
 from falcon_events.dashboard.requests import DashboardRequest
-from falcon_events.dashboard.saved_pages import BOARD, CHOICES, GUEST_PAGES, GUEST_PARTS, SIZES, SavedPage, read_location
+from falcon_events.dashboard.saved_pages import BOARD, CHOICES, GUEST_PARTS, SIZES, SavedPage, read_shared_location
 from falcon_events.dashboard.shared_links import PART, PUBLIC, SHARED, SharedLinks, list_guest_parts
 from falcon_events.dashboard.templates import Templates
 from falcon_events.dashboard.view import Links, View, read_view
@@ -123,8 +123,8 @@ class SharedPages:
             credential = {"secret": secret}
         if share is None or not (yield from self._has_list(share.list_id)):
             return None
-        saved = read_location(share.location, share.list_id)
-        if saved is None or (saved.page != BOARD and saved.page not in GUEST_PAGES) or saved.page not in self._pages:
+        saved = read_shared_location(share.location, share.list_id)
+        if saved is None or saved.page not in self._pages:
             return None
         return OpenedShare(share, credential, root, saved)
 
@@ -148,7 +148,7 @@ class SharedPages:
             saved.build_request(), self._limit(saved.view, opened), links, opened.guest, opened.embedders
         )
         parts = [(links.to_part(part), SIZES.get(part.rpartition(".")[2], "")) for part in list_guest_parts(saved, False)]
-        return context.render("shared_page.html", title=saved.title, views=[(None, saved.view, parts)], subject=saved.name)
+        return context.render("shared_page.html", title=saved.title, views=[(None, "", parts)], subject=saved.name)
 
     def _show_board(self, request: DashboardRequest, opened: OpenedShare) -> Steps[Reply]:
         """Show the views of a board, but for those that show persons."""
@@ -159,10 +159,10 @@ class SharedPages:
         )
         views = []
         for one in (yield Call(self._tracking.boards.views, opened.share.list_id, saved.name)):
-            page = read_location(one.location, opened.share.list_id)
+            page = read_shared_location(one.location, opened.share.list_id)
             if page is not None and (parts := list_guest_parts(page, True)):
                 shown = [(links.to_part(part, one.name), SIZES.get(part.rpartition(".")[2], "")) for part in parts]
-                views.append((one.name, page.view, shown))
+                views.append((one.name, page.describe(context.describe_filter), shown))
         return context.render("shared_page.html", title=saved.name, views=views, subject="")
 
     def _show_part(self, request: DashboardRequest, opened: OpenedShare) -> Steps[Reply]:
@@ -172,7 +172,7 @@ class SharedPages:
             view_name = request.get("view")
             views = yield Call(self._tracking.boards.views, opened.share.list_id, saved.name)
             location = next((one.location for one in views if one.name == view_name), None)
-            found = None if location is None else read_location(location, opened.share.list_id)
+            found = None if location is None else read_shared_location(location, opened.share.list_id)
             if found is None:
                 return self.refuse(request, 404, [NOT_SHOWN])
             saved = found
@@ -193,8 +193,9 @@ class SharedPages:
             opened.credential, opened.root, opened.saved, saved, part=part, view_name=view_name, query=inner.query
         )
         view, messages = read_view(inner)
+        if messages:  # without a filter that cannot be read, guests would see too much
+            return self.refuse(inner, 422, messages)
         context = self._build_context(inner, self._limit(view, opened), links, opened.guest, opened.embedders)
-        context.messages += messages
         show = self._pages[page].show
         assert show is not None
         return (yield from show(context))

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from falcon_events.dashboard.saved_pages import BOARD, CHOICES, GUEST_PAGES, GUEST_PARTS, SavedPage
 from falcon_events.dashboard.view import Links
 from falcon_events.errors import EventsError
-from falcon_events.query.names import PERSON_DIMENSIONS
+from falcon_events.query.names import OPERATORS, PERSON_DIMENSIONS
 
 SHARED, PUBLIC = "shared", "public"
 """The pages that show a share: to those who have its secret, and to everybody."""
@@ -19,10 +19,14 @@ QUESTIONS = frozenset({"query", "funnel", "retention"})
 """The questions that are asked for guests."""
 HIDDEN = "…"
 _leading_away = re.compile(
-    r"\s(?:href|action|formaction|data-(?:part|tab|values|suggest|stream|address))="
+    r"\s(?:href|action|formaction|data-(?:part|tab|values|suggest|offer|stream|address))="
     r'"(?!\./(?:shared|public)(?:\.part)?\?|static/|#[a-z])[^"]*"'
 )
-_personal = re.compile("|".join((*PERSON_DIMENSIONS, "trait:.*", ".*mail.*")), re.DOTALL | re.IGNORECASE).fullmatch
+_ADDRESS = r"(?:property|trait):\W*e[-_ ]?mail(?:[-_ ]?address)?\W*"
+_naming = re.compile("|".join((*PERSON_DIMENSIONS, _ADDRESS)), re.IGNORECASE).fullmatch
+"""Matches dimensions whose values name persons."""
+_personal = re.compile("|".join((*PERSON_DIMENSIONS, _ADDRESS, "trait:.*")), re.IGNORECASE | re.DOTALL).fullmatch
+"""Matches dimensions whose values in a filter may name a person."""
 
 
 class SharedLinks(Links):
@@ -108,7 +112,8 @@ def check_guest_question(name: str, arguments: Mapping[str, Any]) -> None:
         EventsError: it would show persons.
     """
     dimensions = [*(arguments.get("dimensions") or []), arguments.get("breakdown") or ""]
-    if name not in QUESTIONS or any(dimension in PERSON_DIMENSIONS for dimension in dimensions):
+    steps = [arguments.get(name) for name in ("steps", "start", "return_")]  # pages show their conditions in words
+    if name not in QUESTIONS or any(_naming(str(one)) for one in dimensions) or _has_personal_condition(steps):
         raise EventsError("This is not shown here, as it would show persons.")
 
 
@@ -122,3 +127,15 @@ def hide_persons(condition: Any) -> Any:
         case [str(operator), str(dimension), [*_], *_] if _personal(dimension):
             return [operator, dimension, [HIDDEN]]
     return condition
+
+
+def _has_personal_condition(value: Any) -> bool:
+    """Whether a condition on events within a value has a dimension that may name a person."""
+    match value:
+        case [str(operator), str(dimension), *_] if operator in OPERATORS and _personal(dimension):
+            return True
+        case dict():
+            return any(map(_has_personal_condition, value.values()))
+        case list() | tuple():
+            return any(map(_has_personal_condition, value))
+    return False

@@ -9,7 +9,7 @@ from typing import Any
 from falcon_events.contract.replies import Reply
 from falcon_events.dashboard.context import Context, Page
 from falcon_events.dashboard.replies import redirect
-from falcon_events.dashboard.saved_pages import BOARD, SavedPage, read_location, read_own_location
+from falcon_events.dashboard.saved_pages import BOARD, read_location, read_own_location
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.model.boards import DashboardView
 from falcon_events.runtime.steps import Call, Steps
@@ -56,16 +56,6 @@ def act_on_views(context: Context) -> Steps[Reply]:
     return redirect(context.links.to(BOARD, name=found.board) if is_left else context.links.to("boards"))
 
 
-def describe_page(context: Context, saved: SavedPage) -> str:
-    """Return what a saved page shows, in words."""
-    view = saved.view
-    words = [f"{saved.title} {saved.name}".strip()]
-    if saved.page != BOARD:
-        words += [view.range_label, *(context.describe_filter(one) for one in view.filters)]
-        words += [f"segment {view.segment}"] if view.segment else []
-    return " · ".join(words)
-
-
 def _find_views(context: Context) -> Steps[list[DashboardView]]:
     views: list[DashboardView] = yield Call(context.tracking.boards.views, context.view.list_id)
     return views
@@ -78,7 +68,7 @@ def _describe(context: Context, view: DashboardView) -> dict[str, Any]:
         "name": view.name,
         "key": _make_key(view),
         "link": "" if saved is None else saved.write(saved.page),
-        "about": "" if saved is None else describe_page(context, saved),
+        "about": "" if saved is None else saved.describe(context.describe_filter),
         "parts": [] if saved is None else saved.list_parts(),
     }
 

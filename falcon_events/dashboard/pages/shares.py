@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 from falcon_events.contract.replies import Reply
 from falcon_events.dashboard.context import Context, Page
-from falcon_events.dashboard.pages.boards import describe_page
 from falcon_events.dashboard.replies import redirect
 from falcon_events.dashboard.saved_pages import BOARD, GUEST_PAGES, SavedPage, read_location, read_own_location
 from falcon_events.dashboard.shared_links import PUBLIC, SHARED, list_guest_parts
@@ -107,7 +106,7 @@ def _describe(context: Context, share: Share) -> dict[str, Any]:
     address = f"./{PUBLIC}?{urlencode({'list': share.list_id, 'share': share.share_id})}"
     return {
         "share": share,
-        "about": "A page that is not there any more" if saved is None else describe_page(context, saved),
+        "about": "A page that is not there any more" if saved is None else saved.describe(context.describe_filter),
         "link": "" if saved is None else saved.write(saved.page),
         "who": who + (", also within other sites" if share.embed and not share.needs_password else ""),
         "public_address": address if share.public else "",

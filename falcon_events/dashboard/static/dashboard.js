@@ -51,6 +51,9 @@ export function prepare(root) {
   }
   for (const tab of root.querySelectorAll("a[data-tab]")) tab.addEventListener("click", showTab);
   for (const input of root.querySelectorAll("input[data-values]")) suggestValues(/** @type {HTMLInputElement} */ (input));
+  for (const input of root.querySelectorAll("input[data-offer]")) {
+    input.addEventListener("focus", () => offer(/** @type {HTMLInputElement} */ (input)), { once: true });
+  }
   const charts = root.querySelectorAll("[data-chart]:not(script)");
   if (charts.length) {
     import(new URL(script.dataset.chart ?? "", document.baseURI).href).then((module) => {
@@ -231,6 +234,17 @@ function suggestValues(input) {
   };
   input.addEventListener("focus", ask);
   input.addEventListener("input", ask);
+}
+
+/**
+ * Fill the list of a field with what the server offers.
+ * @param {HTMLInputElement} input
+ */
+async function offer(input) {
+  const answer = await fetch(new URL(input.dataset.offer ?? "", document.baseURI), { credentials: "same-origin" }).catch(() => null);
+  if (!answer?.ok) return;
+  const options = new DOMParser().parseFromString(await answer.text(), "text/html").querySelectorAll("option");
+  input.list?.replaceChildren(...options);
 }
 
 addEventListener("popstate", () => location.reload());

@@ -91,8 +91,8 @@ class Site:
     ) -> Seen:
         """Send a form, with the token of the dashboard's forms unless told otherwise."""
         sent = dict(fields)
-        if token:
-            sent.setdefault("token", self.form_token())
+        if token and "token" not in sent:
+            sent["token"] = self.form_token()
         return self._send("POST", address, urlencode(sent, doseq=True), headers)
 
     def form_token(self) -> str:
