@@ -193,13 +193,14 @@ class Context:
             return []
         return [SpelledQuestion(one.name, spell(one.name, self.view.list_id, one.arguments)) for one in self.asked]
 
-    def ask(self, name: str, kind: type[T], arguments: Mapping[str, Any]) -> Steps[Answered[T]]:
+    def ask(self, name: str, kind: type[T], arguments: Mapping[str, Any], *, is_told: bool = True) -> Steps[Answered[T]]:
         """Ask a question about the list, or return an answer that is some seconds old.
 
         Args:
             name: which question, such as `query`.
             kind: the type of the result.
             arguments: the arguments of the Python API's method, but for the list.
+            is_told: whether the page tells people the question, to ask it elsewhere.
 
         Raises:
             RequestRefused: with the documented codes.
@@ -208,7 +209,7 @@ class Context:
         if self.is_shared:
             check_guest_question(name, given)
         asked = AskedOnPage(name, given)
-        if asked not in self.asked:
+        if is_told and asked not in self.asked:
             self.asked.append(asked)
         key = make_key(self.view.list_id, name, given)
         found = None if name in CHANGES else self._cache.find(key)

@@ -19,17 +19,23 @@ FIGURES = ("people", "views", "sessions", "bounce_rate", "session_seconds", "con
 """The metrics at the top of the page."""
 NOW = timedelta(minutes=5)
 """Whoever did something in this time is there now."""
+HOSTS = 20
+"""How many hosts of a site are left out of the referrers."""
 ROWS, ALL_ROWS = 9, 200
 """How many rows a table has on the overview, and on a page of its own."""
 
 
 class Breakdown(msgspec.Struct, frozen=True):
-    """A table of the overview: its tab's name, what its first column has, its metrics, and conditions on events."""
+    """A table of the overview: its tab's name, what its first column has, its metrics, conditions on events.
+
+    `empty` stands for an empty value.
+    """
 
     name: str
     head: str
     metrics: tuple[str, ...] = ("people", "events")
     filters: tuple[Any, ...] = ()
+    empty: str = "(empty)"
 
 
 VIEWS = ("is", "event", ["pageView"])
@@ -37,7 +43,7 @@ BREAKDOWNS = {
     "path": Breakdown("Pages", "Page", ("people", "views"), (VIEWS,)),
     "entry_path": Breakdown("Entry pages", "Entry page", ("people", "sessions")),
     "exit_path": Breakdown("Exit pages", "Exit page", ("people", "sessions")),
-    "referring_domain": Breakdown("Referrers", "Referrer", ("people", "views"), (VIEWS,)),
+    "referring_domain": Breakdown("Referrers", "Referrer", ("people", "views"), (VIEWS,), "(direct)"),
     "source": Breakdown("Sources", "Source", ("people", "conversions", "revenue")),
     "campaign": Breakdown("Campaigns", "Campaign", ("people", "conversions", "revenue")),
     "utm_medium": Breakdown("Media", "Medium", ("people", "views"), (VIEWS,)),
@@ -94,10 +100,13 @@ def show_table(context: Context) -> Steps[Reply]:
     if breakdown is None:
         reason = f"by: {dimension[:50]!r} must be one of {', '.join(BREAKDOWNS)}."
         return context.render("refused.html", status=422, title="This cannot be asked", reasons=[reason])
+    filters = list(breakdown.filters)
+    if dimension == "referring_domain" and (hosts := (yield from _find_hosts(context))):
+        filters.append(("is_not", dimension, hosts))  # who goes from page to page of the site does not come from elsewhere
     arguments = context.view.question(
         dimensions=[dimension],
         metrics=list(breakdown.metrics),
-        filters=list(breakdown.filters),
+        filters=filters,
         limit=ROWS if context.is_part else 10_000 if context.wants_csv else ALL_ROWS,
     )
     answered = yield from context.ask("query", QueryResult, arguments)
@@ -106,8 +115,21 @@ def show_table(context: Context) -> Steps[Reply]:
         return context.csv(f"by-{dimension.replace('_', '-')}", (dimension, *breakdown.metrics), rows)
     table = build_table(context, arguments, answered.result, breakdown.head)
     return context.render(
-        "table.html", title=breakdown.name, table=table, shown="overview.table", by=dimension, most=arguments["limit"]
+        "table.html",
+        title=breakdown.name,
+        table=table,
+        shown="overview.table",
+        by=dimension,
+        most=arguments["limit"],
+        empty=breakdown.empty,
     )
+
+
+def _find_hosts(context: Context) -> Steps[list[str]]:
+    """Return the hosts of the site's own pages, those with most events."""
+    hosts = {"date_range": context.view.date_range, "dimensions": ["host"], "metrics": ["events"], "limit": HOSTS}
+    answered = yield from context.ask("query", QueryResult, hosts, is_told=False)
+    return [row.dimensions[0] for row in answered.result.rows if row.dimensions[0]]
 
 
 def show_now(context: Context) -> Steps[Reply]:

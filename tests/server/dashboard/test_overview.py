@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
+from falcon_events import EventTracking
+from falcon_events.access.protocol import Principal
 from tests.server.dashboard.conftest import MARCH
 from tests.server.dashboard.site import Site
 
@@ -13,8 +16,8 @@ def test_the_page_has_parts_that_a_browser_loads(dashboard: Site) -> None:
     """Each part is a page of its own, so that a slow question keeps no other from being answered."""
     seen = dashboard.get(range=MARCH)
     assert seen.status == 200
-    assert len(seen.parts()) == 8  # the last one offers boards to save the view on
-    assert [dashboard.get(part).status for part in seen.parts()] == [200] * 8
+    assert len(seen.parts()) == 7
+    assert [dashboard.get(part).status for part in seen.parts()] == [200] * 7
     assert seen.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self';")
 
 
@@ -89,3 +92,14 @@ def test_what_cannot_be_asked_says_why(dashboard: Site) -> None:
     assert "must be a condition as JSON" in dashboard.get(filter="path=/").text
     assert dashboard.get("no-such-page").status == 404
     assert dashboard.get(list=99).status == 404
+
+
+def test_referrers_are_other_sites(tmp_path: Path, flavour: str) -> None:
+    """Who goes from page to page of the site itself does not come from elsewhere; without a referrer, a visit is direct."""
+    with EventTracking(tmp_path / "events.duckdb") as tracking:
+        tracking.directory.ensure_list(1, "Site")
+        for number, domain in enumerate(("", "shop.example", "www.search.example", "shop.example", "www.search.example")):
+            properties = {"url": f"https://shop.example/{number}", "$referring_domain": domain}
+            tracking.track(1, "pageView", email=f"{number}@example.com", properties=properties)
+        seen = Site(tracking, flavour, lambda request: Principal("*")).get("overview.table", by="referring_domain")
+        assert seen.tables[0][1:] == [["www.search.example", "2", "2"], ["(direct)", "1", "1"]]
