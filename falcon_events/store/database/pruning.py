@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from falcon_events.query.relations import PLACE
+from falcon_events.query.expressions import PLACE
 
 TABLES = ("prunings", "daily_totals", "daily_units", "first_events", "kept_addresses", "counted_orders")
 """The tables of what is kept of deleted events. Each has a column list_id."""
