@@ -18,6 +18,7 @@ FULL: Plan = {
     "latency": [("latency",)],
     "query": [("query", "--events", "100000", "1000000", "10000000")],
     "answers": [("answers", "--events", "10000000", "--beside", "postgresql")],
+    "dashboard": [("dashboard", "--events", "10000000", "--browser")],
     "import": [("importing",)],
     "scale": [("scale", "--events", "10000000", "--seconds", "300")],
     "memory": [("memory", "--events", "10000000", "--visitors", "1000000")],
@@ -44,6 +45,7 @@ QUICK: Plan = {
             *("--seconds", "1", "--rounds", "1", "--beside", "postgresql"),
         )
     ],
+    "dashboard": [("dashboard", "--events", "20000", "--rounds", "1")],
     "import": [("importing", "--events", "5000", "--rounds", "1", "--body", "small")],
     "scale": [("scale", "--events", "20000", "--seconds", "3", "--connections", "4")],
     "memory": [("memory", "--events", "20000", "--visitors", "2000")],

@@ -21,12 +21,13 @@ RATIOS: dict[str, tuple[str, int]] = {
     "latency": ("ratio", LOWER),
     "query": ("to_smallest", LOWER),
     "answers": ("ratio", LOWER),
+    "dashboard": ("ratio", LOWER),
     "size": ("ratio", LOWER),
     "deliveries": ("ratio", HIGHER),
     "binary": ("ratio", LOWER),
 }
 """The figure of each script that can be compared between machines, and whether higher or lower is better."""
-IDENTITY = ("interface", "connections", "workers", "body", "events", "catalogue", "question")
+IDENTITY = ("interface", "connections", "workers", "body", "events", "catalogue", "question", "part")
 
 
 def load(path: Path) -> list[Record]:
@@ -269,6 +270,25 @@ TABLES: list[tuple[str, str, dict[str, str]]] = [
             "close s": "close_s",
             "resident MB": "resident_mb",
         },
+    ),
+    (
+        "The dashboard's first page",
+        "dashboard",
+        {
+            "part": "part",
+            "events": "events",
+            "cold ms": "cold_ms",
+            "again ms": "again_ms",
+            "cold ÷ sign-in": "ratio",
+            "owner CPU ms": "owner_cpu_ms",
+            "server CPU ms": "server_cpu_ms",
+            "bytes": "bytes",
+        },
+    ),
+    (
+        "The dashboard in Chromium",
+        "dashboard",
+        {"events": "events", "first paint ms": "paint_ms", "chart ms": "chart_ms", "all parts ms": "whole_ms"},
     ),
     (
         "Bytes on disk per event",

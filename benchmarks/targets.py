@@ -42,6 +42,15 @@ def _values(script: str, value: str, *names: str) -> Callable[[list[Record]], Fo
     return find
 
 
+def _whole_page(value: str) -> Callable[[list[Record]], Found]:
+    def find(records: list[Record]) -> Found:
+        for record in records_of(records, "dashboard"):
+            if "first_bytes" in record:
+                yield f"{record['events']:,} events", record[value]
+
+    return find
+
+
 def _query(value: str) -> Callable[[list[Record]], Found]:
     def find(records: list[Record]) -> Found:
         measured = records_of(records, "query")
@@ -88,6 +97,11 @@ TARGETS: list[tuple[str, str, Callable[[list[Record]], Found]]] = [
     ("events/s while questions are asked ÷ without", "≥ 0.7", _values("answers", "ingest_ratio")),
     ("p99 of an event while questions are asked ÷ without", "≤ 2", _values("answers", "ingest_p99_ratio")),
     ("bytes an event with typed columns ÷ without", "≤ 1.2", _values("answers", "size_ratio")),
+    ("the dashboard's first page and its parts, ms", "≤ 500", _whole_page("cold_ms")),
+    ("the same within ten seconds, ms", "≤ 100", _whole_page("again_ms")),
+    ("bytes of the first page with scripts and styles, compressed", "≤ 90,000", _values("dashboard", "first_bytes", "events")),
+    ("the dashboard's first paint in Chromium, ms", "≤ 1,000", _values("dashboard", "paint_ms", "events")),
+    ("the same until the chart is drawn, ms", "≤ 1,000", _values("dashboard", "chart_ms", "events")),
     ("slowest answer at half load, ms", "≤ 250", _values("scale", "slowest_ms", "events")),
     ("resident memory of server and owner, MB", "≤ 700", _memory),
     ("bytes on disk per event ÷ PostgreSQL", "≤ 0.25", _values("size", "ratio")),

@@ -61,12 +61,12 @@ def serve_file(req: falcon.Request, found: StaticFile, headers: tuple[tuple[str,
     )
     if f'"{found.version}"' in (req.get_header("If-None-Match") or ""):
         return Reply(304, b"", headers, found.content_type)
-    if _accepts_gzip(req.get_header("Accept-Encoding") or ""):
+    if accepts_gzip(req.get_header("Accept-Encoding") or ""):
         return Reply(200, found.gzipped, (*headers, ("Content-Encoding", "gzip")), found.content_type)
     return Reply(200, found.body, headers, found.content_type)
 
 
-def _accepts_gzip(accepted: str) -> bool:
+def accepts_gzip(accepted: str) -> bool:
     """Return whether `Accept-Encoding` names gzip with a weight other than 0 (RFC 9110, 12.5.3)."""
     for item in accepted.lower().split(","):
         coding, _, weight = item.replace(" ", "").partition(";q=")

@@ -19,6 +19,8 @@ FIGURES = ("people", "views", "sessions", "bounce_rate", "session_seconds", "con
 LESS_IS_BETTER = frozenset({"bounce_rate"})
 NOW = timedelta(minutes=5)
 """Whoever did something in this time is there now."""
+NOW_EVERY_S = 10
+"""For this time the question about those who are there now stays the same, so that its answer is shown again."""
 ROWS, ALL_ROWS = 9, 200
 """How many rows a table has on the overview, and on a page of its own."""
 
@@ -132,8 +134,8 @@ def show_table(context: Context) -> Steps[Reply]:
 
 def show_now(context: Context) -> Steps[Reply]:
     """Show how many are there now."""
-    now = datetime.fromtimestamp(context.tracking.clock() // 10 * 10, UTC)
-    days = [(now - NOW).isoformat(), (now + timedelta(seconds=10)).isoformat()]
+    now = datetime.fromtimestamp(context.tracking.clock() // NOW_EVERY_S * NOW_EVERY_S, UTC)
+    days = [(now - NOW).isoformat(), (now + timedelta(seconds=NOW_EVERY_S)).isoformat()]
     arguments = {**context.view.question(), "date_range": days, "metrics": ["people"]}
     answered = yield from context.ask("query", QueryResult, arguments)
     (row,) = answered.result.rows
