@@ -116,11 +116,15 @@ class Dashboard:
 
     def may_see(self, principal: Principal, list_id: int) -> Steps[bool]:
         """Whether the principal may see a list, which exists."""
+        return (yield from self._may_see_among(principal, list_id, (yield from self._find_lists(principal))))
+
+    def _may_see_among(self, principal: Principal, list_id: int, lists: Sequence[EventList]) -> Steps[bool]:
+        """Whether the principal may see a list, where `lists` are those of _find_lists()."""
         if not 0 < list_id <= MAX_LIST_ID or (principal.list_ids is not None and list_id not in principal.list_ids):
             return False
         if self._tracking.access is not None and principal.account != EVERY_ACCOUNT:
             return bool((yield Call(self._tracking.access.owns_list, principal.account, list_id)))
-        return any(found.list_id == list_id for found in (yield from self._find_lists(principal)))
+        return any(found.list_id == list_id for found in lists)
 
     def _handle(self, request: DashboardRequest) -> Steps[Reply]:
         principal = yield from self.find_principal(request)
@@ -162,7 +166,7 @@ class Dashboard:
         lists = yield from self._find_lists(principal)
         if not view.list_id and lists and not messages:
             view = msgspec.structs.replace(view, list_id=lists[0].list_id)
-        elif not (yield from self.may_see(principal, view.list_id)):
+        elif not (yield from self._may_see_among(principal, view.list_id, lists)):
             messages += [f"list: you have no list {view.list_id}."] if view.list_id else []
             view = msgspec.structs.replace(view, list_id=0)
         context = Context(

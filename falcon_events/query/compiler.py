@@ -11,9 +11,11 @@ from falcon_events.model.answers import is_count
 from falcon_events.query.buckets import Bucket
 from falcon_events.query.deletion import DISTINCT, METRICS, counts_once, has_totals, uses_types
 from falcon_events.query.expressions import IS_SCALAR, Parameters, express_all, express_dimension, express_number
+from falcon_events.query.names import CAMPAIGN_DIMENSIONS, SESSION_DIMENSIONS
 from falcon_events.query.question import Metric, Question
 from falcon_events.query.ranges import Period
 from falcon_events.query.relations import ENRICHED, QuestionScope, build_events, express_period
+from falcon_events.query.sessions import KNOWN_SESSIONS
 from falcon_events.query.starts import join_starts
 from falcon_events.query.statements import Run, Statement, choose_people, join_relations
 
@@ -36,6 +38,12 @@ _METRICS = {
     "views_per_session": f"{_VIEWS} / nullif({_SESSIONS}, 0)",
 }
 """The SQL of each metric. `leads` marks one event of each session in each row."""
+_OF_WHOLE_SESSIONS = {
+    "sessions": "count(*)",
+    "bounce_rate": "count(*) filter (where session_events = 1) / nullif(count(*), 0)",
+    "session_seconds": "avg(session_seconds)",
+}
+"""The SQL of metrics that need nothing but the sessions, from one row for each."""
 _AGGREGATES = {
     "sum": f"fsum({{}} * {_SHRINK}) * {_GROW}",
     "avg": f"favg({{}} * {_SHRINK}) * {_GROW}",
@@ -63,6 +71,8 @@ def read_rows(
     What is counted over all pages comes from the same statement, because most of its time is taken by grouping the events.
     """
     question = scope.question
+    if not question.dimensions and not computed and question.offset == 0:
+        return RowsPage([read_totals(scope, period, run)], 1, ())
     compiler = _Compiler(scope, period, buckets, question.dimensions, computed=computed)
     order = ", ".join(compiler.list_order())
     ordered = f" order by {order}" if order else ""
@@ -80,10 +90,36 @@ def read_rows(
     return RowsPage([row[first:] for row in found if row[0]], found[0][1], found[0][2:first])
 
 
-def compile_totals(scope: QuestionScope[Question], period: Period) -> Statement:
-    """Return the SELECT of the metrics without dimensions: one row."""
-    compiler = _Compiler(scope, period, (), [])
-    return compiler.finish(f"select {compiler.columns} from filled")
+def read_totals(scope: QuestionScope[Question], period: Period, run: Run) -> tuple[Any, ...]:
+    """Read the metrics without dimensions. Those of sessions have a statement of their own, which joins them to no events."""
+    question = scope.question
+    apart = [metric for metric in question.metrics if isinstance(metric, str) and metric in _OF_WHOLE_SESSIONS]
+    if question.people or any(_needs_relations(name) for name in question.list_dimensions()):
+        apart = []
+    found: dict[str, Any] = {}
+    if apart:
+        found = dict(zip(apart, run(_compile_sessions(scope, period, apart))[0], strict=True))
+    if others := [metric for metric in question.metrics if metric not in apart]:
+        asked = msgspec.structs.replace(question, metrics=others)
+        deletion = None if apart else scope.deletion  # there are no totals of sessions, and so none of the question
+        compiler = _Compiler(msgspec.structs.replace(scope, question=asked, deletion=deletion), period, (), [])
+        (row,) = run(compiler.finish(f"select {compiler.columns} from filled"))
+        found |= zip(map(str, others), row, strict=True)
+    return tuple(found[str(metric)] for metric in question.metrics)
+
+
+def _needs_relations(dimension: str) -> bool:
+    """Return whether a dimension is one of a session, a campaign or a trait."""
+    return dimension in (*SESSION_DIMENSIONS, *CAMPAIGN_DIMENSIONS) or dimension.startswith("trait:")
+
+
+def _compile_sessions(scope: QuestionScope[Question], period: Period, metrics: Sequence[str]) -> Statement:
+    """Return the SELECT of metrics of the sessions that have an event which counts: one row."""
+    parameters = Parameters(scope.source)
+    counted = f"is_shown and {express_period(period, parameters)} and {express_all(scope.question.filters, parameters)}"
+    relations = build_events(scope, parameters, sessions=True, orders=False, period=period, counted=counted)
+    columns = ", ".join(_OF_WHOLE_SESSIONS[metric] for metric in metrics)
+    return Statement(join_relations(relations, f"select {columns} from {KNOWN_SESSIONS} where is_counted"), parameters.values)
 
 
 def compile_comparison(
@@ -164,6 +200,7 @@ class _Compiler:
         self._period = period
         self._metrics: list[Metric] = scope.question.metrics
         self._joined = ""
+        self._read_once: tuple[str, ...] = ()
         self._has_totals = parameters is None and has_totals(scope.question, period, scope.deletion)
         self.parameters = parameters or Parameters(scope.source)
         used = {metric for metric in self._metrics if isinstance(metric, str)}
@@ -188,7 +225,7 @@ class _Compiler:
 
     def finish(self, select: str) -> Statement:
         """Return the statement that ends with a SELECT."""
-        return Statement(join_relations(self._relations, select), self.parameters.values)
+        return Statement(join_relations(self._relations, select, self._read_once), self.parameters.values)
 
     def list_filled_metrics(self) -> list[str]:
         """Return the SQL of each metric of a row that may be missing in `grouped`."""
@@ -235,8 +272,9 @@ class _Compiler:
         self.add("matched", f"select {', '.join(['met.*', *columns])} from met{self._joined}")
         if sessions:
             row = "".join(f"d{number}, " for number in range(len(self._dimensions)))
-            leads = f"row_number() over (partition by {row}visitor_key, session_number order by seq) = 1 as leads"
-            self.add("led", f"select *, {leads} from matched")
+            first = f"select min(seq) from matched group by {row}session_number"
+            self._read_once = ("matched",)
+            self.add("led", f"select *, seq in ({first}) as leads from matched")
 
     def _aggregate(self, relation: str, metrics: dict[str, str]) -> str:
         """Return the SELECT of the metrics of a relation by the dimensions."""

@@ -22,6 +22,11 @@ from falcon_events.query.source import Source
 
 _NUMBER = r"[ \t\n\r]*-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?[ \t\n\r]*"
 """A number as JSON writes it, in a text that JSON would read as one."""
+CTE = tuple[str, str]
+"""A common table expression: its name and its SELECT."""
+PLACE = f"(epoch_us(occurred_at)::hugeint * {2**63} + seq)"
+"""The place of an event in the order of events, as one number below PLACES."""
+PLACES = 2**122
 IS_SCALAR = "json_type(element) not in ('ARRAY', 'OBJECT', 'NULL')"
 """The SQL that an `element` of a list in JSON is text, a number, true or false."""
 

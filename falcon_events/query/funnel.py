@@ -15,10 +15,10 @@ from falcon_events.model.reports import QueryAnswer
 from falcon_events.query import names
 from falcon_events.query.codes import LIMITS
 from falcon_events.query.deletion import list_deletion_warnings
-from falcon_events.query.expressions import Parameters, express_all, express_dimension
+from falcon_events.query.expressions import CTE, PLACE, PLACES, Parameters, express_all, express_dimension
 from falcon_events.query.question import FunnelQuestion, StepOfFunnel, render_question
 from falcon_events.query.ranges import Period
-from falcon_events.query.relations import CTE, ENRICHED, PLACE, PLACES, QuestionScope, build_events, express_kind, express_period
+from falcon_events.query.relations import ENRICHED, QuestionScope, build_events, express_kind, express_period
 from falcon_events.query.source import Extent
 from falcon_events.query.statements import QuestionRefused, Run, Statement, choose_people, join_relations, list_warnings
 

@@ -12,6 +12,8 @@ import msgspec
 
 from falcon_events.query import names
 from falcon_events.query.expressions import (
+    CTE,
+    PLACE,
     DimensionSQL,
     Parameters,
     express_all,
@@ -31,49 +33,29 @@ from falcon_events.query.question import (
     walk,
 )
 from falcon_events.query.ranges import Period, parse_day, parse_moment, resolve_comparison, resolve_range
+from falcon_events.query.sessions import define_sessions
 from falcon_events.query.source import Deletion, Source
 
 Q = TypeVar("Q", bound=AnyQuestion)
-CTE = tuple[str, str]
 LISTED, SHOWN, ENRICHED, MEMBERS, CHOSEN = "listed", "shown", "enriched", "members", "chosen"
 """Names of the relations: all events of the list; those not left out, where `is_shown`; these with further columns; all persons,
 with what the conditions need; the persons who meet the conditions."""
+EVER_SHOWN = "ever_shown"
+"""The relation SHOWN of all times, where a range limits that one."""
 CAMPAIGN_DAYS = 30
-PLACE = f"(epoch_us(occurred_at)::hugeint * {2**63} + seq)"
-"""The place of an event in the order of events, as one number below PLACES."""
-PLACES = 2**122
+GAPS_BEYOND = 24
+"""How many gaps before and after a range the events are looked at, all of which are needed where a session lasts as long."""
 SEEN = """min(occurred_at) filter (where is_shown) as first_seen, max(occurred_at) filter (where is_shown) as last_seen,
     count(*) filter (where is_shown) as shown_events"""
 """The columns of a person, where events are grouped by person."""
 
 ORDERS = f"""
 select *, conversion_id is not null and seq in (
-        select arg_min(seq, {PLACE}) from {{before}} where conversion_id is not null group by {{scope}}conversion_id
+        select arg_min(seq, {PLACE}) from {{every}} where conversion_id is not null group by {{scope}}conversion_id
     ){{counted}} as is_order
 from {{before}}
 """
 NOT_COUNTED = " and md5(conversion_id) not in (select digest from ({orders}))"
-GAPS = """
-select *, occurred_at - lag(occurred_at) over (partition by {scope}visitor_key order by occurred_at, seq)
-        < to_microseconds({gap}) as goes_on
-from {before}
-"""
-NUMBERED = """
-select *, sum(case when goes_on then 0 else 1 end) over (
-        partition by {scope}visitor_key order by occurred_at, seq rows unbounded preceding) as session_number
-from {before}
-"""
-SESSIONS = """
-select *, count(*) over whole as session_events,
-    (epoch_us(max(occurred_at) over whole) - epoch_us(min(occurred_at) over whole)) / 1e6 as session_seconds,
-    first_value(path ignore nulls) over ordered as entry_path,
-    last_value(path ignore nulls) over ordered as exit_path{session_id}
-from {before}
-window whole as (partition by {scope}visitor_key, session_number),
-    ordered as (partition by {scope}visitor_key, session_number order by occurred_at, seq
-        rows between unbounded preceding and unbounded following)
-"""
-SESSION_ID = ",\n    first_value(event_id) over ordered as session_id"
 TOUCHES = """
 select *, last_value(case when event = 'pageView' and utm_campaign is not null
         then {'value': utm_campaign, 'at': occurred_at} end ignore nulls) over so_far as campaign_touch,
@@ -144,6 +126,7 @@ def build_events(
     orders: bool,
     session_ids: bool = False,
     period: Period | None = None,
+    counted: str = "",
 ) -> list[CTE]:
     """Return the relations of the list's events up to ENRICHED.
 
@@ -154,6 +137,8 @@ def build_events(
         orders: whether `is_order` is needed: whether the event is the first one of its order.
         session_ids: whether `session_id` is needed: the id of the session's first event.
         period: the range that the statement is about, beside what conditions on persons are about; None: any.
+        counted: the SQL of which events count, so that the relation SESSIONS has `is_counted` for the sessions that have such
+            an event. It needs no column of a session, a campaign or a trait. Empty: that column is not needed.
     """
     used = scope.question.list_dimensions()
     steps: list[str] = []
@@ -161,42 +146,59 @@ def build_events(
         not_counted = NOT_COUNTED.format(orders=scope.source.orders) if scope.source.orders else ""
         steps.append(ORDERS.replace("{counted}", not_counted))
     of_sessions = sessions or session_ids or bool(used & set(names.SESSION_DIMENSIONS))
-    if of_sessions:
-        gap = parameters.add(scope.session_gap_us)
-        steps += [GAPS.replace("{gap}", gap), NUMBERED, SESSIONS.replace("{session_id}", SESSION_ID if session_ids else "")]
     of_campaigns = bool(used & set(names.CAMPAIGN_DIMENSIONS))
     if of_campaigns:
         steps += [TOUCHES, CAMPAIGNS]
     if any(name.startswith("trait:") for name in used):
         steps.append(TRAITS.replace("{traits}", scope.source.traits))
     shown = express_all_shown(scope.question)
-    counted = [express_shown(one.filters, one.event) for one in walk(scope.question.people) if isinstance(one, DoneCondition)]
-    kept = list(dict.fromkeys([*shown, *counted]))
+    asked = [express_shown(one.filters, one.event) for one in walk(scope.question.people) if isinstance(one, DoneCondition)]
+    kept = list(dict.fromkeys([*shown, *asked]))
     apart = "" if kept == shown else "is_shown, "
-    limits = ""
-    if period is not None and not scope.question.people and not orders:
-        limits = _limit_events(scope, period, parameters, sessions=of_sessions, campaigns=of_campaigns)
-    is_shown = f"({' or '.join(shown)}) as is_shown"
-    among = f"({' or '.join(kept)}){limits}"
+    is_shown, among = f"({' or '.join(shown)}) as is_shown", f"({' or '.join(kept)})"
     relations = [(LISTED, scope.source.events), (SHOWN, f"select *, {is_shown} from {LISTED} where {among}")]
+    every = SHOWN
+    if period is not None and not scope.question.people and (orders or of_sessions or of_campaigns):
+        limited = _limit_events(scope, period, parameters, sessions=of_sessions, campaigns=of_campaigns)
+        parts = [f"select *, {is_shown} from {LISTED} where {among} and {one}" for one in limited]
+        every = EVER_SHOWN
+        ever = [(EVER_SHOWN, f"select * from ({scope.source.unowned}) where {among}")] if orders else []
+        relations = [relations[0], *ever, (SHOWN, " union all ".join(parts))]
+    if of_sessions:
+        columns = [*(used & set(names.SESSION_DIMENSIONS)), *(["session_id"] if session_ids else [])]
+        relations += define_sessions(relations[-1][0], parameters.add(scope.session_gap_us), apart, sorted(columns), counted)
     for number, step in enumerate(steps):
-        body = step.replace("{before}", relations[-1][0]).replace("{scope}", apart)
+        body = step.replace("{before}", relations[-1][0]).replace("{scope}", apart).replace("{every}", every)
         relations.append((f"step_{number}", body))
     return [*relations, (ENRICHED, f"select * from {relations[-1][0]}")]
 
 
-def _limit_events(scope: QuestionScope[Any], period: Period, parameters: Parameters, *, sessions: bool, campaigns: bool) -> str:
-    """Return the condition on the events that decide about those of a range, so that a window function sees no others.
+def _limit_events(
+    scope: QuestionScope[Any], period: Period, parameters: Parameters, *, sessions: bool, campaigns: bool
+) -> list[str]:
+    """Return the conditions on the events that decide about those of a range, so that a window function sees no others.
 
-    Those are the events of the visitors that have sessions in the range, and what may have brought somebody there before.
+    Those are the events of the range, what may have brought somebody there before, and the rest of sessions that reach over an
+    end of it: nearly always this is within some hours. A session that reaches further has, in these hours, an event within
+    the gap after their beginning, one within the gap before their end, and as many in all as there are gaps in them. Each event
+    meets one condition at most.
     """
-    if sessions and not campaigns:
-        visitors = f"select visitor_key from ({scope.source.events}) where {express_period(period, parameters)}"
-        return f" and visitor_key in ({visitors})"
-    if campaigns and not sessions:
-        before = msgspec.structs.replace(period, since=period.since - CAMPAIGN_DAYS * 86_400_000_000)
-        return f" and {express_period(before, parameters)}"
-    return ""
+    before_us = CAMPAIGN_DAYS * 86_400_000_000 if campaigns else 0
+    if not sessions:
+        return [express_period(msgspec.structs.replace(period, since=period.since - before_us), parameters)]
+    gap_us, beyond_us = scope.session_gap_us, GAPS_BEYOND * scope.session_gap_us
+    since, until = period.since - max(before_us, beyond_us), period.until + beyond_us
+    during = express_period(Period(since, until), parameters)
+    visitors = []
+    for first, last in ((period.since - beyond_us, period.since), (period.until, until)):
+        hours, begins, ends = (
+            express_period(Period(*one), parameters) for one in ((first, last), (first, first + gap_us), (last - gap_us, last))
+        )
+        reach = f"count(*) >= {GAPS_BEYOND} and bool_or({begins}) and bool_or({ends})"
+        visitors.append(f"select visitor_key from ({scope.source.unowned}) where {hours} group by visitor_key having {reach}")
+    # As the elements of a list they are expected to be few, so that each event is looked for among them, and not the reverse.
+    few = f"select unnest(list(visitor_key)) from ({' union all '.join(visitors)})"
+    return [during, f"not {during} and visitor_key in ({few})"]
 
 
 def build_persons(scope: QuestionScope[Any], parameters: Parameters, conditions: Sequence[Condition]) -> list[CTE]:

@@ -12,19 +12,10 @@ from falcon_events.query import names
 from falcon_events.query.buckets import Bucket, list_ended, make_buckets
 from falcon_events.query.codes import STEPS
 from falcon_events.query.deletion import knows_starts, list_deletion_warnings
-from falcon_events.query.expressions import Parameters, express_all
+from falcon_events.query.expressions import CTE, PLACE, Parameters, express_all
 from falcon_events.query.question import PeriodOfRetention, RetentionQuestion, render_question
 from falcon_events.query.ranges import Period
-from falcon_events.query.relations import (
-    CTE,
-    ENRICHED,
-    PLACE,
-    QuestionScope,
-    build_events,
-    express_all_shown,
-    express_kind,
-    express_period,
-)
+from falcon_events.query.relations import ENRICHED, QuestionScope, build_events, express_all_shown, express_kind, express_period
 from falcon_events.query.source import Extent
 from falcon_events.query.starts import join_starts
 from falcon_events.query.statements import (

@@ -23,6 +23,8 @@ column that it does not need costs nothing:
 | `properties` | json | the properties |
 | `value_1`, `nested_1`, `value_2`, ... | varchar, boolean | a promoted property as text, and whether it is an array or object |
 
+`unowned` has the same rows, without `person` and `person_key`, which take time to find.
+
 `persons` has one row for each person of the list, and maybe for others: `person_key`, `name` (varchar: `person` of events),
 `address` (varchar, null for a visitor) and `visitor` (uuid, null for an address).
 
@@ -53,12 +55,13 @@ import msgspec
 class Source(msgspec.Struct, frozen=True):
     """The relations as SELECTs, and the parameters that all of them use.
 
-    `events`, `persons`, `visitors` and `firsts` stand in parentheses, in a statement that begins with `with`. `promoted` has the
-    number of the columns of each promoted property, by its name. Where nothing was deleted, the last four are empty texts;
-    `units` also where all of its days are complete.
+    `events`, `unowned`, `persons`, `visitors` and `firsts` stand in parentheses, in a statement that begins with `with`.
+    `promoted` has the number of the columns of each promoted property, by its name. Where nothing was deleted, the last four are
+    empty texts; `units` also where all of its days are complete.
     """
 
     events: str
+    unowned: str
     persons: str
     visitors: str
     traits: str

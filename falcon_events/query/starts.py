@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from falcon_events.query.expressions import Parameters
-from falcon_events.query.relations import CTE
+from falcon_events.query.expressions import CTE, Parameters
 
 _COLUMNS = ("number", "first_step", "next_step")
 MOST_STEPS = 100_000

@@ -11,12 +11,11 @@ from falcon_events.errors import Failure
 from falcon_events.query import names
 from falcon_events.query.buckets import Bucket
 from falcon_events.query.codes import LIMITS
-from falcon_events.query.expressions import Parameters, express_all, express_dimension, express_number
+from falcon_events.query.expressions import CTE, Parameters, express_all, express_dimension, express_number
 from falcon_events.query.question import Condition, EventKind, Question, ValueCondition, walk
 from falcon_events.query.ranges import Period
 from falcon_events.query.relations import (
     CHOSEN,
-    CTE,
     ENRICHED,
     QuestionScope,
     build_events,

@@ -87,6 +87,8 @@ def _compare(
     scope: QuestionScope[Question], compared: Period, buckets: Sequence[Bucket], keys: list[tuple[Any, ...]], run: Run
 ) -> list[list[int | float | None] | None]:
     """Return the metrics of the rows in the other range; None for a bucket that it does not have."""
+    if not scope.question.dimensions:
+        return [_simplify(compiler.read_totals(scope, compared, run))]
     rows = run(compiler.compile_comparison(scope, compared, buckets, keys))
     place = scope.question.time_place
     return [_simplify(row) if place is None or key[place] is not None else None for key, row in zip(keys, rows, strict=True)]
@@ -105,9 +107,9 @@ def _describe(
     include = scope.question.include
     meta: dict[str, Any] = {"AsOf": extent.as_of}
     if "totals" in include:
-        meta["Totals"] = _simplify(run(compiler.compile_totals(scope, period))[0])
+        meta["Totals"] = _simplify(compiler.read_totals(scope, period, run))
         if compared is not None:
-            meta["ComparedTotals"] = _simplify(run(compiler.compile_totals(scope, compared))[0])
+            meta["ComparedTotals"] = _simplify(compiler.read_totals(scope, compared, run))
     if "total_rows" in include:
         meta["TotalRows"] = total
     if "time_labels" in include:

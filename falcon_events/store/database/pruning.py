@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from falcon_events.query.relations import PLACE
+from falcon_events.query.expressions import PLACE
 from falcon_events.store.database import duckdb
 
 TABLES = ("prunings", "daily_totals", "daily_units", "first_events", "kept_addresses", "counted_orders")

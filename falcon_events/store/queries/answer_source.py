@@ -107,7 +107,13 @@ class ListSource:
         if reach not in self._made:
             self._made.append(reach)
         number = self._made.index(reach)
-        relations = (f"from events_{number}", f"from persons_{number}", f"from visitors_{number}", TRAITS)
+        relations = (
+            f"from events_{number}",
+            f"from unowned_{number}",
+            f"from persons_{number}",
+            f"from visitors_{number}",
+            TRAITS,
+        )
         if self._kept is None:
             return Source(*relations, parameters, self._promoted)
         units = kept_source.UNITS[self._reads_json()] if self._kept.has_units else ""
@@ -126,6 +132,9 @@ class ListSource:
             if f"(from events_{number})" in every:
                 columns = [name for name in (*COLUMNS, *of_promoted) if name in words]
                 relations.append(f"events_{number} as not materialized ({self._define_events(reach, columns)})")
+            if f"(from unowned_{number})" in every:
+                columns = [name for name in (*COLUMNS, *of_promoted) if name in words and name not in ("person", "person_key")]
+                relations.append(f"unowned_{number} as not materialized ({self._define_events(reach, columns)})")
             if f"(from persons_{number})" in every:
                 relations.append(f"persons_{number} as not materialized ({self._define_persons(reach)})")
             if f"(from visitors_{number})" in every:

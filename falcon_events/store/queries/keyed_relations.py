@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from falcon_events.query.relations import PLACE, PLACES
+from falcon_events.query.expressions import PLACE, PLACES
 from falcon_events.store.database import promoted
 from falcon_events.store.database.columns import ADDRESSED, FURTHER_PLACE, NAMES, express_columns
 

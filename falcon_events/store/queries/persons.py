@@ -9,7 +9,7 @@ import msgspec
 from falcon_events.errors import EventsError, NotFound
 from falcon_events.model.ids import derive_uuid
 from falcon_events.model.persons import Binding, Erased, Visitor
-from falcon_events.query.relations import PLACE
+from falcon_events.query.expressions import PLACE
 from falcon_events.store.database import columns, duckdb
 from falcon_events.store.database.views import express_person_address
 from falcon_events.store.queries.board_rows import erase_from_boards

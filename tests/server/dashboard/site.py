@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import html
 import itertools
 import re
@@ -28,8 +29,9 @@ class Seen:
     def __init__(self, url: str, result: Any) -> None:
         self.url = url
         self.status: int = result.status_code
-        self.html: str = result.text
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in result.headers.items()}
+        is_small = self.headers.get("content-encoding") == "gzip"
+        self.html: str = gzip.decompress(result.content).decode() if is_small else result.text
 
     @property
     def text(self) -> str:

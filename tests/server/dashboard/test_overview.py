@@ -103,3 +103,20 @@ def test_referrers_are_other_sites(tmp_path: Path, flavour: str) -> None:
             tracking.track(1, "pageView", email=f"{number}@example.com", properties=properties)
         seen = Site(tracking, flavour, lambda request: Principal("*")).get("overview.table", by="referring_domain")
         assert seen.tables[0][1:] == [["www.search.example", "2", "2"], ["(direct)", "1", "1"]]
+
+
+def test_a_part_is_compressed_for_the_page_that_asks_for_it(dashboard: Site) -> None:
+    """Not a page, which has a form's token, and not what another site asks for: its length would tell what it has."""
+    asked = {"range": MARCH, "by": "path"}
+    accepts = {"Accept-Encoding": "gzip, br"}
+    plain = dashboard.get("overview.table", **asked, part=1)
+    assert "content-encoding" not in plain.headers
+    small = dashboard.get("overview.table", **asked, part=1, headers=accepts)
+    assert small.headers["content-encoding"] == "gzip"
+    assert small.html == plain.html
+    assert int(small.headers["content-length"]) < len(plain.html) / 2
+    assert "Accept-Encoding" in plain.headers["vary"]
+    assert "Accept-Encoding" in small.headers["vary"]
+    for headers in ({**accepts, "Sec-Fetch-Site": "cross-site"}, {"Accept-Encoding": "gzip;q=0"}):
+        assert "content-encoding" not in dashboard.get("overview.table", **asked, part=1, headers=headers).headers
+    assert "content-encoding" not in dashboard.get("overview.table", **asked, headers=accepts).headers
