@@ -298,5 +298,5 @@ class Page(msgspec.Struct, frozen=True):
 
 def _write_cell(value: Any) -> Any:
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
+        return f"'{value}" if value.lstrip(" \n").startswith(_FORMULA) else value
     return "" if value is None else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlencode
@@ -31,6 +32,7 @@ from falcon_events.runtime.steps import Call, Steps
 from falcon_events.tracking import EventTracking
 
 logger = logging.getLogger(__name__)
+requests_logger = logging.getLogger("falcon_events.requests")
 
 SIGN_IN, SIGN_OUT = "sign-in", "sign-out"
 NOBODY = Principal("", Scope.READ, None, frozenset())
@@ -64,7 +66,15 @@ class Dashboard:
         self._shared = SharedPages(tracking, self._templates, self._cache, pages)
 
     def handle(self, request: DashboardRequest) -> Steps[Reply]:
-        """Return the reply to a request; never raise."""
+        """Return the reply to a request; never raise. The log gets no query string: that of a share has its secret."""
+        began = time.perf_counter()
+        reply = yield from self._reply(request)
+        if self._tracking.settings.log_requests:
+            taken_ms = (time.perf_counter() - began) * 1e3
+            requests_logger.info("%s /dashboard/%s %d %.1f ms", request.method, request.page, reply.status, taken_ms)
+        return reply
+
+    def _reply(self, request: DashboardRequest) -> Steps[Reply]:
         is_shared = request.page in SHARED_PATHS
         refuse = self._shared.refuse if is_shared else self._refuse
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -186,3 +187,18 @@ def test_a_store_with_a_new_key_of_the_web(tmp_path: Path, flavour: str) -> None
         site = Site(tracking, flavour, "keys")
         assert site.post("sign-in", {"key": tracking.directory.create_key("new").key}).status == 303
         assert "falcon-events lists create" in site.get().text
+
+
+def test_requests_are_logged_without_what_they_ask(tmp_path: Path, flavour: str, caplog: pytest.LogCaptureFixture) -> None:
+    """So that an operator sees who tries keys, and the log has neither a key nor the secret of a share."""
+    caplog.set_level(logging.INFO, "falcon_events.requests")
+    with EventTracking(tmp_path / "events.duckdb", log_requests=True) as tracking:
+        site = Site(tracking, flavour, "keys")
+        site.post("sign-in", {"key": "fe_read_wrong"})
+        site.get("shared", secret="fe_share_secret")
+    lines = [record.getMessage() for record in caplog.records if record.name == "falcon_events.requests"]
+    assert [line.rsplit(" ", 2)[0] for line in lines if "POST" in line or "shared" in line] == [
+        "POST /dashboard/sign-in 403",
+        "GET /dashboard/shared 404",
+    ]
+    assert "secret" not in " ".join(lines)
