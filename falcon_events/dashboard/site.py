@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -71,7 +71,7 @@ class Dashboard:
         reply = yield from self._reply(request)
         if self._tracking.settings.log_requests:
             taken_ms = (time.perf_counter() - began) * 1e3
-            requests_logger.info("%s /dashboard/%s %d %.1f ms", request.method, request.page, reply.status, taken_ms)
+            requests_logger.info("%s /dashboard/%s %d %.1f ms", request.method, quote(request.page), reply.status, taken_ms)
         return reply
 
     def _reply(self, request: DashboardRequest) -> Steps[Reply]:
