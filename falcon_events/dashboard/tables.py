@@ -27,7 +27,8 @@ METRICS = {
 """The metrics, with what people read."""
 FORMS = {"bounce_rate": "share", "session_seconds": "seconds"}
 """How a metric is written, if not as a number."""
-NARROWED_BY = {"views": ("is", "event", ["pageView"]), "conversions": ("is", "event", ["conversion"])}
+_CONVERSION = ("is", "event", ["conversion"])
+NARROWED_BY = {"views": ("is", "event", ["pageView"]), "conversions": _CONVERSION, "revenue": _CONVERSION}
 """The condition that the events meet which a metric counts; others count every event."""
 
 

@@ -41,6 +41,7 @@ class Templates:
             "share": format_share,
             "seconds": format_seconds,
             "change": format_change,
+            "points": format_points,
             "moment": format_moment,
             "bytes": format_bytes,
             "json_text": lambda value: msgspec.json.encode(value).decode(),
@@ -99,6 +100,11 @@ def format_change(now: float | None, before: float | None) -> str:
         return ""
     change = (now - before) / abs(before) * 100
     return f"{change:+.0f} %" if abs(change) >= 9.5 or change == 0 else f"{change:+.1f} %"
+
+
+def format_points(now: float | None, before: float | None) -> str:
+    """Return the change of a share in percentage points: +1.2 points; empty if there is nothing to compare with."""
+    return "" if now is None or before is None else f"{(now - before) * 100:+.1f} points"
 
 
 def format_moment(value: datetime | str | None, zone: str) -> str:

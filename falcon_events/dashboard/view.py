@@ -70,6 +70,14 @@ class View(msgspec.Struct, frozen=True):
         first, between, last = self.range_text.partition("..")
         return f"{first} to {last}" if between else RANGES.get(self.range_text, self.range_text)
 
+    @property
+    def range_phrase(self) -> str:
+        """The range of time as the end of a sentence: in the last 28 days, from 2026-03-01 to 2026-03-31."""
+        label = self.range_label
+        if ".." in self.range_text:
+            return f"from {label}"
+        return f"in the {label.lower()}" if label.startswith("Last ") else label.lower()
+
     def question(self, **more: Any) -> dict[str, Any]:
         """Return the arguments of a question about what this view shows; those given here come on top."""
         arguments: dict[str, Any] = {"date_range": self.date_range}

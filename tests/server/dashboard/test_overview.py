@@ -29,7 +29,9 @@ def test_figures_are_those_of_the_query(dashboard: Site) -> None:
 
 def test_figures_are_compared_with_the_time_before(dashboard: Site) -> None:
     """February has one visitor, who is the time before."""
-    assert "People 3 +200 % from 1 Views 4 +300 % from 1" in dashboard.get("overview.figures", range=MARCH).text
+    text = dashboard.get("overview.figures", range=MARCH).text
+    assert "People 3 +200 % from 1 Views 4 +300 % from 1" in text
+    assert "Bounce rate 66.7 % -33.3 points from 100.0 %" in text
 
 
 def test_a_number_leads_to_its_persons(dashboard: Site) -> None:
@@ -37,6 +39,22 @@ def test_a_number_leads_to_its_persons(dashboard: Site) -> None:
     seen = dashboard.get("overview.table", range=MARCH, by="path")
     assert seen.tables[0][1:] == [["/pricing", "3", "3"], ["/", "1", "1"]]
     assert "of=%7B" in seen.link("3")
+
+
+def test_revenue_leads_to_those_who_bought(dashboard: Site) -> None:
+    """And conversions as well: not to everybody who was there."""
+    seen = dashboard.get("overview.figures", range=MARCH, compare="none")
+    for number in ("2", "1,150.50"):
+        found = dashboard.get(seen.link(number))
+        assert "ada@example.com" in found.text
+        assert "bob@example.com" not in found.text
+
+
+def test_a_list_without_events_says_where_they_come_from(dashboard: Site) -> None:
+    """A range without events, too: nobody else may have looked yet."""
+    seen = dashboard.get("overview.figures", range="2020-01-01..2020-01-02")
+    assert "Nothing happened in this range of time." in seen.text
+    assert seen.link("Data").startswith("./data?")
 
 
 def test_a_value_leads_to_the_page_filtered_by_it(dashboard: Site) -> None:
