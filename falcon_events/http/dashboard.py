@@ -27,6 +27,8 @@ from falcon_events.runtime.steps import Steps
 from falcon_events.tracking import EventTracking
 
 STREAM = "live.stream"
+GRACE_S = 2.0
+"""How long a page is made for a browser that has disconnected, in seconds: its answers are kept for the next one that asks."""
 MAX_FORM_BYTES = 2**20
 FORM_TYPE = "application/x-www-form-urlencoded"
 REVALIDATED = "no-cache"
@@ -121,7 +123,7 @@ class _AsyncPages(_Pages):
             self._redirect(req, resp)
             return
         work = self._tracking.waiter.arun(self._dashboard.handle(self._build(req, page, b"")))
-        reply = await run_while_connected(req._receive, work)  # the framework has no public way
+        reply = await run_while_connected(req._receive, work, GRACE_S)  # the framework has no public way
         if reply is not None:
             self._send(req, resp, reply)
 

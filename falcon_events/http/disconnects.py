@@ -9,19 +9,20 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
-GRACE_S = 1.0
-"""How long the work goes on for a client that has disconnected, in seconds: the framework's test client disconnects as soon as
-it has sent a request, and waits for the answer."""
+GRACE_S = 0.25
+"""How long the work goes on for a client that has disconnected, in seconds: the framework's test client disconnects as soon as it
+has sent a request, and waits for the answer."""
 MAX_STRAY = 100
 """How many messages are skipped that are no disconnect. After a body's end there should be none."""
 
 
-async def run_while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
-    """Await the work, and cancel it if the client disconnects more than GRACE_S before its end.
+async def run_while_connected(receive: Receive, work: Coroutine[Any, Any, T], grace_s: float = GRACE_S) -> T | None:
+    """Await the work, and cancel it if the client disconnects more than `grace_s` before its end.
 
     Args:
         receive: returns the server's next message. The request's body has been read.
         work: what to await.
+        grace_s: how long the work goes on for a client that has disconnected, in seconds.
 
     Returns:
         The result; None if the client has disconnected.
@@ -30,7 +31,7 @@ async def run_while_connected(receive: Receive, work: Coroutine[Any, Any, T]) ->
     try:
         await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
         if not working.done() and watching.result():
-            await asyncio.wait((working,), timeout=GRACE_S)
+            await asyncio.wait((working,), timeout=grace_s)
             return working.result() if working.done() else None
         return await working
     finally:

@@ -222,7 +222,7 @@ def test_an_empty_list_says_what_to_do(site: Site) -> None:
     """No table of zeros."""
     seen = cohorts(site, list=EMPTY)
     assert seen.tables == []
-    assert "Nobody started in 2026-03-02 to 2026-03-15. Choose a longer range above, or another start." in seen.text
+    assert "Nobody started from 2026-03-02 to 2026-03-15. Choose a longer range above, or another start." in seen.text
 
 
 def test_other_lists_are_refused(store: EventTracking, flavour: str) -> None:
