@@ -69,7 +69,7 @@ class Guest(msgspec.Struct, frozen=True):
 
 
 class Context:
-    """What a page is made of.
+    """The parts of a page.
 
     Args:
         tracking: the tracker that questions go to.
@@ -114,7 +114,7 @@ class Context:
         self.is_bare = guest is not None
         """Whether the page has no way to others."""
         self.messages: list[str] = []
-        """What the reader has to know, such as a parameter that cannot be read."""
+        """Messages to the reader, such as one about a parameter that cannot be read."""
         self._templates = templates
         self._cache = cache
         self._embedders = embedders
@@ -283,7 +283,7 @@ Show = Callable[[Context], Steps[Reply]]
 
 
 class Page(msgspec.Struct, frozen=True):
-    """What a path below the dashboard's root does.
+    """The functions behind a path below the dashboard's root.
 
     Attributes:
         show: makes the page (GET).

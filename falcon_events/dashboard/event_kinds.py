@@ -15,7 +15,7 @@ from falcon_events.dashboard.templates import show_text
 from falcon_events.errors import EventsError
 
 ANY_EVENT = "any event"
-"""What people read where any event serves."""
+"""Shown where any event serves."""
 _OF_FORMS = re.compile("(event|do|within|within_unit|(kept|what|how|value)[0-9]{1,3})").fullmatch
 """The fields of the form. The address that the form leads to has none of them."""
 

@@ -1,4 +1,4 @@
-"""What people choose from in forms: pages, dimensions and operators, with the words that they read."""
+"""The pages, dimensions and operators that forms offer, with the words that people read."""
 
 from __future__ import annotations
 

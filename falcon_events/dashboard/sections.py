@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from falcon_events.contract.replies import Reply
-from falcon_events.dashboard.context import Context
+from falcon_events.dashboard.context import Context, Show
 from falcon_events.dashboard.replies import redirect
-from falcon_events.errors import EventsError
+from falcon_events.errors import EventsError, RequestRefused
+from falcon_events.runtime.steps import Steps
 
 SECTIONS = (
     ("data", "Install"),
@@ -45,6 +46,25 @@ def show_section(context: Context, template: str, title: str, *, status: int = 2
     shown = {"failed": "", "reason": "", **data}
     done = DONE.get(context.request.get("done"), "") if context.request.method != "POST" else ""
     return context.render(template, status=status, title=title, sections=SECTIONS, done=done, **shown)
+
+
+def run_act(context: Context, acts: Mapping[str, Show], show: Callable[..., Steps[Reply]]) -> Steps[Reply]:
+    """Make the change that a form's field `act` names. If it is refused, show the section again with the reason.
+
+    Args:
+        context: the page.
+        acts: the section's changes by name.
+        show: renders the section.
+    """
+    act = context.request.field("act")
+    try:
+        if act not in acts:
+            raise unknown_act(context)
+        return (yield from acts[act](context))
+    except RequestRefused:
+        raise
+    except EventsError as error:
+        return (yield from show(context, status=422, failed=act, reason=str(error)))
 
 
 def go_to(context: Context, page: str, done: str, **changes: Any) -> Reply:

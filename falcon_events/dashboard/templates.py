@@ -13,6 +13,7 @@ import msgspec
 
 from falcon_events._version import __version__
 from falcon_events.dashboard.static_files import address_of
+from falcon_events.query.formats import describe_warning
 
 FOLDER = "markup"
 NONE = "\u2013"
@@ -42,6 +43,7 @@ class Templates:
             "seconds": format_seconds,
             "change": format_change,
             "points": format_points,
+            "warning": describe_warning,
             "moment": format_moment,
             "bytes": format_bytes,
             "json_text": lambda value: msgspec.json.encode(value).decode(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -14,8 +14,6 @@ from falcon_events.model.answers import QueryResult
 from falcon_events.runtime.steps import Steps
 
 UNITS = {"hour": "Hours", "day": "Days", "week": "Weeks", "month": "Months"}
-MAX_HOURS_DAYS = 31
-"""The longest range in days that is drawn by hours."""
 _DEFAULT_UNITS = {"today": "hour", "yesterday": "hour", "year": "week", "365d": "week", "all": "month", "91d": "day"}
 
 
@@ -109,12 +107,3 @@ def ask_trend(context: Context, metric: str, unit: str, more: Mapping[str, Any] 
         before = None if row.compared is None else row.compared[0]
         points.append(TrendPoint(label, row.metrics[0], before, label in partial, people))
     return Trend(metric, name_metric(metric), FORMS.get(metric, "number"), unit, points, "compare" in arguments)
-
-
-def shorten_label(label: str, unit: str) -> str:
-    """Return a bucket's label as people read it: the hour of an hour, the day of a day."""
-    if unit == "hour":
-        return f"{datetime.fromisoformat(label):%d %b %H:%M}"
-    if unit == "month":
-        return f"{date.fromisoformat(label + '-01'):%B %Y}"
-    return f"{date.fromisoformat(label):%a %d %b}"

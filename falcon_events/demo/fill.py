@@ -12,7 +12,7 @@ from falcon_events.demo.shop import Shop
 from falcon_events.demo.shoppers import DemoEvent
 from falcon_events.demo.summary import DemoSummary, Tally
 from falcon_events.errors import RequestRefused
-from falcon_events.ingest.stream import BLOCK_BYTES, store_blocks
+from falcon_events.ingest.stream import split_into_blocks, store_blocks
 from falcon_events.tracking import EventTracking
 
 DAYS = 182
@@ -87,7 +87,7 @@ def fill_demo(
     tally = Tally(int(now.timestamp() * 1000), int(tracking.settings.session_gap_s * 1000))
     shop = Shop(seed, now, days=days, people_per_day=people_per_day, list_id=list_id)
     bodies = _encode_all(shop.generate(lambda day: on_progress((day + 1) / days)), list_id, tally)
-    blocks = _split(bodies, tracking.settings.batch_events)
+    blocks = split_into_blocks(bodies, tracking.settings.batch_events)
     for results in store_blocks(tracking.pipeline.track_bodies, tracking.waiter, tracking.settings, blocks):
         for result in results:
             if isinstance(result, RequestRefused):
@@ -117,17 +117,3 @@ def _encode_all(events: Iterator[DemoEvent], list_id: int, tally: Tally) -> Iter
     for event in events:
         tally.add(event)
         yield _encode(encode_event(event, list_id))
-
-
-def _split(bodies: Iterator[bytes], most: int) -> Iterator[list[bytes]]:
-    """Split bodies into blocks that are checked and sent together."""
-    block: list[bytes] = []
-    size = 0
-    for body in bodies:
-        block.append(body)
-        size += len(body)
-        if len(block) == most or size >= BLOCK_BYTES:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block

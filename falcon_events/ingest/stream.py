@@ -30,7 +30,7 @@ def store_many(pipeline: Pipeline, waiter: Waiter, settings: Settings, bodies: I
         bodies: request bodies in JSON. Credentials in them are ignored.
     """
     if isinstance(bodies, Sequence):
-        blocks: Iterable[Sequence[bytes]] = _split_into_blocks(bodies, settings.batch_events)
+        blocks: Iterable[Sequence[bytes]] = split_into_blocks(bodies, settings.batch_events)
     else:  # store each body before taking the next one, which may come much later
         blocks = ([body] for body in bodies)
     for results in store_blocks(pipeline.track_bodies, waiter, settings, blocks):
@@ -104,7 +104,8 @@ class _SentBlock:
             self.outcome = refused
 
 
-def _split_into_blocks(bodies: Sequence[bytes], most: int) -> Iterator[list[bytes]]:
+def split_into_blocks(bodies: Iterable[bytes], most: int) -> Iterator[list[bytes]]:
+    """Split bodies into blocks that are checked and sent together, each of at most `most` bodies and about BLOCK_BYTES."""
     block: list[bytes] = []
     size = 0
     for body in bodies:

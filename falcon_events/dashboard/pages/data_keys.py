@@ -19,7 +19,7 @@ SCOPES = {
     Scope.READ: "only look: for reports and this dashboard",
     Scope.FULL: "everything: send, look, change and delete",
 }
-"""What a key may be used for, as people read it."""
+"""The uses of a key by scope, as people read them."""
 
 
 def show_keys(context: Context) -> Steps[Reply]:

@@ -10,9 +10,9 @@ from falcon_events.access.validation import MAX_NAME
 from falcon_events.contract.replies import Reply
 from falcon_events.dashboard.context import Context, Page
 from falcon_events.dashboard.rights import find_accounts, find_list, has_own_accounts, may_manage_account
-from falcon_events.dashboard.sections import go_to, show_section, unknown_act
+from falcon_events.dashboard.sections import go_to, run_act, show_section
 from falcon_events.dashboard.templates import show_text
-from falcon_events.errors import EventsError, NotFound, RequestRefused
+from falcon_events.errors import EventsError, NotFound
 from falcon_events.model.access import Account, EventList
 from falcon_events.model.reports import Stats
 from falcon_events.runtime.steps import Call, Steps
@@ -37,16 +37,7 @@ def change_lists(context: Context) -> Steps[Reply]:
     """Create a list, or rename or delete the page's list."""
     if refused := _refuse_list(context):
         return refused
-    act = context.request.field("act")
-    acts = {"create": _create, "rename": _rename, "delete": _delete}
-    try:
-        if act not in acts:
-            raise unknown_act(context)
-        return (yield from acts[act](context))
-    except RequestRefused:
-        raise
-    except EventsError as error:
-        return (yield from _show(context, status=422, failed=act, reason=str(error)))
+    return (yield from run_act(context, {"create": _create, "rename": _rename, "delete": _delete}, _show))
 
 
 def count_events(stats: Stats, list_id: int) -> tuple[int, str | None, str | None]:

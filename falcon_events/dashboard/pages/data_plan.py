@@ -18,7 +18,7 @@ from falcon_events.plan.schema_facts import ANY, SchemaFacts
 from falcon_events.runtime.steps import Call, Steps
 
 ON_VIOLATION = {"reject": "refused", "report": "stored, counted and logged", "allow": "stored"}
-"""What happens to an event, as people read it."""
+"""The fate of an event by setting, as people read it."""
 MOST = 500
 """How many differences a page shows."""
 

@@ -19,7 +19,7 @@ BOTS = {
     "drop": "Count them, but do not store them",
     "keep": "Store them like all others",
 }
-"""What happens to events that no visitor sent, as people read it."""
+"""The ways to treat events that no visitor sent, as people read them."""
 NAMES = ("denied", "redacted", "indexed")
 
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from falcon_events.contract.replies import Reply
 from falcon_events.dashboard.context import MAX_CSV_ROWS, Context, Page
 from falcon_events.dashboard.rights import find_webhooks, sees_whole_store
-from falcon_events.dashboard.sections import go_to, read_names, show_section, unknown_act
-from falcon_events.errors import EventsError, NotFound, RequestRefused
+from falcon_events.dashboard.sections import go_to, read_names, run_act, show_section
+from falcon_events.errors import EventsError, NotFound
 from falcon_events.model.webhooks import BLOCKED, FAILED, WAITING, Delivery, Webhook, WebhookState
 from falcon_events.runtime.steps import Call, Steps
 
@@ -33,16 +33,7 @@ def show_webhooks(context: Context) -> Steps[Reply]:
 
 def change_webhooks(context: Context) -> Steps[Reply]:
     """Create a webhook, remove it, or try its deliveries again."""
-    act = context.request.field("act")
-    acts = {"create": _create, "remove": _remove, "retry": _retry}
-    try:
-        if act not in acts:
-            raise unknown_act(context)
-        return (yield from acts[act](context))
-    except RequestRefused:
-        raise
-    except EventsError as error:
-        return (yield from _show(context, status=422, failed=act, reason=str(error)))
+    return (yield from run_act(context, {"create": _create, "remove": _remove, "retry": _retry}, _show))
 
 
 def _show(context: Context, *, status: int = 200, made: Webhook | None = None, **data: Any) -> Steps[Reply]:

@@ -19,7 +19,7 @@ ROWS = 50
 """How many event types a page has."""
 METRICS = ["events", "people"]
 ORDERS = {"events": "desc", "people": "desc", "event": "asc"}
-"""What the table can be ordered by, and how."""
+"""The columns that the table can be ordered by, with their directions."""
 
 
 class EventTypeRow(msgspec.Struct, frozen=True):

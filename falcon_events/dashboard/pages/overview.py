@@ -18,7 +18,7 @@ from falcon_events.runtime.steps import Steps
 FIGURES = ("people", "views", "sessions", "bounce_rate", "session_seconds", "conversions", "revenue")
 """The metrics at the top of the page."""
 NOW = timedelta(minutes=5)
-"""Whoever did something in this time is there now."""
+"""How long after doing something a person counts as being there now."""
 HOSTS = 20
 """How many hosts of a site are left out of the referrers."""
 NOW_EVERY_S = 10

@@ -197,6 +197,7 @@ def test_numbers_of_a_property_are_summed_up(orders: Site) -> None:
     """What is no number is left out, and counted in a warning."""
     seen = orders.get("event.property", name="order", property="price", range=MARCH)
     assert "Average 129.25 Median 4 95th percentile 654.55 Smallest 1 Largest 1,000 Sum 1,034" in seen.text
+    assert "a property:price that is no number; it is left out" in seen.text
     assert any("event.numbers" in part for part in seen.parts())
     (_, row) = rows_of(orders.get("event.property", name="order", property="price", range=MARCH, csv=1))
     assert row[:4] == ["price", "9", "3", "8"]
