@@ -14,12 +14,13 @@ from falcon_events.contract.replies import Reply
 from falcon_events.dashboard import options
 from falcon_events.dashboard.answer_cache import AnswerCache, make_key
 from falcon_events.dashboard.cookies import FORMS, find_cookie, find_form_secret, make_cookie, make_form_token
+from falcon_events.dashboard.pickers import read_place
 from falcon_events.dashboard.replies import file_reply, html_reply
 from falcon_events.dashboard.requests import DashboardRequest
 from falcon_events.dashboard.shared_links import check_guest_question, hide_persons, keep_shared_links
 from falcon_events.dashboard.spellings import Spellings, spell
 from falcon_events.dashboard.templates import Templates
-from falcon_events.dashboard.view import COMPARISONS, RANGES, Links, View
+from falcon_events.dashboard.view import COMPARISONS, DROPPED, RANGES, Links, View
 from falcon_events.model.access import EventList, ListRules
 from falcon_events.model.sender import HOST
 from falcon_events.query.arguments import write_params
@@ -168,9 +169,9 @@ class Context:
         return COMPARISONS
 
     @property
-    def dimensions(self) -> Sequence[str]:
-        """The dimensions to choose from."""
-        return options.DIMENSIONS
+    def dimensions(self) -> Mapping[str, str]:
+        """The dimensions to choose from, with what people read."""
+        return {name: options.LABELS.get(name, name) for name in options.DIMENSIONS}
 
     @property
     def operators(self) -> Mapping[str, str]:
@@ -179,9 +180,20 @@ class Context:
 
     def list_hidden(self, without: Iterable[str]) -> list[tuple[str, str]]:
         """Return the parameters of this page's URL that a form keeps, but for those that it has fields for."""
-        dropped = {*without, "part", "csv"}
+        dropped = {*without, *DROPPED}
         pairs = [(name, value) for name, values in self.request.query.items() for value in values if name not in dropped]
         return pairs if "list" in self.request.query else [*pairs, ("list", str(self.view.list_id))]
+
+    @property
+    def changed_filter(self) -> tuple[int, tuple[str, str, str]] | None:
+        """The place of the filter that the form changes, and what the form's fields have; None: it adds one."""
+        place = read_place(self.request, self.view)
+        fields = None if place is None else options.read_condition(self.view.filters[place])
+        return None if place is None or fields is None else (place, fields)
+
+    def can_change(self, condition: Any) -> bool:
+        """Return whether the form for filters can show a condition."""
+        return options.read_condition(condition) is not None
 
     def describe_filter(self, condition: Any) -> str:
         """Return a filter in words. Guests do not read which persons it names."""
@@ -258,6 +270,10 @@ class Context:
             headers = (make_cookie(self.request, FORMS, self._form_secret, FORMS_AGE_S),)
         referrer = "no-referrer" if self.is_bare else "same-origin"
         return html_reply(text, status=status, embedders=self._embedders, referrer=referrer, headers=headers)
+
+    def refuse(self, reasons: Sequence[str], *, status: int = 422, title: str = "This cannot be asked") -> Reply:
+        """Render why a page cannot be shown."""
+        return self.render("refused.html", status=status, title=title, reasons=reasons)
 
     def render_fragment(self, template: str, **data: Any) -> str:
         """Render a template that is no page of its own."""

@@ -20,6 +20,25 @@ NAVIGATION = (
 SECTIONS = {"event": "events", "person": "people", "board": "boards", "shares": "boards"}
 """Pages that belong to another one of the navigation."""
 DIMENSIONS = (*COLUMNS, *SESSION_DIMENSIONS, *CAMPAIGN_DIMENSIONS, "person", "visitor")
+LABELS = {
+    "path": "page",
+    "url": "URL",
+    "referrer": "referring page",
+    "referring_domain": "referrer",
+    "utm_source": "UTM source",
+    "utm_medium": "UTM medium",
+    "utm_campaign": "UTM campaign",
+    "utm_term": "UTM term",
+    "utm_content": "UTM content",
+    "browser_version": "browser version",
+    "os": "system",
+    "device_type": "device",
+    "entry_path": "entry page",
+    "exit_path": "exit page",
+    "campaign": "campaign (last click)",
+    "source": "source (last click)",
+}
+"""What the form for filters says beside the names of dimensions."""
 OPERATORS = {
     "is": "is",
     "is_not": "is not",
@@ -62,6 +81,17 @@ def build_condition(dimension: str, operator: str, value: str) -> list[Any]:
             raise EventsError(f"value: {value[:50]!r} must be a number, as {OPERATORS[operator]!r} compares numbers.") from None
         return [operator, dimension, [int(number) if number.is_integer() and abs(number) < 2**53 else number]]
     return [operator, dimension, [value]]
+
+
+def read_condition(condition: Any) -> tuple[str, str, str] | None:
+    """Return the dimension, operator and value from which build_condition makes a condition; None if no form can make it."""
+    match condition:
+        case [str(operator), str(dimension)] if operator in WITHOUT_VALUE:
+            return dimension, operator, ""
+        case [str(operator), str(dimension), [(str() | int() | float()) as value]] if operator in OPERATORS:
+            fields = dimension, operator, str(value)
+            return fields if build_condition(*fields) == condition else None
+    return None
 
 
 def describe_condition(condition: Any) -> str:

@@ -219,11 +219,11 @@ class Dashboard:
 
     def _refuse_list(self, context: Context) -> Reply:
         if context.messages:
-            return context.render("refused.html", status=404, title="Not found", reasons=context.messages)
+            return context.refuse(context.messages, status=404, title="Not found")
         return context.render("no_lists.html", status=200, title="No list yet")
 
     def _refuse(self, request: DashboardRequest, status: int, reasons: Sequence[str]) -> Reply:
         """Render why a page is refused."""
         context = Context(self._tracking, self._templates, self._cache, request, NOBODY, View(0), [], embedders=self._embedders)
         title = TITLES.get(status, "Not now")
-        return context.render("refused.html", status=status, title=title, reasons=reasons)
+        return context.refuse(reasons, status=status, title=title)

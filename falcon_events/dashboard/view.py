@@ -27,6 +27,8 @@ COMPARISONS = {"previous": "against the time before", "year": "against a year be
 DEFAULT_RANGE, DEFAULT_COMPARISON = "28d", "previous"
 KEPT = ("list", "range", "compare", "filter", "segment")
 """The parameters that every link keeps."""
+DROPPED = ("part", "csv", "edit")
+"""The parameters that no link keeps: they say how a page is shown this time."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -145,7 +147,7 @@ class Links:
     def here(self, page: str, /, **changes: Any) -> str:
         """Return the URL of a page with all parameters of this page's URL, but for the changes."""
         kept = self._list_kept()
-        others = {name: list(values) for name, values in self._query.items() if name not in KEPT and name not in ("part", "csv")}
+        others = {name: list(values) for name, values in self._query.items() if name not in (*KEPT, *DROPPED)}
         return self._write(page, {**kept, **others}, changes)
 
     def filtered(self, page: str, /, *condition: Any, **changes: Any) -> str:

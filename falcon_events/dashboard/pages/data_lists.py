@@ -69,7 +69,7 @@ def _refuse_list(context: Context) -> Reply | None:
     """Refuse a list that the principal does not have; without any, the page is there to create the first one."""
     if context.view.list_id or not context.messages:
         return None
-    return context.render("refused.html", status=404, title="Not found", reasons=context.messages)
+    return context.refuse(context.messages, status=404, title="Not found")
 
 
 def _can_own(context: Context, accounts: list[Account]) -> bool:

@@ -62,7 +62,7 @@ def show_result(context: Context) -> Steps[Reply]:
     """Show how many reached each step, and how many did not come further."""
     steps, faults = _read_steps(context)
     if faults:
-        return context.render("refused.html", status=422, title="This cannot be asked", reasons=faults)
+        return context.refuse(faults)
     request = context.request
     arguments = {"steps": [step.write() for step in steps]} | context.view.question(
         window=request.get("window") or None,

@@ -48,7 +48,7 @@ BREAKDOWNS = {
     "referring_domain": Breakdown("Referrers", "Referrer", ("people", "views"), (VIEWS,), "(direct)"),
     "source": Breakdown("Sources", "Source", ("people", "conversions", "revenue")),
     "campaign": Breakdown("Campaigns", "Campaign", ("people", "conversions", "revenue")),
-    "utm_medium": Breakdown("Media", "Medium", ("people", "views"), (VIEWS,)),
+    "utm_medium": Breakdown("Mediums", "Medium", ("people", "views"), (VIEWS,)),
     "event": Breakdown("Events", "Event"),
     "browser": Breakdown("Browsers", "Browser"),
     "os": Breakdown("Systems", "System"),
@@ -101,7 +101,7 @@ def show_table(context: Context) -> Steps[Reply]:
     breakdown = BREAKDOWNS.get(dimension)
     if breakdown is None:
         reason = f"by: {dimension[:50]!r} must be one of {', '.join(BREAKDOWNS)}."
-        return context.render("refused.html", status=422, title="This cannot be asked", reasons=[reason])
+        return context.refuse([reason])
     filters = list(breakdown.filters)
     if dimension == "referring_domain" and (hosts := (yield from _find_hosts(context))):
         filters.append(("is_not", dimension, hosts))  # who goes from page to page of the site does not come from elsewhere

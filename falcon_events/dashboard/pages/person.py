@@ -193,11 +193,11 @@ def _link_to_counts(context: Context, person: PersonRow) -> str:
 
 def _refuse_reader(context: Context) -> Reply:
     reasons = ["You may only read here. Erasing and exporting a person need a key of scope full."]
-    return context.render("refused.html", status=403, title="Not allowed", reasons=reasons)
+    return context.refuse(reasons, status=403, title="Not allowed")
 
 
 def _say_unknown(context: Context, error: NotFound) -> Reply:
-    return context.render("refused.html", status=404, title="Not found", reasons=[str(error)])
+    return context.refuse([str(error)], status=404, title="Not found")
 
 
 PAGES = {

@@ -64,7 +64,7 @@ def show_cohorts(context: Context) -> Steps[Reply]:
     """Show the table of cohorts."""
     kinds, faults = _read_kinds(context)
     if faults:
-        return context.render("refused.html", status=422, title="This cannot be asked", reasons=faults)
+        return context.refuse(faults)
     request = context.request
     unit, periods = _choose(context)
     arguments = context.view.question(

@@ -190,7 +190,7 @@ def test_a_click_filters_and_a_chip_takes_it_back(visited: Visited) -> None:
     browser.find_element(By.LINK_TEXT, "/pricing").click()
     complete(browser)
     wait_until(lambda: bool(browser.find_elements(By.CSS_SELECTOR, ".figure .amount")), "no figures")
-    assert browser.find_element(By.CSS_SELECTOR, ".chips li span").text == "path is /pricing"
+    assert browser.find_element(By.CSS_SELECTOR, ".chips .text").text == "path is /pricing"
     assert browser.find_element(By.CSS_SELECTOR, ".figure .amount").text != before
     browser.find_element(By.CSS_SELECTOR, ".chips a").click()
     complete(browser)
