@@ -91,17 +91,25 @@ def read_rows(
 
 
 def read_totals(scope: QuestionScope[Question], period: Period, run: Run) -> tuple[Any, ...]:
-    """Read the metrics without dimensions. Those of sessions have a statement of their own, which joins them to no events."""
+    """Read the metrics without dimensions.
+
+    Those of sessions have a statement of their own, which joins them to no events; so have those of orders, which reads
+    conversions only.
+    """
     question = scope.question
-    apart = [metric for metric in question.metrics if isinstance(metric, str) and metric in _OF_WHOLE_SESSIONS]
+    named = [metric for metric in question.metrics if isinstance(metric, str)]
     if question.people or any(_needs_relations(name) for name in question.list_dimensions()):
-        apart = []
+        named = []
+    of_sessions = [metric for metric in named if metric in _OF_WHOLE_SESSIONS]
+    deletion = None if of_sessions else scope.deletion  # there are no totals of sessions, and so none of the question
+    of_orders = [metric for metric in named if metric in _OF_ORDERS and deletion is None]
     found: dict[str, Any] = {}
-    if apart:
-        found = dict(zip(apart, run(_compile_sessions(scope, period, apart))[0], strict=True))
-    if others := [metric for metric in question.metrics if metric not in apart]:
+    if of_sessions:
+        found |= zip(of_sessions, run(_compile_sessions(scope, period, of_sessions))[0], strict=True)
+    if of_orders:
+        found |= zip(of_orders, run(_compile_orders(scope, period, of_orders))[0], strict=True)
+    if others := [metric for metric in question.metrics if str(metric) not in found]:
         asked = msgspec.structs.replace(question, metrics=others)
-        deletion = None if apart else scope.deletion  # there are no totals of sessions, and so none of the question
         compiler = _Compiler(msgspec.structs.replace(scope, question=asked, deletion=deletion), period, (), [])
         (row,) = run(compiler.finish(f"select {compiler.columns} from filled"))
         found |= zip(map(str, others), row, strict=True)
@@ -120,6 +128,16 @@ def _compile_sessions(scope: QuestionScope[Question], period: Period, metrics: S
     relations = build_events(scope, parameters, sessions=True, orders=False, period=period, counted=counted)
     columns = ", ".join(_OF_WHOLE_SESSIONS[metric] for metric in metrics)
     return Statement(join_relations(relations, f"select {columns} from {KNOWN_SESSIONS} where is_counted"), parameters.values)
+
+
+def _compile_orders(scope: QuestionScope[Question], period: Period, metrics: Sequence[str]) -> Statement:
+    """Return the SELECT of metrics of the orders: one row."""
+    parameters = Parameters(scope.source)
+    relations = build_events(scope, parameters, sessions=False, orders=True, period=period)
+    where = f"is_shown and {express_period(period, parameters)} and {express_all(scope.question.filters, parameters)}"
+    columns = ", ".join(_METRICS[metric] for metric in metrics)
+    select = f"select {columns} from {ENRICHED} where conversion_id is not null and {where}"
+    return Statement(join_relations(relations, select), parameters.values)
 
 
 def compile_comparison(

@@ -33,7 +33,7 @@ from falcon_events.query.question import (
     walk,
 )
 from falcon_events.query.ranges import Period, parse_day, parse_moment, resolve_comparison, resolve_range
-from falcon_events.query.sessions import define_sessions
+from falcon_events.query.sessions import define_sessions, define_whole_sessions
 from falcon_events.query.source import Deletion, Source
 
 Q = TypeVar("Q", bound=AnyQuestion)
@@ -51,10 +51,11 @@ SEEN = """min(occurred_at) filter (where is_shown) as first_seen, max(occurred_a
 
 ORDERS = f"""
 select *, conversion_id is not null and seq in (
-        select arg_min(seq, {PLACE}) from {{every}} where conversion_id is not null group by {{scope}}conversion_id
+        select arg_min(seq, {PLACE}) from {{every}} where conversion_id is not null{{among}} group by {{scope}}conversion_id
     ){{counted}} as is_order
 from {{before}}
 """
+AMONG_ORDERS = f" and conversion_id in (select conversion_id from {SHOWN} where conversion_id is not null)"
 NOT_COUNTED = " and md5(conversion_id) not in (select digest from ({orders}))"
 TOUCHES = """
 select *, last_value(case when event = 'pageView' and utm_campaign is not null
@@ -137,8 +138,8 @@ def build_events(
         orders: whether `is_order` is needed: whether the event is the first one of its order.
         session_ids: whether `session_id` is needed: the id of the session's first event.
         period: the range that the statement is about, beside what conditions on persons are about; None: any.
-        counted: the SQL of which events count, so that the relation SESSIONS has `is_counted` for the sessions that have such
-            an event. It needs no column of a session, a campaign or a trait. Empty: that column is not needed.
+        counted: the SQL of which events count. The relations end with KNOWN_SESSIONS then, without the events; the question has
+            no conditions on persons, and no dimensions of sessions, campaigns or traits. Empty: the events are needed.
     """
     used = scope.question.list_dimensions()
     steps: list[str] = []
@@ -157,18 +158,26 @@ def build_events(
     apart = "" if kept == shown else "is_shown, "
     is_shown, among = f"({' or '.join(shown)}) as is_shown", f"({' or '.join(kept)})"
     relations = [(LISTED, scope.source.events), (SHOWN, f"select *, {is_shown} from {LISTED} where {among}")]
-    every = SHOWN
+    every, among_orders = SHOWN, ""
     if period is not None and not scope.question.people and (orders or of_sessions or of_campaigns):
         limited = _limit_events(scope, period, parameters, sessions=of_sessions, campaigns=of_campaigns)
         parts = [f"select *, {is_shown} from {LISTED} where {among} and {one}" for one in limited]
-        every = EVER_SHOWN
-        ever = [(EVER_SHOWN, f"select * from ({scope.source.unowned}) where {among}")] if orders else []
+        every, among_orders = EVER_SHOWN, AMONG_ORDERS
+        earlier = f"occurred_at < make_timestamp({parameters.add(period.until)})"  # an order's first event is before its others
+        ever = [(EVER_SHOWN, f"select * from ({scope.source.unowned}) where {among} and {earlier}")] if orders else []
         relations = [relations[0], *ever, (SHOWN, " union all ".join(parts))]
+    if counted:
+        return relations + define_whole_sessions(relations[-1][0], parameters.add(scope.session_gap_us), counted)
     if of_sessions:
         columns = [*(used & set(names.SESSION_DIMENSIONS)), *(["session_id"] if session_ids else [])]
-        relations += define_sessions(relations[-1][0], parameters.add(scope.session_gap_us), apart, sorted(columns), counted)
+        relations += define_sessions(relations[-1][0], parameters.add(scope.session_gap_us), apart, sorted(columns))
     for number, step in enumerate(steps):
-        body = step.replace("{before}", relations[-1][0]).replace("{scope}", apart).replace("{every}", every)
+        body = (
+            step.replace("{before}", relations[-1][0])
+            .replace("{scope}", apart)
+            .replace("{every}", every)
+            .replace("{among}", among_orders)
+        )
         relations.append((f"step_{number}", body))
     return [*relations, (ENRICHED, f"select * from {relations[-1][0]}")]
 

@@ -40,6 +40,27 @@ from {{before}} as before
 join (from numbered join sessions using (session_number)) as known
     on known.visitor_key = before.visitor_key and known.slot = {SLOT.replace("{event}", "before.")}{{same}}
 """
+# Most sessions are within one slot. Only the others need a number, by which their slots are put together.
+ENDS = """
+select *, coalesce(visitor_key = lag(visitor_key) over in_order and slot_since - lag(slot_until) over in_order < {gap}, false)
+        as goes_on,
+    coalesce(visitor_key = lead(visitor_key) over in_order and lead(slot_since) over in_order - slot_until < {gap}, false)
+        as goes_on_later
+from slots window in_order as (order by visitor_key, slot)
+"""
+PARTS = """
+select *, sum(case when goes_on then 0 else 1 end) over (
+        order by visitor_key, slot rows unbounded preceding)::bigint as session_number
+from ends where goes_on or goes_on_later
+"""
+WHOLE_SESSIONS = """
+select slot_events as session_events, (epoch_us(slot_until) - epoch_us(slot_since)) / 1e6 as session_seconds,
+    slot_counts as is_counted
+from ends where not goes_on and not goes_on_later
+union all
+select sum(slot_events)::bigint, (epoch_us(max(slot_until)) - epoch_us(min(slot_since))) / 1e6, bool_or(slot_counts)
+from parts group by session_number
+"""
 _RELATIONS = (
     ("slots", SLOTS),
     ("gaps", GAPS),
@@ -55,7 +76,27 @@ FIRST_OF_SESSIONS = {
 """The columns of a session that are those of its first or last event which has one."""
 
 
-def define_sessions(before: str, gap: str, apart: str, columns: Sequence[str], counted: str) -> list[CTE]:
+def define_whole_sessions(before: str, gap: str, counted: str) -> list[CTE]:
+    """Return the relations of sessions without their events, the last of which is KNOWN_SESSIONS.
+
+    It has `session_events`, `session_seconds` and `is_counted`: whether one of the session's events counts.
+
+    Args:
+        before: the name of the relation of events.
+        gap: the SQL of the microseconds without an event that end a session.
+        counted: the SQL of whether an event counts.
+    """
+    slots = SLOTS.replace("{scope}", "").replace("{gap}", gap).replace("{before}", before)
+    ends = ENDS.replace("{gap}", f"to_microseconds({gap})")
+    return [
+        ("slots", slots.replace("{of_slots}", f", bool_or({counted}) as slot_counts")),
+        ("ends", ends),
+        ("parts", PARTS),
+        (KNOWN_SESSIONS, WHOLE_SESSIONS),
+    ]
+
+
+def define_sessions(before: str, gap: str, apart: str, columns: Sequence[str]) -> list[CTE]:
     """Return the relations of sessions, the last of which has the events of `before` with their sessions.
 
     Args:
@@ -63,10 +104,8 @@ def define_sessions(before: str, gap: str, apart: str, columns: Sequence[str], c
         gap: the SQL of the microseconds without an event that end a session.
         apart: the column that sets events apart, as those of one session are alike in it, with a comma; or empty.
         columns: which of FIRST_OF_SESSIONS are needed.
-        counted: as for build_events().
     """
-    of_slots = f", bool_or({counted}) as slot_counts" if counted else ""
-    of_sessions = ", bool_or(slot_counts) as is_counted" if counted else ""
+    of_slots = of_sessions = ""
     for name in columns:
         value, which = FIRST_OF_SESSIONS[name]
         of_slots += f",\n    arg_{which}({value}, {PLACE}) filter (where {value} is not null) as slot_{name}"
