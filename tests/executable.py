@@ -1,10 +1,9 @@
-"""The single-file executable, built once however many test processes ask for it, and bare root folders to run it in."""
+"""The single-file executable, which `make binary` has built, and bare root folders to run it in."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +20,6 @@ LOADER = Path("/lib64/ld-linux-x86-64.so.2")
 UNPACKED = "/tmp/falcon-events-unpacked-0"
 in_a_bare_root = pytest.mark.needs("root", "debian")
 """Another root folder needs root, and the C library of this machine where Debian has it."""
-
-
-def build() -> Path:
-    """The executable, as `make binary` builds it where its sources have changed; one process builds, the others wait for it."""
-    done = subprocess.run(["make", "binary", f"PYTHON={sys.executable}"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return BUILT
 
 
 @dataclass(frozen=True)

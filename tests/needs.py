@@ -10,7 +10,6 @@ import ctypes
 import functools
 import importlib.util
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -93,9 +92,10 @@ def has_npm() -> bool:
     return Path(words[0]).exists() and subprocess.run(words, env=environment, capture_output=True, check=False).returncode == 0
 
 
-def can_build_executable() -> bool:
-    """Whether this is a machine that the executable is for, with the programs that build it."""
-    return sys.platform == "linux" and platform.machine() == "x86_64" and programs("make", "objdump", "strip", "ldd")()
+def is_executable_built() -> bool:
+    """Whether `make binary` has built the executable from the sources of this checkout."""
+    command = [sys.executable, str(ROOT / "packaging" / "build.py"), "--check"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def is_outside_tmp() -> bool:
@@ -130,7 +130,7 @@ NEEDS = {
     "systemd": Need("apt-get install systemd", programs("systemd-analyze")),
     "seccomp": Need("apt-get install libseccomp2", has_seccomp),
     "locales": Need("apt-get install locales", every(programs("localedef"), Path("/usr/share/i18n/charmaps").exists)),
-    "executable": Need("apt-get install make binutils libc-bin, on Linux on x86-64", can_build_executable),
+    "executable": Need("make binary, on Linux on x86-64, after apt-get install make binutils libc-bin", is_executable_built),
     "debian": Need(f"run the tests where the C library is {LIBC}, as on Debian", LIBC.exists),
     "useradd": Need("apt-get install passwd", programs("useradd", "groupadd")),
     "uwsgi": Need(".venv/bin/pip install pyuwsgi, where there is a wheel of it", lambda: (SCRIPTS / "uwsgi").exists()),

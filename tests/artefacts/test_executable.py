@@ -22,7 +22,7 @@ import pytest
 
 from falcon_events.cli.main import cli
 from tests.artefacts.test_systemd_service import restricted
-from tests.executable import ROOT, UNPACKED, Bare, build, in_a_bare_root
+from tests.executable import BUILT, ROOT, UNPACKED, Bare, in_a_bare_root
 from tests.harness import Served, free_port, plain, running
 from tests.mail_server import taking_mail
 from tests.receiver import receiving
@@ -48,7 +48,7 @@ plan = Plan(Checkout)
 @pytest.fixture(scope="session")
 def executable() -> Path:
     """The file."""
-    return build()
+    return BUILT
 
 
 @pytest.fixture(scope="module")

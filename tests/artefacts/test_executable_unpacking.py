@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.artefacts.test_executable import greeted
-from tests.executable import UNPACKED, Bare, build, in_a_bare_root
+from tests.executable import BUILT, UNPACKED, Bare, in_a_bare_root
 from tests.harness import free_port, running, wait_until
 
 pytestmark = [pytest.mark.checkout, pytest.mark.needs("executable")]
@@ -29,7 +29,7 @@ SCRATCH = "falcon-events-scratch"
 @pytest.fixture(scope="session")
 def executable() -> Path:
     """The file."""
-    return build()
+    return BUILT
 
 
 @pytest.fixture
