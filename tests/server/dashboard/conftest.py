@@ -6,7 +6,9 @@ signing in, the sections of the data, and the pages in host applications.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,19 +37,20 @@ def dashboard(shop: EventTracking, one_flavour: str) -> Site:
     return Site(shop, one_flavour, lambda request: Principal("*"))
 
 
-@pytest.fixture(scope="session")
-def closed_shop(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A closed store with the shop's events."""
-    path = tmp_path_factory.mktemp("closed-shop") / "events.duckdb"
-    with EventTracking(path) as tracking:
-        fill_shop(tracking)
-    return path.read_bytes()
+@cache
+def fill_closed_shop() -> bytes:
+    """A closed store with the shop's events, which is made once per process."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.duckdb"
+        with EventTracking(path) as tracking:
+            fill_shop(tracking)
+        return path.read_bytes()
 
 
 @pytest.fixture
-def own(closed_shop: bytes, db: Path) -> Iterator[EventTracking]:
+def own(db: Path) -> Iterator[EventTracking]:
     """The shop in a store of its own, for tests that change it."""
-    write_store(db, closed_shop)
+    write_store(db, fill_closed_shop())
     with EventTracking(db) as tracking:
         yield tracking
 
