@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,33 +27,39 @@ _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udff
 
 
 class Templates:
-    """The templates, compiled when they are first used."""
+    """The templates, compiled when they are first used in this process."""
 
     def __init__(self) -> None:
-        self._environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("falcon_events.dashboard", FOLDER),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.filters |= {
-            "visible": show_text,
-            "number": format_number,
-            "share": format_share,
-            "seconds": format_seconds,
-            "change": format_change,
-            "points": format_points,
-            "warning": describe_warning,
-            "moment": format_moment,
-            "bytes": format_bytes,
-            "json_text": lambda value: msgspec.json.encode(value).decode(),
-        }
-        self._environment.globals |= {"static": address_of, "version": __version__}
+        self._environment = _make_environment()
 
     def render(self, name: str, **data: Any) -> str:
         """Return a rendered template."""
         return self._environment.get_template(name).render(**data)
+
+
+@cache
+def _make_environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("falcon_events.dashboard", FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "visible": show_text,
+        "number": format_number,
+        "share": format_share,
+        "seconds": format_seconds,
+        "change": format_change,
+        "points": format_points,
+        "warning": describe_warning,
+        "moment": format_moment,
+        "bytes": format_bytes,
+        "json_text": lambda value: msgspec.json.encode(value).decode(),
+    }
+    environment.globals |= {"static": address_of, "version": __version__}
+    return environment
 
 
 def show_text(value: Any, most: int = MAX_SHOWN) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -12,9 +12,15 @@ import pytest
 from falcon_events import EventTracking
 from falcon_events.http import asgi_app, wsgi_app
 from tests.conftest import Api
-from tests.harness import serving
 
 EXTRAS = ("/", "/docs", "/docs/rapidoc-min.js", "/openapi.json", "/readyz", "/metrics", "/tracker")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventTracking]:
+    """An empty store."""
+    with EventTracking(tmp_path_factory.mktemp("mounted") / "events.duckdb") as tracking:
+        yield tracking
 
 
 def test_the_first_page_says_that_the_server_runs_and_what_to_do(api: Api) -> None:
@@ -46,10 +52,9 @@ def test_the_first_page_shows_no_markup_of_a_request(api: Api) -> None:
 
 @pytest.mark.parametrize("wanted", [{}, {"docs": True}, {"operations": True}, {"home": True}])
 @pytest.mark.parametrize("flavour", ["wsgi", "asgi"])
-def test_a_mounted_application_publishes_what_is_asked_for(flavour: str, wanted: dict[str, bool], db: Path) -> None:
+def test_a_mounted_application_publishes_what_is_asked_for(flavour: str, wanted: dict[str, bool], store: EventTracking) -> None:
     """By default only the API, the script and whether it works."""
-    with EventTracking(db) as tracking:
-        found = set(read(wsgi_app(tracking, **wanted) if flavour == "wsgi" else asgi_app(tracking, **wanted)))
+    found = set(read(wsgi_app(store, **wanted) if flavour == "wsgi" else asgi_app(store, **wanted)))
     pages = {"docs": {"/docs", "/docs/rapidoc-min.js", "/openapi.json"}, "operations": {"/readyz", "/metrics"}, "home": {"/"}}
     assert found == {"/healthz", "/tracker.js"}.union(*(pages[name] for name in wanted))
 
@@ -68,12 +73,10 @@ def read(app: object) -> list[str]:
     return asyncio.run(ask())
 
 
-def test_a_server_logs_its_start_and_its_errors(flavour: str, db: Path) -> None:
+def test_a_server_logs_its_start_and_its_errors(api: Api, flavour: str) -> None:
     """Without any option: when it began to serve, what, and where; and each error with its time."""
-    with serving(db, flavour) as served:
-        served.client.get("/healthz")
-        lines = [line for line in served.log().splitlines() if " INFO falcon_events.server: " in line]
-        (line,) = lines
-        assert str(db) in line
-        assert served.url in line
-        assert flavour in line
+    api.client.get("/healthz")
+    (line,) = [line for line in api.served.log().splitlines() if " INFO falcon_events.server: " in line]
+    assert str(api.served.db) in line
+    assert api.url in line
+    assert flavour in line

@@ -108,16 +108,16 @@ def run(client: httpx.AsyncClient, *paths: str, post: str) -> list[httpx.Respons
 @pytest.mark.parametrize("kind", [falcon.App, falcon.asgi.App])
 def test_a_mounted_tracker_serves_it_where_the_setting_says(kind: Any, db: Path) -> None:
     """Below the prefix, with a server that leads to the prefix; nowhere without the setting."""
-    for path, server in (("/openapi.json", "."), ("/about/api.json", "..")):
+    with EventTracking(db) as without:
+        for path, server in (("/openapi.json", "."), ("/about/api.json", "..")):
+            app = kind()
+            with EventTracking(db, openapi_path=path) as tracking:
+                mount(app, tracking, prefix="/tracking")
+                found = falcon.testing.TestClient(app).simulate_get("/tracking" + path)
+                assert found.json == openapi_document(servers=[server])
+                assert urljoin("https://shop.example/tracking" + path, server) == "https://shop.example/tracking/"
         app = kind()
-        with EventTracking(db, openapi_path=path) as tracking:
-            mount(app, tracking, prefix="/tracking")
-            found = falcon.testing.TestClient(app).simulate_get("/tracking" + path)
-            assert found.json == openapi_document(servers=[server])
-            assert urljoin("https://shop.example/tracking" + path, server) == "https://shop.example/tracking/"
-    app = kind()
-    with EventTracking(db) as tracking:
-        mount(app, tracking)
+        mount(app, without)
         assert falcon.testing.TestClient(app).simulate_get("/openapi.json").status_code == 404
 
 

@@ -6,8 +6,9 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, tzinfo
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from falcon_events import EventTracking, Settings
+from falcon_events.dashboard import report
 from falcon_events.dashboard.mail import parse_address
 from falcon_events.dashboard.report import Days, find_days
 from falcon_events.errors import EventsError, SettingError
@@ -118,11 +120,34 @@ class Tables(HTMLParser):
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The file of a shop's store in use."""
+    """The file of a store in use, with a shop's events on list 1. Tests of other events have lists of their own."""
     db = tmp_path_factory.mktemp("shop") / "events.duckdb"
     with EventTracking(db) as tracking:
         fill_shop(tracking)
         yield db
+
+
+class Once:
+    """A function that is called once, and returns the same each time."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._call = cache(lambda: function(*self._arguments))
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Return what the first call has returned."""
+        self._arguments = arguments
+        return self._call()
+
+
+made_once, rendered_once = Once(report.make_report), Once(report.render_report)
+
+
+@pytest.fixture
+def written(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shop, whose report is written once for all tests of its delivery: they differ in the mail server alone."""
+    monkeypatch.setattr(report, "make_report", made_once)
+    monkeypatch.setattr(report, "render_report", rendered_once)
+    return shop
 
 
 @pytest.fixture(scope="module")
@@ -144,18 +169,24 @@ def far(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(
-    db: Path, *options: str, url: str = "", sender: str = SENDER, to: tuple[str, ...] = ("ada@example.com",), **env: str
+    db: Path,
+    *options: str,
+    list_id: int = 1,
+    url: str = "",
+    sender: str = SENDER,
+    to: tuple[str, ...] = ("ada@example.com",),
+    **env: str,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the command on list 1."""
+    """Run the command on a list."""
     words = [word for one in to for word in ("--to", one)]
     day = () if "--date" in options else ("--date", "2026-03-09")
     settings = {"FALCON_EVENTS_SMTP_URL": url, "FALCON_EVENTS_MAIL_FROM": sender, **env}
-    return command("report", "--list", "1", "--db", str(db), *words, *day, *options, env=settings)
+    return command("report", "--list", str(list_id), "--db", str(db), *words, *day, *options, env=settings)
 
 
-def plain(db: Path, *options: str) -> str:
+def plain(db: Path, *options: str, list_id: int = 1) -> str:
     """The plain text of a report."""
-    done = run(db, "--dry-run", *options, to=())
+    done = run(db, "--dry-run", *options, list_id=list_id, to=())
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout.decode()
 
@@ -210,15 +241,17 @@ def test_a_week_may_begin_on_sunday(shop: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("day", "inside", "outside", "days"),
+    ("list_id", "day", "inside", "outside", "days"),
     [
         (
+            10,
             "2026-03-30",
             ["2026-03-22T23:00:00Z", "2026-03-29T21:59:59Z"],
             ["2026-03-22T22:59:59Z", "2026-03-29T22:00:00Z"],
             {"Mon 23 Mar": 1, "Sun 29 Mar": 1},
         ),
         (
+            11,
             "2026-10-26",
             ["2026-10-18T22:00:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T22:59:59Z"],
             ["2026-10-18T21:59:59Z", "2026-10-25T23:00:00Z"],
@@ -227,16 +260,15 @@ def test_a_week_may_begin_on_sunday(shop: Path) -> None:
     ],
 )
 def test_days_are_those_of_the_list_when_the_clocks_change(
-    tmp_path: Path, day: str, inside: list[str], outside: list[str], days: dict[str, int]
+    shop: Path, list_id: int, day: str, inside: list[str], outside: list[str], days: dict[str, int]
 ) -> None:
     """A week of 167 or 169 hours: the first and the last second of it count, those beside it do not."""
-    db = tmp_path / "events.duckdb"
-    with EventTracking(db) as tracking:
-        tracking.directory.ensure_list(1, "Berlin")
-        tracking.directory.set_rules(1, time_zone="Europe/Berlin")
+    with EventTracking(shop) as tracking:
+        tracking.directory.ensure_list(list_id, "Berlin")
+        tracking.directory.set_rules(list_id, time_zone="Europe/Berlin")
         for number, moment in enumerate([*inside, *outside]):
-            tracking.track(1, "pageView", email=f"v{number}@example.com", timestamp=moment)
-        lines = plain(db, "--date", day).splitlines()
+            tracking.track(list_id, "pageView", email=f"v{number}@example.com", timestamp=moment)
+    lines = plain(shop, "--date", day, list_id=list_id).splitlines()
     assert lines[2].endswith("Days are those of Europe/Berlin.")
     (views,) = (line.split() for line in lines if line.startswith("Page views"))
     assert views[2:4] == [str(len(inside)), "1"]
@@ -245,7 +277,7 @@ def test_days_are_those_of_the_list_when_the_clocks_change(
     assert {name: views for name, views in counted.items() if views} == days
 
 
-def test_today_is_that_of_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_today_is_that_of_the_list(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On Monday in London, it is still Sunday in Los Angeles, where the week is not over."""
 
     class Fixed(datetime):
@@ -254,14 +286,19 @@ def test_today_is_that_of_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             return cls(2026, 3, 9, 2, tzinfo=UTC).astimezone(tz)
 
     monkeypatch.setattr("falcon_events.cli.report.datetime", Fixed)
-    db = tmp_path / "events.duckdb"
-    with EventTracking(db) as tracking:
-        for list_id, zone in ((1, "America/Los_Angeles"), (2, "Europe/London")):
+    with EventTracking(shop) as tracking:
+        for list_id, zone in ((12, "America/Los_Angeles"), (13, "Europe/London")):
             tracking.directory.ensure_list(list_id, zone)
             tracking.directory.set_rules(list_id, time_zone=zone)
-        found = [command("report", "--list", one, "--dry-run", "--db", str(db)).stdout.decode().splitlines()[0] for one in "12"]
-        assert found == ["America/Los_Angeles (list 1): 23 February to 1 March 2026", "Europe/London (list 2): 2 to 8 March 2026"]
-        after = refusal(run(db, "--dry-run", "--date", "2026-03-09", to=()))
+        found = [
+            command("report", "--list", one, "--dry-run", "--db", str(shop)).stdout.decode().splitlines()[0]
+            for one in ("12", "13")
+        ]
+        assert found == [
+            "America/Los_Angeles (list 12): 23 February to 1 March 2026",
+            "Europe/London (list 13): 2 to 8 March 2026",
+        ]
+        after = refusal(run(shop, "--dry-run", "--date", "2026-03-09", list_id=12, to=()))
     assert after.startswith("--date 2026-03-09: it is after today, 2026-03-08 in America/Los_Angeles;")
 
 
@@ -277,31 +314,29 @@ def test_periods_are_named_without_repetition() -> None:
         find_days("month", date(1970, 2, 1), "monday")
 
 
-def test_a_list_without_events_has_a_report_that_says_so(tmp_path: Path) -> None:
+def test_a_list_without_events_has_a_report_that_says_so(shop: Path) -> None:
     """With zeros, and no tables of nothing."""
-    db = tmp_path / "events.duckdb"
-    with EventTracking(db) as tracking:
-        tracking.directory.ensure_list(1, "New")
-        lines = plain(db).splitlines()
+    with EventTracking(shop) as tracking:
+        tracking.directory.ensure_list(3, "New")
+        lines = plain(shop, list_id=3).splitlines()
     assert lines[4] == "Nothing happened in this week."
     assert ["Page", "views", "0", "0", "0.0%"] in [line.split() for line in lines]
     assert "Days" not in lines
 
 
-def test_a_table_has_ten_rows_and_says_how_many_there_are(tmp_path: Path) -> None:
+def test_a_table_has_ten_rows_and_says_how_many_there_are(shop: Path) -> None:
     """The first by their numbers, then by name; tables and columns that would be empty are left out."""
-    db = tmp_path / "events.duckdb"
-    with EventTracking(db) as tracking:
-        tracking.directory.ensure_list(1, "Many")
+    with EventTracking(shop) as tracking:
+        tracking.directory.ensure_list(4, "Many")
         for number in range(12):
             for views in range(1 + (number > 9)):
                 tracking.track(
-                    *(1, "pageView"),
+                    *(4, "pageView"),
                     email=f"v{views}@example.com",
                     timestamp="2026-03-03T10:00:00Z",
                     properties={"url": f"https://shop.example/{number:02}"},
                 )
-        lines = plain(db).splitlines()
+        lines = plain(shop, list_id=4).splitlines()
     start = lines.index("Pages: the first 10 of 12")
     assert [line.split()[:4] for line in lines[start + 2 : start + 13]] == [
         ["views", "change", "people"],
@@ -314,15 +349,14 @@ def test_a_table_has_ten_rows_and_says_how_many_there_are(tmp_path: Path) -> Non
     assert sum("evenue" in line for line in lines) == 1
 
 
-def test_numbers_that_are_left_out_are_noted(tmp_path: Path) -> None:
+def test_numbers_that_are_left_out_are_noted(shop: Path) -> None:
     """What a question warns of stands below the tables, once."""
-    db = tmp_path / "events.duckdb"
-    with EventTracking(db) as tracking:
-        tracking.directory.ensure_list(1, "Shop")
+    with EventTracking(shop) as tracking:
+        tracking.directory.ensure_list(5, "Shop")
         for number in ("1", "2"):
             order = {"conversion-id": number, "conversion-name": "order", "conversion-value": 1e308}
-            tracking.track(1, "conversion", email="ada@example.com", properties=order, timestamp="2026-03-03T10:00:00Z")
-        text = plain(db)
+            tracking.track(5, "conversion", email="ada@example.com", properties=order, timestamp="2026-03-03T10:00:00Z")
+        text = plain(shop, list_id=5)
     assert text.count("Revenue is beyond the range of a double in 1 row; it is left out there.\n") == 1
 
 
@@ -376,23 +410,22 @@ def test_html_is_not_written_over_another_file(shop: Path, tmp_path: Path) -> No
     assert str(shop) in refusal(run(shop, "--dry-run", "--html", str(shop), "--force", to=()))
 
 
-def test_hostile_names_are_text_in_both_forms_and_in_the_subject(tmp_path: Path) -> None:
+def test_hostile_names_are_text_in_both_forms_and_in_the_subject(shop: Path) -> None:
     """Of lists, events, pages and campaigns: no markup, no header, no characters that a terminal interprets, nothing endless."""
-    db = tmp_path / "events.duckdb"
     names = ["<img src=x onerror=alert(1)>", "\x1b[2Jnew", "a\nSubject: x", "{{ 7 * 7 }}{% raw %}", "\u202etxt", "x" * 200]
-    with EventTracking(db) as tracking:
-        tracking.directory.ensure_list(1, HOSTILE)
+    with EventTracking(shop) as tracking:
+        tracking.directory.ensure_list(6, HOSTILE)
         for name in names:
-            tracking.track(1, name, email="a@example.com", timestamp="2026-03-03T10:00:00Z")
+            tracking.track(6, name, email="a@example.com", timestamp="2026-03-03T10:00:00Z")
         for path in ("/<script>alert(2)</script>", "/" + "y" * 10_000, "/&amp;\"'"):
             tracking.track(
-                *(1, "pageView"),
+                *(6, "pageView"),
                 email="a@example.com",
                 timestamp="2026-03-03T10:00:00Z",
                 properties={"url": f"https://shop.example{path}?utm_campaign=<b>&utm_source=</td>"},
             )
         with taking_mail() as server:
-            assert run(db, url=near(server)).returncode == 0
+            assert run(shop, list_id=6, url=near(server)).returncode == 0
             (mail,) = server.mails
     headers = [name.lower() for name in mail.message]
     assert sorted(headers) == sorted(
@@ -404,7 +437,7 @@ def test_hostile_names_are_text_in_both_forms_and_in_the_subject(tmp_path: Path)
     subject = mail.message["Subject"]
     assert subject.isprintable()
     assert subject.startswith("\\r\\nBcc: eve@example.com\\r\\n\\r\\n<script>")
-    assert subject.endswith("(list 1): 2 to 8 March 2026")
+    assert subject.endswith("(list 6): 2 to 8 March 2026")
     text, page = mail.part("plain"), mail.part("html")
     assert "".join(text.splitlines()).isprintable()
     assert max(map(len, text.splitlines())) < 130
@@ -417,10 +450,10 @@ def test_hostile_names_are_text_in_both_forms_and_in_the_subject(tmp_path: Path)
     assert max(map(len, cells)) <= 121
 
 
-def test_a_refused_recipient_does_not_keep_the_report_from_the_others(shop: Path) -> None:
+def test_a_refused_recipient_does_not_keep_the_report_from_the_others(written: Path) -> None:
     """They get theirs; the line names who did not and why, and the exit code is 2."""
     with taking_mail({"RCPT TO:<bob@": "550 5.1.1 no such\tuser"}) as server:
-        said = refusal(run(shop, url=near(server), to=("ada@example.com", "bob@example.com", "cid@example.com")))
+        said = refusal(run(written, url=near(server), to=("ada@example.com", "bob@example.com", "cid@example.com")))
         (mail,) = server.mails
     assert mail.recipients == ["ada@example.com", "cid@example.com"]
     assert said == (
@@ -445,113 +478,113 @@ def test_a_refused_recipient_does_not_keep_the_report_from_the_others(shop: Path
         *(({step: SILENCE}, "does not reply in time") for step in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA")),
     ],
 )
-def test_a_server_that_takes_nothing_is_told_in_one_line(shop: Path, answers: dict[str, str], expected: str) -> None:
+def test_a_server_that_takes_nothing_is_told_in_one_line(written: Path, answers: dict[str, str], expected: str) -> None:
     """Whichever step it refuses, hangs up at or does not answer: nothing was sent, and that is what the line says."""
     with taking_mail(answers) as server:
-        said = refusal(run(shop, "--timeout", "1", url=near(server), to=("ada@example.com", "bob@example.com")))
+        said = refusal(run(written, "--timeout", "1", url=near(server), to=("ada@example.com", "bob@example.com")))
         assert said == f"The mail server 127.0.0.1:{server.port} {expected}. Nothing was sent."
         assert server.mails == []
 
 
 @pytest.mark.parametrize("answer", [HANG_UP, SILENCE])
-def test_a_message_that_may_have_been_sent_is_told_as_such(shop: Path, answer: str) -> None:
+def test_a_message_that_may_have_been_sent_is_told_as_such(written: Path, answer: str) -> None:
     """When the connection ends between the message's last line and the server's reply to it, nobody can know."""
     with taking_mail({END_OF_DATA: answer}) as server:
-        said = refusal(run(shop, "--timeout", "1", url=near(server)))
+        said = refusal(run(written, "--timeout", "1", url=near(server)))
     assert said.endswith(
         "has not said whether it took the message. It may have been sent: ask a recipient before you send it again."
     )
 
 
-def test_a_server_that_hangs_up_after_it_took_the_message_has_taken_it(shop: Path) -> None:
+def test_a_server_that_hangs_up_after_it_took_the_message_has_taken_it(written: Path) -> None:
     """It need not say goodbye."""
     with taking_mail({"QUIT": HANG_UP}) as server:
-        assert run(shop, url=near(server)).returncode == 0
+        assert run(written, url=near(server)).returncode == 0
         assert len(server.mails) == 1
 
 
-def test_a_server_that_cannot_be_reached_is_told_in_one_line(shop: Path) -> None:
+def test_a_server_that_cannot_be_reached_is_told_in_one_line(written: Path) -> None:
     """Nobody listens on the port, or there is no such host."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # and does not listen
         port = bound.getsockname()[1]
-        said = refusal(run(shop, url=f"smtp://127.0.0.1:{port}"))
+        said = refusal(run(written, url=f"smtp://127.0.0.1:{port}"))
         assert said == f"The mail server 127.0.0.1:{port} cannot be reached (Connection refused). Nothing was sent."
-    said = refusal(run(shop, url="smtp://no-such-host.invalid:25"))
+    said = refusal(run(written, url="smtp://no-such-host.invalid:25"))
     assert said.startswith("The mail server no-such-host.invalid:25 cannot be reached (")
-    assert "cannot be reached" in refusal(run(shop, url=f"smtp://{'a' * 70}.example:25"))
+    assert "cannot be reached" in refusal(run(written, url=f"smtp://{'a' * 70}.example:25"))
 
 
 @pytest.mark.parametrize("mechanisms", ["PLAIN LOGIN", "LOGIN", "plain", "CRAM-MD5 LOGIN"])
-def test_a_login_takes_any_password(shop: Path, mechanisms: str) -> None:
+def test_a_login_takes_any_password(written: Path, mechanisms: str) -> None:
     """By PLAIN or LOGIN, with characters that have escapes in the URL."""
     with taking_mail(users=USERS, mechanisms=mechanisms) as server:
-        done = run(shop, url=near(server, LOGIN))
+        done = run(written, url=near(server, LOGIN))
         assert done.returncode == 0, done.stderr
         assert server.mails[0].user == "ada"
 
 
 @pytest.mark.parametrize("mechanisms", ["PLAIN", "LOGIN"])
 @pytest.mark.parametrize("answer", ["535 5.7.8 bad", "535 no, {line}", f"535 not {PASSWORD}", "454 later"])
-def test_a_refused_login_is_told_without_the_password(shop: Path, mechanisms: str, answer: str) -> None:
+def test_a_refused_login_is_told_without_the_password(written: Path, mechanisms: str, answer: str) -> None:
     """Even if the server repeats what was sent to it."""
     with taking_mail({"AUTH": answer}, users=USERS, mechanisms=mechanisms) as server:
-        said = refusal(run(shop, url=near(server, LOGIN)))
+        said = refusal(run(written, url=near(server, LOGIN)))
         assert f"refuses the login: {answer[:3]} " in said
         sent = [line.rpartition(" ")[2] for line in server.lines if line.startswith("AUTH PLAIN")]
         assert not any(secret in said for secret in sent)
         assert server.mails == []
 
 
-def test_a_server_without_a_login_is_told(shop: Path) -> None:
+def test_a_server_without_a_login_is_told(written: Path) -> None:
     """When there is a user in the URL: nothing is sent as somebody else."""
     for options in ({}, {"users": USERS, "mechanisms": "CRAM-MD5"}):
         with taking_mail(**options) as server:  # type: ignore[arg-type]
-            assert "offers no login by PLAIN or LOGIN" in refusal(run(shop, url=near(server, LOGIN)))
+            assert "offers no login by PLAIN or LOGIN" in refusal(run(written, url=near(server, LOGIN)))
             assert server.mails == []
 
 
 @pytest.mark.usefixtures("far")
-def test_another_machine_gets_nothing_without_encryption(shop: Path) -> None:
+def test_another_machine_gets_nothing_without_encryption(written: Path) -> None:
     """If it offers no STARTTLS: neither the password nor the report; unless the URL says smtp+insecure."""
     with taking_mail(users=USERS) as server:
-        said = refusal(run(shop, url=f"smtp://{LOGIN}{HOST}:{server.port}"))
+        said = refusal(run(written, url=f"smtp://{LOGIN}{HOST}:{server.port}"))
         assert said.startswith(f"The mail server {HOST}:{server.port} offers no encryption (STARTTLS); use smtps://")
         assert not any(line.startswith(("AUTH", "MAIL")) for line in server.lines)
-        assert run(shop, url=f"smtp+insecure://{LOGIN}{HOST}:{server.port}").returncode == 0
+        assert run(written, url=f"smtp+insecure://{LOGIN}{HOST}:{server.port}").returncode == 0
         assert [(mail.encrypted, mail.user) for mail in server.mails] == [(False, "ada")]
 
 
 @pytest.mark.usefixtures("far")
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
-def test_another_machine_gets_the_report_encrypted(shop: Path, certificate: Certificate, scheme: str) -> None:
+def test_another_machine_gets_the_report_encrypted(written: Path, certificate: Certificate, scheme: str) -> None:
     """If its certificate can be trusted and is its own; else it gets neither the password nor the report."""
     trusted = {"SSL_CERT_FILE": str(certificate.path)}
     with taking_mail(certificate=certificate, users=USERS, starts_with_tls=scheme == "smtps") as server:
         place = f"{scheme}://{LOGIN}{HOST}:{server.port}"
-        assert run(shop, url=place, **trusted).returncode == 0
+        assert run(written, url=place, **trusted).returncode == 0
         assert [(mail.encrypted, mail.user) for mail in server.mails] == [(True, "ada")]
         server.lines.clear()
         for url, env in ((place, {}), (place.replace(HOST, "other.example.com"), trusted)):
-            said = refusal(run(shop, url=url, **env))
+            said = refusal(run(written, url=url, **env))
             assert "has a certificate that cannot be trusted (" in said
             assert said.endswith(" Nothing was sent.")
         assert not any(line.startswith(("AUTH", "MAIL")) for line in server.lines)
         assert len(server.mails) == 1
 
 
-def test_this_machine_may_have_a_certificate_of_its_own(shop: Path, certificate: Certificate) -> None:
+def test_this_machine_may_have_a_certificate_of_its_own(written: Path, certificate: Certificate) -> None:
     """STARTTLS is used where it is offered, as mail servers of Debian do with a certificate that nobody vouches for."""
     for url in ("smtp://127.0.0.1", "smtp://localhost", "smtp+insecure://127.0.0.1"):
         with taking_mail(certificate=certificate) as server:
-            assert run(shop, url=f"{url}:{server.port}").returncode == 0
+            assert run(written, url=f"{url}:{server.port}").returncode == 0
             assert server.mails[0].encrypted
 
 
-def test_tls_where_there_is_none_is_told(shop: Path) -> None:
+def test_tls_where_there_is_none_is_told(written: Path) -> None:
     """A port for STARTTLS with smtps, which is often mistaken."""
     with taking_mail() as server:
-        assert "does not begin TLS (" in refusal(run(shop, url=f"smtps://127.0.0.1:{server.port}"))
+        assert "does not begin TLS (" in refusal(run(written, url=f"smtps://127.0.0.1:{server.port}"))
 
 
 @pytest.mark.parametrize(
@@ -579,11 +612,11 @@ def test_an_address_that_is_none_is_refused_before_anything_is_sent(shop: Path, 
         assert server.lines == []
 
 
-def test_names_and_domains_may_have_any_letters(shop: Path) -> None:
+def test_names_and_domains_may_have_any_letters(written: Path) -> None:
     """The name is encoded in the header, the domain in the way of DNS; a name that looks encoded is not decoded."""
     with taking_mail() as server:
         to = ("Ada, Gräfin <ada@bücher.example>", "=?utf-8?q?x=0D=0ABcc:_eve@example.com?= <bob@example.com>")
-        assert run(shop, url=near(server), to=to, sender="Bücher <reports@bücher.example>").returncode == 0
+        assert run(written, url=near(server), to=to, sender="Bücher <reports@bücher.example>").returncode == 0
         (mail,) = server.mails
     assert (mail.sender, mail.recipients[0]) == ("reports@xn--bcher-kva.example", "ada@xn--bcher-kva.example")
     assert mail.message["To"].addresses[0].display_name == "Ada, Gräfin"

@@ -25,7 +25,8 @@ from falcon_events.access.protocol import Credential
 from falcon_events.model.access import Changes, Grant, SessionGrant, Snapshot
 from falcon_events.owner.directory import OwnerDirectory
 from falcon_events.store.database import migrations
-from tests.harness import Credentials, command, rows
+from tests.harness import Credentials, rows
+from tests.shortcuts import command
 from tests.unit.test_directory import Told
 
 pytestmark = pytest.mark.database

@@ -294,11 +294,11 @@ def test_the_command_asks_the_question(asked: tuple[str, dict[str, Any]]) -> Non
     assert is_same(simplify(name, params), simplify(name, write_expected(arguments)))
 
 
-@settings(steady, max_examples=60)
-@given(ASKED)
-def test_the_python_call_is_formatted(asked: tuple[str, dict[str, Any]]) -> None:
+@settings(steady, max_examples=6)
+@given(st.lists(ASKED, min_size=10, max_size=10))
+def test_the_python_call_is_formatted(asked: list[tuple[str, dict[str, Any]]]) -> None:
     """As ruff formats it in lines of 100 columns."""
-    python = spell(asked[0], LIST_ID, asked[1]).python
+    python = "\n".join(spell(name, LIST_ID, arguments).python for name, arguments in asked)
     command = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length=100", "-"]
     done = subprocess.run(command, input=f"{python}\n", capture_output=True, text=True, check=True)
     assert done.stdout == f"{python}\n"

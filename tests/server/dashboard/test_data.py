@@ -17,6 +17,7 @@ from falcon_events.access.protocol import Credential, Principal, Scope
 from tests.harness import wait_until
 from tests.receiver import receiving
 from tests.server.dashboard.site import Seen, Site
+from tests.shortcuts import write_store
 
 SECTIONS = ("data", "data.lists", "data.keys", "data.rules", "data.webhooks", "data.plan", "data.store")
 PARTS = ("data.arrival", "data.lists.table", "data.plan.drift", "data.store.facts")
@@ -26,16 +27,37 @@ PLAN = {
 }
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[EventTracking]:
-    """A tracker with the lists 1 and 2 of one account, and list 7 of another."""
-    with EventTracking(tmp_path / "events.duckdb", plan=Plan(schemas=PLAN, on_violation="report")) as tracking:
+def open_store(path: Path) -> EventTracking:
+    """Open a tracker with a plan."""
+    return EventTracking(path, plan=Plan(schemas=PLAN, on_violation="report"))
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed store with the lists 1 and 2 of one account, and list 7 of another."""
+    path = tmp_path_factory.mktemp("filled") / "events.duckdb"
+    with open_store(path) as tracking:
         for list_id, name, account in ((1, "Shop", "acme"), (2, "Blog", "acme"), (7, "Rival's list", "rival")):
             tracking.directory.ensure_list(list_id, name, account)
         tracking.track(1, "signup", email="ada@example.com", timestamp="2026-03-02T10:00:00Z", properties={"plan": "pro"})
         tracking.track(1, "visit", email="ada@example.com", timestamp="2026-03-04T10:00:00Z")
         for _ in range(3):
             tracking.track(7, "rival-event", email="eve@example.com")
+    return path
+
+
+@pytest.fixture
+def own(filled: Path, db: Path) -> Iterator[EventTracking]:
+    """A tracker of that store, for a test that changes it."""
+    write_store(db, filled.read_bytes())
+    with open_store(db) as tracking:
+        yield tracking
+
+
+@pytest.fixture(scope="module")
+def shared(filled: Path) -> Iterator[EventTracking]:
+    """A tracker of that store, for all tests that leave it as it is."""
+    with open_store(filled) as tracking:
         yield tracking
 
 
@@ -78,19 +100,19 @@ def keys_of(tracking: EventTracking, account: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("page", [*SECTIONS, *PARTS])
-def test_every_section_is_a_page_of_its_own(own: EventTracking, flavour: str, page: str) -> None:
+def test_every_section_is_a_page_of_its_own(shared: EventTracking, flavour: str, page: str) -> None:
     """With an address of its own, for somebody who may change things and for somebody who may only read."""
     for scope in (Scope.FULL, Scope.READ):
-        seen = visit(own, flavour, "*", scope).get(page, list=1)
+        seen = visit(shared, flavour, "*", scope).get(page, list=1)
         assert seen.status == 200, seen.text
         assert seen.headers["cache-control"] == "no-store"
-    assert visit(own, flavour).get(page, list=99).status == 404
-    assert visit(own, flavour, "acme").get(page, list=7).status == 404
+    assert visit(shared, flavour).get(page, list=99).status == 404
+    assert visit(shared, flavour, "acme").get(page, list=7).status == 404
 
 
-def test_sections_name_the_one_that_is_shown(own: EventTracking, flavour: str) -> None:
+def test_sections_name_the_one_that_is_shown(shared: EventTracking, flavour: str) -> None:
     """By a small navigation that every section has, and that keeps the list."""
-    seen = visit(own, flavour).get("data.keys", list=2)
+    seen = visit(shared, flavour).get("data.keys", list=2)
     shown = re.findall(r'<a href="([^"]*)" aria-current="page">', seen.html)
     assert [html.unescape(one) for one in shown] == ["./data?list=2", "./data.keys?list=2"]
     assert seen.link("Rules") == "./data.rules?list=2"
@@ -99,9 +121,9 @@ def test_sections_name_the_one_that_is_shown(own: EventTracking, flavour: str) -
 # Install
 
 
-def test_the_snippet_is_that_of_the_command_line(own: EventTracking, flavour: str) -> None:
+def test_the_snippet_is_that_of_the_command_line(own: EventTracking, one_flavour: str) -> None:
     """With a page key for the list and the origins that the reader names, which a repeat does not create again."""
-    site = visit(own, flavour)
+    site = visit(own, one_flavour)
     assert keys_of(own, "acme") == []
     form = {
         "act": "snippet",
@@ -118,32 +140,34 @@ def test_the_snippet_is_that_of_the_command_line(own: EventTracking, flavour: st
     assert 'Client("https://events.example.com/t", "KEY")' in seen.text
 
 
-def test_looking_at_the_page_creates_no_key(own: EventTracking, flavour: str) -> None:
+def test_looking_at_the_page_creates_no_key(shared: EventTracking, flavour: str) -> None:
     """Its address is a proposal: where the browser has found this page."""
-    seen = visit(own, flavour).get("data", list=1)
-    assert own.directory.keys() == []
+    seen = visit(shared, flavour).get("data", list=1)
+    assert shared.directory.keys() == []
     proposed = field_of(seen, "url")
     assert proposed.startswith("http")
     assert "/dashboard" not in proposed
     assert (
-        Site(own, flavour, lambda request: Principal("*"), "/tracking").get("data", list=1).text.count("/tracking/api/v1/event")
+        Site(shared, flavour, lambda request: Principal("*"), "/tracking")
+        .get("data", list=1)
+        .text.count("/tracking/api/v1/event")
     )
 
 
-def test_a_wrong_address_is_explained_and_kept(own: EventTracking, flavour: str) -> None:
+def test_a_wrong_address_is_explained_and_kept(shared: EventTracking, flavour: str) -> None:
     """Beside the form; nothing is created."""
-    seen = visit(own, flavour).post("data?list=1", {"act": "snippet", "url": "events.example.com", "origins": "example.com"})
+    seen = visit(shared, flavour).post("data?list=1", {"act": "snippet", "url": "events.example.com", "origins": "example.com"})
     assert seen.status == 422
     assert "expected an address with scheme and host" in seen.text
     assert (field_of(seen, "url"), field_of(seen, "origins")) == ("events.example.com", "example.com")
-    seen = visit(own, flavour).post("data?list=1", {"act": "snippet", "url": "", "origins": "example.com"})
+    seen = visit(shared, flavour).post("data?list=1", {"act": "snippet", "url": "", "origins": "example.com"})
     assert "must be scheme and host, such as https://www.example.com" in seen.text
-    assert own.directory.keys() == []
+    assert shared.directory.keys() == []
 
 
-def test_the_page_says_whether_events_arrive(own: EventTracking, flavour: str) -> None:
+def test_the_page_says_whether_events_arrive(own: EventTracking, one_flavour: str) -> None:
     """It waits for the first event, and names the first and the last one once there are some."""
-    site = visit(own, flavour)
+    site = visit(own, one_flavour)
     (part,) = site.get("data", list=2).parts()
     assert "Waiting for the first event" in site.get(part, part=1).text
     tracked = own.track(2, "first <b>", email="ada@example.com", timestamp="2026-03-02T10:00:00Z")
@@ -156,24 +180,24 @@ def test_the_page_says_whether_events_arrive(own: EventTracking, flavour: str) -
     assert site.get("data.arrival", list=2, first="<script>").status == 200
 
 
-def test_somebody_who_reads_gets_the_command(own: EventTracking, flavour: str) -> None:
+def test_somebody_who_reads_gets_the_command(shared: EventTracking, flavour: str) -> None:
     """They cannot create the page key, so the page has no form for it."""
-    site = visit(own, flavour, "acme", Scope.READ)
+    site = visit(shared, flavour, "acme", Scope.READ)
     seen = site.get("data", list=1)
     assert copied(seen)[0].startswith("falcon-events snippet --list 1 --url http")
     assert 'value="snippet"' not in seen.html
     token = token_of(site.get("data.rules", list=1))
     refused = site.post("data?list=1", {"act": "snippet", "url": "", "origins": "", "token": token}, token=False)
     assert refused.status == 403
-    assert own.directory.keys() == []
+    assert shared.directory.keys() == []
 
 
 # Lists
 
 
-def test_lists_are_those_of_the_account_with_their_events(own: EventTracking, flavour: str) -> None:
+def test_lists_are_those_of_the_account_with_their_events(shared: EventTracking, flavour: str) -> None:
     """The two events and the identify event of list 1, none of list 2; the other account's list is not there."""
-    site = visit(own, flavour, account_id(own, "acme"))
+    site = visit(shared, flavour, account_id(shared, "acme"))
     (table,) = site.get("data.lists.table").tables
     assert [row[:4] for row in table[1:]] == [["Shop shown now", "1", "acme", "3"], ["Blog", "2", "acme", "0"]]
     assert table[1][4:6] == ["2026-03-02 10:00:00", "2026-03-04 10:00:00"]
@@ -182,9 +206,9 @@ def test_lists_are_those_of_the_account_with_their_events(own: EventTracking, fl
     assert "Rival" not in site.get("data.lists").html
 
 
-def test_a_list_is_created_renamed_and_deleted(own: EventTracking, flavour: str) -> None:
+def test_a_list_is_created_renamed_and_deleted(own: EventTracking, one_flavour: str) -> None:
     """Each by a form; deleting needs the list's name."""
-    site = visit(own, flavour, "acme")
+    site = visit(own, one_flavour, "acme")
     seen = site.post("data.lists?list=1", {"act": "create", "name": "Forum"})
     assert (seen.status, seen.headers["location"]) == (303, "./data?list=8&done=list-created")
     assert "The list is there." in site.get(seen.headers["location"]).text
@@ -203,21 +227,21 @@ def test_a_list_is_created_renamed_and_deleted(own: EventTracking, flavour: str)
     assert [one.list_id for one in own.directory.lists()] == [1, 2, 7]
 
 
-def test_a_wrong_name_is_explained_and_kept(own: EventTracking, flavour: str) -> None:
+def test_a_wrong_name_is_explained_and_kept(shared: EventTracking, flavour: str) -> None:
     """By the package's own message."""
-    site = visit(own, flavour)
+    site = visit(shared, flavour)
     seen = site.post("data.lists?list=1", {"act": "create", "name": "x" * 201})
     assert seen.status == 422
     assert "must be text of 1 to 200 characters" in seen.text
     assert field_of(seen, "name") == "x" * 201
     assert "is none of this page's forms" in site.post("data.lists?list=1", {"act": "explode"}).text
-    assert [one.list_id for one in own.directory.lists()] == [1, 2, 7]
+    assert [one.list_id for one in shared.directory.lists()] == [1, 2, 7]
 
 
-def test_the_first_list_is_created_in_the_browser(tmp_path: Path, flavour: str) -> None:
+def test_the_first_list_is_created_in_the_browser(tmp_path: Path, one_flavour: str) -> None:
     """In a store that has neither account nor list."""
     with EventTracking(tmp_path / "new.duckdb") as tracking:
-        site = visit(tracking, flavour)
+        site = visit(tracking, one_flavour)
         assert site.get(site.get("").link("create it here")).status == 200
         token = token_of(site.get("data.lists"))
         seen = site.post("data.lists", {"act": "create", "name": "My website", "token": token}, token=False)
@@ -225,31 +249,31 @@ def test_the_first_list_is_created_in_the_browser(tmp_path: Path, flavour: str) 
         assert [(one.name, one.account) for one in tracking.directory.lists()] == [("My website", "default")]
 
 
-def test_lists_of_others_stay_as_they_are(own: EventTracking, flavour: str) -> None:
+def test_lists_of_others_stay_as_they_are(shared: EventTracking, flavour: str) -> None:
     """Neither another account's person, nor somebody limited to a list, nor a reader may change them."""
-    site = visit(own, flavour, "acme")
+    site = visit(shared, flavour, "acme")
     for fields in ({"act": "delete", "confirmation": "Rival's list"}, {"act": "rename", "new_name": "Mine"}):
         assert site.post("data.lists?list=7", fields).status == 404
-    rival = account_id(own, "rival")
+    rival = account_id(shared, "rival")
     assert site.post("data.lists?list=1", {"act": "create", "name": "Spy", "account": rival}).status == 422
-    limited = visit(own, flavour, "acme", Scope.FULL, 1)
+    limited = visit(shared, flavour, "acme", Scope.FULL, 1)
     for fields in ({"act": "create", "name": "More"}, {"act": "delete", "confirmation": "Shop"}):
         seen = limited.post("data.lists?list=1", fields)
         assert seen.status == 422
         assert "limited to some" in seen.text
     assert limited.post("data.lists?list=2", {"act": "rename", "new_name": "Mine"}).status == 404
-    reader = visit(own, flavour, "acme", Scope.READ)
+    reader = visit(shared, flavour, "acme", Scope.READ)
     token = token_of(reader.get("data.rules", list=1))
     assert reader.post("data.lists?list=1", {"act": "rename", "new_name": "Mine", "token": token}, token=False).status == 403
-    assert [(one.list_id, one.name) for one in own.directory.lists()] == [(1, "Shop"), (2, "Blog"), (7, "Rival's list")]
+    assert [(one.list_id, one.name) for one in shared.directory.lists()] == [(1, "Shop"), (2, "Blog"), (7, "Rival's list")]
 
 
 # Keys
 
 
-def test_a_key_is_shown_once(own: EventTracking, flavour: str) -> None:
+def test_a_key_is_shown_once(own: EventTracking, one_flavour: str) -> None:
     """On the page that answers the form, which no cache keeps; later only its id is known."""
-    site = visit(own, flavour, "acme")
+    site = visit(own, one_flavour, "acme")
     form = {"act": "create", "scope": "ingest", "lists": ["1", "2"], "origins": "https://www.example.com"}
     seen = site.post("data.keys?list=1", form)
     assert (seen.status, seen.headers["cache-control"]) == (200, "no-store")
@@ -265,9 +289,9 @@ def test_a_key_is_shown_once(own: EventTracking, flavour: str) -> None:
     assert rows[1][:5] == [key.key_id, "acme", "ingest", "https://www.example.com", "1 2"]
 
 
-def test_a_key_is_revoked(own: EventTracking, flavour: str) -> None:
+def test_a_key_is_revoked(own: EventTracking, one_flavour: str) -> None:
     """At once, by its id only."""
-    site = visit(own, flavour, "acme")
+    site = visit(own, one_flavour, "acme")
     made = own.directory.create_key("acme", "read")
     assert site.post("data.keys?list=1", {"act": "revoke", "key": made.key}).status == 422
     seen = site.post("data.keys?list=1", {"act": "revoke", "key": made.key_id})
@@ -276,9 +300,9 @@ def test_a_key_is_revoked(own: EventTracking, flavour: str) -> None:
     assert "The key is revoked." in site.get(seen.headers["location"]).text
 
 
-def test_what_a_key_cannot_be_is_explained(own: EventTracking, flavour: str) -> None:
+def test_what_a_key_cannot_be_is_explained(shared: EventTracking, flavour: str) -> None:
     """With what was typed."""
-    site = visit(own, flavour, "acme")
+    site = visit(shared, flavour, "acme")
     seen = site.post("data.keys?list=1", {"act": "create", "scope": "read", "lists": "2", "origins": "https://a.example"})
     assert seen.status == 422
     assert "only a key of scope ingest can be bound to origins" in seen.text
@@ -286,10 +310,10 @@ def test_what_a_key_cannot_be_is_explained(own: EventTracking, flavour: str) -> 
     assert re.findall(r'name="scope" value="(\w+)" checked', seen.html) == ["read"]
     assert re.findall(r'name="lists" value="(\d+)" checked', seen.html) == ["2"]
     assert site.post("data.keys?list=1", {"act": "create", "scope": "root"}).status == 422
-    assert own.directory.keys() == []
+    assert shared.directory.keys() == []
 
 
-def test_keys_of_others_are_neither_seen_nor_revoked(own: EventTracking, flavour: str) -> None:
+def test_keys_of_others_are_neither_seen_nor_revoked(own: EventTracking, one_flavour: str) -> None:
     """Those of another account, and for somebody limited to a list those that open more than it."""
     keys = {
         "rival": own.directory.create_key("rival", "full").key_id,
@@ -299,35 +323,37 @@ def test_keys_of_others_are_neither_seen_nor_revoked(own: EventTracking, flavour
         "shop": own.directory.create_key("acme", "ingest", list_ids=[1]).key_id,
     }
     visible = {
-        visit(own, flavour): set(keys),
-        visit(own, flavour, "acme"): {"whole", "both", "blog", "shop"},
-        visit(own, flavour, account_id(own, "acme"), Scope.READ): {"whole", "both", "blog", "shop"},
-        visit(own, flavour, "acme", Scope.FULL, 1): {"shop"},
-        visit(own, flavour, "*", Scope.FULL, 1, 2): {"both", "blog", "shop"},
+        visit(own, one_flavour): set(keys),
+        visit(own, one_flavour, "acme"): {"whole", "both", "blog", "shop"},
+        visit(own, one_flavour, account_id(own, "acme"), Scope.READ): {"whole", "both", "blog", "shop"},
+        visit(own, one_flavour, "acme", Scope.FULL, 1): {"shop"},
+        visit(own, one_flavour, "*", Scope.FULL, 1, 2): {"both", "blog", "shop"},
     }
     for site, names in visible.items():
         for address in ("data.keys?list=1", "data.keys?list=1&csv=1"):
             seen = site.get(address).html
             assert {name for name, key_id in keys.items() if key_id in seen} == names
     for name in ("rival", "whole", "both", "blog"):
-        site = visit(own, flavour, "acme", Scope.FULL, 1)
+        site = visit(own, one_flavour, "acme", Scope.FULL, 1)
         assert site.post("data.keys?list=1", {"act": "revoke", "key": keys[name]}).status == 422
-    reader = visit(own, flavour, "acme", Scope.READ)
+    reader = visit(own, one_flavour, "acme", Scope.READ)
     token = token_of(reader.get("data.rules", list=1))
     assert reader.post("data.keys?list=1", {"act": "revoke", "key": keys["shop"], "token": token}, token=False).status == 403
     left = own.directory.keys()
     assert [key.revoked_at for key in left] == [None] * len(keys)
 
 
-def test_a_key_gives_no_more_than_its_maker_has(own: EventTracking, flavour: str) -> None:
+def test_a_key_gives_no_more_than_its_maker_has(own: EventTracking, one_flavour: str) -> None:
     """Somebody limited to a list cannot create a key for all lists, another list, or another account."""
-    site = visit(own, flavour, "acme", Scope.FULL, 1)
+    site = visit(own, one_flavour, "acme", Scope.FULL, 1)
     seen = site.post("data.keys?list=1", {"act": "create", "scope": "full"})
     assert seen.status == 422
     assert "You are limited to some lists" in seen.text
     for wanted in (["2"], ["1", "2"], ["7"], ["x"], ["1", ""]):
         assert site.post("data.keys?list=1", {"act": "create", "scope": "full", "lists": wanted}).status == 422
-    assert visit(own, flavour, "acme").post("data.keys?list=1", {"act": "create", "scope": "full", "lists": "7"}).status == 422
+    assert (
+        visit(own, one_flavour, "acme").post("data.keys?list=1", {"act": "create", "scope": "full", "lists": "7"}).status == 422
+    )
     assert own.directory.keys() == []
     assert site.post("data.keys?list=1", {"act": "create", "scope": "full", "lists": "1"}).status == 200
     (key,) = own.directory.keys()
@@ -337,14 +363,14 @@ def test_a_key_gives_no_more_than_its_maker_has(own: EventTracking, flavour: str
 # Rules
 
 
-def test_rules_are_shown_and_set(own: EventTracking, flavour: str) -> None:
+def test_rules_are_shown_and_set(own: EventTracking, one_flavour: str) -> None:
     """Names that a line cannot hold are written as JSON, and saving what is shown changes nothing."""
     odd = ["plain", " spaces ", "two\nlines", '"quoted"', "null\x00", "rtl\u202e", "ünïcode"]
     own.directory.set_rules(
         1, bots="keep", denied=odd, redacted=["phone"], time_zone="Asia/Tokyo", indexed=["plan"], keep_days=9000
     )
     before = own.directory.rules_of(1)
-    site = visit(own, flavour)
+    site = visit(own, one_flavour)
     names = ("denied", "redacted", "indexed", "time_zone", "keep_days")
     seen = site.get("data.rules", list=1)
     form = {name: field_of(seen, name).replace("\n", "\r\n") for name in names}
@@ -358,11 +384,11 @@ def test_rules_are_shown_and_set(own: EventTracking, flavour: str) -> None:
     assert (rules.time_zone, rules.keep_days) == ("Europe/Berlin", None)
 
 
-def test_a_rule_that_deletes_events_asks_first(own: EventTracking, flavour: str) -> None:
+def test_a_rule_that_deletes_events_asks_first(own: EventTracking, one_flavour: str) -> None:
     """It says how many, and deletes them only once the reader agrees to just this number of days."""
     own.track(2, "new", email="ada@example.com")
     own.track(2, "old", email="ada@example.com", timestamp="2020-01-01T00:00:00Z")
-    site = visit(own, flavour)
+    site = visit(own, one_flavour)
     form = {"act": "rules", "bots": "tag", "denied": "", "redacted": "", "indexed": "x", "time_zone": "UTC", "keep_days": "30"}
     seen = site.post("data.rules?list=2", form)
     assert seen.status == 200
@@ -391,36 +417,36 @@ def test_a_rule_that_deletes_events_asks_first(own: EventTracking, flavour: str)
         ({"indexed": "\n".join(map(str, range(21)))}, "indexed must be at most 20 names"),
     ],
 )
-def test_a_wrong_rule_is_explained_and_kept(own: EventTracking, flavour: str, changed: dict[str, str], reason: str) -> None:
+def test_a_wrong_rule_is_explained_and_kept(shared: EventTracking, flavour: str, changed: dict[str, str], reason: str) -> None:
     """Beside the form, with everything that was typed."""
     form = {"bots": "drop", "denied": "", "redacted": "", "indexed": "", "time_zone": "Europe/Paris", "keep_days": "", **changed}
-    seen = visit(own, flavour).post("data.rules?list=1", {"act": "rules", **form})
+    seen = visit(shared, flavour).post("data.rules?list=1", {"act": "rules", **form})
     assert seen.status == 422
     assert reason in seen.text
     for name in ("denied", "redacted", "indexed", "time_zone", "keep_days"):
         assert field_of(seen, name) == form[name]
-    assert own.directory.rules() == []
+    assert shared.directory.rules() == []
 
 
-def test_rules_of_others_stay(own: EventTracking, flavour: str) -> None:
+def test_rules_of_others_stay(shared: EventTracking, flavour: str) -> None:
     """A reader may not set them, and nobody those of a list that is not theirs."""
     form = {"act": "rules", "bots": "drop", "denied": "", "redacted": "", "indexed": "", "time_zone": "UTC", "keep_days": "1"}
-    reader = visit(own, flavour, "acme", Scope.READ)
+    reader = visit(shared, flavour, "acme", Scope.READ)
     token = token_of(reader.get("data.rules", list=1))
     assert reader.post("data.rules?list=1", {**form, "token": token}, token=False).status == 403
-    assert visit(own, flavour, "acme").post("data.rules?list=7", form).status == 404
-    assert visit(own, flavour, "acme", Scope.FULL, 1).post("data.rules?list=2", form).status == 404
-    assert visit(own, flavour).post("data.rules?list=1", form, token=False).status == 403
-    assert own.directory.rules() == []
+    assert visit(shared, flavour, "acme").post("data.rules?list=7", form).status == 404
+    assert visit(shared, flavour, "acme", Scope.FULL, 1).post("data.rules?list=2", form).status == 404
+    assert visit(shared, flavour).post("data.rules?list=1", form, token=False).status == 403
+    assert shared.directory.rules() == []
 
 
 # Webhooks
 
 
-def test_a_webhook_is_created_and_removed(own: EventTracking, flavour: str) -> None:
+def test_a_webhook_is_created_and_removed(own: EventTracking, one_flavour: str) -> None:
     """Its secret is shown once, and events then arrive there."""
     with receiving() as receiver:
-        site = visit(own, flavour)
+        site = visit(own, one_flavour)
         seen = site.post("data.webhooks?list=1", {"act": "create", "url": receiver.url, "events": "signup\r\n", "lists": "this"})
         assert (seen.status, seen.headers["cache-control"]) == (200, "no-store")
         secret = copied(seen)[0]
@@ -439,7 +465,7 @@ def test_a_webhook_is_created_and_removed(own: EventTracking, flavour: str) -> N
         assert own.webhooks.states() == []
 
 
-def test_failed_deliveries_are_shown_and_tried_again(own: EventTracking, flavour: str) -> None:
+def test_failed_deliveries_are_shown_and_tried_again(own: EventTracking, one_flavour: str) -> None:
     """With what the receiver answered; one by one, or all."""
     answer = 400
     with receiving(lambda post: answer) as receiver:
@@ -447,7 +473,7 @@ def test_failed_deliveries_are_shown_and_tried_again(own: EventTracking, flavour
         tracked = own.track(2, "order", email="ada@example.com")
         wait_until(own.deliveries, "the refused event is tried again later")
         found = own.deliveries()
-        site = visit(own, flavour)
+        site = visit(own, one_flavour)
         seen = site.get("data.webhooks", list=2)
         assert found[0].event_id[:8] in seen.text
         assert "400" in seen.text
@@ -463,7 +489,7 @@ def test_failed_deliveries_are_shown_and_tried_again(own: EventTracking, flavour
         wait_until(lambda: tracked.event_id in {post.id for post in receiver.posts if post.status == 204}, "the event arrives")
 
 
-def test_webhooks_of_others_are_neither_seen_nor_changed(own: EventTracking, flavour: str) -> None:
+def test_webhooks_of_others_are_neither_seen_nor_changed(own: EventTracking, one_flavour: str) -> None:
     """Those of the whole store, of another account's lists, and of lists that somebody limited does not see."""
     urls = {"all": None, "both": [1, 2], "shop": [1], "blog": [2], "rival": [7], "mixed": [1, 7]}
     made = {name: own.deliver(f"http://127.0.0.1:9/{name}-path", lists=lists).webhook_id for name, lists in urls.items()}
@@ -474,19 +500,19 @@ def test_webhooks_of_others_are_neither_seen_nor_changed(own: EventTracking, fla
         ("acme", 2): {"both", "blog"},
     }
     for (account, list_id), names in visible.items():
-        seen = visit(own, flavour, account).get("data.webhooks", list=list_id).html
+        seen = visit(own, one_flavour, account).get("data.webhooks", list=list_id).html
         assert {name for name in urls if f"{name}-path" in seen} == names
-    limited = visit(own, flavour, "acme", Scope.FULL, 1)
+    limited = visit(own, one_flavour, "acme", Scope.FULL, 1)
     seen = limited.get("data.webhooks", list=1)
     assert {name for name in urls if f"{name}-path" in seen.html} == {"shop"}
     assert "Not read yet" not in seen.text
     for name in ("all", "both", "blog", "rival", "mixed"):
         for act in ("remove", "retry"):
             assert limited.post("data.webhooks?list=1", {"act": act, "webhook": made[name]}).status == 422
-    refused = visit(own, flavour, "acme").post("data.webhooks?list=1", {"act": "create", "url": "http://127.0.0.1:9/x"})
+    refused = visit(own, one_flavour, "acme").post("data.webhooks?list=1", {"act": "create", "url": "http://127.0.0.1:9/x"})
     assert refused.status == 422
     assert "they belong to the store" in refused.text
-    reader = visit(own, flavour, "acme", Scope.READ)
+    reader = visit(own, one_flavour, "acme", Scope.READ)
     seen = reader.get("data.webhooks", list=1)
     assert "-path" not in seen.html
     assert "http://127.0.0.1:9/…" in seen.text
@@ -497,12 +523,12 @@ def test_webhooks_of_others_are_neither_seen_nor_changed(own: EventTracking, fla
     assert len(own.webhooks.states()) == len(urls)
 
 
-def test_the_key_of_the_only_account_sees_the_whole_store(tmp_path: Path, flavour: str) -> None:
+def test_the_key_of_the_only_account_sees_the_whole_store(tmp_path: Path, one_flavour: str) -> None:
     """As on a server of one's own: it may create webhooks, and sees the size of the file, unless it is limited to lists."""
     with EventTracking(tmp_path / "events.duckdb") as tracking:
         tracking.directory.ensure_list(1, "Shop")
         account = account_id(tracking, "default")
-        whole, limited = visit(tracking, flavour, account), visit(tracking, flavour, account, Scope.FULL, 1)
+        whole, limited = visit(tracking, one_flavour, account), visit(tracking, one_flavour, account, Scope.FULL, 1)
         assert "Size of the file" in whole.get("data.store.facts").text
         assert "Size of the file" not in limited.get("data.store.facts").text
         form = {"act": "create", "url": "http://127.0.0.1:9/x", "lists": "all", "since": "start"}
@@ -515,9 +541,9 @@ def test_the_key_of_the_only_account_sees_the_whole_store(tmp_path: Path, flavou
 # Plan and store
 
 
-def test_the_plan_and_its_differences_are_shown(own: EventTracking, flavour: str) -> None:
+def test_the_plan_and_its_differences_are_shown(own: EventTracking, one_flavour: str) -> None:
     """Its events with their properties, and how the list's events differ from it."""
-    site = visit(own, flavour)
+    site = visit(own, one_flavour)
     own.track(1, "signup", email="ada@example.com", properties={"plan": 7})
     seen = site.get("data.plan", list=1)
     assert seen.tables[0][1] == ["signup", "plan string, required; seats integer"]
@@ -531,7 +557,7 @@ def test_the_plan_and_its_differences_are_shown(own: EventTracking, flavour: str
     rows = list(csv.reader(io.StringIO(site.get("data.plan.drift", list=1, csv=1).html)))
     assert rows[0] == ["event", "property", "difference", "found"]
     assert "rival-event" not in site.get("data.plan.drift", list=1).html
-    assert "violated it" not in visit(own, flavour, "acme").get("data.plan", list=1).text
+    assert "violated it" not in visit(own, one_flavour, "acme").get("data.plan", list=1).text
 
 
 def test_no_plan_says_how_to_get_one(dashboard: Site) -> None:
@@ -542,35 +568,35 @@ def test_no_plan_says_how_to_get_one(dashboard: Site) -> None:
     assert "No difference" in dashboard.get("data.plan.drift").text
 
 
-def test_the_store_is_described_to_whoever_sees_all_of_it(own: EventTracking, flavour: str) -> None:
+def test_the_store_is_described_to_whoever_sees_all_of_it(shared: EventTracking, flavour: str) -> None:
     """The others see their own list's counts, and neither the file nor how much is in it."""
-    stats = own.stats()
-    seen = visit(own, flavour).get("data.store.facts", list=1)
+    stats = shared.stats()
+    seen = visit(shared, flavour).get("data.store.facts", list=1)
     assert "It accepts events." in seen.text
     assert f"Events of all lists {stats.events} " in seen.text
-    assert str(own.store.path) in seen.text
+    assert str(shared.store.path) in seen.text
     assert f"DuckDB {stats.database_version}" in seen.text
     for account, lists in (("acme", ()), ("acme", (1,)), ("*", (1,))):
-        seen = visit(own, flavour, account, Scope.FULL, *lists).get("data.store.facts", list=1)
+        seen = visit(shared, flavour, account, Scope.FULL, *lists).get("data.store.facts", list=1)
         assert "Events 3 Oldest 2026-03-02 10:00:00" in seen.text
-        for secret in ("Events of all lists", str(own.store.path), "rival", "Size of", "Held by"):
+        for secret in ("Events of all lists", str(shared.store.path), "rival", "Size of", "Held by"):
             assert secret not in seen.html
-    rows = list(csv.reader(io.StringIO(seen.html and visit(own, flavour, "acme").get("data.store.facts", list=1, csv=1).html)))
+    rows = list(csv.reader(io.StringIO(seen.html and visit(shared, flavour, "acme").get("data.store.facts", list=1, csv=1).html)))
     assert [row[:2] for row in rows[1:]] == [["identify", "1"], ["signup", "1"], ["visit", "1"]]
-    assert "falcon-events doctor" in copied(visit(own, flavour).get("data.store"))
+    assert "falcon-events doctor" in copied(visit(shared, flavour).get("data.store"))
 
 
 # Everything
 
 
-def test_hostile_names_are_text(own: EventTracking, flavour: str) -> None:
+def test_hostile_names_are_text(own: EventTracking, one_flavour: str) -> None:
     """Of lists, event types, properties and errors: nothing of them becomes markup or turns the direction of writing."""
     own.directory.rename_list(2, HOSTILE)
     own.track(2, HOSTILE, email="ada@example.com", properties={HOSTILE: HOSTILE})
     own.track(2, "x" * 200, email="ada@example.com", properties={"y" * 200: "z" * 10_000})
     own.directory.set_rules(2, denied=[HOSTILE], redacted=[HOSTILE + "2"], indexed=[HOSTILE])
     own.deliver("http://127.0.0.1:9/?a=<script>", lists=[2], events=[HOSTILE])
-    site = visit(own, flavour)
+    site = visit(own, one_flavour)
     for page in (*SECTIONS, *PARTS):
         seen = site.get(page, list=2, done=HOSTILE)
         assert seen.status == 200, page
@@ -586,14 +612,14 @@ def test_hostile_names_are_text(own: EventTracking, flavour: str) -> None:
     assert site.post("data.lists?list=2", {"act": "delete", "confirmation": html.unescape(shown[0])}).status == 303
 
 
-def test_a_form_of_another_site_changes_nothing(own: EventTracking, flavour: str) -> None:
+def test_a_form_of_another_site_changes_nothing(shared: EventTracking, flavour: str) -> None:
     """Each form needs its token."""
-    site = visit(own, flavour)
+    site = visit(shared, flavour)
     site.get("data")
     for page, act in (("data", "snippet"), ("data.lists", "create"), ("data.keys", "create"), ("data.webhooks", "create")):
         assert site.post(f"{page}?list=1", {"act": act, "name": "x", "scope": "full"}, token=False).status == 403
-    assert len(own.directory.lists()) == 3
-    assert own.directory.keys() == []
+    assert len(shared.directory.lists()) == 3
+    assert shared.directory.keys() == []
 
 
 class HostAccounts:
@@ -612,11 +638,11 @@ class HostAccounts:
         return "host-key"
 
 
-def test_accounts_of_the_host_are_left_to_the_host(tmp_path: Path, flavour: str) -> None:
+def test_accounts_of_the_host_are_left_to_the_host(tmp_path: Path, one_flavour: str) -> None:
     """Its keys and lists are its own: the page has no forms for them, refuses such, and takes its page key for the snippet."""
     with EventTracking(tmp_path / "events.duckdb", access=HostAccounts()) as tracking:
         tracking.track(1, "visit", email="ada@example.com")
-        site = visit(tracking, flavour, "tenant")
+        site = visit(tracking, one_flavour, "tenant")
         for page in (*SECTIONS, *PARTS):
             assert site.get(page, list=1).status == 200, page
         token = token_of(site.get("data", list=1))

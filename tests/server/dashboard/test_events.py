@@ -50,9 +50,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventTracking]:
 
 
 @pytest.fixture
-def orders(store: EventTracking, flavour: str) -> Site:
+def orders(store: EventTracking, one_flavour: str) -> Site:
     """The dashboard of the orders, for somebody who may only read."""
-    return Site(store, flavour, lambda request: Principal("*", Scope.READ))
+    return Site(store, one_flavour, lambda request: Principal("*", Scope.READ))
 
 
 def rows_of(seen: Seen) -> list[list[str]]:
@@ -315,11 +315,11 @@ def test_what_the_address_lacks_is_said(orders: Site) -> None:
     assert "DateRange" in orders.get("events.table", range="soon").text
 
 
-def test_other_lists_and_acts_are_refused(store: EventTracking, orders: Site, flavour: str) -> None:
+def test_other_lists_and_acts_are_refused(store: EventTracking, orders: Site, one_flavour: str) -> None:
     """The pages take no forms, and show only lists that the principal may see."""
     for page in ("events", "event", "event.property"):
         assert orders.post(page, {"act": "delete"}, token=False).status == 403
-    site = Site(store, flavour, lambda request: Principal("*", Scope.READ, list_ids=frozenset({2})))
+    site = Site(store, one_flavour, lambda request: Principal("*", Scope.READ, list_ids=frozenset({2})))
     for page in (
         "events",
         "events.table",
@@ -332,7 +332,7 @@ def test_other_lists_and_acts_are_refused(store: EventTracking, orders: Site, fl
 
 
 def test_ten_thousand_types_and_a_hundred_thousand_names_stay_usable(
-    tmp_path_factory: pytest.TempPathFactory, flavour: str
+    tmp_path_factory: pytest.TempPathFactory, one_flavour: str
 ) -> None:
     """A page of each list is small whatever the list's length, and search finds one among all."""
     with EventTracking(tmp_path_factory.mktemp("many") / "events.duckdb") as tracking:
@@ -345,7 +345,7 @@ def test_ten_thousand_types_and_a_hundred_thousand_names_stay_usable(
         ]
         outcomes = list(tracking.track_many([json.dumps(one).encode() for one in types + wide]))
         assert {type(one).__name__ for one in outcomes} == {"Tracked"}
-        site = Site(tracking, flavour, lambda request: Principal("*"))
+        site = Site(tracking, one_flavour, lambda request: Principal("*"))
         seen = site.get("events.table", range=MARCH)
         assert "1 to 50 of 10,000 event types" in seen.text
         assert len(seen.html) < 150_000

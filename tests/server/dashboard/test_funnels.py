@@ -65,9 +65,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventTracking]:
 
 
 @pytest.fixture
-def site(store: EventTracking, flavour: str) -> Site:
+def site(store: EventTracking, one_flavour: str) -> Site:
     """The dashboard, for somebody who may do everything."""
-    return Site(store, flavour, lambda request: Principal("*"))
+    return Site(store, one_flavour, lambda request: Principal("*"))
 
 
 def result(site: Site, **query: Any) -> Seen:
@@ -337,9 +337,9 @@ def test_names_are_suggested(site: Site) -> None:
     assert "property:price" in re.findall(r'<option value="([^"]*)"', site.get("names", part=1, prefix="property:pri").html)
 
 
-def test_other_lists_are_refused(store: EventTracking, flavour: str) -> None:
+def test_other_lists_are_refused(store: EventTracking, one_flavour: str) -> None:
     """Whoever may read one list sees its funnels, and those of no other."""
-    reader = Site(store, flavour, lambda request: Principal("*", Scope.READ, None, frozenset({KNOWN})))
+    reader = Site(store, one_flavour, lambda request: Principal("*", Scope.READ, None, frozenset({KNOWN})))
     assert reader.get("funnels", range=MARCH).status == 200
     for page in ("funnels", "funnels.result", "funnels.examples", "names"):
         assert reader.get(page, list=RECENT, step=STEPS).status == 404

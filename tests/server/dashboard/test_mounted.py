@@ -8,6 +8,7 @@ import html
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,11 @@ from tests.apps.common import DETAIL, HELLO, PREFIX, SyncAccess
 from tests.apps.staff import OWN_PAGE, RAISES, STAFF
 from tests.harness import Served, free_port, running
 from tests.needs import require
-from tests.server.dashboard.conftest import MARCH
+from tests.server.dashboard.conftest import MARCH, fill_closed_shop
 from tests.server.dashboard.site import Site
 from tests.server.test_mounting import ROOT, server_command
 from tests.server.test_reverse_proxies import nginx
-from tests.shop import fill_shop
+from tests.shortcuts import write_store
 
 HOSTS = {
     "django-wsgi": ("gunicorn", "django_app:wsgi"),
@@ -91,10 +92,11 @@ class Browser:
 
 @dataclass
 class Host:
-    """A running host application."""
+    """A running host application, with the server and the application's name."""
 
     served: Served
     db: Path
+    kind: tuple[str, str]
 
     def browser(self) -> Browser:
         """A new browser."""
@@ -107,8 +109,7 @@ def hosting(folder: Path, server: str, app: str, **env: str) -> Iterator[Host]:
     folder.mkdir(exist_ok=True)
     db = folder / "events.duckdb"
     if not db.exists():
-        with EventTracking(db) as tracking:
-            fill_shop(tracking)
+        write_store(db, fill_closed_shop())
     port = free_port()
     search_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with running(
@@ -118,7 +119,7 @@ def hosting(folder: Path, server: str, app: str, **env: str) -> Iterator[Host]:
         ready="/hello",
         env={"HOST_DB": str(db), "PYTHONPATH": search_path, **env},
     ) as served:
-        yield Host(served, db)
+        yield Host(served, db, (server, app))
 
 
 @pytest.fixture(scope="module", params=HOSTS)
@@ -211,34 +212,34 @@ def test_pages_keep_their_rules_for_browsers(staff: Browser) -> None:
     assert page.headers["X-Frame-Options"] == "DENY"
 
 
-@pytest.mark.parametrize("name", ["fastapi-wrapped", "fastapi-mounted", "falcon-wsgi", "falcon-asgi"])
-def test_a_function_that_fails_tells_the_log_alone(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("host", ["fastapi-wrapped", "fastapi-mounted", "falcon-wsgi", "falcon-asgi"], indirect=True)
+def test_a_function_that_fails_tells_the_log_alone(host: Host) -> None:
     """The browser gets a page with 500, and the stream an error; the next request is answered."""
-    with hosting(tmp_path, *HOSTS[name]) as host:
-        browser = host.browser()
-        browser.sign_in(RAISES)
-        for address in ("", "overview.figures?part=1", "live.stream"):
-            answer = browser.get(address)
-            assert answer.status_code == 500
-            assert DETAIL not in answer.text
-        log = host.served.log()
-        assert DETAIL in log
-        assert "The function given as dashboard= raised an exception" in log
-        browser.sign_in(STAFF)
-        assert browser.get().status_code == 200
+    browser = host.browser()
+    browser.sign_in(RAISES)
+    for address in ("", "overview.figures?part=1", "live.stream"):
+        answer = browser.get(address)
+        assert answer.status_code == 500
+        assert DETAIL not in answer.text
+    log = host.served.log()
+    assert DETAIL in log
+    assert "The function given as dashboard= raised an exception" in log
+    browser.sign_in(STAFF)
+    assert browser.get().status_code == 200
 
 
 @pytest.mark.needs("nginx")
-@pytest.mark.parametrize("mark", ["nginx", "nginx-prefix"])
-def test_behind_nginx_all_is_as_without(host: Host, tmp_path: Path, mark: str) -> None:
+def test_behind_nginx_all_is_as_without(host: Host, tmp_path: Path) -> None:
     """Below a prefix that it keeps, and below one more that it takes off: no address leaves the prefix."""
-    with nginx(tmp_path, mark, host.served.port) as port:
-        browser = Browser(f"http://127.0.0.1:{port}{'/tracking' if mark == 'nginx-prefix' else ''}")
-        assert browser.get().status_code == 403
-        browser.sign_in(STAFF)
-        assert FIGURES in browser.figures()
-        test_a_page_loads_what_it_names_and_links_lead_to_pages(browser)
-        test_the_address_without_its_slash_leads_to_the_dashboard(browser)
+    for mark, prefix in (("nginx", ""), ("nginx-prefix", "/tracking")):
+        with nginx(tmp_path, mark, host.served.port) as port:
+            browser = Browser(f"http://127.0.0.1:{port}{prefix}")
+            assert browser.get().status_code == 403
+            browser.sign_in(STAFF)
+            assert FIGURES in browser.figures()
+            test_the_address_without_its_slash_leads_to_the_dashboard(browser)
+            if prefix:  # without one, the addresses are the host's own
+                test_a_page_loads_what_it_names_and_links_lead_to_pages(browser)
 
 
 @pytest.mark.needs("nginx")
@@ -266,24 +267,22 @@ def test_forms_work_behind_nginx(tmp_path: Path, name: str) -> None:
             assert urlsplit(str(browser.get().url)).path == "/tracking/tracking/dashboard/sign-in"
 
 
-@pytest.mark.parametrize("name", ["django-wsgi", "django-asgi"])
-def test_djangos_own_checks_of_a_session_count(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("host", ["django-wsgi", "django-asgi"], indirect=True)
+def test_djangos_own_checks_of_a_session_count(host: Host, staff: Browser, tmp_path: Path) -> None:
     """A change of the password ends it; one of SECRET_KEY does not, and the dashboard changes no session of Django's."""
-    with hosting(tmp_path, *HOSTS[name]) as host:
-        browser = host.browser()
-        browser.sign_in(STAFF)
-        assert browser.get().status_code == 200
-    with hosting(tmp_path, *HOSTS[name], HOST_SECRET="two") as host:
-        browser.root = host.browser().root
-        assert browser.get().status_code == 200
-        assert browser.get().status_code == 200
-        home = f"{host.served.url}/hello"
-        assert browser.client.get(home).text == f"{HELLO} {STAFF}"
-        thief = host.browser()
+    assert staff.get().status_code == 200
+    shutil.copy(host.db.with_name("db.sqlite3"), tmp_path)
+    with hosting(tmp_path, *host.kind, HOST_SECRET="two") as later:
+        staff.root = later.browser().root
+        assert staff.get().status_code == 200
+        assert staff.get().status_code == 200
+        home = f"{later.served.url}/hello"
+        assert staff.client.get(home).text == f"{HELLO} {STAFF}"
+        thief = later.browser()
         thief.client.cookies.set("sessionid", "x" * 32)
         assert thief.get().status_code == 403
-        assert browser.client.get(f"{host.served.url}/change-password", params={"name": STAFF}).text == HELLO
-        assert browser.get().status_code == 403
+        assert staff.client.get(f"{later.served.url}/change-password", params={"name": STAFF}).text == HELLO
+        assert staff.get().status_code == 403
 
 
 def test_flask_logins_user_is_let_in(tmp_path: Path) -> None:
@@ -435,34 +434,35 @@ def test_a_live_stream_asks_again_who_reads_it(
         assert (DETAIL in caplog.text) == (last is not None)
 
 
-def test_lists_of_the_hosts_own_accounts_are_those_that_the_principal_names(tmp_path: Path, flavour: str) -> None:
+def test_lists_of_the_hosts_own_accounts_are_those_that_the_principal_names(tmp_path: Path, one_flavour: str) -> None:
     """The store need not know them; the host's Access has the last word."""
     with EventTracking(tmp_path / "events.duckdb", access=SyncAccess()) as tracking:
         tracking.track(7, "signup", email="ada@example.com")
-        site = Site(tracking, flavour, lambda request: Principal("account-7", list_ids=frozenset({7, 8})))
+        site = Site(tracking, one_flavour, lambda request: Principal("account-7", list_ids=frozenset({7, 8})))
         page = site.get()
         assert page.status == 200
         assert "List 7 (7)" in page.text
         assert "People 1 " in site.get("overview.figures", range="today").text
         assert site.get("overview.figures", list=8).status == 404
         assert site.get("overview.figures", list=9).status == 404
-        unnamed = Site(tracking, flavour, lambda request: Principal("account-7"))
+        unnamed = Site(tracking, one_flavour, lambda request: Principal("account-7"))
         assert unnamed.get(list=7).status == 200
         assert unnamed.get(list=8).status == 404
-        everything = Site(tracking, flavour, lambda request: Principal("*", list_ids=frozenset({7, 8})))
+        everything = Site(tracking, one_flavour, lambda request: Principal("*", list_ids=frozenset({7, 8})))
         assert "List 8 (8)" in everything.get().text
 
 
 @pytest.mark.parametrize(("trusted", "secure"), [("127.0.0.1", True), ("", False)])
-def test_only_a_trusted_proxy_says_that_the_browser_uses_https(tmp_path: Path, flavour: str, trusted: str, secure: bool) -> None:
+def test_only_a_trusted_proxy_says_that_the_browser_uses_https(
+    shop: EventTracking, flavour: str, trusted: str, secure: bool
+) -> None:
     """And by which host: the cookies and the check of forms follow it."""
-    with EventTracking(tmp_path / "events.duckdb", trusted_proxies=trusted) as tracking:
-        tracking.directory.create_account("new")
+    with EventTracking(shop.store.path, create=False, trusted_proxies=trusted) as tracking:
         site = Site(tracking, flavour, "keys", prefix=PREFIX, address="127.0.0.1")
         headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "www.example.com"}
         page = site.get("sign-in", headers=headers)
         assert page.headers["set-cookie"].endswith("; Secure") == secure
-        form = {"key": tracking.directory.create_key("new").key, "token": TOKEN.findall(page.html)[0]}
+        form = {"key": tracking.directory.create_key("default").key, "token": TOKEN.findall(page.html)[0]}
         for origin, expected in (("https://evil.example", False), ("https://www.example.com", secure)):
             sent = site.post("sign-in", form, headers={**headers, "Origin": origin})
             assert (sent.status == 303) == expected

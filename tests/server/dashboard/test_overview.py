@@ -113,14 +113,14 @@ def test_what_cannot_be_asked_says_why(dashboard: Site) -> None:
     assert dashboard.get(list=99).status == 404
 
 
-def test_referrers_are_other_sites(tmp_path: Path, flavour: str) -> None:
+def test_referrers_are_other_sites(tmp_path: Path, one_flavour: str) -> None:
     """Who goes from page to page of the site itself does not come from elsewhere; without a referrer, a visit is direct."""
     with EventTracking(tmp_path / "events.duckdb") as tracking:
         tracking.directory.ensure_list(1, "Site")
         for number, domain in enumerate(("", "shop.example", "www.search.example", "shop.example", "www.search.example")):
             properties = {"url": f"https://shop.example/{number}", "$referring_domain": domain}
             tracking.track(1, "pageView", email=f"{number}@example.com", properties=properties)
-        seen = Site(tracking, flavour, lambda request: Principal("*")).get("overview.table", by="referring_domain")
+        seen = Site(tracking, one_flavour, lambda request: Principal("*")).get("overview.table", by="referring_domain")
         assert seen.tables[0][1:] == [["www.search.example", "2", "2"], ["(direct)", "1", "1"]]
 
 

@@ -6,8 +6,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,27 +16,13 @@ from falcon_events.dashboard.tables import link_to_people
 from falcon_events.dashboard.view import Links, View
 from tests.server.dashboard.conftest import MARCH
 from tests.server.dashboard.site import Seen, Site
-from tests.shop import SOMEBODY, fill_shop
+from tests.shop import SOMEBODY
 
 DAYS = ["2026-03-01", "2026-03-31"]
 FUNNEL = {"steps": [{"Event": "pageView"}, {"Event": "signup"}, {"Event": "conversion"}], "date_range": DAYS, "window": "7d"}
 RETENTION = {"start": {"Event": "pageView"}, "unit": "week", "periods": 3, "date_range": DAYS}
 DONE, NOT_DONE = ["has_done", {"Event": "signup"}], ["has_not_done", {"Event": "conversion"}]
 HOSTILE = ("<script>alert(1)</script>", "\u202egnp.exe", "x" * 10_000, "a\x00b", "\"'><img src=x onerror=alert(1)>", "=1+1")
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[EventTracking]:
-    """The shop in a store of its own, for tests that change it."""
-    with EventTracking(tmp_path / "events.duckdb") as tracking:
-        fill_shop(tracking)
-        yield tracking
-
-
-@pytest.fixture
-def site(own: EventTracking, flavour: str) -> Site:
-    """The dashboard of that store, for somebody who may do everything."""
-    return Site(own, flavour, lambda request: Principal("*"))
 
 
 def people_of(site: Site, address: str) -> list[str]:
@@ -345,11 +329,11 @@ def test_hostile_names_are_shown_and_do_nothing(site: Site, own: EventTracking) 
     assert "<script>alert" not in site.get("people", of=of).html
 
 
-def test_a_reader_cannot_save_or_forget(site: Site, own: EventTracking, flavour: str) -> None:
+def test_a_reader_cannot_save_or_forget(site: Site, own: EventTracking, one_flavour: str) -> None:
     """The forms are not shown to a key of scope read, and refused if they are sent nevertheless."""
     own.save(1, "Kept", people=[DONE])
     token = site.form_token()
-    reader = Site(own, flavour, lambda request: Principal("*", Scope.READ))
+    reader = Site(own, one_flavour, lambda request: Principal("*", Scope.READ))
     reader.cookies = dict(site.cookies)
     page = reader.get("people", who=who(DONE))
     assert 'method="post"' not in page.html
@@ -360,12 +344,12 @@ def test_a_reader_cannot_save_or_forget(site: Site, own: EventTracking, flavour:
     assert [row.name for row in own.saved(1).rows] == ["Kept"]
 
 
-def test_people_of_other_lists_are_not_shown(own: EventTracking, flavour: str) -> None:
+def test_people_of_other_lists_are_not_shown(own: EventTracking, one_flavour: str) -> None:
     """Neither their persons nor their segments, whatever the address says."""
     own.directory.ensure_list(2, "Other")
     own.track(2, "visit", email="eve@example.com")
     own.save(2, "Secret", people=[DONE])
-    one = Site(own, flavour, lambda request: Principal("*", Scope.FULL, list_ids=frozenset({1})))
+    one = Site(own, one_flavour, lambda request: Principal("*", Scope.FULL, list_ids=frozenset({1})))
     for page in ("people?list=2", "people.table?list=2", "people.count?list=2", "people.suggestions?list=2&of=event"):
         seen = one.get(page)
         assert (seen.status, "eve@" in seen.html, "Secret" in seen.html) == (404, False, False)
@@ -373,10 +357,10 @@ def test_people_of_other_lists_are_not_shown(own: EventTracking, flavour: str) -
     assert [row.name for row in own.saved(2).rows] == ["Secret"]
 
 
-def test_an_empty_list_says_what_to_do(own: EventTracking, flavour: str) -> None:
+def test_an_empty_list_says_what_to_do(own: EventTracking, one_flavour: str) -> None:
     """Nobody is there yet, and no segment."""
     own.directory.ensure_list(5, "Empty")
-    empty = Site(own, flavour, lambda request: Principal("*"))
+    empty = Site(own, one_flavour, lambda request: Principal("*"))
     assert "Everybody. Add a condition" in empty.get("people?list=5").text
     assert "0 people Nobody." in empty.get("people.table?list=5").text
     assert "0 people of 0" in empty.get("people.count?list=5").text

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,23 +11,9 @@ from falcon_events import EventTracking
 from falcon_events.access.protocol import Principal, Scope
 from tests.server.dashboard.site import Seen, Site
 from tests.server.dashboard.test_people import HOSTILE, people_of
-from tests.shop import ADA, BOB, SOMEBODY, fill_shop
+from tests.shop import ADA, BOB, SOMEBODY
 
 ADA_MAIL = "ada@example.com"
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[EventTracking]:
-    """The shop in a store of its own, for tests that change it."""
-    with EventTracking(tmp_path / "events.duckdb") as tracking:
-        fill_shop(tracking)
-        yield tracking
-
-
-@pytest.fixture
-def site(own: EventTracking, flavour: str) -> Site:
-    """The dashboard of that store, for somebody who may do everything."""
-    return Site(own, flavour, lambda request: Principal("*"))
 
 
 def timeline(site: Site, **query: str) -> Seen:
@@ -172,10 +156,10 @@ def test_a_person_is_erased_everywhere(site: Site, own: EventTracking) -> None:
     assert timeline(site, uuid=BOB).status == 200
 
 
-def test_a_reader_neither_exports_nor_erases(site: Site, own: EventTracking, flavour: str) -> None:
+def test_a_reader_neither_exports_nor_erases(site: Site, own: EventTracking, one_flavour: str) -> None:
     """A key of scope read sees a person, and no more."""
     token = site.form_token()
-    reader = Site(own, flavour, lambda request: Principal("*", Scope.READ))
+    reader = Site(own, one_flavour, lambda request: Principal("*", Scope.READ))
     reader.cookies = dict(site.cookies)
     page = reader.get("person", email=ADA_MAIL)
     assert "Erase" not in page.text
@@ -202,11 +186,11 @@ def test_a_form_without_its_token_is_refused(site: Site, own: EventTracking) -> 
     assert own.people(1).count == 4
 
 
-def test_persons_of_other_lists_are_not_touched(own: EventTracking, flavour: str) -> None:
+def test_persons_of_other_lists_are_not_touched(own: EventTracking, one_flavour: str) -> None:
     """Whatever list the address or the form names."""
     own.directory.ensure_list(2, "Other")
     own.track(2, "visit", email="eve@example.com")
-    one = Site(own, flavour, lambda request: Principal("*", Scope.FULL, list_ids=frozenset({1})))
+    one = Site(own, one_flavour, lambda request: Principal("*", Scope.FULL, list_ids=frozenset({1})))
     for page in ("person", "person.timeline", "person.counts", "person.erase"):
         seen = one.get(page, list="2", email="eve@example.com")
         assert seen.status == 404

@@ -53,9 +53,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventTracking]:
 
 
 @pytest.fixture
-def site(store: EventTracking, flavour: str) -> Site:
+def site(store: EventTracking, one_flavour: str) -> Site:
     """The dashboard, for somebody who may do everything."""
-    return Site(store, flavour, lambda request: Principal("*"))
+    return Site(store, one_flavour, lambda request: Principal("*"))
 
 
 def cohorts(site: Site, **query: Any) -> Seen:
@@ -225,9 +225,9 @@ def test_an_empty_list_says_what_to_do(site: Site) -> None:
     assert "Nobody started from 2026-03-02 to 2026-03-15. Choose a longer range above, or another start." in seen.text
 
 
-def test_other_lists_are_refused(store: EventTracking, flavour: str) -> None:
+def test_other_lists_are_refused(store: EventTracking, one_flavour: str) -> None:
     """Whoever may read one list sees its retention, and that of no other."""
-    reader = Site(store, flavour, lambda request: Principal("*", Scope.READ, None, frozenset({KNOWN})))
+    reader = Site(store, one_flavour, lambda request: Principal("*", Scope.READ, None, frozenset({KNOWN})))
     assert reader.get("retention", range=WEEKS).status == 200
     for page in ("retention", "retention.cohorts"):
         assert reader.get(page, list=RECENT).status == 404

@@ -53,14 +53,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventTracking]:
         yield tracking
 
 
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New hashes cost little; tests/unit/test_boards.py has real ones."""
+    monkeypatch.setattr("falcon_events.access.passwords.N", 1024)
+    monkeypatch.setattr("falcon_events.access.passwords.P", 1)
+
+
 @pytest.fixture
-def owner(store: EventTracking, flavour: str) -> Site:
+def owner(store: EventTracking, one_flavour: str) -> Site:
     """The dashboard for somebody who may do everything."""
-    return Site(store, flavour, lambda request: Principal("*"))
+    return Site(store, one_flavour, lambda request: Principal("*"))
 
 
 @pytest.fixture
-def guest(store: EventTracking, flavour: str) -> Site:
+def guest(store: EventTracking, one_flavour: str) -> Site:
     """The dashboard for somebody who cannot sign in: it is mounted, and the host's function must not be called for shares."""
 
     def forbid(request: Any) -> Principal | None:
@@ -68,7 +75,7 @@ def guest(store: EventTracking, flavour: str) -> Site:
             raise AssertionError("who() was called for a share")
         return None
 
-    return Site(store, flavour, forbid, prefix="/tracking")
+    return Site(store, one_flavour, forbid, prefix="/tracking")
 
 
 def share(store: EventTracking, location: str = OVERVIEW, list_id: int = 1, **more: Any) -> NewShare:
@@ -180,13 +187,13 @@ def test_only_parts_of_the_page_are_shown(store: EventTracking, guest: Site, par
     assert guest.get(part, secret=new.secret, list=1).status in (401, 403, 404)
 
 
-def test_other_pages_of_the_dashboard_stay_closed(store: EventTracking, guest: Site, flavour: str) -> None:
+def test_other_pages_of_the_dashboard_stay_closed(store: EventTracking, guest: Site, one_flavour: str) -> None:
     """With the secret or its cookie, as with the API."""
     new = share(store, password="sesame")
     _write_password(guest, new, "sesame")
     for page in ("", "overview.figures", "boards", "values", "live.stream", "shares"):
         assert guest.get(page, secret=new.secret).status in (401, 403)
-    keys = Site(store, flavour, "keys")
+    keys = Site(store, one_flavour, "keys")
     assert keys.get("overview.figures", secret=new.secret).status == 303
     keys.cookies["falcon_events_session"] = new.secret
     assert keys.get("overview.figures").status == 303
@@ -229,9 +236,7 @@ def test_a_revoked_share_ends_at_once(store: EventTracking, guest: Site) -> None
 
 def test_a_deleted_list_is_not_shared_any_more(store: EventTracking, guest: Site) -> None:
     """Nor a list that is made with its number later."""
-    number = 77 if guest.cookies else 78
-    while any(one.list_id == number for one in store.directory.lists()):
-        number += 1
+    number = 77
     store.directory.ensure_list(number, "Short-lived")
     new, public = share(store, "?range=all", list_id=number), share(store, "?range=all", list_id=number, public=True)
     assert guest.get(address(new)).status == 200
@@ -248,7 +253,7 @@ def _write_password(site: Site, new: NewShare, password: str) -> Seen:
     return site.post(address(new), {"password": password, "token": token[1] if token else ""})
 
 
-def test_a_password_is_asked_for(store: EventTracking, guest: Site, flavour: str) -> None:
+def test_a_password_is_asked_for(store: EventTracking, guest: Site) -> None:
     """The page and its parts are shown after it; the cookie is of this share and this password only."""
     new, other = share(store, password="sesame"), share(store, password="sesame")
     seen = guest.get(address(new))
@@ -305,11 +310,11 @@ def test_a_browser_that_hides_where_forms_come_from(store: EventTracking, guest:
     assert seen.status == 303
 
 
-def test_passwords_cannot_be_tried_at_will(store: EventTracking, guest: Site, flavour: str) -> None:
+def test_passwords_cannot_be_tried_at_will(store: EventTracking, guest: Site, one_flavour: str) -> None:
     """An address has ten attempts in a minute, also with the right password; another address is not kept waiting."""
     new = share(store, password="sesame")
-    other = Site(store, flavour, lambda request: None, address="203.0.113.201")
-    patient = Site(store, flavour, lambda request: None, address=f"203.0.113.{210 if flavour == 'asgi' else 211}")
+    other = Site(store, one_flavour, lambda request: None, address="203.0.113.201")
+    patient = Site(store, one_flavour, lambda request: None, address="203.0.113.210")
     tried, seen = 0, _write_password(patient, new, "guess")
     while seen.status == 403 and tried < 50:  # a new minute may begin meanwhile
         tried, seen = tried + 1, _write_password(patient, new, "guess" if tried % 2 else "Guess")
@@ -363,7 +368,7 @@ def test_a_public_share_needs_no_secret(store: EventTracking, guest: Site) -> No
 
 def test_a_shared_board_shows_its_views_without_persons(store: EventTracking, guest: Site, owner: Site) -> None:
     """The parts of each, with its own tabs; the name of a view may be whatever it is."""
-    board = f"Shared {'' if guest.cookies else id(guest)}"
+    board = "Shared board"
     name = "'\"><script>alert(1)</script>\u202e\0&view=x"
     store.boards.save_view(1, board, name, f"overview.trend?list=1&range={MARCH}&metric=views")
     store.boards.save_view(1, board, "Figures", f"?list=2&range={MARCH}")
@@ -449,18 +454,18 @@ def test_what_is_left_of_an_erased_person_shows_nothing_more(store: EventTrackin
         seen = guest.get(one)
         assert seen.status == 422
         assert "People" not in seen.text
-    board = f"Erased {id(guest)}"
+    board = "Erased board"
     store.boards.save_view(1, board, "One", ".")
     on_board = share(store, f"board?name={board.replace(' ', '%20')}")
     assert guest.get(address(on_board)).parts() == []
     assert guest.get("shared.part", secret=on_board.secret, view="One", show="overview.figures").status == 404
 
 
-def test_a_host_with_lists_of_its_own_shares_them(tmp_path: Path, flavour: str) -> None:
+def test_a_host_with_lists_of_its_own_shares_them(tmp_path: Path, one_flavour: str) -> None:
     """The store then does not know whether a list exists; a share of it is there until it is revoked."""
     with EventTracking(tmp_path / "events.duckdb", access=HostAccess()) as tracking:
         new = share(tracking, "?list=5", list_id=5)
-        site = Site(tracking, flavour, lambda request: None)
+        site = Site(tracking, one_flavour, lambda request: None)
         seen = site.get(address(new))
         assert seen.status == 200
         assert "People 0" in site.get(seen.parts()[0], part=1).text
@@ -560,10 +565,10 @@ def test_a_board_says_what_guests_do_not_see(store: EventTracking, owner: Site) 
     assert "Guests do not see 1 of the 2 views, as it shows persons or settings." in seen.text
 
 
-def test_only_those_who_may_change_the_list_share_it(store: EventTracking, owner: Site, flavour: str) -> None:
+def test_only_those_who_may_change_the_list_share_it(store: EventTracking, owner: Site, one_flavour: str) -> None:
     """A principal of scope read sees what is shared; one of another list sees and ends nothing."""
     new = share(store, OVERVIEW)
-    reader = Site(store, flavour, lambda request: Principal("*", Scope.READ))
+    reader = Site(store, one_flavour, lambda request: Principal("*", Scope.READ))
     seen = reader.get("shares")
     assert seen.status == 200
     assert '<form method="post"' not in seen.html
@@ -571,7 +576,7 @@ def test_only_those_who_may_change_the_list_share_it(store: EventTracking, owner
     token = make_form_token(store.store.uuid_namespace, reader.cookies[FORMS])
     for fields in ({"act": "share", "location": OVERVIEW}, {"act": "revoke", "share": new.share_id}):
         assert reader.post("shares?list=1", {**fields, "token": token}).status == 403
-    alice = Site(store, flavour, lambda request: Principal("alice", list_ids=frozenset({2})))
+    alice = Site(store, one_flavour, lambda request: Principal("alice", list_ids=frozenset({2})))
     for fields in ({"act": "share", "location": OVERVIEW}, {"act": "revoke", "share": new.share_id}):
         assert alice.post("shares?list=2", fields).status == 400
         assert alice.post("shares?list=1", fields).status == 404
@@ -590,10 +595,12 @@ def test_only_those_who_may_change_the_list_share_it(store: EventTracking, owner
         ),
     ],
 )
-def test_a_setting_names_who_may_embed_the_dashboard(store: EventTracking, flavour: str, setting: str, ancestors: str) -> None:
+def test_a_setting_names_who_may_embed_the_dashboard(
+    store: EventTracking, one_flavour: str, setting: str, ancestors: str
+) -> None:
     """Every page of it, but for shares, which say so themselves."""
     with EventTracking(store.store.path, create=False, dashboard_embedders=setting) as tracking:
-        site = Site(tracking, flavour, lambda request: Principal("*"))
+        site = Site(tracking, one_flavour, lambda request: Principal("*"))
         for page in ("", "boards", "no-such-page"):
             seen = site.get(page)
             assert seen.headers["content-security-policy"].endswith(f"frame-ancestors {ancestors}")
