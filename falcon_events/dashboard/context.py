@@ -114,6 +114,8 @@ class Context:
         """The age of the oldest answer, in seconds."""
         self.is_bare = guest is not None
         """Whether the page has no way to others."""
+        self.warnings: list[dict[str, Any]] = []
+        """The warnings of the answers, each once."""
         self.messages: list[str] = []
         """Messages to the reader, such as one about a parameter that cannot be read."""
         self._templates = templates
@@ -235,7 +237,10 @@ class Context:
             found = body, 0.0
         body, age_s = found
         self.oldest_s = max(self.oldest_s, age_s)
-        return Answered(msgspec.json.decode(body, type=kind), age_s)
+        result = msgspec.json.decode(body, type=kind)
+        found_warnings = getattr(result, "meta", {}).get("Warnings", []) if is_told else []
+        self.warnings += [one for one in found_warnings if one not in self.warnings]
+        return Answered(result, age_s)
 
     def forget_answers(self) -> None:
         """Forget the answers that are kept, after a change of what is stored."""

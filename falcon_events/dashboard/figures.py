@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from falcon_events.dashboard.context import Context
-from falcon_events.dashboard.tables import FORMS, METRICS, NARROWED_BY, link_to_people
+from falcon_events.dashboard.exact_totals import list_inexact, replace_numbers
+from falcon_events.dashboard.tables import FORMS, METRICS, link_to_people, narrow_to_counted
 from falcon_events.model.answers import QueryResult
 from falcon_events.runtime.steps import Steps
 
@@ -15,8 +16,8 @@ LESS_IS_BETTER = frozenset({"bounce_rate"})
 
 def ask_figures(
     context: Context, metrics: Sequence[str], shown: str, more: Mapping[str, Any] | None = None
-) -> Steps[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
-    """Ask for some metrics of the range of time. Return the figures, and the warnings of the answer.
+) -> Steps[list[dict[str, Any]]]:
+    """Ask for some metrics of the range of time. Return the figures.
 
     Args:
         context: the page.
@@ -27,22 +28,19 @@ def ask_figures(
     arguments = context.view.question(metrics=list(metrics), compare=context.view.compare, **(more or {}))
     answered = yield from context.ask("query", QueryResult, arguments)
     (row,) = answered.result.rows
-    figures = []
-    for place, metric in enumerate(metrics):
-        narrowed = {
-            **arguments,
-            "filters": [*arguments.get("filters", []), *([NARROWED_BY[metric]] if metric in NARROWED_BY else [])],
+    if inexact := list_inexact(answered.result, metrics):
+        exact = yield from context.ask("query", QueryResult, {**arguments, "metrics": inexact})
+        row = replace_numbers(row, metrics, exact.result.rows[0], inexact)
+    return [
+        {
+            "metric": metric,
+            "name": METRICS[metric],
+            "form": FORMS.get(metric, "number"),
+            "value": row.metrics[place],
+            "before": None if row.compared is None else row.compared[place],
+            "is_shown": metric == shown,
+            "people": link_to_people(context.links, narrow_to_counted(arguments, metric), Row={"Dimensions": []}),
+            "less_is_better": metric in LESS_IS_BETTER,
         }
-        figures.append(
-            {
-                "metric": metric,
-                "name": METRICS[metric],
-                "form": FORMS.get(metric, "number"),
-                "value": row.metrics[place],
-                "before": None if row.compared is None else row.compared[place],
-                "is_shown": metric == shown,
-                "people": link_to_people(context.links, narrowed, Row={"Dimensions": []}),
-                "less_is_better": metric in LESS_IS_BETTER,
-            }
-        )
-    return figures, answered.result.meta.get("Warnings", [])
+        for place, metric in enumerate(metrics)
+    ]

@@ -8,13 +8,15 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import msgspec
 from rich.cells import cell_len
 
+from falcon_events.dashboard.exact_totals import list_inexact, replace_numbers
 from falcon_events.errors import EventsError
 from falcon_events.model.answers import QueryResult
 from falcon_events.query.calls import QuestionCalls
 from falcon_events.query.formats import (
-    describe_warning,
+    describe_warnings,
     escape,
     format_change,
     format_numbers,
@@ -188,7 +190,11 @@ def make_report(
         return answer
 
     compared = before.to_range()
-    totals = ask(metrics=[*(metric.name for metric in METRICS), "events"], compare=compared)
+    names = [*(metric.name for metric in METRICS), "events"]
+    totals = ask(metrics=names, compare=compared)
+    if inexact := list_inexact(totals, names):
+        exact = ask(metrics=inexact, compare=compared)
+        totals = msgspec.structs.replace(totals, rows=[replace_numbers(totals.rows[0], names, exact.rows[0], inexact)])
     trend = ask(metrics=["people", "views", "revenue"], dimensions=["time:day"])
     tops = [
         ask(
@@ -206,8 +212,8 @@ def make_report(
     if has_events:
         tables.append(_tabulate_days(trend))
         tables += [_tabulate_top(top, answer) for top, answer in zip(TOP_TABLES, tops, strict=True) if _has_values(answer)]
-    warnings = dict.fromkeys(describe_warning(one) for answer in answers for one in answer.meta.get("Warnings", ()))
-    notes = [f"{text[0].upper()}{text[1:]}." for text in warnings]
+    warnings = [one for answer in answers for one in answer.meta.get("Warnings", ())]
+    notes = [f"{text[0].upper()}{text[1:]}." for text in describe_warnings(warnings)]
     return Report(list_name, list_id, period, now.describe(), before.describe(), time_zone, has_events, tables, notes)
 
 

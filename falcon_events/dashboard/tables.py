@@ -60,7 +60,7 @@ class TableRow(msgspec.Struct, frozen=True):
         value: the value of the dimension; None: the events have none.
         cells: the numbers.
         share: the first number as a share of the largest, from 0 to 1, for the bar.
-        link: the page that is filtered by the value.
+        link: the page that is filtered by the value; empty: no filter is for this value alone, which is an array or object.
     """
 
     value: str | None
@@ -103,6 +103,12 @@ def name_metric(metric: str | Sequence[str]) -> str:
     return f"{AGGREGATES.get(aggregate, aggregate)} of {dimension.removeprefix('property:')}"
 
 
+def narrow_to_counted(arguments: Mapping[str, Any], metric: str | Sequence[str]) -> Mapping[str, Any]:
+    """Return the arguments of a query about the events that a metric counts."""
+    condition = NARROWED_BY.get(metric) if isinstance(metric, str) else None
+    return arguments if condition is None else {**arguments, "filters": [*arguments.get("filters", []), condition]}
+
+
 def build_table(
     context: Context,
     arguments: Mapping[str, Any],
@@ -132,16 +138,12 @@ def build_table(
                 number,
                 FORMS.get(metric, "number") if isinstance(metric, str) else "number",
                 None if row.compared is None else row.compared[place],
-                link_to_people(context.links, _narrow(arguments, metric), Row={"Dimensions": [value]}),
+                link_to_people(context.links, narrow_to_counted(arguments, metric), Row={"Dimensions": [value]}),
             )
             for place, (metric, number) in enumerate(zip(metrics, row.metrics, strict=True))
         ]
         share = (row.metrics[0] or 0) / largest if largest else 0
-        rows.append(TableRow(value, cells, share, context.links.filtered(page, *condition_of(dimension, value), **(kept or {}))))
+        is_nested = dimension.startswith("property:") and (value or "").startswith(("[", "{"))
+        link = "" if is_nested else context.links.filtered(page, *condition_of(dimension, value), **(kept or {}))
+        rows.append(TableRow(value, cells, share, link))
     return ValueTable(head, [name_metric(metric) for metric in metrics], rows)
-
-
-def _narrow(arguments: Mapping[str, Any], metric: str | Sequence[str]) -> Mapping[str, Any]:
-    """Return the arguments of a query about the events that a metric counts."""
-    condition = NARROWED_BY.get(metric) if isinstance(metric, str) else None
-    return arguments if condition is None else {**arguments, "filters": [*arguments.get("filters", []), condition]}

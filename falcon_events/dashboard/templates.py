@@ -14,7 +14,7 @@ import msgspec
 
 from falcon_events._version import __version__
 from falcon_events.dashboard.static_files import address_of
-from falcon_events.query.formats import describe_warning
+from falcon_events.query.formats import describe_warnings
 
 FOLDER = "markup"
 NONE = "\u2013"
@@ -53,7 +53,7 @@ def _make_environment() -> jinja2.Environment:
         "seconds": format_seconds,
         "change": format_change,
         "points": format_points,
-        "warning": describe_warning,
+        "warnings": describe_warnings,
         "moment": format_moment,
         "bytes": format_bytes,
         "json_text": lambda value: msgspec.json.encode(value).decode(),

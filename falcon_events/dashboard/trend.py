@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from falcon_events.dashboard.context import Context
-from falcon_events.dashboard.tables import FORMS, link_to_people, name_metric
+from falcon_events.dashboard.tables import FORMS, link_to_people, name_metric, narrow_to_counted
 from falcon_events.model.answers import QueryResult
 from falcon_events.runtime.steps import Steps
 
@@ -103,7 +103,7 @@ def ask_trend(context: Context, metric: str, unit: str, more: Mapping[str, Any] 
     points = []
     for row in result.rows:
         label = row.dimensions[0] or ""
-        people = link_to_people(context.links, arguments, Row={"Dimensions": row.dimensions})
+        people = link_to_people(context.links, narrow_to_counted(arguments, metric), Row={"Dimensions": row.dimensions})
         before = None if row.compared is None else row.compared[0]
         points.append(TrendPoint(label, row.metrics[0], before, label in partial, people))
     return Trend(metric, name_metric(metric), FORMS.get(metric, "number"), unit, points, "compare" in arguments)

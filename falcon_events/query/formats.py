@@ -28,6 +28,19 @@ def describe_warning(warning: Any) -> str:
     return f"{events} {has} a {name} that is no number; it is left out"
 
 
+def describe_warnings(warnings: Sequence[Any]) -> list[str]:
+    """Say what the warnings of several answers that are shown together are about, each once."""
+    codes = {one["Code"]: one for one in warnings}
+    if {"daily_totals", "events_deleted"} <= codes.keys():
+        day = codes["events_deleted"]["EventsFrom"]
+        deleted = (
+            f"events before {day} were deleted by the list's rule: some numbers have the totals of their days, others lack them"
+        )
+        others = [one for one in warnings if one["Code"] not in ("daily_totals", "events_deleted")]
+        return list(dict.fromkeys([deleted, *map(describe_warning, others)]))
+    return list(dict.fromkeys(map(describe_warning, warnings)))
+
+
 def show_value(value: str | None) -> str:
     """Return the value of a dimension, so that a missing one and an empty one can be told apart."""
     return NONE if value is None else '""' if value == "" else value

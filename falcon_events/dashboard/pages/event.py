@@ -61,11 +61,11 @@ def show_event(context: Context) -> Steps[Reply]:
 def show_event_figures(context: Context) -> Steps[Reply]:
     """Show the figures of the event, each with its change."""
     given = {"filters": of_event(read_event(context))}
-    figures, warnings = yield from ask_figures(context, FIGURES, _choose_metric(context), given)
+    figures = yield from ask_figures(context, FIGURES, _choose_metric(context), given)
     if context.wants_csv:
         rows = [(one["name"], one["value"], one["before"]) for one in figures]
         return context.csv("event-figures", ("metric", "value", "before"), rows)
-    return context.render("figures.html", title="Figures", figures=figures, warnings=warnings, above="event")
+    return context.render("figures.html", title="Figures", figures=figures, above="event")
 
 
 def show_event_trend(context: Context) -> Steps[Reply]:
@@ -86,7 +86,7 @@ def show_breakdown(context: Context) -> Steps[Reply]:
     aggregate = context.request.get("aggregate", "sum")
     aggregate = aggregate if aggregate in AGGREGATES else "sum"
     shown = "event" if context.is_part else "event.breakdown"
-    table, pager, warnings = None, None, []
+    table = pager = None
     if by:
         rows = MAX_CSV_ROWS if context.wants_csv else ROWS if context.is_part else ALL_ROWS
         number = 1 if context.is_part or context.wants_csv else read_page_number(context, rows)
@@ -106,7 +106,6 @@ def show_breakdown(context: Context) -> Steps[Reply]:
         head = by.removeprefix("property:")
         table = build_table(context, arguments, result, head, "event", {"name": event})
         pager = make_pager(context, "event.breakdown", number, rows, len(result.rows), result.meta["TotalRows"])
-        warnings = result.meta.get("Warnings", [])
     offered = [*(f"property:{name}" for name in properties[:FIRST_OFFERED]), *USUAL]
     return context.render(
         "event_breakdown.html",
@@ -114,7 +113,6 @@ def show_breakdown(context: Context) -> Steps[Reply]:
         event=event,
         table=table,
         pager=pager,
-        warnings=warnings,
         by=by,
         of=of,
         aggregate=aggregate,

@@ -97,6 +97,8 @@ def show_property(context: Context) -> Steps[Reply]:
     if events:
         table = (yield from _ask_values(context, event, dimension, VALUES, 0))[0]
     has_numbers = found["min"] is not None
+    if not has_numbers:  # nobody asked for the numbers of a text
+        context.warnings = [one for one in context.warnings if one["Code"] != "not_a_number"]
     return context.render(
         "event_property.html",
         title=f"{name} of {event}",
@@ -107,7 +109,6 @@ def show_property(context: Context) -> Steps[Reply]:
         distinct=distinct,
         people=link_to_people(context.links, given, Row={"Dimensions": []}),
         numbers=[(AGGREGATES[one], value) for one, value in found.items()] if has_numbers else [],
-        warnings=result.meta.get("Warnings", []) if has_numbers else [],
         histogram=context.links.to("event.numbers", name=event, property=name) if has_numbers else None,
         table=table,
         all_values=context.links.to("event.values", name=event, property=name) if (distinct or 0) >= VALUES else None,

@@ -87,7 +87,6 @@ def show_result(context: Context) -> Steps[Reply]:
         by=arguments.get("by", "people"),
         kinds=steps,
         partial=tell_partial(result, group),
-        warnings=result.meta.get("Warnings", []),
     )
 
 

@@ -69,7 +69,7 @@ def describe_event(context: Context, event: StoredEvent) -> dict[str, Any]:
     return {
         "stored": event,
         "subject": subject if isinstance(subject, str) else "",
-        "person": context.links.to("person", uuid=event.visitor),
+        "person": context.links.to("person", **({"email": event.email} if event.email else {"uuid": event.visitor})),
         "name": event.email
         or ("" if event.external_id == event.visitor else event.external_id)
         or f"visitor {event.visitor[:8]}",

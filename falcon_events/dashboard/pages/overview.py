@@ -77,11 +77,11 @@ def show_overview(context: Context) -> Steps[Reply]:
 
 def show_figures(context: Context) -> Steps[Reply]:
     """Show the figures at the top, each with its change."""
-    figures, warnings = yield from ask_figures(context, FIGURES, context.request.get("metric", "people"))
+    figures = yield from ask_figures(context, FIGURES, context.request.get("metric", "people"))
     if context.wants_csv:
         rows = [(one["name"], one["value"], one["before"]) for one in figures]
         return context.csv("figures", ("metric", "value", "before"), rows)
-    return context.render("figures.html", title="Figures", figures=figures, warnings=warnings, above="")
+    return context.render("figures.html", title="Figures", figures=figures, above="")
 
 
 def show_trend(context: Context) -> Steps[Reply]:

@@ -91,7 +91,6 @@ def show_cohorts(context: Context) -> Steps[Reply]:
         shown=SHOWN,
         start=kinds[0],
         returned=kinds[1],
-        warnings=result.meta.get("Warnings", []),
     )
 
 

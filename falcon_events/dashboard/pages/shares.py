@@ -49,8 +49,14 @@ def _create(context: Context) -> Steps[Reply]:
     access, embed = request.field("access", "link"), request.field("embed") == "1"
     if access not in ACCESS:
         raise EventsError(f"access: {access[:50]!r} must be one of {', '.join(ACCESS)}.")
-    password = request.field("password") if access == "password" else None
-    if password == "":
+    password = request.field("password") or None
+    if password and access == "link":
+        access = "password"  # whoever writes a password wants it asked for
+    if password and access == "public":
+        raise EventsError(
+            "password: a page that everybody may see asks for none. Choose the link and the password, or leave it empty."
+        )
+    if access == "password" and password is None:
         raise EventsError("password: write the password that guests have to know, or choose that the link is enough.")
     if password is not None and embed:
         raise EventsError("embed: a page within another one cannot ask for a password. Choose one of the two.")

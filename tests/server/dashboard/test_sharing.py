@@ -291,6 +291,14 @@ def test_a_password_is_asked_for(store: EventTracking, guest: Site) -> None:
     assert guest.get(address(other)).parts() == []
 
 
+def test_a_password_that_is_written_is_asked_for(store: EventTracking, site: Site) -> None:
+    """Also where the form still says that the link is enough; a page for everybody has none."""
+    form = {"act": "share", "list": "1", "location": "./?list=1", "password": "sesame"}
+    seen = site.post("shares", {**form, "access": "link"})
+    assert "Whoever has this link and the password may see the page." in seen.text
+    assert "password: a page that everybody may see" in site.post("shares", {**form, "access": "public"}).text
+
+
 def test_a_password_form_of_another_site_is_refused(store: EventTracking, guest: Site) -> None:
     """It lacks the token of this browser."""
     new = share(store, password="sesame")
