@@ -22,7 +22,7 @@ from tests.unit.test_store import new_event
 pytestmark = pytest.mark.database
 
 MEMORY_MB = 64
-ROWS = 1_500_000
+ROWS = 750_000
 """The indexes of two primary keys on as many rows take more than MEMORY_MB."""
 FILL = (
     """
