@@ -13,10 +13,11 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from falcon_events import EventTracking
-from tests.harness import EVENT, Credentials, is_held, owner_of, plain, wait_until
+from tests.harness import EVENT, Credentials, Served, is_held, owner_of, plain, wait_until
 
 PAUSE_S = 0.05
 """How long a client waits before it sends an event again, in seconds."""
@@ -116,13 +117,28 @@ def assert_whole(db: Path, acknowledged: set[str]) -> None:
     assert numbered[0] == numbered[1]
 
 
-def assert_live_store_is_whole(db: Path, acknowledged: set[str]) -> None:
-    """The same of a store that a server goes on using: of a backup of it."""
-    copy = db.with_name("whole.duckdb")
-    with EventTracking(db) as tracking:
-        tracking.backup(copy)
-    assert_whole(copy, acknowledged)
-    copy.unlink()
+@dataclass
+class Shared:
+    """A server, the credentials of its store, and the store. Tests share them, and leave the server in service."""
+
+    served: Served
+    credentials: Credentials
+    db: Path
+    acknowledged: set[str] = field(default_factory=set)
+
+    def check(self, clients: Clients) -> None:
+        """A backup made now is whole, with everything acknowledged to these clients; so is the file at the end."""
+        self.acknowledged |= clients.acknowledged
+        copy = self.db.with_name("whole.duckdb")
+        with EventTracking(self.db) as tracking:
+            tracking.backup(copy)
+        assert_whole(copy, self.acknowledged)
+        copy.unlink()
+
+    def end(self) -> None:
+        """The server ends in order, and its file has everything."""
+        assert self.served.stop() == 0, self.served.log()
+        assert_whole(self.db, self.acknowledged)
 
 
 @contextlib.contextmanager

@@ -13,8 +13,8 @@ import pytest
 
 from falcon_events import EventTracking, Tracked
 from falcon_events.files.paths import journals_of
-from tests.faults.common import Clients, assert_live_store_is_whole, assert_whole
-from tests.harness import Credentials, Served, fill_store, owner_of, rows, serving, wait_until
+from tests.faults.common import Clients, Shared, assert_whole
+from tests.harness import fill_store, owner_of, rows, serving, wait_until
 from tests.needs import require
 from tests.shortcuts import make_store
 
@@ -71,17 +71,14 @@ def injected(db: Path, calls: str, fault: str, *paths: Path) -> Iterator[None]:
         tracer.wait()
 
 
-Shared = tuple[Served, Credentials, Path]
-
-
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     """A server, the credentials of its store, and the store. Tests leave it in service, whatever its disk did."""
     db = tmp_path_factory.mktemp("shared") / "events.duckdb"
     credentials = make_store(db)
     with serving(db) as served:
-        yield served, credentials, db
-        assert served.stop() == 0, served.log()
+        yield (shared := Shared(served, credentials, db))
+        shared.end()
 
 
 def test_a_full_disk_refuses_and_resumes(flavour: str, disk: Disk) -> None:
@@ -135,7 +132,7 @@ def test_a_disk_that_is_full_at_a_checkpoint_refuses_and_resumes(flavour: str, d
 @pytest.mark.needs("strace")
 def test_a_disk_that_has_become_read_only_refuses_and_resumes(shared: Shared) -> None:
     """Every write fails with EROFS, as after an error of the disk: 503; when writes work again, so does the server."""
-    served, credentials, db = shared
+    served, credentials, db = shared.served, shared.credentials, shared.db
     with Clients(served.url, credentials) as clients:
         for _ in range(2):
             clients.wait_for(30)
@@ -146,13 +143,13 @@ def test_a_disk_that_has_become_read_only_refuses_and_resumes(shared: Shared) ->
         clients.wait_for(30)
         clients.stop()
         assert not clients.given_up
-    assert_live_store_is_whole(db, clients.acknowledged)
+    shared.check(clients)
 
 
 @pytest.mark.needs("strace")
 def test_a_failed_sync_is_followed_by_a_new_journal(shared: Shared) -> None:
     """Only the journal's syncs fail: 503, and nothing is acknowledged before its files have been made anew; nothing is lost."""
-    served, credentials, db = shared
+    served, credentials, db = shared.served, shared.credentials, shared.db
     with Clients(served.url, credentials) as clients:
         for _ in range(2):
             clients.wait_for(30)
@@ -170,12 +167,12 @@ def test_a_failed_sync_is_followed_by_a_new_journal(shared: Shared) -> None:
                 assert not {path.stat().st_ino for path in journals_of(db)} & {os.fstat(file.fileno()).st_ino for file in files}
         clients.stop()
         assert not clients.given_up
-    assert_live_store_is_whole(db, clients.acknowledged)
+    shared.check(clients)
 
 
 def test_a_journal_that_is_deleted_is_made_anew(shared: Shared) -> None:
     """What was in it is in memory still, and goes into the database; the next events wait for the new one."""
-    served, credentials, db = shared
+    served, credentials, db = shared.served, shared.credentials, shared.db
     with Clients(served.url, credentials) as clients:
         for _ in range(2):
             clients.wait_for(30)
@@ -185,13 +182,13 @@ def test_a_journal_that_is_deleted_is_made_anew(shared: Shared) -> None:
         clients.wait_for(30)
         clients.stop()
         assert not clients.given_up
-    assert_live_store_is_whole(db, clients.acknowledged)
+    shared.check(clients)
 
 
 @pytest.mark.needs("strace")
 def test_a_slow_disk_delays_and_loses_nothing(shared: Shared) -> None:
     """Each sync takes a fifth of a second longer: latency, no refusal."""
-    served, credentials, db = shared
+    served, credentials, db = shared.served, shared.credentials, shared.db
     with Clients(served.url, credentials) as clients:
         clients.wait_for(20)
         with injected(db, "fsync,fdatasync", "delay_exit=200000"):
@@ -202,12 +199,12 @@ def test_a_slow_disk_delays_and_loses_nothing(shared: Shared) -> None:
         clients.stop()
         assert clients.refused == {}
         assert clients.unanswered == 0
-    assert_live_store_is_whole(db, clients.acknowledged)
+    shared.check(clients)
 
 
 def test_a_deleted_file_is_not_written_to(shared: Shared) -> None:
     """Moved away under a running server: 503 with the reason in /healthz; put back, service goes on with all that was there."""
-    served, credentials, db = shared
+    served, credentials, db = shared.served, shared.credentials, shared.db
     assert served.client.track(**credentials.event(event="moved")).status_code == 200
     away = db.with_name("away.duckdb")
     db.rename(away)
@@ -236,7 +233,7 @@ def test_a_file_deleted_for_good_makes_no_new_one_behind_anybodys_back(db: Path)
 
 def test_a_replaced_file_takes_over(shared: Shared) -> None:
     """A backup moved into the place of a store in use: its events go on, the old one's log is kept beside it, and it is told."""
-    served, credentials, db = shared
+    served, credentials, db = shared.served, shared.credentials, shared.db
     assert served.client.track(**credentials.event(event="kept")).status_code == 200
     copy = db.with_name("copy.duckdb")
     with EventTracking(db) as tracking:
@@ -253,7 +250,7 @@ def test_a_replaced_file_takes_over(shared: Shared) -> None:
 @pytest.mark.database
 def test_a_backup_of_a_live_store_is_a_store(shared: Shared, tmp_path: Path) -> None:
     """Made under load, it holds a moment of it, whole; started from, it goes on."""
-    served, credentials, db = shared
+    served, credentials, db = shared.served, shared.credentials, shared.db
     with Clients(served.url, credentials) as clients:
         clients.wait_for(60)
         before = set(clients.acknowledged)

@@ -17,12 +17,10 @@ from falcon_events import EventTracking, StoreUnavailable
 from falcon_events.link.calls import MAX_OWNERS, PendingCalls
 from falcon_events.model import operations
 from falcon_events.runtime import lifecycle
-from tests.faults.common import Clients, assert_live_store_is_whole, kill_owner, stopped
+from tests.faults.common import Clients, Shared, kill_owner, stopped
 from tests.harness import (
     FLAVOURS,
     QUERY,
-    Credentials,
-    Served,
     fill_store,
     is_held,
     owner_of,
@@ -54,21 +52,19 @@ Journal.append = append_and_die
 """
 
 
-Shared = tuple[Served, Credentials, Path]
-
-
 @pytest.fixture(scope="module", params=FLAVOURS)
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     """A server with two workers, the credentials of its store, and the store. Tests leave it in service, whatever they kill."""
     db = tmp_path_factory.mktemp("shared") / "events.duckdb"
     credentials = make_store(db)
     with serving(db, request.param, "--workers", "2") as served:
-        yield served, credentials, db
+        yield (shared := Shared(served, credentials, db))
+        shared.end()
 
 
 def test_killing_the_owner_again_and_again_loses_and_doubles_nothing(shared: Shared) -> None:
     """Kill -9 of the owner under load: the requests in flight wait for the next one and succeed."""
-    served, credentials, db = shared
+    served, credentials, db = shared.served, shared.credentials, shared.db
     with Clients(served.url, credentials) as clients:
         owners = set()
         for _ in range(KILLS):
@@ -79,12 +75,12 @@ def test_killing_the_owner_again_and_again_loses_and_doubles_nothing(shared: Sha
         assert len(owners) == KILLS
         assert not clients.given_up
         assert clients.refused.keys() <= {503}
-    assert_live_store_is_whole(db, clients.acknowledged)
+    shared.check(clients)
 
 
 def test_questions_wait_for_the_next_owner(shared: Shared) -> None:
     """As other requests do: while owners are killed, every question is answered, and with all events."""
-    served, credentials, db = shared
+    served, credentials, db = shared.served, shared.credentials, shared.db
     asked = {
         "APIKey": credentials.read, "ListID": credentials.list_id, "DateRange": "all", "Metrics": ["events"],
         "Filters": [["is", "event", ["asked about"]]],
@@ -141,7 +137,7 @@ def test_a_silent_owner_gives_503_after_the_time_that_is_set(flavour: str, db: P
 @pytest.mark.parametrize("shared", ["asgi"], indirect=True)
 def test_a_stopped_owner_delays_and_loses_nothing(shared: Shared) -> None:
     """As with a disk that hangs for a moment: latency, and no loss."""
-    served, credentials, db = shared
+    served, credentials, db = shared.served, shared.credentials, shared.db
     with Clients(served.url, credentials) as clients:
         for _ in range(2):
             clients.wait_for(30)
@@ -153,13 +149,13 @@ def test_a_stopped_owner_delays_and_loses_nothing(shared: Shared) -> None:
         clients.stop()
         assert clients.refused == {}
         assert clients.unanswered == 0
-    assert_live_store_is_whole(db, clients.acknowledged)
+    shared.check(clients)
 
 
 @pytest.mark.parametrize("shared", ["wsgi"], indirect=True)
 def test_killing_workers_loses_nothing(shared: Shared) -> None:
     """A worker that is killed is replaced; what it had sent is stored or not, and the owner stays."""
-    served, credentials, db = shared
+    served, credentials, db = shared.served, shared.credentials, shared.db
     owner = owner_of(db)
     with Clients(served.url, credentials) as clients, EventTracking(db) as tracking:
         for _ in range(2):
@@ -169,7 +165,7 @@ def test_killing_workers_loses_nothing(shared: Shared) -> None:
         clients.wait_for(40)
         clients.stop()
         assert owner_of(db) == owner
-    assert_live_store_is_whole(db, clients.acknowledged)
+    shared.check(clients)
 
 
 def test_an_owner_ends_with_its_last_client(db: Path) -> None:
