@@ -17,6 +17,7 @@ from tests.hooks import (
     pytest_runtest_makereport as pytest_runtest_makereport,
     pytest_runtest_setup as pytest_runtest_setup,
     pytest_sessionfinish as pytest_sessionfinish,
+    pytest_xdist_auto_num_workers as pytest_xdist_auto_num_workers,
     pytest_xdist_make_scheduler as pytest_xdist_make_scheduler,
 )
 from tests.image import Stage, build

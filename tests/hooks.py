@@ -87,3 +87,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give each module to one test process, so that what its tests share is made once."""
     return order.scheduler(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Have `-n auto` start one test process more than there are cores: many tests wait for other processes."""
+    return len(os.sched_getaffinity(0)) + 1

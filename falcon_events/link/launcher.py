@@ -21,12 +21,13 @@ from falcon_events.settings import Settings
 
 # The owner is detached by a fork, so that no server counts it as a worker or waits for it. It has its own session, so that
 # Ctrl-C or a signal to a server's process group does not interrupt its work. It takes the lock before it loads anything: if
-# many owners are started at once, all but one end at once.
+# many owners are started at once, all but one end at once. The garbage collector would find nothing in what is imported.
 _BOOTSTRAP = """
-import fcntl, json, os, sys, time
+import fcntl, gc, json, os, sys, time
 if os.fork():
     os._exit(0)
 os.setsid()
+gc.disable()
 start = json.loads(sys.stdin.readline())
 lock = None
 main = None

@@ -161,6 +161,7 @@ def main(start: dict[str, Any], lock: int | None) -> None:
     handler = _ReportHandler(report)
     root.addHandler(handler)
     gc.freeze()
+    gc.enable()
     try:
         settings = Settings(**start["settings"])
         Owner(Path(start["db"]), settings, create=start["create"], lock=lock).run(_StartReport(report, root, handler))  # type: ignore[arg-type]

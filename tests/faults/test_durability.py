@@ -17,7 +17,7 @@ import pytest
 from tests.harness import FLAVOURS, Client, Credentials, Served, plain, serving, wait_until
 from tests.shortcuts import make_store
 
-KILLS = 3
+KILLS = 2
 CLIENTS = 8
 
 
@@ -91,7 +91,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_doubled_by_kills(flavour: s
         with serving(db, flavour, port=port) as served:
             port = served.port
             load = Load(served, credentials, unanswered)
-            wait_until(partial(enough, load, random.randrange(20, 200)), "no load", served)
+            wait_until(partial(enough, load, random.randrange(20, 100)), "no load", served)
             os.killpg(served.process.pid, signal.SIGKILL)
             served.process.wait()
             load.stop()

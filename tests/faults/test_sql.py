@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from falcon_events.model.operations import PROPERTIES, RECOUNT, SQL
 from falcon_events.settings import Settings
 from falcon_events.store.store import Store
 from tests.harness import is_held, owner_of, wait_until
+from tests.shortcuts import make_store
 
 ENDLESS = "select count(*) from range(3000000000000) as a(i) where hash(i) % 7 = 1"
 VISITOR = "11111111-1111-4111-8111-111111111111"
@@ -30,9 +32,17 @@ VISITOR = "11111111-1111-4111-8111-111111111111"
 @pytest.fixture
 def db(db: Path) -> Path:
     """A store with a list."""
-    with EventTracking(db) as tracking:
-        tracking.directory.ensure_list(1, "news")
+    make_store(db)
     return db
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventTracking]:
+    """A tracker whose queries are limited to little."""
+    db = tmp_path_factory.mktemp("limited") / "events.duckdb"
+    make_store(db)
+    with EventTracking(db, sql_rows=10, sql_bytes=1000, sql_memory_mb=64) as tracking:
+        yield tracking
 
 
 def readers_of(owner: int) -> list[int]:
@@ -67,34 +77,42 @@ def start_reader(tracking: EventTracking, pool: ThreadPoolExecutor) -> tuple[Fut
 
 @pytest.mark.database
 @pytest.mark.parametrize(
-    ("settings", "query", "reason"),
+    ("query", "reason"),
     [
-        ({"sql_time_s": 0.5}, ENDLESS, "sql_time_s"),
-        ({"sql_rows": 10}, "select i from range(11) as r(i)", "sql_rows"),
-        ({"sql_bytes": 1000}, "select repeat('x', 1000)", "sql_bytes"),
-        ({"sql_memory_mb": 64}, "select repeat('x', 3000000000)", "sql_memory_mb"),
-        ({"sql_memory_mb": 64}, "select range(1000000000)", "sql_memory_mb"),
-        ({"sql_memory_mb": 64}, "select list(i) from range(1000000000) as r(i)", "sql_memory_mb"),
+        ("select i from range(11) as r(i)", "sql_rows"),
+        ("select repeat('x', 1000)", "sql_bytes"),
+        ("select repeat('x', 3000000000)", "sql_memory_mb"),
+        ("select range(1000000000)", "sql_memory_mb"),
+        ("select list(i) from range(1000000000) as r(i)", "sql_memory_mb"),
     ],
 )
-def test_a_query_beyond_a_limit_is_ended_and_the_store_goes_on(
-    db: Path, settings: dict[str, float], query: str, reason: str
-) -> None:
+def test_a_query_beyond_a_limit_is_ended_and_the_store_goes_on(limited: EventTracking, query: str, reason: str) -> None:
     """The error names the setting; the owner is the same process, and takes events and queries."""
-    with EventTracking(db, **settings) as tracking:
-        owner = tracking.owner().pid
-        with pytest.raises(EventsError, match=reason):
-            tracking.sql(query)
-        assert tracking.track(1, "test", email="a@example.com").event_id
-        assert tracking.sql("select count(*) from events").rows == [[2]]
-        assert tracking.owner().pid == owner
-        assert not [path for path in db.parent.iterdir() if ".sql-" in path.name]
+    assert_ended_alone(limited, query, reason)
 
 
-def test_a_result_within_the_limits_is_returned_whole(db: Path) -> None:
+@pytest.mark.database
+def test_a_query_beyond_its_time_is_ended_and_the_store_goes_on(db: Path) -> None:
+    """As one beyond another limit is."""
+    with EventTracking(db, sql_time_s=0.5) as tracking:
+        assert_ended_alone(tracking, ENDLESS, "sql_time_s")
+
+
+def assert_ended_alone(tracking: EventTracking, query: str, reason: str) -> None:
+    """The query is ended for this reason, and nothing else is."""
+    owner = tracking.owner().pid
+    with pytest.raises(EventsError, match=reason):
+        tracking.sql(query)
+    before = tracking.stats().events
+    assert tracking.track(94, "test", uuid=VISITOR).event_id
+    assert tracking.sql("select count(*) from events").rows == [[before + 1]]
+    assert tracking.owner().pid == owner
+    assert not [path for path in tracking.store.path.parent.iterdir() if ".sql-" in path.name]
+
+
+def test_a_result_within_the_limits_is_returned_whole(limited: EventTracking) -> None:
     """Each limit is the largest value that is allowed."""
-    with EventTracking(db, sql_rows=10) as tracking:
-        assert tracking.sql("select i from range(10) as r(i)").rows == [[number] for number in range(10)]
+    assert limited.sql("select i from range(10) as r(i)").rows == [[number] for number in range(10)]
 
 
 @pytest.mark.database
@@ -103,10 +121,10 @@ def test_queries_read_while_events_are_stored_and_checkpoints_wait(db: Path) -> 
     with EventTracking(db, checkpoint_wal_mb=1) as tracking, ThreadPoolExecutor() as pool:
         asked, reader = start_reader(tracking, pool)
         for number in range(3):
-            tracking.track(1, "small", uuid=VISITOR)
+            tracking.track(94, "small", uuid=VISITOR)
             assert tracking.sql("select count(*) from events").rows == [[number + 1]]
         for _ in range(4):
-            tracking.track(1, "large", uuid=VISITOR, properties={"text": os.urandom(300_000).hex()})
+            tracking.track(94, "large", uuid=VISITOR, properties={"text": os.urandom(300_000).hex()})
         assert tracking.stats().events == 7
         assert log_of(db).stat().st_size > 1 << 20
         with pytest.raises(EventsError, match="log has to be saved first"):
@@ -115,10 +133,10 @@ def test_queries_read_while_events_are_stored_and_checkpoints_wait(db: Path) -> 
         with pytest.raises(EventsError):
             asked.result(60)
         assert tracking.sql("select count(*) from events").rows == [[7]]
-        tracking.track(1, "small", uuid=VISITOR)
+        tracking.track(94, "small", uuid=VISITOR)
         assert tracking.stats().events == 8
         wait_until(lambda: not log_of(db).exists() or log_of(db).stat().st_size < 1 << 20, "the log is checkpointed")
-        assert not tracking.recount(1).differs
+        assert not tracking.recount(94).differs
 
 
 @pytest.mark.database
@@ -166,7 +184,7 @@ def test_a_query_is_not_repeated_to_the_next_owner(db: Path) -> None:
         with pytest.raises(StoreUnavailable, match="not sent to the next one"):
             asked.result(60)
         wait_until(lambda: ended(reader), "the query ends")
-        assert tracking.track(1, "test", email="a@example.com").event_id
+        assert tracking.track(94, "test", email="a@example.com").event_id
         assert readers_of(tracking.owner().pid) == []
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from falcon_events import EventTracking, StoreLocked
 from falcon_events.files.paths import log_of, logs_of
-from tests.harness import command, is_held, owner_of, plain, rows, serving, wait_until
-from tests.shortcuts import make_store
+from tests.harness import is_held, owner_of, plain, rows, serving, wait_until
+from tests.shortcuts import command, make_store
 
 ROOT = Path(__file__).parents[2]
 EVENTS = 60

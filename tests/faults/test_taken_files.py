@@ -8,18 +8,21 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import falcon_events
 from falcon_events import EventTracking, StoreError
+from falcon_events.admin.store import StoreAdmin
 from falcon_events.files.lockfile import lock_path
 from falcon_events.files.paths import journals_of, log_of
 from falcon_events.settings import Settings
 from falcon_events.store.store import Store
-from tests.harness import command, is_held, owner_of, rows, serving, wait_until
-from tests.shortcuts import make_store
+from tests.harness import is_held, owner_of, rows, serving, wait_until
+from tests.shortcuts import command, make_store
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
@@ -105,30 +108,28 @@ def test_a_database_log_that_is_taken_away_loses_no_event(db: Path, how: str) ->
     assert rows(db, COUNT) == [(2 * EVENTS,) * 2]
 
 
-def test_an_idle_store_notices_that_its_journal_is_gone(db: Path) -> None:
+def test_an_idle_store_notices_that_its_journal_is_gone(db: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Without any event, a new journal is there soon, and the log says what happened."""
     make_store(db)
-    with serving(db) as served:
+    with EventTracking(db) as tracking:
         for path in journals_of(db):
             path.rename(path.with_name(f"{path.name}.aside"))
-        wait_until(lambda: all(path.exists() for path in journals_of(db)), "it is not made anew", served)
-        wait_until(lambda: served.client.get("/healthz").status_code == 200, "it does not resume", served)
-        assert served.stop() == 0
-        assert "was deleted, moved or replaced" in served.log()
+        wait_until(lambda: all(path.exists() for path in journals_of(db)), "it is not made anew")
+        wait_until(lambda: tracking.health() is None, "it does not resume")
+        wait_until(lambda: "was deleted, moved or replaced" in caplog.text, "nothing is said")
 
 
-@pytest.mark.parametrize("taken", [("sock",), ("lock",), ("sock", "lock")])
-def test_a_deleted_socket_or_lock_file_is_made_anew(db: Path, taken: tuple[str, ...]) -> None:
+def test_a_deleted_socket_or_lock_file_is_made_anew(db: Path) -> None:
     """Processes that come later reach the same owner, and the earlier ones stay connected."""
     credentials = make_store(db)
     with serving(db) as served:
         pid = owner_of(db)
-        paths = [db.with_name(f"{db.name}.{ending}") for ending in taken]
-        for _ in range(2):
+        for taken in (["sock"], ["lock"], ["sock", "lock"], ["lock"]):
+            paths = [db.with_name(f"{db.name}.{ending}") for ending in taken]
             for path in paths:
                 path.unlink()
             assert served.client.track(**credentials.event()).status_code == 200
-            wait_until(lambda: all(path.exists() for path in paths), "they are not made anew", served)
+            wait_until(lambda paths=paths: all(path.exists() for path in paths), "they are not made anew", served)  # type: ignore[misc]
             wait_until(lambda: is_held(db) and lock_path(db).read_text().count("\n") == 3, "nobody holds the lock", served)
             done = command("owner", "--json", "--db", str(db))
             assert done.returncode == 0, done.stderr
@@ -160,46 +161,44 @@ def test_a_link_in_the_place_of_the_lock_file_is_not_followed(db: Path, tmp_path
 
 
 @pytest.mark.needs("root")
-def test_root_exports_no_file_that_the_user_has_put_in_the_place(db: Path, tmp_path: Path) -> None:
+def test_root_exports_no_file_that_the_user_has_put_in_the_place(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The export of another user's store is written to a folder of this user; a link there is not followed."""
     make_store(db)
-    with EventTracking(db) as tracking:
-        tracking.track(94, "load", email="a@example.com")
     secret, out = tmp_path / "secret", tmp_path / "out.ndjson"
     secret.write_text("secret")
-    code = """
-import sys
-from pathlib import Path
-from falcon_events import EventTracking
-from falcon_events.cli.main import main
 
-def export(self, target, form, selection):
-    Path(target).symlink_to(sys.argv.pop(1))
-    return 1
+    def link_to_secret(self: StoreAdmin, target: str, *_: object) -> int:
+        Path(target).symlink_to(secret)
+        return 1
 
-if sys.argv[1] != "no":
-    EventTracking.export = export
-else:
-    sys.argv.pop(1)
-main()
-"""
-    arguments = ["export", "-o", str(out), "--db", str(db)]
-    done = subprocess.run([sys.executable, "-c", code, str(secret), *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode != 0, done.stdout
-    assert not out.exists()
-    done = subprocess.run([sys.executable, "-c", code, "no", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    with EventTracking(db) as tracking:
+        tracking.track(94, "load", email="a@example.com")
+        with monkeypatch.context() as patch:
+            patch.setattr(StoreAdmin, "export", link_to_secret)
+            done = command("export", "-o", str(out), "--db", str(db))
+        assert done.returncode == 2, done.stdout
+        assert "cannot be written" in done.stderr.decode()
+        assert not out.exists()
+        done = command("export", "-o", str(out), "--db", str(db))
+        assert done.returncode == 0, done.stderr
     assert "a@example.com" in out.read_text()
 
 
-def as_nobody(script: str, *arguments: str, tmp_path: Path, user: bool = True) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that every user may enter. Each run of pytest that begins closes pytest's own to other users."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def as_nobody(script: str, *arguments: str, public: Path, user: bool = True) -> subprocess.CompletedProcess[str]:
     """Run Python as nobody, or as root, where this installation can be read by everybody."""
-    packages, checkout = tmp_path / "packages", tmp_path / "checkout"
+    packages, checkout = public / "packages", public / "checkout"
     for folder in (packages, checkout):
         folder.mkdir(exist_ok=True)
-    for folder in (tmp_path, *tmp_path.parents):  # pytest's own, of which a test process of many has one more
-        if not folder.stat().st_mode & 0o001:
-            folder.chmod(0o755)
     switch = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups" if user else ""
     shell = f"""
         mount --bind '{sysconfig.get_path("purelib")}' '{packages}' && mount --bind '{ROOT}' '{checkout}' &&
@@ -222,9 +221,9 @@ SAME_PYTHON = pytest.mark.skipif(not has_same_python(), reason="the system's Pyt
 @pytest.mark.needs("mounts", "setpriv")
 @SAME_PYTHON
 @pytest.mark.parametrize("is_new", [False, True])
-def test_roots_owner_process_leaves_the_store_to_its_user(tmp_path: Path, is_new: bool) -> None:
+def test_roots_owner_process_leaves_the_store_to_its_user(public: Path, is_new: bool) -> None:
     """Root's command comes first and its owner is killed: every file is the user's, who goes on with all events."""
-    folder = tmp_path / "data"
+    folder = public / "data"
     folder.mkdir()
     db = folder / "events.duckdb"
     if not is_new:
@@ -234,6 +233,7 @@ def test_roots_owner_process_leaves_the_store_to_its_user(tmp_path: Path, is_new
     script = """
 import os, sys
 from falcon_events import EventTracking, StoreError
+from falcon_events.admin.store import StoreAdmin
 tracking = EventTracking(sys.argv[1]).open()
 if not tracking.directory.accounts():
     tracking.directory.create_account("a")
@@ -244,12 +244,12 @@ with tracking.store._lock:
     os.kill(owner, 9)
     os.kill(os.getpid(), 9)
 """
-    done = as_nobody(script, str(db), tmp_path=tmp_path, user=False)
+    done = as_nobody(script, str(db), public=public, user=False)
     assert done.returncode in (-9, 137), done.stderr
     wait_until(lambda: not is_held(db), "the owner lives on")
     assert {path.name: path.lstat().st_uid for path in folder.iterdir() if path.lstat().st_uid != NOBODY} == {}
     count = "import sys, falcon_events as f; print(f.EventTracking(sys.argv[1]).open().stats().events)"
-    done = as_nobody(count, str(db), tmp_path=tmp_path)
+    done = as_nobody(count, str(db), public=public)
     assert done.stdout == "2\n", done.stderr
 
 
@@ -271,15 +271,15 @@ def test_root_is_told_as_whom_to_run_if_the_user_cannot(db: Path, tmp_path: Path
 
 @pytest.mark.needs("mounts", "setpriv")
 @SAME_PYTHON
-def test_another_users_commands_say_permission_denied(tmp_path: Path) -> None:
+def test_another_users_commands_say_permission_denied(public: Path) -> None:
     """`owner` does not say that nobody holds the store."""
-    db = tmp_path / "data" / "events.duckdb"
+    db = public / "data" / "events.duckdb"
     db.parent.mkdir(mode=0o755)
     make_store(db)
     main = "import sys; from falcon_events.cli.main import main; main()"
     with EventTracking(db):
         for name in ("owner", "stats", "doctor"):
-            done = as_nobody(main, name, "--db", str(db), tmp_path=tmp_path)
+            done = as_nobody(main, name, "--db", str(db), public=public)
             assert done.returncode == 2, done.stdout
             assert "permission denied" in done.stderr
             assert done.stderr.count("\n") == 1

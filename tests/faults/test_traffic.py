@@ -22,7 +22,7 @@ from tests.unit.test_store import new_event
 pytestmark = pytest.mark.database
 
 MEMORY_MB = 64
-ROWS = 1_500_000
+ROWS = 750_000
 """The indexes of two primary keys on as many rows take more than MEMORY_MB."""
 FILL = (
     """
@@ -167,8 +167,8 @@ def test_a_filter_takes_few_new_keys_for_known_ones(db: Path, monkeypatch: pytes
     """Also if many filters were filled one after the other, and if the senders' UUIDs are consecutive numbers at some bit."""
     monkeypatch.setattr(filters, "MIN_KEYS", 2500)
     store = Store(db, Settings())
-    for batch in range(40):
-        send(store, [event_now(event_id=str(uuid.UUID(int=(batch * 250 + n) << bit))) for n in range(250)])
+    for batch in range(10):
+        send(store, [event_now(event_id=str(uuid.UUID(int=(batch * 1000 + n) << bit))) for n in range(1000)])
         store.stats().result(60)
     known = store._open_writer()._tables.event_ids
     new = [("account", str(uuid.UUID(int=(20_000 + n) << bit))) for n in range(20_000)]

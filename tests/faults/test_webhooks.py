@@ -67,9 +67,9 @@ def test_owners_are_killed_under_load_and_everything_arrives(flavour: str, db: P
             tracking.deliver(receiver.url)
         with serving(db, flavour, "--workers", "2", env=FAST) as served, Clients(served.url, credentials) as clients:
             for _ in range(3):
-                clients.wait_for(100)
+                clients.wait_for(40)
                 kill_owner(db)
-            clients.wait_for(50)
+            clients.wait_for(30)
             clients.stop()
             wait_until(
                 lambda: clients.acknowledged <= {post.id for post in receiver.taken}, "events are missing", served, seconds=120
@@ -78,18 +78,18 @@ def test_owners_are_killed_under_load_and_everything_arrives(flavour: str, db: P
         assert_in_order(receiver)
 
 
-def test_a_killed_servers_deliveries_go_on_with_the_next_one(flavour: str, db: Path) -> None:
-    """Kill -9 of the server while the receiver is down; the next server delivers what the first one took."""
+def test_a_killed_servers_deliveries_go_on_with_the_next_process(flavour: str, db: Path) -> None:
+    """Kill -9 of the server while the receiver is down; the next process delivers what the first one took."""
     credentials = make_store(db)
     port = free_port()
     with EventTracking(db) as tracking:
         tracking.deliver(f"http://127.0.0.1:{port}/hook")
-    with serving(db, flavour, env=FAST) as served:
+    with serving(db, flavour, env={"FALCON_EVENTS_DELIVERY_BACKOFF_S": "0.2"}) as served:
         ids = {served.client.track(**load(credentials, number)).headers["X-Event-ID"] for number in range(20)}
         with contextlib.suppress(ProcessLookupError):
             os.killpg(served.process.pid, signal.SIGKILL)
         served.process.wait()
-    with receiving(port=port) as receiver, serving(db, flavour, env=FAST):
+    with receiving(port=port) as receiver, EventTracking(db, delivery_backoff_s=0.02):
         posts = receiver.wait_for(25)
         assert ids <= {post.id for post in posts}
         assert_in_order(receiver)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,17 @@ def test_what_needs_a_missing_program_is_skipped_with_a_line(tmp_path: Path) -> 
     assert done.returncode == 0, done.stdout
     assert "2 skipped" in done.stdout
     assert "needs unicorn: apt-get install unicorn" in done.stdout
+
+
+def test_one_test_process_more_than_there_are_cores(tmp_path: Path) -> None:
+    """For `-n auto`."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})  # which the run inherits
+    try:
+        done = run(tmp_path, NEEDING, "-n", "auto")
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert "2 workers [2 items]" in done.stdout
 
 
 def test_no_skip_is_accepted_where_the_environment_says_so(tmp_path: Path) -> None:

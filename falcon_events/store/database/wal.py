@@ -7,7 +7,6 @@ last commit that was synced. What is cut off was not acknowledged, or is in the 
 from __future__ import annotations
 
 import contextlib
-import glob
 import logging
 import os
 import struct
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from falcon_events.errors import StoreError
-from falcon_events.files.paths import hold_database_lock, sync, wals_of
+from falcon_events.files.paths import hold_database_lock, list_endings, sync, wals_of
 
 logger = logging.getLogger(__name__)
 NO_JOURNAL = "there is no journal to read those events from: acknowledged events may be missing"
@@ -90,10 +89,10 @@ def find_copies(db: Path, since_ns: int) -> list[tuple[Path, Path]]:
     """Return the logs that mend() has cut since a time (in nanoseconds since 1970), each with the copy of it as it was."""
     found = []
     for log in wals_of(db):
-        for copy in log.parent.glob(f"{glob.escape(log.name)}.torn-*"):
-            made = copy.name.rpartition("-")[2]
-            if made.isdigit() and int(made) >= since_ns:
-                found.append((log, copy))
+        for ending in list_endings(log):
+            made = ending.removeprefix(".torn-")
+            if made != ending and made.isdigit() and int(made) >= since_ns:
+                found.append((log, log.with_name(log.name + ending)))
     return found
 
 
