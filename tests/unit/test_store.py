@@ -673,20 +673,6 @@ def test_properties_are_compressed_by_zstd_in_new_files_and_in_copies(db: Path, 
         assert rows(one.path, columns) == schema
 
 
-def test_large_events_are_taken_in_with_little_memory(db: Path) -> None:
-    """A commit of a hundred megabytes: journaled at once, written into the tables in portions, in one transaction, and folded."""
-    store = Store(db, Settings(memory_limit_mb=128, queue_bytes=1 << 30))
-    text = "x" * 1_000_000
-    events = [new_event(properties={"number": number, "text": text}) for number in range(100)]
-    assert all(isinstance(outcome, Receipt) for outcome in store.submit(events).result(60))
-    assert store.properties(1).result(60) == {"test": ["number", "text"]}
-    assert store.stats().result(60).events == 100
-    assert store.health() == HEALTHY
-    store.close()
-    assert rows(db, "select count(*), count(distinct (properties->>'number')::int) from events") == [(100, 100)]
-    assert rows(db, "select columns_seq, (select count(*) from event_columns) from meta") == [(100, 100)]
-
-
 def test_a_failed_database_is_opened_anew(store: Store, db: Path) -> None:
     """After a fatal error the writer opens the file again; events are taken, and nothing is doubled."""
     submit(store, new_event()).result(60)
