@@ -32,8 +32,6 @@ from tests.unit import test_answers as shared
 from tests.unit.test_answers import SPRING, VISITORS, make_events
 from tests.unit.test_store import new_event
 
-pytestmark = pytest.mark.database
-
 REPAIR = "run 'falcon-events doctor --repair'"
 FAULTS = {
     "update event_columns set automatic = not automatic where event = 'identify'": ("columns", "differ from a recount"),
@@ -136,6 +134,7 @@ def test_the_command_finds_a_fault_and_repairs_it(db: Path) -> None:
         assert (code, [one for one in found.values() if not one["ok"]]) == (0, [])
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("statement", FAULTS)
 def test_each_fault_is_found_and_repaired(statement: str, db: Path) -> None:
     """The repair makes the answers right, and later events are folded as before."""
@@ -210,6 +209,7 @@ def test_doctor_finds_a_name_that_is_saved_twice_and_a_wrong_kind(db: Path) -> N
     assert "it is saved as 'query', and has the content of a segment" in found
 
 
+@pytest.mark.database
 def test_what_is_left_of_a_list_is_no_fault(db: Path) -> None:
     """The newest events go with their list or person, and the watermark is not ahead of those that are left."""
     with EventTracking(db) as tracking:
@@ -226,6 +226,7 @@ def test_what_is_left_of_a_list_is_no_fault(db: Path) -> None:
         assert all(check.ok for check in tracking.check())
 
 
+@pytest.mark.database
 def test_an_event_that_was_automatic_beside_an_erased_one_counts() -> None:
     """Of an earlier release: what is left is what the columns of the events that are left would be."""
     ada, bob = {"email": "ada@x.com"}, {"email": "bob@x.com"}
@@ -238,6 +239,7 @@ def test_an_event_that_was_automatic_beside_an_erased_one_counts() -> None:
         assert not columns.differs(connection)
 
 
+@pytest.mark.database
 def test_questions_are_right_while_the_columns_are_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Portion by portion, beside events that are stored; whatever of them is folded when a question is asked."""
     db = tmp_path / "new.duckdb"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from falcon_events.errors import QueryTooLong, StoreUnavailable
 from falcon_events.query.question import Question
@@ -20,6 +21,7 @@ from falcon_events.store.database import columns, promoted
 from falcon_events.store.database.connect import open_memory
 from falcon_events.store.queries import answer_source
 from falcon_events.store.queries.answers import answer
+from tests.examples import at_random
 from tests.unit.query_oracle import Event, Oracle
 
 pytestmark = pytest.mark.database
@@ -29,21 +31,56 @@ SPRING = int(datetime(2026, 3, 28, 22, 30, tzinfo=UTC).timestamp()) * 1_000_000
 """Half an hour before the local day that has 23 hours in Berlin."""
 VISITORS = [str(uuid.UUID(int=number)) for number in range(1, 4)]
 TYPED = ("event_columns", "visitor_keys", "address_keys", "visitor_addresses", "address_times")
-INSERT = """insert into events values ($seq, uuid(), 'a', $list_id, $event, $visitor, 'x', $email, make_timestamp($at),
-    make_timestamp($at), $properties, null, null, $automatic)"""
+INSERTED = "(?, uuid(), 'a', ?, ?, ?, 'x', ?, make_timestamp(?), make_timestamp(?), ?, null, null, ?)"
+SOURCES = ("json", "columns")
 
 
-@pytest.fixture(scope="module", params=["json", "columns"])
-def connection(request: pytest.FixtureRequest) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A store in memory. All events are read from their JSON, as in one of an earlier release, or those that are not folded.
+class Connections:
+    """Two stores in memory. All events of one are read from their JSON, as in one of an earlier release; those of the other that
+    are folded, from columns.
 
-    In half of the stores, some properties are promoted, and some or all of the folded events have their values.
+    In half of the latter, some properties are promoted, and some or all of the folded events have their values.
     """
-    with open_memory(Settings(threads=1)) as connection, pytest.MonkeyPatch.context() as patched:
-        if request.param == "json":
-            patched.setattr(answer_source, "MOST_OF_TAIL", -1)
-        connection.execute(f"set variable folds = {request.param != 'json'}")
-        yield connection
+
+    def __init__(self, made: dict[str, duckdb.DuckDBPyConnection], patch: pytest.MonkeyPatch) -> None:
+        self._made = made
+        self._patch = patch
+
+    def use(self, source: str) -> duckdb.DuckDBPyConnection:
+        """The store whose events are read from there, which is the one to be asked from now on."""
+        self._patch.setattr(answer_source, "MOST_OF_TAIL", -1 if source == "json" else 100_000)
+        return self._made[source]
+
+
+@pytest.fixture(scope="module")
+def connections() -> Iterator[Connections]:
+    """Both kinds of stores, for tests that choose one for each example."""
+    memory = Settings(threads=1)
+    with open_memory(memory) as plain, open_memory(memory) as typed, pytest.MonkeyPatch.context() as patch:
+        plain.execute("set variable folds = false")
+        typed.execute("set variable folds = true")
+        yield Connections({"json": plain, "columns": typed}, patch)
+
+
+@pytest.fixture(params=SOURCES)
+def connection(request: pytest.FixtureRequest, connections: Connections) -> duckdb.DuckDBPyConnection:
+    """Each of the two."""
+    return connections.use(request.param)
+
+
+@pytest.fixture
+def either_connection(request: pytest.FixtureRequest, connections: Connections) -> duckdb.DuckDBPyConnection:
+    """One of the two, where it does not matter what events are read from; the tests' names decide, so that both are asked."""
+    return connections.use(SOURCES[zlib.crc32(request.node.name.encode()) % 2])
+
+
+def insert(connection: duckdb.DuckDBPyConnection, events: list[Event], list_id: int = 1) -> None:
+    """Stores events."""
+    given: list[Any] = []
+    for one in events:
+        given += (one.seq, list_id, one.event, one.visitor, one.email, one.at, one.at, json.dumps(one.properties), one.automatic)
+    if events:
+        connection.execute(f"insert into events values {', '.join([INSERTED] * len(events))}", given)
 
 
 def fill(
@@ -53,9 +90,7 @@ def fill(
     for table in ("events", "bindings", "promoted_properties", *TYPED):
         connection.execute(f"delete from {table}")
     connection.execute("update meta set columns_seq = 0")
-    for event in events:
-        values = {name: getattr(event, name) for name in ("seq", "event", "visitor", "email", "at", "automatic")}
-        connection.execute(INSERT, {**values, "list_id": list_id, "properties": json.dumps(event.properties)})
+    insert(connection, events, list_id)
     if connection.execute("select getvariable('folds')").fetchone() == (True,):
         folds = sorted(folds if folds is not None else [len(events)])
         promotes = sum(folds) % 2 == 0
@@ -65,7 +100,6 @@ def fill(
                 promote_some(connection, list_id, sum(folds) % 7)
         if promotes:
             promote_some(connection, list_id, sum(folds) % 3)
-            assert not columns.differs(connection)
 
 
 def promote_some(connection: duckdb.DuckDBPyConnection, list_id: int, portions: int) -> None:
@@ -217,20 +251,16 @@ requests = st.builds(
 
 
 folds = st.lists(st.integers(0, 14), max_size=3)
+sources = st.sampled_from(SOURCES)
 
 
-@settings(
-    max_examples=30,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(events=stores(), request=requests, folds=folds)
+@at_random(40)
+@given(source=sources, events=stores(), request=requests, folds=folds)
 def test_answers_are_those_of_the_oracle(
-    connection: duckdb.DuckDBPyConnection, events: list[Event], request: dict[str, Any], folds: list[int]
+    connections: Connections, source: str, events: list[Event], request: dict[str, Any], folds: list[int]
 ) -> None:
     """Rows, order, totals, the number of rows, and warnings; however many of the events are folded."""
+    connection = connections.use(source)
     fill(connection, events, folds=folds)
     answered = ask(connection, **request)
     oracle = Oracle(events, request, NOW)
@@ -258,60 +288,64 @@ def make_events(*given: dict[str, Any]) -> list[Event]:
     ],
 )
 def test_days_have_the_hours_that_they_have(
-    connection: duckdb.DuckDBPyConnection, day: str, hours: int, labels: tuple[str, str]
+    either_connection: duckdb.DuckDBPyConnection, day: str, hours: int, labels: tuple[str, str]
 ) -> None:
     """23 in spring, 25 in autumn; the repeated hour is two buckets."""
-    fill(connection, [])
+    fill(either_connection, [])
     range_of_day = {"DateRange": [day, day], "TimeZone": "Europe/Berlin", "Include": ["time_labels"]}
-    answered = ask(connection, **range_of_day, Dimensions=["time:hour"])
+    answered = ask(either_connection, **range_of_day, Dimensions=["time:hour"])
     found = [row[0][0] for row in rows(answered)]
     assert len(found) == hours
     assert found[found.index(labels[0]) + 1] == labels[1]
-    (whole,) = ask(connection, **range_of_day, Dimensions=["time:day"])["Meta"]["TimeLabels"]
+    (whole,) = ask(either_connection, **range_of_day, Dimensions=["time:day"])["Meta"]["TimeLabels"]
     lasted = datetime.fromisoformat(whole["To"]) - datetime.fromisoformat(whole["From"])
     assert lasted.total_seconds() == hours * 3600
 
 
-def test_an_event_is_in_its_local_day(connection: duckdb.DuckDBPyConnection) -> None:
+def test_an_event_is_in_its_local_day(either_connection: duckdb.DuckDBPyConnection) -> None:
     """In a zone of half hours, too; the last microsecond of a day belongs to it."""
     midnight = int(datetime(2026, 3, 28, 18, 30, tzinfo=UTC).timestamp()) * 1_000_000
-    fill(connection, make_events({"at": midnight - 1}, {"at": midnight}))
+    fill(either_connection, make_events({"at": midnight - 1}, {"at": midnight}))
     answered = ask(
-        connection, DateRange=["2026-03-28", "2026-03-29"], TimeZone="Asia/Kolkata", Dimensions=["time:day"], Metrics=["events"]
+        either_connection,
+        DateRange=["2026-03-28", "2026-03-29"],
+        TimeZone="Asia/Kolkata",
+        Dimensions=["time:day"],
+        Metrics=["events"],
     )
     assert rows(answered) == [(["2026-03-28"], [1]), (["2026-03-29"], [1])]
 
 
-def test_28_days_include_today(connection: duckdb.DuckDBPyConnection) -> None:
+def test_28_days_include_today(either_connection: duckdb.DuckDBPyConnection) -> None:
     """Today is the last of them, also what is to come of it; the resolved range gives the same answer."""
     today = int(NOW.timestamp()) * 1_000_000
-    fill(connection, make_events({"at": today}, {"at": today + 3_600_000_000}, {"at": today - 28 * 86_400_000_000}))
-    answered = ask(connection, DateRange="28d", Metrics=["events"], Compare="previous")
+    fill(either_connection, make_events({"at": today}, {"at": today + 3_600_000_000}, {"at": today - 28 * 86_400_000_000}))
+    answered = ask(either_connection, DateRange="28d", Metrics=["events"], Compare="previous")
     assert answered["Query"]["DateRange"] == ["2026-03-07", "2026-04-03"]
     assert answered["Query"]["Compare"] == ["2026-02-07", "2026-03-06"]
     assert answered["Results"] == [{"Dimensions": [], "Metrics": [2], "Compared": [1]}]
-    again = ask(connection, **{name: value for name, value in answered["Query"].items() if name != "ListID"})
+    again = ask(either_connection, **{name: value for name, value in answered["Query"].items() if name != "ListID"})
     assert again == answered
 
 
-def test_hours_end_now(connection: duckdb.DuckDBPyConnection) -> None:
+def test_hours_end_now(either_connection: duckdb.DuckDBPyConnection) -> None:
     """`1h` is 3,600 seconds; what happened at this very moment is in it."""
     now = int(NOW.timestamp()) * 1_000_000
-    fill(connection, make_events({"at": now}, {"at": now - 3_599_999_999}, {"at": now - 3_600_000_000}))
-    assert rows(ask(connection, DateRange="1h", Metrics=["events"])) == [([], [2])]
+    fill(either_connection, make_events({"at": now}, {"at": now - 3_599_999_999}, {"at": now - 3_600_000_000}))
+    assert rows(ask(either_connection, DateRange="1h", Metrics=["events"])) == [([], [2])]
 
 
 @pytest.mark.parametrize(("start", "label"), [("monday", "2026-03-23"), ("sunday", "2026-03-29")])
-def test_weeks_begin_on_the_day_that_is_asked_for(connection: duckdb.DuckDBPyConnection, start: str, label: str) -> None:
+def test_weeks_begin_on_the_day_that_is_asked_for(either_connection: duckdb.DuckDBPyConnection, start: str, label: str) -> None:
     """29 March 2026 is a Sunday. A week that the range cuts is partial."""
-    fill(connection, make_events({"at": SPRING + 43_200_000_000}))
+    fill(either_connection, make_events({"at": SPRING + 43_200_000_000}))
     asked = {
         "DateRange": ["2026-03-29", "2026-03-29"],
         "WeekStart": start,
         "Dimensions": ["time:week"],
         "Include": ["time_labels"],
     }
-    answered = ask(connection, **asked)
+    answered = ask(either_connection, **asked)
     assert rows(answered) == [([label], [1, 1])]
     assert [one["Partial"] for one in answered["Meta"]["TimeLabels"]] == [True]
 
@@ -389,13 +423,13 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
-def test_any_name_of_a_property_can_be_asked_for(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+def test_any_name_of_a_property_can_be_asked_for(either_connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """It is a parameter of the statement, never a part of it; so is a value."""
-    fill(connection, make_events({"properties": {name: name}}, {"properties": {"other": name}}))
+    fill(either_connection, make_events({"properties": {name: name}}, {"properties": {"other": name}}))
     dimension = f"property:{name}"
     whole = {"DateRange": ["2026-03-28", "2026-03-28"], "Metrics": ["events"], "Dimensions": [dimension]}
-    assert rows(ask(connection, **whole, Filters=[["is", dimension, [name]]])) == [([name], [1])]
-    assert rows(ask(connection, **whole)) == [([name], [1]), ([None], [1])]
+    assert rows(ask(either_connection, **whole, Filters=[["is", dimension, [name]]])) == [([name], [1])]
+    assert rows(ask(either_connection, **whole)) == [([name], [1]), ([None], [1])]
 
 
 def test_other_lists_are_not_counted(connection: duckdb.DuckDBPyConnection) -> None:
@@ -450,20 +484,20 @@ def test_a_refusal_names_the_place(params: dict[str, Any], code: int, message: s
     ],
 )
 def test_the_store_refuses_what_only_it_can_judge(
-    connection: duckdb.DuckDBPyConnection, params: dict[str, Any], code: int, message: str
+    either_connection: duckdb.DuckDBPyConnection, params: dict[str, Any], code: int, message: str
 ) -> None:
     """Buckets of a range, regular expressions, names of saved segments."""
-    fill(connection, [])
+    fill(either_connection, [])
     question = read_question(params, 1, "UTC", int(NOW.timestamp()) * 1_000_000)
     assert isinstance(question, Question)
-    ((found, text),) = answer(connection, question, timeout_s=60, session_gap_s=1800).failures
+    ((found, text),) = answer(either_connection, question, timeout_s=60, session_gap_s=1800).failures
     assert (found, text[: len(message)]) == (code, message)
 
 
-def test_a_question_that_takes_too_long_is_ended(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_question_that_takes_too_long_is_ended(either_connection: duckdb.DuckDBPyConnection) -> None:
     """The statement is interrupted, and the cursor can be used for the next question."""
-    fill(connection, [])
-    connection.execute(
+    fill(either_connection, [])
+    either_connection.execute(
         "insert into events select range, uuid(), 'a', 1, 'e', uuid(), 'x', null, make_timestamp($at), make_timestamp($at),"
         " '{\"n\": 1}', null, null, null from range(200_000)",
         {"at": SPRING},
@@ -471,36 +505,36 @@ def test_a_question_that_takes_too_long_is_ended(connection: duckdb.DuckDBPyConn
     question = read_question({"DateRange": "all", "Dimensions": ["person", "property:n"]}, 1, "UTC", SPRING)
     assert isinstance(question, Question)
     with pytest.raises(QueryTooLong, match="query_timeout_s"):
-        answer(connection, question, timeout_s=0.01, session_gap_s=1800)
-    fill(connection, [])
-    assert rows(ask(connection)) == [([], [0, 0])]
+        answer(either_connection, question, timeout_s=0.01, session_gap_s=1800)
+    fill(either_connection, [])
+    assert rows(ask(either_connection)) == [([], [0, 0])]
 
 
-def test_a_question_without_enough_memory_is_refused(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_question_without_enough_memory_is_refused(either_connection: duckdb.DuckDBPyConnection) -> None:
     """With a clear reason, and the database goes on."""
-    fill(connection, [])
-    connection.execute(
+    fill(either_connection, [])
+    either_connection.execute(
         "insert into events select range, uuid(), 'a', 1, 'e', uuid(), 'x', null, make_timestamp($at), make_timestamp($at),"
         " '{\"n\": 1}', null, null, null from range(200_000)",
         {"at": SPRING},
     )
     question = read_question({"DateRange": "all", "Dimensions": ["person", "property:n"]}, 1, "UTC", SPRING)
     assert isinstance(question, Question)
-    ((limit,),) = connection.execute("select current_setting('memory_limit')").fetchall()
-    ((used,),) = connection.execute("select sum(memory_usage_bytes) from duckdb_memory()").fetchall()
-    connection.execute(f"set memory_limit = '{used // 1_000_000 + 4}MB'")
+    ((limit,),) = either_connection.execute("select current_setting('memory_limit')").fetchall()
+    ((used,),) = either_connection.execute("select sum(memory_usage_bytes) from duckdb_memory()").fetchall()
+    either_connection.execute(f"set memory_limit = '{used // 1_000_000 + 4}MB'")
     try:
         with pytest.raises(StoreUnavailable, match="memory_limit_mb"):
-            answer(connection, question, timeout_s=60, session_gap_s=1800)
+            answer(either_connection, question, timeout_s=60, session_gap_s=1800)
     finally:
-        connection.execute(f"set memory_limit = '{limit}'")
-    fill(connection, [])
-    assert rows(ask(connection)) == [([], [0, 0])]
+        either_connection.execute(f"set memory_limit = '{limit}'")
+    fill(either_connection, [])
+    assert rows(ask(either_connection)) == [([], [0, 0])]
 
 
-def test_what_counts_all_pages_is_there_on_an_empty_page(connection: duckdb.DuckDBPyConnection) -> None:
+def test_what_counts_all_pages_is_there_on_an_empty_page(either_connection: duckdb.DuckDBPyConnection) -> None:
     """Beyond the last row, and where no event is met: the number of rows, the totals, and the values that are no numbers."""
-    fill(connection, make_events(*({"properties": {"n": value, "plan": value}} for value in (1, "x", "y", 2, "x"))))
+    fill(either_connection, make_events(*({"properties": {"n": value, "plan": value}} for value in (1, "x", "y", 2, "x"))))
     asked = {"DateRange": "all", "Dimensions": ["property:plan"], "Metrics": [["sum", "property:n"], "events"]}
     for more, rows_there, total, warned in (
         ({"Limit": 3}, 3, 4, 3),
@@ -509,6 +543,6 @@ def test_what_counts_all_pages_is_there_on_an_empty_page(connection: duckdb.Duck
         ({"Filters": [["is", "property:plan", ["none"]]]}, 0, 0, 0),
         ({"Filters": [[">=", "property:n", [0]]]}, 2, 2, 3),
     ):
-        answered = ask(connection, **asked, **more, Include=["total_rows", "totals"])
+        answered = ask(either_connection, **asked, **more, Include=["total_rows", "totals"])
         assert (len(answered["Results"]), answered["Meta"]["TotalRows"]) == (rows_there, total), more
         assert [one["Events"] for one in answered["Meta"]["Warnings"]] == [warned] * bool(warned), more

@@ -13,7 +13,7 @@ from tests.unit.test_answers import ask, fill, make_events
 
 pytestmark = pytest.mark.database
 
-connection = shared.connection
+connections, either_connection = shared.connections, shared.either_connection
 
 
 def moment(text: str) -> int:
@@ -29,15 +29,15 @@ def compare(connection: duckdb.DuckDBPyConnection, **asked: Any) -> dict[str, An
     return {row["Dimensions"][0]: row["Compared"] and row["Compared"][0] for row in answered["Results"]}
 
 
-def test_a_leap_day_shifts_no_other_day(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_leap_day_shifts_no_other_day(either_connection: duckdb.DuckDBPyConnection) -> None:
     """A year earlier, each day is that of the calendar; 29 February has none."""
     days = ("2023-02-28", "2023-03-01", "2023-03-02", "2023-03-02", "2023-12-31")
-    fill(connection, make_events(*({"at": moment(f"{day}T12:00:00Z")} for day in days)))
+    fill(either_connection, make_events(*({"at": moment(f"{day}T12:00:00Z")} for day in days)))
     asked = {"DateRange": ["2024-01-01", "2024-12-31"], "Dimensions": ["time:day"]}
-    found = compare(connection, **asked, Compare="year")
+    found = compare(either_connection, **asked, Compare="year")
     assert [found[day] for day in ("2024-02-28", "2024-02-29", "2024-03-01", "2024-03-02", "2024-12-31")] == [1, None, 1, 2, 1]
-    assert compare(connection, **asked, Compare=["2023-01-01", "2023-12-31"]) == found
-    later = compare(connection, DateRange=["2023-01-01", "2023-12-31"], Dimensions=["time:day"], Compare="year")
+    assert compare(either_connection, **asked, Compare=["2023-01-01", "2023-12-31"]) == found
+    later = compare(either_connection, DateRange=["2023-01-01", "2023-12-31"], Dimensions=["time:day"], Compare="year")
     assert (later["2023-03-01"], len(later)) == (0, 365)
 
 
@@ -52,52 +52,52 @@ def test_a_leap_day_shifts_no_other_day(connection: duckdb.DuckDBPyConnection) -
     ],
 )
 def test_hours_are_compared_by_local_time(
-    connection: duckdb.DuckDBPyConnection, day: str, at: str, expected: dict[str, int | None]
+    either_connection: duckdb.DuckDBPyConnection, day: str, at: str, expected: dict[str, int | None]
 ) -> None:
     """Also where the clock is changed on one of the two days: an hour that the other one lacks has none."""
-    fill(connection, make_events({"at": moment(at)}))
+    fill(either_connection, make_events({"at": moment(at)}))
     asked = {"DateRange": [day, day], "TimeZone": "Europe/Berlin", "Dimensions": ["time:hour"], "Compare": "previous"}
-    found = compare(connection, **asked)
+    found = compare(either_connection, **asked)
     assert {label: found[label] for label in expected} == expected
-    minutes = compare(connection, **{**asked, "Dimensions": ["time:minute"]})
+    minutes = compare(either_connection, **{**asked, "Dimensions": ["time:minute"]})
     assert {label: number for label, number in minutes.items() if number} == (
         {label.replace(":00:00", ":10:00"): 1 for label, number in expected.items() if number}
     )
 
 
-def test_ranges_of_no_days_are_compared_in_order(connection: duckdb.DuckDBPyConnection) -> None:
+def test_ranges_of_no_days_are_compared_in_order(either_connection: duckdb.DuckDBPyConnection) -> None:
     """The hours before the last three."""
     now = int(shared.NOW.timestamp()) * 1_000_000
-    fill(connection, make_events({"at": now - 4 * 3_600_000_000}))
-    found = list(compare(connection, DateRange="3h", Dimensions=["time:hour"], Compare="previous").values())
+    fill(either_connection, make_events({"at": now - 4 * 3_600_000_000}))
+    found = list(compare(either_connection, DateRange="3h", Dimensions=["time:hour"], Compare="previous").values())
     assert sum(number or 0 for number in found) == 1
     assert found[-1] == 0
 
 
-def test_sums_beyond_a_double_are_null_and_told(connection: duckdb.DuckDBPyConnection) -> None:
+def test_sums_beyond_a_double_are_null_and_told(either_connection: duckdb.DuckDBPyConnection) -> None:
     """A mean that is none is right, as is a sum that exceeds a double on its way only."""
     orders = [{"event": "conversion", "properties": {"conversion-id": str(n), "conversion-value": 1e308}} for n in range(2)]
-    fill(connection, make_events(*orders, {"properties": {"n": -1e308}}, {"properties": {"n": 1e308}}))
+    fill(either_connection, make_events(*orders, {"properties": {"n": -1e308}}, {"properties": {"n": 1e308}}))
     value = "property:conversion-value"
     asked = {
         "DateRange": ["2026-03-28", "2026-03-29"],
         "Metrics": ["revenue", ["sum", value], ["avg", value], ["sum", "property:n"]],
     }
-    answered = ask(connection, **asked)
+    answered = ask(either_connection, **asked)
     assert answered["Results"][0]["Metrics"] == [None, None, 1e308, 0]
     told = [(one["Code"], one["Name"], one["Rows"]) for one in answered["Meta"]["Warnings"]]
     assert told == [("too_large", "revenue", 1), ("too_large", f"sum {value}", 1)]
 
 
-def test_fifty_conditions_on_properties_fit_into_memory(connection: duckdb.DuckDBPyConnection) -> None:
+def test_fifty_conditions_on_properties_fit_into_memory(either_connection: duckdb.DuckDBPyConnection) -> None:
     """As many as a question may have, on properties of half a kilobyte."""
-    fill(connection, [])
-    connection.execute(
+    fill(either_connection, [])
+    either_connection.execute(
         "insert into events select range + 1, uuid(), 'a', 1, 'e', uuid(), 'x', null, make_timestamp($at), make_timestamp($at),"
         " json_object('n', range % 100, 'text', repeat('x', 400), 'a', [1, 2], 'b', range, 'c', 'd'), null, null, null"
         " from range(20000)",
         {"at": shared.SPRING},
     )
     filters = [["is_not", "property:n", [number]] for number in range(50)]
-    answered = ask(connection, DateRange=["2026-03-28", "2026-03-29"], Metrics=["events"], Filters=filters)
+    answered = ask(either_connection, DateRange=["2026-03-28", "2026-03-29"], Metrics=["events"], Filters=filters)
     assert answered["Results"][0]["Metrics"] == [10_000]

@@ -39,6 +39,8 @@ QUESTIONS: dict[str, Callable[[], Any]] = {
 }
 NEED_MEMORY = {"properties", "filters", "people", "timeline", "parquet", "backup", "compact", "personal data", "erase"}
 """What may be refused even if the events are folded."""
+reads_events = pytest.mark.parametrize("large", ["unfolded"], indirect=True)
+"""Of a test of what reads the events alone, so that folds do not matter."""
 
 
 @pytest.fixture(scope="module", params=["folded", "unfolded"])
@@ -66,6 +68,18 @@ def is_folded(store: Store) -> bool:
     return bool(folded)
 
 
+@pytest.mark.parametrize("large", ["folded"], indirect=True)
+def test_they_are_taken_in_with_little_memory(large: Store) -> None:
+    """A commit of a hundred megabytes: journaled at once, written into the tables in portions, in one transaction, and folded."""
+    of_them = "select count(*), count(distinct seq) from {} where event = 'test'"
+    for table in ("events", "event_columns"):
+        counted = large.run(lambda connection: connection.execute(of_them.format(table)).fetchall())  # noqa: B023
+        assert counted.result(60) == [(EVENTS, EVENTS)]
+    assert large.properties(1).result(60)["test"] == ["number", "text"]
+    assert large.stats().result(60).events >= EVENTS
+    assert large.health() == HEALTHY
+
+
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_question_is_answered_or_refused_with_code_504(name: str, large: Store) -> None:
     """It names the setting; the store goes on, and what reads typed columns is answered."""
@@ -79,6 +93,7 @@ def test_a_question_is_answered_or_refused_with_code_504(name: str, large: Store
     assert isinstance(submit(large, new_event(event="small", properties={})).result(60), Receipt)
 
 
+@reads_events
 def test_lines_are_exported_in_portions(large: Store, tmp_path: Path) -> None:
     """Each event is there once, in the order of arrival, and no portion is left."""
     target = tmp_path / "lines.ndjson"
@@ -98,6 +113,7 @@ def test_doctor_and_recount_work(large: Store) -> None:
     assert (recounted.properties["test"], recounted.differs) == (["number", "text"], False)
 
 
+@reads_events
 def test_the_latest_events_are_read(large: Store) -> None:
     """As many as are asked for, the oldest first."""
     found = json.loads(large.latest(1, 0, 3).result(60))
@@ -105,6 +121,7 @@ def test_the_latest_events_are_read(large: Store) -> None:
     assert len(found) == 3
 
 
+@reads_events
 def test_webhooks_get_large_events(large: Store) -> None:
     """They are read one by one where more do not fit, so that no delivery is tried for ever in vain."""
     large.outbox.set_webhook("https://x.com/", None, "secret", None, None, from_start=True).result(60)

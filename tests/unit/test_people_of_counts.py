@@ -6,19 +6,20 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
+from tests.examples import at_random
 from tests.unit import test_funnels_and_retention as shared
 from tests.unit.comings_oracle import FunnelOracle, RetentionOracle
 from tests.unit.query_oracle import Event, as_text, value_of
-from tests.unit.test_answers import NOW, SPRING, VISITORS, fill, make_events, stores
+from tests.unit.test_answers import NOW, SPRING, VISITORS, Connections, fill, make_events, sources, stores
 from tests.unit.test_funnels_and_retention import HOUR, A, B, funnels, retentions
 from tests.unit.test_persons_asked_for import ask, name_of
 
 pytestmark = pytest.mark.database
 
-connection = shared.connection
-few = settings(max_examples=8, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+connections, either_connection = shared.connections, shared.either_connection
+few = at_random(8)
 """Each example asks for every number of an answer."""
 
 
@@ -30,11 +31,12 @@ def persons_of(connection: duckdb.DuckDBPyConnection, **of: Any) -> set[str]:
 
 
 @few
-@given(events=stores(), request=funnels)
+@given(source=sources, events=stores(), request=funnels)
 def test_people_of_a_step_are_those_whom_it_counts(
-    connection: duckdb.DuckDBPyConnection, events: list[Event], request: dict[str, Any]
+    connections: Connections, source: str, events: list[Event], request: dict[str, Any]
 ) -> None:
     """For each step, those who dropped out before it, and each value of the breakdown."""
+    connection = connections.use(source)
     fill(connection, events)
     request = {**request, "By": "people"}
     oracle = FunnelOracle(events, request, NOW)
@@ -54,11 +56,12 @@ def test_people_of_a_step_are_those_whom_it_counts(
 
 
 @few
-@given(events=stores(), request=retentions)
+@given(source=sources, events=stores(), request=retentions)
 def test_people_of_a_period_are_those_whom_it_counts(
-    connection: duckdb.DuckDBPyConnection, events: list[Event], request: dict[str, Any]
+    connections: Connections, source: str, events: list[Event], request: dict[str, Any]
 ) -> None:
     """For each cohort that has somebody and the last that has nobody, and each of its periods that is over."""
+    connection = connections.use(source)
     fill(connection, events)
     request = {**request, "By": "people"}
     cohorts = shared.cohorts_of(shared.retention(connection, **request))
@@ -71,10 +74,10 @@ def test_people_of_a_period_are_those_whom_it_counts(
                 assert len(persons_of(connection, **request, Cohort=label, Period=period)) == number
 
 
-def test_who_dropped_out(connection: duckdb.DuckDBPyConnection) -> None:
+def test_who_dropped_out(either_connection: duckdb.DuckDBPyConnection) -> None:
     """By name: two come through the first step, one of them through the second."""
     fill(
-        connection,
+        either_connection,
         make_events(
             {"event": "a", "email": "ada@x.com"},
             {"event": "a", "email": "bob@x.com", "visitor": VISITORS[1]},
@@ -82,13 +85,13 @@ def test_who_dropped_out(connection: duckdb.DuckDBPyConnection) -> None:
         ),
     )
     steps = {**shared.MARCH, "Steps": [A, B]}
-    assert persons_of(connection, **steps, Step=1) == {"ada@x.com", "bob@x.com"}
-    assert persons_of(connection, **steps, Step=2) == {"bob@x.com"}
-    assert persons_of(connection, **steps, step=2, dropped=True) == {"ada@x.com"}
+    assert persons_of(either_connection, **steps, Step=1) == {"ada@x.com", "bob@x.com"}
+    assert persons_of(either_connection, **steps, Step=2) == {"bob@x.com"}
+    assert persons_of(either_connection, **steps, step=2, dropped=True) == {"ada@x.com"}
     returned = {**shared.MARCH, "Start": A, "Return": B, "Unit": "day"}
-    ((label, _, _),) = (one for one in shared.cohorts_of(shared.retention(connection, **returned)) if one[1] == 2)
-    assert persons_of(connection, **returned, Cohort=label) == {"ada@x.com", "bob@x.com"}
-    assert persons_of(connection, **returned, Cohort=label, Period=0) == {"bob@x.com"}
+    ((label, _, _),) = (one for one in shared.cohorts_of(shared.retention(either_connection, **returned)) if one[1] == 2)
+    assert persons_of(either_connection, **returned, Cohort=label) == {"ada@x.com", "bob@x.com"}
+    assert persons_of(either_connection, **returned, Cohort=label, Period=0) == {"bob@x.com"}
 
 
 @pytest.mark.parametrize(
@@ -116,9 +119,9 @@ def test_who_dropped_out(connection: duckdb.DuckDBPyConnection) -> None:
     ],
 )
 def test_a_number_that_cannot_be_meant_is_refused(
-    connection: duckdb.DuckDBPyConnection, of: dict[str, Any], code: int, message: str
+    either_connection: duckdb.DuckDBPyConnection, of: dict[str, Any], code: int, message: str
 ) -> None:
     """With the code of what is wrong, and what would be right."""
-    fill(connection, [])
-    ((found, text),) = ask(connection, "people", Of={"DateRange": ["2026-03-01", "2026-04-01"], **of})
+    fill(either_connection, [])
+    ((found, text),) = ask(either_connection, "people", Of={"DateRange": ["2026-03-01", "2026-04-01"], **of})
     assert (found, text[: len(message)]) == (code, message)

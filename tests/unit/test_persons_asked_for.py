@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from falcon_events.query import narrowing
 from falcon_events.query.person_reading import read_people_question, read_timeline_question
 from falcon_events.query.question import Forgetting, SavedQuestion, Saving
 from falcon_events.query.reading import read_values_question
 from falcon_events.query.saved_reading import read_forgetting, read_saved_question, read_saving
+from falcon_events.settings import Settings
 from falcon_events.store.database import columns
+from falcon_events.store.database.connect import open_memory
 from falcon_events.store.queries import saved
 from falcon_events.store.queries.answers import answer, check_saving, save_checked
+from tests.examples import at_random
 from tests.unit import test_answers as shared
 from tests.unit.query_oracle import Event, Oracle, as_text, meets, value_of
-from tests.unit.test_answers import NOW, SPRING, VISITORS, fill, make_events
+from tests.unit.test_answers import NOW, SPRING, VISITORS, Connections, fill, insert, make_events
 
 pytestmark = pytest.mark.database
 
-connection = shared.connection
+connections, connection, either_connection = shared.connections, shared.connection, shared.either_connection
 NOW_US = int(NOW.timestamp()) * 1_000_000
 READERS = {
     "people": read_people_question,
@@ -34,13 +38,6 @@ READERS = {
 }
 CHANGES = {"save": read_saving, "forget": read_forgetting}
 WHOLE = {"DateRange": ["2026-02-01", "2026-04-02"], "TimeZone": "UTC", "WeekStart": "monday", "Metrics": ["people"]}
-at_random = settings(
-    max_examples=15,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 
 
 def ask(connection: duckdb.DuckDBPyConnection, name: str, **params: Any) -> Any:
@@ -84,25 +81,27 @@ def moment(at: int) -> str:
 
 def add_later_event(connection: duckdb.DuckDBPyConnection, events: list[Event]) -> None:
     """A later event of a person who is there, and one of a new one."""
-    for number, email in enumerate(("ada@x.com", "new@x.com"), 1):
-        values = {"seq": len(events) + number, "event": "e", "visitor": VISITORS[0], "email": email, "at": SPRING * 2}
-        connection.execute(shared.INSERT, {**values, "automatic": None, "list_id": 1, "properties": "{}"})
+    later = enumerate(("ada@x.com", "new@x.com"), len(events) + 1)
+    insert(connection, [Event(seq, "e", VISITORS[0], email, SPRING * 2, {}) for seq, email in later])
     if connection.execute("select getvariable('folds')").fetchone() == (True,):
         columns.fold(connection, len(events) + 2)
 
 
-@at_random
+@at_random(15)
 @given(
+    source=shared.sources,
     folds=shared.folds,
     events=shared.stores(),
     people=st.lists(shared.combine(shared.person_leaf), max_size=2),
     order=st.sampled_from(["last_seen", "first_seen", "events", "email", ["events", "asc"], ["email", "desc"]]),
 )
 def test_people_are_those_of_the_oracle(
-    connection: duckdb.DuckDBPyConnection, folds: list[int], events: list[Event], people: list[Any], order: Any
+    connections: Connections, source: str, folds: list[int], events: list[Event], people: list[Any], order: Any
 ) -> None:
     """Who they are, their order, and what is told of each; also if events arrive between two pages."""
+    connection = connections.use(source)
     fill(connection, events, folds=folds)
+    count = ask(connection, "people", People=people)["Count"]
     found = page_through(
         connection, "people", "People", lambda: add_later_event(connection, events), People=people, OrderBy=order
     )
@@ -134,36 +133,38 @@ def test_people_are_those_of_the_oracle(
     expected.sort(key=keys[key], reverse=direction == "desc")
     expected += without
     assert found == [told for _, _, told in expected]
-    fill(connection, events, folds=folds)
-    assert ask(connection, "people", People=people)["Count"] == len(expected)
+    assert count == len(expected)
 
 
-@settings(at_random, max_examples=25)
+@at_random(20)
 @given(
+    source=shared.sources,
     folds=shared.folds,
     events=shared.stores(),
     done=st.lists(shared.done.map(lambda one: ["has_done", one]), min_size=1, max_size=2),
     others=st.lists(shared.combine(shared.person_leaf), max_size=2),
 )
 def test_persons_are_the_same_if_candidates_are_found_first(
-    connection: duckdb.DuckDBPyConnection, folds: list[int], events: list[Event], done: list[Any], others: list[Any]
+    connections: Connections, source: str, folds: list[int], events: list[Event], done: list[Any], others: list[Any]
 ) -> None:
     """As in lists with many events, where few events are of the kind that somebody must have done."""
+    connection = connections.use(source)
     fill(connection, events, folds=folds)
     people = [*done, *others]
-    plainly = page_through(connection, "people", "People", lambda: None, People=people)
+    plainly = ask(connection, "people", People=people)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(narrowing, "LEAST_EVENTS", 0)
         patch.setattr(narrowing, "MOST_SHARE", 0)
-        assert page_through(connection, "people", "People", lambda: None, People=people) == plainly
+        assert ask(connection, "people", People=people) == plainly
 
 
-@at_random
-@given(folds=shared.folds, events=shared.stores(), request=shared.requests)
+@at_random(15)
+@given(source=shared.sources, folds=shared.folds, events=shared.stores(), request=shared.requests)
 def test_people_of_a_row_are_those_whom_it_counts(
-    connection: duckdb.DuckDBPyConnection, folds: list[int], events: list[Event], request: dict[str, Any]
+    connections: Connections, source: str, folds: list[int], events: list[Event], request: dict[str, Any]
 ) -> None:
     """Exactly as many for each row of any query, and the same persons as the oracle's; nobody for an empty row."""
+    connection = connections.use(source)
     fill(connection, events, folds=folds)
     request = {**request, "Metrics": ["people"]}
     oracle = Oracle(events, request, NOW)
@@ -179,17 +180,19 @@ def test_people_of_a_row_are_those_whom_it_counts(
         assert {name_of(person) for person in answered["People"]} == oracle_rows.get(tuple(row["Dimensions"]), set())
 
 
-@at_random
+@at_random(15)
 @given(
+    source=shared.sources,
     folds=shared.folds,
     events=shared.stores(),
     filters=shared.filters,
     person=st.sampled_from(["ada@x.com", "bob@x.com", *VISITORS]),
 )
 def test_a_timeline_is_the_oracles(
-    connection: duckdb.DuckDBPyConnection, folds: list[int], events: list[Event], filters: list[Any], person: str
+    connections: Connections, source: str, folds: list[int], events: list[Event], filters: list[Any], person: str
 ) -> None:
     """The person's events, the latest first, in their sessions; also if events arrive between two pages."""
+    connection = connections.use(source)
     fill(connection, events, folds=folds)
     oracle = Oracle(events, {**WHOLE, "Filters": filters, "People": []}, NOW)
     named = {"Email": person.upper()} if "@" in person else {"UUID": person}
@@ -213,8 +216,9 @@ def test_a_timeline_is_the_oracles(
     ]
 
 
-@at_random
+@at_random(15)
 @given(
+    source=shared.sources,
     folds=shared.folds,
     events=shared.stores(),
     dimension=st.sampled_from(["event", "path", "property:n", "campaign", "entry_path", "person"]),
@@ -222,9 +226,10 @@ def test_a_timeline_is_the_oracles(
     filters=shared.filters,
 )
 def test_values_are_the_oracles(
-    connection: duckdb.DuckDBPyConnection, folds: list[int], events: list[Event], dimension: str, prefix: str, filters: list[Any]
+    connections: Connections, source: str, folds: list[int], events: list[Event], dimension: str, prefix: str, filters: list[Any]
 ) -> None:
     """Each with its events, the most frequent first; a list counts with each of its scalars."""
+    connection = connections.use(source)
     fill(connection, events, folds=folds)
     answered = ask(connection, "values", Dimension=dimension, Prefix=prefix, Filters=filters, DateRange=WHOLE["DateRange"])
     oracle = Oracle(events, {**WHOLE, "Filters": filters, "People": []}, NOW)
@@ -249,6 +254,25 @@ def rule(operator: str, **more: Any) -> dict[str, Any]:
 NOW_DAY = NOW_US
 DAY = 86_400_000_000
 ABOUT = {"event_parameter": "n"}
+
+
+@pytest.fixture(scope="module")
+def signups() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A store of its own, whose events are folded."""
+    first, second, third = VISITORS
+    with open_memory(Settings(threads=1)) as connection:
+        connection.execute("set variable folds = true")
+        fill(
+            connection,
+            make_events(
+                {"visitor": first, "event": "signup", "email": "a", "at": NOW_DAY, "properties": {"n": 2}},
+                {"visitor": first, "event": "signup", "email": "a", "at": NOW_DAY - 20 * DAY, "properties": {"n": "1"}},
+                {"visitor": first, "event": "signup", "email": "a", "at": NOW_DAY - 20 * DAY, "properties": {"n": "xyz"}},
+                {"visitor": second, "event": "signup", "email": "b", "at": NOW_DAY - 30 * DAY, "properties": {"n": 1, "m": 0}},
+                {"visitor": third, "event": "other", "email": "c", "at": NOW_DAY, "properties": {"n": 2}},
+            ),
+        )
+        yield connection
 
 
 @pytest.mark.parametrize(
@@ -286,22 +310,14 @@ ABOUT = {"event_parameter": "n"}
         ([[rule("happened"), rule("is set", event_parameter="m")], [rule("did not happen")]], "bc"),
     ],
 )
-def test_rules(connection: duckdb.DuckDBPyConnection, rules: Any, expected: str) -> None:
+def test_rules(signups: duckdb.DuckDBPyConnection, rules: Any, expected: str) -> None:
     """A rule is about the person: `equals` means that some event has the value, `does not equal` that none has it."""
-    first, second, third = VISITORS
-    fill(
-        connection,
-        make_events(
-            {"visitor": first, "event": "signup", "email": "a", "at": NOW_DAY, "properties": {"n": 2}},
-            {"visitor": first, "event": "signup", "email": "a", "at": NOW_DAY - 20 * DAY, "properties": {"n": "1"}},
-            {"visitor": first, "event": "signup", "email": "a", "at": NOW_DAY - 20 * DAY, "properties": {"n": "xyz"}},
-            {"visitor": second, "event": "signup", "email": "b", "at": NOW_DAY - 30 * DAY, "properties": {"n": 1, "m": 0}},
-            {"visitor": third, "event": "other", "email": "c", "at": NOW_DAY, "properties": {"n": 2}},
-        ),
+    answered = ask(signups, "people", RulesJson=rules, OrderBy="email")
+    assert "".join(person["Email"] for person in answered["People"]) == expected
+    as_text = {"RulesJson": json.dumps(rules), "OrderBy": "email"}
+    assert read_people_question(as_text, 1, "UTC", NOW_US) == read_people_question(
+        {**as_text, "RulesJson": rules}, 1, "UTC", NOW_US
     )
-    for given_as in (rules, json.dumps(rules)):
-        answered = ask(connection, "people", RulesJson=given_as, OrderBy="email")
-        assert "".join(person["Email"] for person in answered["People"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -322,9 +338,9 @@ def test_rules(connection: duckdb.DuckDBPyConnection, rules: Any, expected: str)
         {"type": "website-events", "operator": "happened"},
     ],
 )
-def test_a_rule_that_is_not_understood_is_refused(connection: duckdb.DuckDBPyConnection, wrong: Any) -> None:
+def test_a_rule_that_is_not_understood_is_refused(either_connection: duckdb.DuckDBPyConnection, wrong: Any) -> None:
     """With its place; it never matches everybody."""
-    ((code, message),) = ask(connection, "people", RulesJson=[[rule("happened")], [rule("happened"), wrong]])
+    ((code, message),) = ask(either_connection, "people", RulesJson=[[rule("happened")], [rule("happened"), wrong]])
     assert (code, message[:16]) == (12, "RulesJson[1][1]:")
 
 
@@ -377,22 +393,22 @@ def test_a_rule_that_is_not_understood_is_refused(connection: duckdb.DuckDBPyCon
     ],
 )
 def test_a_refusal_names_the_place(
-    connection: duckdb.DuckDBPyConnection, name: str, params: dict[str, Any], code: int, message: str
+    either_connection: duckdb.DuckDBPyConnection, name: str, params: dict[str, Any], code: int, message: str
 ) -> None:
     """With the documented code, and what would be right."""
-    fill(connection, [])
-    ((found, text),) = ask(connection, name, **params)
+    fill(either_connection, [])
+    ((found, text),) = ask(either_connection, name, **params)
     assert (found, text[: len(message)]) == (code, message)
 
 
-def test_a_cursor_is_for_its_own_request(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_cursor_is_for_its_own_request(either_connection: duckdb.DuckDBPyConnection) -> None:
     """Not for another order, other conditions, or another question; the limit may change."""
-    fill(connection, make_events(*({"email": f"{name}@x.com"} for name in "abc")))
-    cursor = ask(connection, "people", Limit=1)["NextCursor"]
-    assert [one["Email"] for one in ask(connection, "people", Limit=5, Cursor=cursor)["People"]] == ["b@x.com", "c@x.com"]
+    fill(either_connection, make_events(*({"email": f"{name}@x.com"} for name in "abc")))
+    cursor = ask(either_connection, "people", Limit=1)["NextCursor"]
+    assert [one["Email"] for one in ask(either_connection, "people", Limit=5, Cursor=cursor)["People"]] == ["b@x.com", "c@x.com"]
     for other in ({"OrderBy": "email"}, {"People": [["is_set", "email"]]}, {"TimeZone": "Asia/Kolkata"}):
-        assert [code for code, _ in ask(connection, "people", **other, Cursor=cursor)] == [10]
-    assert [code for code, _ in ask(connection, "timeline", Email="a@x.com", Cursor=cursor)] == [10]
+        assert [code for code, _ in ask(either_connection, "people", **other, Cursor=cursor)] == [10]
+    assert [code for code, _ in ask(either_connection, "timeline", Email="a@x.com", Cursor=cursor)] == [10]
 
 
 def test_ids_and_traits(connection: duckdb.DuckDBPyConnection) -> None:
@@ -433,56 +449,56 @@ def test_a_shared_browser_has_two_timelines(connection: duckdb.DuckDBPyConnectio
     assert events(Email="b@x.com") == events(UUID=VISITORS[0]) == ["e4", "e3"]
 
 
-def test_saved_segments(connection: duckdb.DuckDBPyConnection) -> None:
+def test_saved_segments(either_connection: duckdb.DuckDBPyConnection) -> None:
     """A segment stands for its conditions, everywhere, also within another one, until it is forgotten."""
-    fill(connection, make_events({"email": "a@x.com"}, {"email": "b@x.com"}, {"email": "b@x.com", "event": "buy"}))
-    connection.execute("delete from saved_queries")
+    fill(either_connection, make_events({"email": "a@x.com"}, {"email": "b@x.com"}, {"email": "b@x.com", "event": "buy"}))
+    either_connection.execute("delete from saved_queries")
     buyers = [["has_done", {"Event": "buy"}]]
-    assert ask(connection, "save", Name="buyers", People=buyers)["Saved"]["People"] == buyers
-    ask(connection, "save", Name="others", People=[["not", ["in", "buyers"]]])
-    ask(connection, "save", Name="rules", RulesJson=[[{"type": "website-events", "event": "buy", "operator": "happened"}]])
-    ask(connection, "save", Name="week", Query={"DateRange": "7d", "People": [["in", "buyers"]]})
+    assert ask(either_connection, "save", Name="buyers", People=buyers)["Saved"]["People"] == buyers
+    ask(either_connection, "save", Name="others", People=[["not", ["in", "buyers"]]])
+    ask(either_connection, "save", Name="rules", RulesJson=[[{"type": "website-events", "event": "buy", "operator": "happened"}]])
+    ask(either_connection, "save", Name="week", Query={"DateRange": "7d", "People": [["in", "buyers"]]})
 
     def emails(*people: Any) -> Any:
-        answered = ask(connection, "people", People=list(people), OrderBy="email")
+        answered = ask(either_connection, "people", People=list(people), OrderBy="email")
         return answered if isinstance(answered, list) else [one["Email"] for one in answered["People"]]
 
     assert emails(["in", "buyers"]) == emails(["in", "rules"]) == ["b@x.com"]
     assert emails(["in", "others"]) == emails(["not", ["in", "buyers"]]) == ["a@x.com"]
-    counted = shared.ask(connection, Metrics=["people"], People=[["in", "buyers"]])
+    counted = shared.ask(either_connection, Metrics=["people"], People=[["in", "buyers"]])
     assert counted["Results"][0]["Metrics"] == [1]
     assert counted["Query"]["People"] == [["in", "buyers"]]
     of = {"Metrics": ["people"], "People": [["in", "buyers"]], "Row": {"Dimensions": []}}
-    assert ask(connection, "people", Of=of)["Count"] == 1
+    assert ask(either_connection, "people", Of=of)["Count"] == 1
     assert [code for code, _ in emails(["in", "week"])] == [15]
-    assert [code for code, _ in ask(connection, "save", Name="buyers", People=[["in", "others"]])] == [15]
-    kept = [(one["Name"], one["Kind"]) for one in ask(connection, "saved")["Saved"]]
+    assert [code for code, _ in ask(either_connection, "save", Name="buyers", People=[["in", "others"]])] == [15]
+    kept = [(one["Name"], one["Kind"]) for one in ask(either_connection, "saved")["Saved"]]
     assert kept == [("buyers", "segment"), ("others", "segment"), ("rules", "segment"), ("week", "query")]
-    ask(connection, "save", Name="buyers", People=[["has_not_done", {"Event": "buy"}]])
+    ask(either_connection, "save", Name="buyers", People=[["has_not_done", {"Event": "buy"}]])
     assert emails(["in", "buyers"]) == ["a@x.com"]
-    assert ask(connection, "forget", Name="buyers") == {"Forgotten": "buyers"}
+    assert ask(either_connection, "forget", Name="buyers") == {"Forgotten": "buyers"}
     assert [code for code, _ in emails(["in", "others"])] == [15]
 
 
-def test_saved_segments_count_against_the_limits(connection: duckdb.DuckDBPyConnection) -> None:
+def test_saved_segments_count_against_the_limits(either_connection: duckdb.DuckDBPyConnection) -> None:
     """With what they contain; and segments that name others again and again end."""
-    fill(connection, [])
-    connection.execute("delete from saved_queries")
-    ask(connection, "save", Name="five", People=[["has_done", {}]] * 5)
-    assert [code for code, _ in ask(connection, "people", People=[["in", "five"], ["in", "five"]])] == [13]
-    ask(connection, "save", Name="0", People=[])
+    fill(either_connection, [])
+    either_connection.execute("delete from saved_queries")
+    ask(either_connection, "save", Name="five", People=[["has_done", {}]] * 5)
+    assert [code for code, _ in ask(either_connection, "people", People=[["in", "five"], ["in", "five"]])] == [13]
+    ask(either_connection, "save", Name="0", People=[])
     for number in range(1, 4):
-        assert "Saved" in ask(connection, "save", Name=str(number), People=[["in", str(number - 1)]] * 4)
-    assert 13 in [code for code, _ in ask(connection, "save", Name="4", People=[["in", "3"]] * 4)]
-    assert 13 in [code for code, _ in ask(connection, "people", People=[["in", "3"]] * 4)]
+        assert "Saved" in ask(either_connection, "save", Name=str(number), People=[["in", str(number - 1)]] * 4)
+    assert 13 in [code for code, _ in ask(either_connection, "save", Name="4", People=[["in", "3"]] * 4)]
+    assert 13 in [code for code, _ in ask(either_connection, "people", People=[["in", "3"]] * 4)]
 
 
-def test_what_another_list_has_saved_is_unknown(connection: duckdb.DuckDBPyConnection) -> None:
+def test_what_another_list_has_saved_is_unknown(either_connection: duckdb.DuckDBPyConnection) -> None:
     """Names belong to a list."""
-    connection.execute("delete from saved_queries")
-    connection.execute("insert into saved_queries values (2, 'x', 'segment', '{\"People\":[]}', make_timestamp(0))")
-    assert ask(connection, "saved") == {"Saved": []}
-    assert [code for code, _ in ask(connection, "people", People=[["in", "x"]])] == [15]
+    either_connection.execute("delete from saved_queries")
+    either_connection.execute("insert into saved_queries values (2, 'x', 'segment', '{\"People\":[]}', make_timestamp(0))")
+    assert ask(either_connection, "saved") == {"Saved": []}
+    assert [code for code, _ in ask(either_connection, "people", People=[["in", "x"]])] == [15]
     assert isinstance(read_saved_question({}, 1, "UTC", 0), SavedQuestion)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from falcon_events import EventTracking
 from falcon_events.errors import EventsError
@@ -21,14 +21,17 @@ from falcon_events.query.question import encode_question
 from falcon_events.query.reading import read_question, read_values_question
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue, columns, migrations, promoted
-from falcon_events.store.database.connect import open_memory
+from falcon_events.store.database.connect import open_database, open_memory
 from falcon_events.store.engine import asked_properties, checkpoints, upkeep
 from falcon_events.store.queries import access_rows, answer_source, maintenance, persons
 from falcon_events.store.queries.answers import answer
 from falcon_events.store.queries.check import _list_promoted
 from falcon_events.store.store import Store
+from tests.examples import at_random
 from tests.harness import wait_until
+from tests.shortcuts import write_store
 from tests.unit import test_answers as shared
+from tests.unit.query_oracle import Event
 from tests.unit.test_answers import SPRING, VISITORS, make_events
 
 pytestmark = pytest.mark.database
@@ -37,13 +40,6 @@ HOSTILE = [
     *("plan", "$bot", 'a"b', "a'b", "a`b", "[0]", "a[0]", "$.a", "$", "a.b", "a/b", "~1", "~", "/", "*", "$p1", "{read}", "%s"),
     *("\U0001f600", "e\u0301", "\0", "a\0b", "'; drop table events; --", "x" * 200),
 ]
-at_random = settings(
-    max_examples=20,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 texts = st.one_of(
     st.text(max_size=4),
     st.sampled_from(
@@ -98,14 +94,14 @@ def ask_all(connection: duckdb.DuckDBPyConnection, name: str, conditions: list[A
         {**whole, "Dimensions": [dimension]},
         {**whole, "Metrics": [[one, dimension] for one in ("sum", "min", "max", "median", "distinct")]},
         *({**whole, "Filters": [one]} for one in filters),
-        *({**whole, "People": [one]} for one in filters),
-        *({**whole, "People": [["has_done", {"Filters": [one]}]]} for one in filters),
+        *({**whole, "People": [one]} for one in filters[:1]),
+        *({**whole, "People": [["has_done", {"Filters": [one]}]]} for one in filters[-1:]),
     ]
     answers = [shared.ask(connection, **one) for one in asked]
     return [[one["Results"], one["Meta"]] for one in answers] + [ask_values(connection, dimension)]
 
 
-@at_random
+@at_random(15)
 @given(
     given=st.lists(values, min_size=1, max_size=8),
     name=st.one_of(st.sampled_from(HOSTILE), st.text(min_size=1, max_size=5)),
@@ -193,8 +189,7 @@ def test_a_removed_property_leaves_no_value_in_a_column_that_another_list_uses(c
     """Its values are removed in portions. Meanwhile it may be promoted again, and events may be folded."""
     shared.fill(connection, [])
     for seq in range(1, 9):
-        given = {"seq": seq, "event": "e", "visitor": VISITORS[0], "email": None, "at": SPRING, "automatic": None}
-        connection.execute(shared.INSERT, {**given, "list_id": seq % 2 + 1, "properties": json.dumps({"a": seq, "b": -seq})})
+        shared.insert(connection, [Event(seq, "e", VISITORS[0], None, SPRING, {"a": seq, "b": -seq})], list_id=seq % 2 + 1)
     columns.fold(connection, 6)
     for list_id in (1, 2):
         index(connection, "a", list_id=list_id)
@@ -227,9 +222,8 @@ def test_lists_have_properties_of_their_own(
     for list_id, names in {1: ["a", "b"], 2: ["c", "a"], 3: ["d", "e"]}.items():
         promoted.set_indexed(connection, list_id, names)
     for seq in range(1, 9):
-        given = {"seq": seq, "event": "e", "visitor": VISITORS[0], "email": None, "at": SPRING, "automatic": None}
-        made = json.dumps({name: f"{name}{seq}" for name in "abcde"} | {"c": [seq]})
-        connection.execute(shared.INSERT, {**given, "list_id": seq % 4 + 1, "properties": made})
+        made = {name: f"{name}{seq}" for name in "abcde"} | {"c": [seq]}
+        shared.insert(connection, [Event(seq, "e", VISITORS[0], None, SPRING, made)], list_id=seq % 4 + 1)
     columns.fold(connection, 5)
     columns.fold(connection, 8)
     assert not columns.differs(connection)
@@ -286,34 +280,31 @@ def test_at_most_20_names_of_the_length_of_names(tracking: EventTracking) -> Non
     assert tracking.directory.set_rules(1).indexed == []
 
 
-def fill_file(store: Store, events: int) -> None:
-    """Stores events whose property `a` is their seq, folded, in list 1."""
-
-    def insert(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute(
-            "insert into events select range, uuid(), 'a', 1, 'e', md5((range % 7)::varchar)::uuid, 'x', null, now()::timestamp,"
-            """ now()::timestamp, '{"a": ' || range || '}', null, null, null from range(1, $events + 1)""",
-            {"events": events},
-        )
-        catalogue.fold(connection, events)
-        columns.fold(connection, events)
-
-    store.run(insert).result(60)
-    store.close()
-
-
 def index_list(store: Store, *names: str) -> None:
     """Sets the rules of list 1."""
     rules = ListRules(1, indexed=list(names))
     store.run(lambda connection: access_rows.set_rules(connection, rules)).result(60)
 
 
+@pytest.fixture(scope="module")
+def thousand(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A closed store of 1,000 events of list 1, folded, whose property `a` is their seq."""
+    db = tmp_path_factory.mktemp("thousand") / "events.duckdb"
+    with open_database(db, Settings()) as connection:
+        connection.execute("insert into lists values (1, 'account', 'news', now()::timestamp)")
+        connection.execute(
+            "insert into events select range, uuid(), 'a', 1, 'e', md5((range % 7)::varchar)::uuid, 'x', null, now()::timestamp,"
+            """ now()::timestamp, '{"a": ' || range || '}', null, null, null from range(1, 1001)"""
+        )
+        catalogue.fold(connection, 1_000)
+        columns.fold(connection, 1_000)
+    return db.read_bytes()
+
+
 @pytest.fixture
-def filled(db: Path, monkeypatch: pytest.MonkeyPatch, tracking: EventTracking) -> Iterator[Store]:
-    """An open store of 1,000 events, whose columns are filled in small portions."""
-    tracking.directory.ensure_list(1, "news")
-    tracking.close()
-    fill_file(Store(db, Settings()), 1_000)
+def filled(db: Path, monkeypatch: pytest.MonkeyPatch, thousand: bytes) -> Iterator[Store]:
+    """It, open, whose columns are filled in small portions."""
+    write_store(db, thousand)
     monkeypatch.setattr(upkeep, "COLUMNS_AT_ONCE", 50)
     store = Store(db, Settings())
     yield store

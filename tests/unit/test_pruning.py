@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from falcon_events.errors import NotFound
 from falcon_events.model.persons import Visitor
@@ -21,6 +20,7 @@ from falcon_events.store.database.connect import open_memory
 from falcon_events.store.database.pruning import Cut
 from falcon_events.store.engine.pruner import list_days
 from falcon_events.store.queries import answer_source, persons
+from tests.examples import at_random
 from tests.unit import test_answers as shared, test_funnels_and_retention as comings
 from tests.unit.comings_oracle import RetentionOracle
 from tests.unit.query_oracle import Event, Oracle
@@ -30,23 +30,25 @@ pytestmark = pytest.mark.database
 
 DAY = 86_400_000_000
 NOW_US = int(NOW.timestamp()) * 1_000_000
-at_random = settings(
-    max_examples=12,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+few = at_random(12)
+"""Each example deletes events in portions."""
 
 
-@pytest.fixture(scope="module", params=["json", "columns"])
-def connection(request: pytest.FixtureRequest) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A store in memory whose events are folded. All are read from their JSON, as where very many are not folded, or none."""
-    with open_memory(Settings(threads=1)) as connection, pytest.MonkeyPatch.context() as patched:
-        if request.param == "json":
-            patched.setattr(answer_source, "MOST_OF_TAIL", -1)
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A store in memory whose events are folded."""
+    with open_memory(Settings(threads=1)) as connection:
         connection.execute("set variable folds = true")
         yield connection
+
+
+def ask(connection: duckdb.DuckDBPyConnection, read: Callable[..., Any] = shared.ask, **asked: Any) -> Any:
+    """The answer from typed columns, which is the one from the events' JSON."""
+    answered = read(connection, **asked)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(answer_source, "MOST_OF_TAIL", -1)
+        assert read(connection, **asked) == answered
+    return answered
 
 
 def fill(connection: duckdb.DuckDBPyConnection, events: list[Event], folds: list[int] | None = None) -> None:
@@ -60,10 +62,9 @@ def fill(connection: duckdb.DuckDBPyConnection, events: list[Event], folds: list
 
 def add(connection: duckdb.DuckDBPyConnection, events: list[Event]) -> None:
     """Stores more events, and folds them."""
-    for event in events:
-        values = {name: getattr(event, name) for name in ("seq", "event", "visitor", "email", "at", "automatic")}
-        connection.execute(shared.INSERT, {**values, "list_id": 1, "properties": json.dumps(event.properties)})
-        fold(connection, event.seq)
+    shared.insert(connection, events)
+    if events:
+        fold(connection, events[-1].seq)
 
 
 def fold(connection: duckdb.DuckDBPyConnection, seq: int) -> None:
@@ -102,6 +103,8 @@ def warnings_of(answered: dict[str, Any]) -> list[str]:
 zones = st.sampled_from(["Europe/Berlin", "America/New_York", "Asia/Kolkata"])
 cuts = st.integers(-2, 6)
 """The first day that is left, counted from that of the middle event."""
+portions_of = st.sampled_from([1, 3, 3, 14])
+"""How many events are deleted at once."""
 ranges = st.sampled_from([["2026-02-01", "2026-04-02"], ["2026-03-29", "2026-03-29"], ["2026-02-20", "2026-03-30"]])
 daily = st.one_of(
     st.fixed_dictionaries(
@@ -134,14 +137,14 @@ def find_cut(events: list[Event], offset: int, zone: str) -> date:
     return local_day(middle, zone) + timedelta(days=offset)
 
 
-@at_random
+@few
 @given(
     events=shared.stores(),
     asked=daily,
     zone=zones,
     offset=cuts,
     date_range=ranges,
-    most=st.integers(1, 4),
+    most=portions_of,
     portions=st.sampled_from([1, 2, 1_000]),
     units_stay=st.booleans(),
 )
@@ -161,7 +164,7 @@ def test_trends_by_day_stay_as_they_were(
     day = find_cut(events, offset, zone)
     pruned = prune(connection, day, zone, most=most, portions=portions, units_stay=units_stay or portions < 1_000)
     request = {"DateRange": date_range, "TimeZone": zone, "WeekStart": "monday", "People": [], "Include": ["totals"], **asked}
-    answered = shared.ask(connection, **request)
+    answered = ask(connection, **request)
     oracle = Oracle(events, request, NOW)
     expected = oracle.rows()
     assert [row[0] for row in shared.rows(answered)] == [row[0] for row in expected]
@@ -178,8 +181,8 @@ def test_trends_by_day_stay_as_they_were(
     assert connection.execute(pruning.COUNT_WRONG).fetchall()[0][1] == 0
 
 
-@at_random
-@given(events=shared.stores(), request=shared.requests, zone=zones, offset=cuts, most=st.integers(1, 4), folds=shared.folds)
+@few
+@given(events=shared.stores(), request=shared.requests, zone=zones, offset=cuts, most=portions_of, folds=shared.folds)
 def test_answers_about_what_is_left_stay_as_they_were(
     connection: duckdb.DuckDBPyConnection,
     events: list[Event],
@@ -195,7 +198,7 @@ def test_answers_about_what_is_left_stay_as_they_were(
     prune(connection, day, zone, most=most)
     since = max(day, date.fromisoformat(request["DateRange"][0]))
     request = {**request, "TimeZone": zone, "DateRange": [str(since), str(max(since, date(2026, 4, 2)))], "People": []}
-    answered = shared.ask(connection, **request)
+    answered = ask(connection, **request)
     if not warnings_of(answered):
         oracle = Oracle(events, request, NOW)
         expected = oracle.rows()
@@ -204,8 +207,8 @@ def test_answers_about_what_is_left_stay_as_they_were(
             assert_close(actual, wanted)
 
 
-@at_random
-@given(events=shared.stores(), request=comings.retentions, offset=cuts, most=st.integers(1, 4), plain=st.booleans())
+@few
+@given(events=shared.stores(), request=comings.retentions, offset=cuts, most=portions_of, plain=st.booleans())
 def test_nobody_starts_later_than_before(
     connection: duckdb.DuckDBPyConnection, events: list[Event], request: dict[str, Any], offset: int, most: int, plain: bool
 ) -> None:
@@ -216,7 +219,7 @@ def test_nobody_starts_later_than_before(
     zone = request["TimeZone"]
     day = find_cut(events, offset, zone)
     pruned = prune(connection, day, zone, most=most)
-    answered = comings.retention(connection, **request)
+    answered = ask(connection, comings.retention, **request)
     expected = RetentionOracle(events, request, NOW).cohorts()
     begins = date.fromisoformat(request["DateRange"][0])
     if plain and request["First"] == "ever":
@@ -232,11 +235,11 @@ def test_nobody_starts_later_than_before(
             assert returned == wanted
 
 
-@at_random
+@few
 @given(
     events=shared.stores(),
     offset=cuts,
-    most=st.integers(1, 4),
+    most=portions_of,
     email=st.sampled_from(["ada@x.com", "bob@x.com"]),
     late=shared.stores(),
 )
@@ -274,8 +277,8 @@ operations = st.lists(
 )
 
 
-@at_random
-@given(events=shared.stores(), done=operations, zone=zones, most=st.integers(1, 4))
+@few
+@given(events=shared.stores(), done=operations, zone=zones, most=portions_of)
 def test_what_arrives_late_counts_once(
     connection: duckdb.DuckDBPyConnection, events: list[Event], done: list[tuple[Any, ...]], zone: str, most: int
 ) -> None:
@@ -300,19 +303,19 @@ def test_what_arrives_late_counts_once(
     assert connection.execute(pruning.COUNT_WRONG).fetchall()[0][1] == 0
     request: dict[str, Any] = {"DateRange": ["2026-02-01", "2026-04-10"], "TimeZone": zone, "WeekStart": "monday", "People": []}
     request |= {"Filters": [], "Dimensions": ["time:day", "event"], "Metrics": ["events", "views"]}
-    assert shared.rows(shared.ask(connection, **request)) == Oracle(events, request, NOW).rows()
+    assert shared.rows(ask(connection, **request)) == Oracle(events, request, NOW).rows()
     request |= {"Dimensions": [], "Metrics": ["conversions"]}
-    assert shared.rows(shared.ask(connection, **request)) == Oracle(events, request, NOW).rows()
+    assert shared.rows(ask(connection, **request)) == Oracle(events, request, NOW).rows()
     if border is not None:
         request |= {"DateRange": [str(border), "2026-04-10"], "Dimensions": ["person"], "Metrics": ["events", "visitors"]}
-        answered = shared.ask(connection, **request)
+        answered = ask(connection, **request)
         assert (sorted(shared.rows(answered)), warnings_of(answered)) == (sorted(Oracle(events, request, NOW).rows()), [])
 
 
 def ask_days(connection: duckdb.DuckDBPyConnection, first: str, last: str, zone: str, **more: Any) -> dict[str, Any]:
     """What happened in a range of days."""
     asked = {"Dimensions": ["time:day"], "Metrics": ["events", "people"], **more}
-    return shared.ask(connection, DateRange=[first, last], TimeZone=zone, **asked)
+    return ask(connection, DateRange=[first, last], TimeZone=zone, **asked)
 
 
 def test_days_are_those_of_the_time_zone(connection: duckdb.DuckDBPyConnection) -> None:
@@ -331,6 +334,16 @@ def test_days_are_those_of_the_time_zone(connection: duckdb.DuckDBPyConnection) 
     assert [row[1][0] for row in shared.rows(answered)] == [0, 1, 0]
     assert answered["Meta"]["Warnings"] == [{"Code": "events_deleted", "EventsFrom": "2026-03-30"}]
     assert warnings_of(ask_days(connection, "2026-03-31", "2026-03-31", "UTC")) == []
+
+
+@pytest.fixture(scope="module")
+def pruned() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A store of its own, in which the events before 29 March are deleted, and one is left."""
+    with open_memory(Settings(threads=1)) as connection:
+        connection.execute("set variable folds = true")
+        fill(connection, make_events({"at": SPRING - DAY}, {"at": SPRING}, {"at": SPRING + 2 * DAY}))
+        assert prune(connection, date(2026, 3, 29), "UTC") == 2
+        yield connection
 
 
 @pytest.mark.parametrize(
@@ -362,11 +375,7 @@ def test_days_are_those_of_the_time_zone(connection: duckdb.DuckDBPyConnection) 
         ({"Metrics": ["sessions"], "DateRange": ["2026-03-30", "2026-04-01"]}, None),
     ],
 )
-def test_an_answer_says_what_it_is_made_of(
-    connection: duckdb.DuckDBPyConnection, asked: dict[str, Any], code: str | None
-) -> None:
+def test_an_answer_says_what_it_is_made_of(pruned: duckdb.DuckDBPyConnection, asked: dict[str, Any], code: str | None) -> None:
     """Totals where they are exact, else the events that are left; nothing where none that matters is deleted."""
-    fill(connection, make_events({"at": SPRING - DAY}, {"at": SPRING}, {"at": SPRING + 2 * DAY}))
-    assert prune(connection, date(2026, 3, 29), "UTC") == 2
-    answered = shared.ask(connection, **{"DateRange": ["2026-03-01", "2026-04-02"], "TimeZone": "UTC", **asked})
+    answered = ask(pruned, **{"DateRange": ["2026-03-01", "2026-04-02"], "TimeZone": "UTC", **asked})
     assert warnings_of(answered) == ([] if code is None else [code])

@@ -34,8 +34,6 @@ from falcon_events.store.store import Store
 from tests.harness import Credentials, rows, wait_until
 from tests.shortcuts import make_store
 
-pytestmark = pytest.mark.database
-
 
 class Submitted:
     """An event that was handed to a store alone, and what becomes of it."""
@@ -113,6 +111,7 @@ def hold_intake(store: Store) -> threading.Event:
     return go
 
 
+@pytest.mark.database
 def test_events_that_wait_together_are_committed_together(store: Store, db: Path) -> None:
     """Group commit: what has gathered while the writer was busy goes into as few transactions as fit."""
     go = hold_intake(store)
@@ -125,6 +124,7 @@ def test_events_that_wait_together_are_committed_together(store: Store, db: Path
     assert rows(db, "select count(*), count(distinct seq), max(seq) from events") == [(40, 40, 40)]
 
 
+@pytest.mark.database
 @pytest.mark.parametrize(
     "poison",
     [
@@ -153,6 +153,7 @@ def test_an_event_that_the_database_refuses_hurts_no_other(store: Store, db: Pat
     assert rows(db, "select count(*) from events where event = 'test'") == [(14,)]
 
 
+@pytest.mark.database
 def test_events_that_fail_for_an_unknown_reason_are_told_apart_in_bounded_time(
     db: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -234,6 +235,7 @@ def test_of_two_events_with_a_new_binding_in_one_batch_one_sends_identify(store:
     ]
 
 
+@pytest.mark.database
 def test_a_repeat_in_the_same_batch_is_stored_once(store: Store, db: Path) -> None:
     """Two events of one EventID that wait together are one event, and get one answer."""
     event = new_event(event_id=str(uuid.uuid4()), email="a@example.com")
@@ -290,6 +292,7 @@ def test_couriers_that_ask_for_work_keep_no_query_waiting(db: Path) -> None:
     store.close()
 
 
+@pytest.mark.database
 def test_bindings_are_known_beyond_the_cache_and_across_openings(db: Path) -> None:
     """A binding that memory has forgotten is found in the table."""
     visitors = [str(uuid.uuid4()) for _ in range(30)]
@@ -307,6 +310,7 @@ def test_bindings_are_known_beyond_the_cache_and_across_openings(db: Path) -> No
     again.close()
 
 
+@pytest.mark.database
 def test_bindings_are_known_before_they_are_in_their_table(db: Path) -> None:
     """Also where no fold came before a crash, where memory keeps none, and where a commit's outcome was unknown for a while."""
     store = Store(db, Settings(binding_cache=1))
@@ -352,6 +356,7 @@ def test_traits_are_kept_for_a_binding_that_is_not_in_its_table_yet(store: Store
     assert rows(db, "select traits, bound_at = make_timestamp(1700000000000000) from bindings") == [('{"a":1,"b":2}', True)]
 
 
+@pytest.mark.database
 def test_traits_are_merged_name_by_name(store: Store, db: Path) -> None:
     """Later traits win, within a batch and across batches; a null is a value like any other."""
     visitor = str(uuid.uuid4())
@@ -367,6 +372,7 @@ def test_traits_are_merged_name_by_name(store: Store, db: Path) -> None:
     assert rows(db, "select traits from bindings") == [('{"a":{"x":[1]},"b":2,"c":null}',)]
 
 
+@pytest.mark.database
 def test_what_the_database_refuses_after_all_is_kept_aside(store: Store, db: Path) -> None:
     """An acknowledged event that no table takes keeps no other back: its row is in a file beside the store, and it is told."""
 
@@ -388,6 +394,7 @@ def test_what_the_database_refuses_after_all_is_kept_aside(store: Store, db: Pat
     assert rows(db, "select count(*), max(seq) from events") == [(5, 6)]
 
 
+@pytest.mark.database
 def test_event_ids_and_bindings_of_many_are_known_across_openings(db: Path) -> None:
     """More than the filters load at once: they are filled beside the first events, and nothing is taken for new meanwhile."""
     events = [new_event(event_id=str(uuid.uuid4()), visitor=str(uuid.uuid4()), email="a@example.com") for _ in range(5_100)]
@@ -402,6 +409,7 @@ def test_event_ids_and_bindings_of_many_are_known_across_openings(db: Path) -> N
     assert rows(db, "select count(*) from bindings") == [(len(events),)]
 
 
+@pytest.mark.database
 def test_the_catalogue_is_exact_whatever_is_folded(db: Path) -> None:
     """Names are complete after every event, whether it is folded or not, and the kept counts equal a recount."""
     chance = random.Random(7)
@@ -426,6 +434,7 @@ def test_the_catalogue_is_exact_whatever_is_folded(db: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.database
 def test_property_queries_are_exact_while_the_catalogue_is_folded(db: Path) -> None:
     """Whoever asks sees every event that is committed and no part of another, on every thread."""
     store = Store(db, Settings(fold_events=2))
@@ -451,6 +460,7 @@ def test_property_queries_are_exact_while_the_catalogue_is_folded(db: Path) -> N
     store.close()
 
 
+@pytest.mark.database
 def test_a_recount_tells_when_the_catalogue_is_wrong(store: Store) -> None:
     """What somebody changed in the catalogue by hand shows."""
     submit(store, new_event()).result(60)
@@ -462,6 +472,7 @@ def test_a_recount_tells_when_the_catalogue_is_wrong(store: Store) -> None:
     assert recount.properties == {"test": ["a"]}
 
 
+@pytest.mark.database
 def test_a_deleted_list_leaves_nothing_and_its_seqs_are_not_given_again(db: Path) -> None:
     """Events that come after a deletion and a reopening are folded like all others."""
     credentials = make_store(db)
@@ -533,6 +544,7 @@ def test_a_closed_store_says_so_and_closes_twice(db: Path) -> None:
         never_opened.submit([new_event()])
 
 
+@pytest.mark.database
 def test_closing_commits_what_was_accepted_and_leaves_no_log(store: Store, db: Path) -> None:
     """Events that wait when close() is called are stored, folded and checkpointed."""
     go = hold_intake(store)
@@ -553,6 +565,7 @@ def test_one_tracker_at_a_time_holds_a_file_also_within_a_process(store: Store, 
     assert locked.value.pid is not None
 
 
+@pytest.mark.database
 def test_the_database_is_a_modest_guest(store: Store) -> None:
     """Memory and threads are limited as the settings say."""
     sql = "select current_setting('memory_limit'), current_setting('threads')"
@@ -574,6 +587,7 @@ def test_a_missing_store_is_made_only_where_that_is_wanted(db: Path) -> None:
     assert list(db.parent.iterdir()) == []
 
 
+@pytest.mark.database
 def test_what_is_no_store_is_refused_untouched(db: Path) -> None:
     """A file that is no database, or somebody else's database, stays as it is."""
     db.write_bytes(b"something else" * 1000)
@@ -597,6 +611,7 @@ def test_a_store_of_a_newer_release_is_refused(db: Path, credentials: Credential
         EventTracking(db).open()
 
 
+@pytest.mark.database
 def test_a_store_of_the_first_schema_is_brought_up_to_date(db: Path) -> None:
     """Nothing that it has is lost or changed: keys work, events are counted, found and erased, and new ones come to them."""
     key, visitor = "fe_full_first", str(uuid.uuid4())
@@ -643,6 +658,7 @@ def test_an_interrupted_making_leaves_no_half_store(db: Path) -> None:
     assert rows(db, "select schema_version from meta") == [(SCHEMA_VERSION,)]
 
 
+@pytest.mark.database
 def test_the_file_is_written_for_every_supported_duckdb(db: Path) -> None:
     """The storage version is that of the oldest supported DuckDB, whatever the installed one would choose."""
     connection = open_database(db, Settings())
@@ -653,6 +669,7 @@ def test_the_file_is_written_for_every_supported_duckdb(db: Path) -> None:
     assert tags.startswith("v1.5.0")
 
 
+@pytest.mark.database
 def test_properties_are_compressed_by_zstd_in_new_files_and_in_copies(db: Path, tmp_path: Path) -> None:
     """A third of the bytes; a file of before gets there with its next copy, whose schema is the same but for that."""
     columns = "select column_name, data_type, is_nullable from duckdb_columns() where table_name = 'events' order by column_index"
@@ -673,20 +690,7 @@ def test_properties_are_compressed_by_zstd_in_new_files_and_in_copies(db: Path, 
         assert rows(one.path, columns) == schema
 
 
-def test_large_events_are_taken_in_with_little_memory(db: Path) -> None:
-    """A commit of a hundred megabytes: journaled at once, written into the tables in portions, in one transaction, and folded."""
-    store = Store(db, Settings(memory_limit_mb=128, queue_bytes=1 << 30))
-    text = "x" * 1_000_000
-    events = [new_event(properties={"number": number, "text": text}) for number in range(100)]
-    assert all(isinstance(outcome, Receipt) for outcome in store.submit(events).result(60))
-    assert store.properties(1).result(60) == {"test": ["number", "text"]}
-    assert store.stats().result(60).events == 100
-    assert store.health() == HEALTHY
-    store.close()
-    assert rows(db, "select count(*), count(distinct (properties->>'number')::int) from events") == [(100, 100)]
-    assert rows(db, "select columns_seq, (select count(*) from event_columns) from meta") == [(100, 100)]
-
-
+@pytest.mark.database
 def test_a_failed_database_is_opened_anew(store: Store, db: Path) -> None:
     """After a fatal error the writer opens the file again; events are taken, and nothing is doubled."""
     submit(store, new_event()).result(60)
@@ -762,6 +766,7 @@ def test_an_identify_event_beside_another_is_marked(db: Path) -> None:
     assert kept == [["identify", True], ["e", None], ["e", None], ["identify", False]]
 
 
+@pytest.mark.database
 def test_journal_entries_of_an_earlier_release_are_applied(db: Path) -> None:
     """Their rows have no member `automatic`."""
     at = 1_700_000_000_000_000

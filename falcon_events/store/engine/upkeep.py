@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue, columns, duckdb, promoted
+from falcon_events.store.database.portions import GROW_AFTER
 from falcon_events.store.database.pruning import KeptFor
 from falcon_events.store.engine.checkpoints import IDLE_RESTART_S, RESTART_S, Checkpoints
 from falcon_events.store.engine.meters import Meters
@@ -134,9 +135,10 @@ class Upkeep:
 
     def fold(self, least: int) -> None:
         """Fold the new events into the catalogue if there are at least `least`. If memory runs out, fold smaller portions."""
-        last = self._tables.last_seq
-        while last - self.folded_seq >= least:
+        size, succeeded = None, 0
+        while self._tables.last_seq - self.folded_seq >= least:
             began = time.perf_counter()
+            last = self._tables.last_seq if size is None else min(self._tables.last_seq, self.folded_seq + size)
             try:
                 if bindings := self._recall.unfolded_bindings(last):
                     self._tables.fold_bindings(bindings)
@@ -145,10 +147,13 @@ class Upkeep:
             except duckdb.OutOfMemoryException:
                 if last - self.folded_seq == 1:
                     raise
-                last = self.folded_seq + (last - self.folded_seq) // 2
+                size, succeeded = (last - self.folded_seq) // 2, 0
                 least = 1
             else:
-                self.folded_seq, last = last, self._tables.last_seq
+                self.folded_seq = last
+                succeeded += 1
+                if size is not None and succeeded % GROW_AFTER == 0:
+                    size *= 2
                 self._limits.note_fold(self._connection)
                 self._meters.observe_fold(time.perf_counter() - began)
 
