@@ -13,7 +13,7 @@ LONGEST = (
     "tests/artefacts/test_self_hosting.py",
     "tests/artefacts/test_contributing.py",
     "tests/server/browser/test_tracker.py",
-    "tests/server/browser/test_tracker_storage.py",
+    "tests/server/browser/test_dashboard.py",
     "tests/artefacts/test_documentation_blocks.py",
     "tests/server/test_import_export.py",
     "tests/server/test_mounting.py",
@@ -35,8 +35,13 @@ TOGETHER = {
     "tests/artefacts/test_bare_install.py": "tests/artefacts/test_contributing.py",
     "tests/artefacts/test_executable_unpacking.py": "tests/artefacts/test_executable.py",
     "tests/artefacts/test_self_hosting.py": "tests/artefacts/test_image.py",
-    "tests/server/browser/test_single_page_applications.py": "tests/server/browser/test_tracker_storage.py",
-    "tests/server/browser/test_tracker_refusals.py": "tests/server/browser/test_tracker_storage.py",
+    "tests/server/browser/test_single_page_applications.py": "tests/server/browser/test_tracker.py",
+    "tests/server/browser/test_tracker_storage.py": "tests/server/browser/test_tracker.py",
+    "tests/server/browser/test_tracker_refusals.py": "tests/server/browser/test_tracker.py",
+    "tests/server/browser/test_dashboard_pictures.py": "tests/server/browser/test_dashboard.py",
+    "tests/server/browser/test_demo.py": "tests/server/browser/test_dashboard.py",
+    "tests/server/browser/test_openapi_page.py": "tests/server/browser/test_dashboard.py",
+    "tests/server/browser/test_site.py": "tests/server/browser/test_dashboard.py",
 }
 """Modules that use the same costly build, or the same browser, as another one, and go to the same test process."""
 

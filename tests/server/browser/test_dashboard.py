@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +15,18 @@ from falcon_events.dashboard.options import NAVIGATION
 from falcon_events.demo import fill_demo
 from tests.harness import Served, serving, wait_until
 from tests.npm import AXE, install
-from tests.server.browser.common import Browser, chromium
-from tests.server.browser.dashboard import check_accessibility, complete, look, picture, requests_of, sign_in, visit
+from tests.server.browser.common import Browser
+from tests.server.browser.dashboard import (
+    COLORS,
+    LEVELS,
+    check_accessibility,
+    complete,
+    look,
+    picture,
+    requests_of,
+    sign_in,
+    visit,
+)
 
 HOSTILE = (
     "<script>window.hacked = 1</script>",
@@ -49,12 +60,11 @@ PAGES = (
 class Visited:
     """A running server with a store, the key to sign in with, and a browser."""
 
-    def __init__(self, served: Served, key: str, browser: Browser, axe: str) -> None:
+    def __init__(self, served: Served, key: str, browser: Browser) -> None:
         self.url = f"{served.url}/dashboard/"
         self.server = served.url
         self.key = key
         self.browser = browser
-        self.axe = axe
 
 
 @pytest.fixture(scope="module")
@@ -96,16 +106,22 @@ def fill_with_hostile_names(tracking: EventTracking, list_id: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def visited(one_flavour_of_module: str, store: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visited]:
-    """A browser that has signed in."""
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The text of axe-core."""
     packages = tmp_path_factory.mktemp("npm")
     install(packages, AXE)
+    return (packages / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.fixture(scope="module")
+def visited(one_flavour_of_module: str, store: tuple[Path, str], shared_browser: Browser) -> Iterator[Visited]:
+    """A browser that has signed in."""
     db, key = store
-    profile = tmp_path_factory.mktemp("profile") / "profile"
-    with serving(db, one_flavour_of_module) as served, chromium(profile, network_log=True) as browser:
-        sign_in(browser, served.url, key)
-        axe = (packages / "node_modules" / "axe-core" / "axe.min.js").read_text()
-        yield Visited(served, key, browser, axe)
+    with serving(db, one_flavour_of_module) as served:
+        shared_browser.switch_to.new_window("tab")
+        sign_in(shared_browser, served.url, key)
+        yield Visited(served, key, shared_browser)
+        shared_browser.blank()
 
 
 @pytest.fixture(scope="module", params=["asgi", "wsgi"])
@@ -115,57 +131,90 @@ def one_flavour_of_module(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.mark.parametrize("list_id", [1, 2, 3])
+def on(*flavours: str) -> pytest.MarkDecorator:
+    """Run a test of what happens in the browser on these flavours alone."""
+    return pytest.mark.parametrize("one_flavour_of_module", flavours, indirect=True)
+
+
+def address_of(visited: Visited, page: str, list_id: int) -> str:
+    """Return a page's address; that of a person is the first one's of the list of people."""
+    if page == "person":
+        visit(visited.browser, f"{visited.url}people?list={list_id}")
+        link = visited.browser.find_element(By.CSS_SELECTOR, "td a[href*='person?'], th a[href*='person?']")
+        page = str(link.get_dom_attribute("href"))
+    return f"{visited.url}{page}{'&' if '?' in page else '?'}list={list_id}"
+
+
+def assert_shown(browser: Browser, page: str) -> None:
+    """No script of a name has run, the policy has stopped nothing, no part is refused, and there is one heading."""
+    assert browser.js("window.hacked") is None, page
+    assert browser.console() == [], page
+    assert [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".refused")] == [], page
+    assert len(browser.find_elements(By.TAG_NAME, "h1")) == 1, page
+
+
+def assert_no_other_host(browser: Browser, server: str) -> None:
+    """Every address that the browser has asked for was the server's."""
+    asked = [address for address in requests_of(browser) if not address.startswith(("data:", "chrome:", "blob:"))]
+    assert asked
+    assert [address for address in asked if not address.startswith(server + "/")] == []
+
+
+@pytest.mark.parametrize(
+    ("one_flavour_of_module", "list_id"), [("asgi", 1), ("asgi", 3), ("wsgi", 2)], indirect=["one_flavour_of_module"]
+)
 def test_every_page_is_shown_without_errors(visited: Visited, list_id: int) -> None:
-    """With data, with hostile names and with nothing: no script of a name runs, the policy stops nothing, no part is refused."""
+    """With data, with nothing and with hostile names. The next test does the same on wsgi with data."""
     browser = visited.browser
     browser.console()
     requests_of(browser)
     for page in PAGES:
         if page.startswith(("person", "event?")) and list_id != 1:
             continue
-        if page.startswith("person"):
-            visit(browser, f"{visited.url}people?list=1")
-            page = str(
-                browser.js("document.querySelector('td a[href*=\"person?\"], th a[href*=\"person?\"]').getAttribute('href')")
-            )
-        visit(browser, f"{visited.url}{page}{'&' if '?' in page else '?'}list={list_id}")
-        assert browser.js("window.hacked") is None, page
-        assert browser.console() == [], page
-        assert [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".refused")] == [], page
-        assert len(browser.find_elements(By.TAG_NAME, "h1")) == 1, page
-    asked = [address for address in requests_of(browser) if not address.startswith(("data:", "chrome:", "blob:"))]
-    assert asked
-    assert [address for address in asked if not address.startswith(visited.server + "/")] == []
+        visit(browser, address_of(visited, page, list_id))
+        assert_shown(browser, page)
+    assert_no_other_host(browser, visited.server)
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1440, False), (1440, True), (320, False), (320, True)])
-def test_every_page_fits_and_can_be_read_by_everybody(visited: Visited, width: int, dark: bool, tmp_path: Path) -> None:
-    """No page is wider than the window, and axe-core finds no violation of WCAG 2.2 AA."""
+@on("wsgi")
+@pytest.mark.parametrize(("dark", "widths"), [(False, (1440, 320)), (True, (320, 1440))])
+def test_every_page_fits_and_can_be_read_by_everybody(visited: Visited, axe: str, dark: bool, widths: tuple[int, ...]) -> None:
+    """No page is wider than its window, also when that becomes narrower or wider, and axe-core finds no violation of WCAG 2.2 AA.
+
+    Dark pages differ in their colors alone. WRITE_PICTURES=1 writes pictures of all into build/pictures.
+    """
     browser = visited.browser
-    look(browser, width, dark=dark)
+    browser.console()
+    requests_of(browser)
     pictures = Path(__file__).parents[3] / "build" / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
     try:
         for page in PAGES:
-            if page.startswith("person"):
-                continue
             for list_id in (1, 2) if page in ("", "events", "people", "live") else (1,):
-                visit(browser, f"{visited.url}{page}{'&' if '?' in page else '?'}list={list_id}")
-                assert browser.js("document.documentElement.scrollWidth") <= width, page
-                assert check_accessibility(browser, visited.axe) == [], page
-                name = "".join(one if one.isalnum() else "-" for one in page or "overview")
-                picture(browser, pictures / f"{name}-{list_id}-{width}{'-dark' if dark else ''}.png")
+                look(browser, widths[0], dark=dark)
+                visit(browser, address_of(visited, page, list_id))
+                assert_shown(browser, page)
+                for width in widths:
+                    look(browser, width, dark=dark)
+                    assert browser.js("document.documentElement.scrollWidth") <= width, page
+                    assert check_accessibility(browser, axe, COLORS if dark else LEVELS) == [], page
+                    if os.environ.get("WRITE_PICTURES"):
+                        pictures.mkdir(parents=True, exist_ok=True)
+                        name = "".join(one if one.isalnum() else "-" for one in page or "overview")
+                        picture(browser, pictures / f"{name}-{list_id}-{width}{'-dark' if dark else ''}.png")
+        assert_no_other_host(browser, visited.server)
     finally:
         look(browser, 1440, dark=False)
 
 
-def test_the_form_for_signing_in_can_be_read_by_everybody(visited: Visited, tmp_path: Path) -> None:
+@on("wsgi")
+def test_the_form_for_signing_in_can_be_read_by_everybody(visited: Visited, axe: str) -> None:
     """It is the first page that people see."""
-    with chromium(tmp_path / "profile") as browser:
-        visit(browser, visited.url)
-        assert "API key" in browser.find_element(By.TAG_NAME, "label").text
-        assert check_accessibility(browser, visited.axe) == []
+    browser = visited.browser
+    browser.delete_all_cookies()
+    visit(browser, visited.url)
+    assert "API key" in browser.find_element(By.TAG_NAME, "label").text
+    assert check_accessibility(browser, axe) == []
+    sign_in(browser, visited.server, visited.key)
 
 
 def test_a_tab_changes_the_address_and_back_returns(visited: Visited) -> None:
@@ -215,6 +264,7 @@ def test_events_appear_as_they_arrive(visited: Visited, store: tuple[Path, str])
         tracking.erase(3, email="ada@example.com")
 
 
+@on("wsgi")
 def test_a_chart_is_saved_as_a_picture(visited: Visited) -> None:
     """As PNG, and as SVG that has the chart's numbers."""
     browser = visited.browser
@@ -235,6 +285,7 @@ def test_a_chart_is_saved_as_a_picture(visited: Visited) -> None:
     assert "<polyline" in saved["image/svg+xml"]
 
 
+@on("wsgi")
 def test_a_slow_question_can_be_stopped(visited: Visited) -> None:
     """The page says how long it has been asking, and is never frozen."""
     browser = visited.browser

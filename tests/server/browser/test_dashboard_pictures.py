@@ -11,6 +11,7 @@ import pytest
 
 from falcon_events import EventTracking
 from falcon_events.demo import fill_demo
+from falcon_events.demo.fill import PEOPLE_PER_DAY
 from tests.harness import serving
 from tests.server.browser.common import Browser
 from tests.server.browser.dashboard import look, picture, sign_in, visit
@@ -27,11 +28,13 @@ PICTURES = {
 
 @pytest.mark.checkout
 def test_the_pictures_show_the_dashboard(one_flavour: str, db: Path, tmp_path: Path, browser: Browser) -> None:
-    """With the demo's numbers. WRITE_PICTURES=1 writes them into docs/ anew; they have the size that they would have now."""
+    """WRITE_PICTURES=1 writes them into docs/ anew, with the demo's numbers; they have the size that they would have now."""
+    people_per_day = PEOPLE_PER_DAY if os.environ.get("WRITE_PICTURES") else 8
     with EventTracking(db) as tracking:
         tracking.directory.create_account("demo")
         tracking.directory.create_list("demo", "Demo shop", 1)
-        fill_demo(tracking, days=120, now=datetime.now(UTC).replace(hour=18, minute=30) - timedelta(days=1))
+        now = datetime.now(UTC).replace(hour=18, minute=30) - timedelta(days=1)
+        fill_demo(tracking, days=120, people_per_day=people_per_day, now=now)
         key = tracking.directory.create_key("demo").key
     folder = DOCS if os.environ.get("WRITE_PICTURES") else tmp_path
     with serving(db, one_flavour) as served:

@@ -118,7 +118,7 @@ def test_the_page_can_be_read_by_everybody(db: Path, browser: Browser) -> None:
     with serving(db, "asgi", "--demo") as served:
         browser.get(served.url + "/tracker")
         wait_until(lambda: shown(browser), "the page's own view does not arrive")
-        browser.execute_async_script("setTimeout(arguments[0], 1500)")  # an event's arrival is animated
+        wait_until(lambda: browser.js("document.getAnimations().length") == 0, "an event's arrival is animated for ever")
         for scheme, is_bright in (("light", True), ("dark", False)):
             features = [{"name": "prefers-color-scheme", "value": scheme}]
             browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

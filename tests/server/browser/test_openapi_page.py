@@ -8,7 +8,7 @@ from typing import Any
 
 from falcon_events.contract.openapi import openapi_document
 from tests.harness import serving, wait_until
-from tests.server.browser.common import chromium
+from tests.server.browser.common import Browser
 from tests.server.browser.dashboard import requests_of
 from tests.shortcuts import make_store
 
@@ -19,10 +19,11 @@ return texts(document.querySelector("rapi-doc").shadowRoot);
 """
 
 
-def test_the_page_shows_every_operation_and_asks_no_other_host(one_flavour: str, db: Path, tmp_path: Path) -> None:
+def test_the_page_shows_every_operation_and_asks_no_other_host(one_flavour: str, db: Path, browser: Browser) -> None:
     """All of them with their parameters; the policy stops nothing that the page needs, and a request can be tried."""
     made = make_store(db)
-    with serving(db, one_flavour) as served, chromium(tmp_path / "profile", network_log=True) as browser:
+    requests_of(browser)
+    with serving(db, one_flavour) as served:
         browser.get(served.url + "/docs")
         shown = ""
 

@@ -12,8 +12,8 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from tests.harness import wait_until
-from tests.server.browser.common import chromium
-from tests.server.browser.test_openapi_page import requests_of
+from tests.server.browser.common import Browser
+from tests.server.browser.dashboard import requests_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -26,14 +26,12 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.mark.needs("chromium")
-def test_the_site_is_searched_without_another_host(site: Path, tmp_path: Path) -> None:
+def test_the_site_is_searched_without_another_host(site: Path, browser: Browser) -> None:
     """A word of docs/durability.md leads there; every request went to the site's own server."""
     handler = functools.partial(Quiet, directory=str(site))
-    with (
-        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
-        chromium(tmp_path / "profile", network_log=True) as browser,
-    ):
-        thread = threading.Thread(target=server.serve_forever)
+    requests_of(browser)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
             browser.get(f"http://127.0.0.1:{server.server_port}/index.html")

@@ -54,8 +54,7 @@ class Always(list[Callable[[_DoorHandler], bool]]):
     ("way", "together"), [*((way, True) for way in WAYS), ("a firewall", False), ("a page for everything", False)]
 )
 def test_one_refused_event_keeps_no_other_back(world: World, browser: Browser, way: str, together: bool) -> None:
-    """Whether others are sent with it or come later; what answers is not the server. Time goes by 10 times as fast."""
-    browser.hurry(10)
+    """Whether others are sent with it or come later; what answers is not the server."""
     start(world, browser)
     world.door.tricks = Always([partial(refuse_bodies, b"union select", *WAYS[way])])
     good = "for (let number = 0; number < 20; number++) oct.eventT('good', {number});"

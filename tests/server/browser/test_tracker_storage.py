@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.harness import wait_until
-from tests.server.browser.common import Browser, chromium
+from tests.server.browser.common import Browser
 from tests.server.browser.conftest import World
 
 PLAN = "['one', {deep: ['two']}]"
 
 
 @pytest.fixture
-def domain_browser(world: World, tmp_path: Path) -> Iterator[Browser]:
+def domain_browser(world: World, browser: Browser) -> Browser:
     """A browser for which the world's site is at www.shop.example.test."""
     world.site.origin = world.site.origin.replace("localhost", "www.shop.example.test")
-    with chromium(tmp_path / "profile", flags=("--host-resolver-rules=MAP *.example.test 127.0.0.1",)) as driver:
-        yield driver
+    return browser
 
 
 def load(browser: Browser, address: str) -> None:
