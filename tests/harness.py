@@ -195,6 +195,13 @@ class Served:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
+    def answers(self, path: str = "/healthz") -> bool:
+        """Whether something that answers listens on its port."""
+        try:
+            return httpx.get(self.url + path, timeout=5).status_code < 500
+        except httpx.TransportError:
+            return False
+
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
         """Sends a signal and waits for the end; the exit code."""
         self.client.close()
@@ -218,7 +225,7 @@ def running(
         )
     served = Served(process, port, output)
     try:
-        wait_until(lambda: _answers(served, ready), f"{command} does not answer", served)
+        wait_until(lambda: served.answers(ready), f"{command} does not answer", served)
         yield served
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -294,10 +301,3 @@ def wait_until(condition: Any, message: str, served: Served | None = None, secon
 def wait_for_a_minutes_rest() -> None:
     """Until no new minute is about to begin, in which a limit per minute would let one request more through."""
     wait_until(lambda: time.time() % 60 < 45, "the minute does not end")
-
-
-def _answers(served: Served, path: str) -> bool:
-    try:
-        return httpx.get(served.url + path, timeout=5).status_code < 500
-    except httpx.TransportError:
-        return False

@@ -21,7 +21,19 @@ import pytest
 from falcon_events import EventTracking
 from falcon_events.http import asgi_app, wsgi_app
 from tests import shortcuts
-from tests.harness import FLAVOURS, Client, Credentials, Served, command, free_port, is_held, plain, serving, wait_until
+from tests.harness import (
+    FLAVOURS,
+    Client,
+    Credentials,
+    Served,
+    children_of,
+    command,
+    free_port,
+    is_held,
+    plain,
+    serving,
+    wait_until,
+)
 from tests.shortcuts import make_store
 
 CLIENTS = 8
@@ -169,12 +181,17 @@ def test_a_server_whose_parent_is_killed_ends_and_makes_room(flavour: str, db: P
     credentials = make_store(db)
     with serving(db, flavour) as served:
         assert served.client.track(**credentials.event()).status_code == 200
+        orphans = children_of(served.process.pid)
         served.process.kill()
         served.process.wait()
         with serving(db, flavour, port=served.port) as successor:
+            wait_until(
+                lambda: all(map(ended, orphans)), "an orphan lives on"
+            )  # until then it may answer in the successor's place
+            wait_until(successor.answers, "the successor does not answer", successor)
             assert successor.client.track(**credentials.event()).json()["identify_event_sent"] is False
             assert successor.stop() == 0
-    wait_until(lambda: not is_held(db), "the orphan lives on")
+    wait_until(lambda: not is_held(db), "the store is still held")
 
 
 def test_a_port_in_use_is_told_and_no_store_is_made(db: Path) -> None:
