@@ -287,15 +287,15 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def wait_until(condition: Any, message: str, served: Served | None = None, seconds: float = 240) -> None:
-    """Waits for a condition; the limit only ends a run that would otherwise hang."""
+def wait_until(condition: Any, message: str, served: Served | None = None, seconds: float = 240, pause_s: float = 0.02) -> None:
+    """Waits for a condition; the limit only ends a run that would otherwise hang. The pause is that between two looks."""
     deadline = time.monotonic() + seconds
     while not condition():
         if served is not None and served.process.poll() is not None:
             raise AssertionError(f"{message}: it has ended\n{served.log()}")
         if time.monotonic() > deadline:
             raise AssertionError(message + ("" if served is None else "\n" + served.log()))
-        time.sleep(0.02)
+        time.sleep(pause_s)
 
 
 def wait_for_a_minutes_rest() -> None:

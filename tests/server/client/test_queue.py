@@ -431,12 +431,12 @@ how, url, key, event = sys.argv[1:]
 
 
 def enqueue():
-    client = Client(url, key, linger_s=60)
+    client = Client(url, key, linger_s=60, exit_s=0.5 if how == "dead server" else 30)
     for number in range(50):
         client.enqueue(94, event, email="a@example.com")
 
 
-if how == "plain":
+if how in ("plain", "dead server"):
     enqueue()
 elif how == "multiprocessing":
     import multiprocessing
@@ -479,7 +479,7 @@ def test_the_end_of_the_process_sends_what_waits(how: str, count: int, world: Wo
 
 def test_the_end_of_the_process_waits_for_no_dead_server(tmp_path: Path) -> None:
     """Not for longer than exit_s, and what is lost is in the log."""
-    done = run_script(tmp_path, EXITING, "plain", f"http://127.0.0.1:{free_port()}", "key", "exit")
+    done = run_script(tmp_path, EXITING, "dead server", f"http://127.0.0.1:{free_port()}", "key", "exit")
     assert done.returncode == 0
     assert "50 events were not stored" in done.stderr
 
