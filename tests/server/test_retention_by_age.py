@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from falcon_events import EventsError, EventTracking, NotFound
 from tests.harness import Credentials, command as command_alone, serving, wait_until
 from tests.receiver import receiving
-from tests.shortcuts import command, make_store
+from tests.shortcuts import command, make_store, write_store
 
 pytestmark = pytest.mark.database
 
@@ -158,9 +159,10 @@ def test_the_store_deletes_by_itself(db: Path) -> None:
         assert f"before {first}" in text.stderr.decode()
 
 
-@pytest.fixture
-def pruned(db: Path) -> Any:
+@pytest.fixture(scope="module")
+def pruned_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A store with what happened 20 days ago, which is deleted by the rule, and 2 days ago."""
+    db = tmp_path_factory.mktemp("pruned") / "events.duckdb"
     make_store(db)
     with EventTracking(db) as tracking:
         track(tracking, 20, email="Ada@example.com", properties={"old": 1})
@@ -172,6 +174,14 @@ def pruned(db: Path) -> Any:
         tracking.directory.set_rules(LIST, keep_days=10)
         (report,) = tracking.admin.prune(LIST)
         assert (deleted(tracking), report.oldest_left) == (4, str(today() - timedelta(days=2)))
+    return db.read_bytes()
+
+
+@pytest.fixture
+def pruned(db: Path, pruned_file: bytes) -> Iterator[EventTracking]:
+    """A copy of that store, open."""
+    write_store(db, pruned_file)
+    with EventTracking(db) as tracking:
         yield tracking
 
 
