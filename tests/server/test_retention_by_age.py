@@ -245,10 +245,11 @@ def test_erasure_forgets_what_was_kept(pruned: EventTracking) -> None:
     track(pruned, 30, uuid=str(uuid.UUID(int=3, version=4)))
     pruned.admin.prune(LIST)
     assert pruned.erase(LIST, uuid=str(uuid.UUID(int=3, version=4))).events == 0
-    kept = pruned.admin.sql("select count(distinct visitor_key), count(distinct address_key) from first_events")
-    assert kept.rows == [[1, 1]]
-    assert pruned.admin.sql("select visitor from visitor_keys").rows == [[VISITOR]]
-    assert pruned.admin.sql("select sum(events) from daily_totals where event is null").rows[0][0] == 4
+    kept = pruned.admin.sql(
+        "select count(distinct visitor_key), count(distinct address_key), (select list(visitor) from visitor_keys),"
+        " (select sum(events) from daily_totals where event is null) from first_events"
+    )
+    assert kept.rows == [[1, 1, [VISITOR], 4]]
     assert all(check.ok for check in pruned.admin.check())
 
 
@@ -268,7 +269,8 @@ def test_a_deleted_list_leaves_nothing(pruned: EventTracking) -> None:
     """A list that is created again begins without totals."""
     pruned.directory.delete_list(LIST)
     tables = ("prunings", "daily_totals", "daily_units", "first_events", "kept_addresses", "counted_orders")
-    assert [pruned.admin.sql(f"select count(*) from {table}").rows for table in tables] == [[[0]]] * len(tables)
+    counts = ", ".join(f"(select count(*) from {table})" for table in tables)
+    assert pruned.admin.sql(f"select {counts}").rows == [[0] * len(tables)]
 
 
 def test_an_event_stays_until_webhooks_have_got_it(db: Path) -> None:
