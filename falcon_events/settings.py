@@ -253,7 +253,7 @@ class Settings:
         5.0,
         "seconds",
         "the wait before an event that a webhook's receiver refused is posted again; later waits grow from it, up to a day",
-        0.0001,  # type: ignore[arg-type]
+        0.00001,  # type: ignore[arg-type]
         3600,
     )
     delivery_timeout_s: float = _number(

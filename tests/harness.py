@@ -195,6 +195,13 @@ class Served:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
+    def answers(self, path: str = "/healthz") -> bool:
+        """Whether something that answers listens on its port."""
+        try:
+            return httpx.get(self.url + path, timeout=5).status_code < 500
+        except httpx.TransportError:
+            return False
+
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
         """Sends a signal and waits for the end; the exit code."""
         self.client.close()
@@ -218,7 +225,7 @@ def running(
         )
     served = Served(process, port, output)
     try:
-        wait_until(lambda: _answers(served, ready), f"{command} does not answer", served)
+        wait_until(lambda: served.answers(ready), f"{command} does not answer", served)
         yield served
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -280,27 +287,17 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def wait_until(condition: Any, message: str, served: Served | None = None, seconds: float = 240) -> None:
-    """Waits for a condition; the limit only ends a run that would otherwise hang."""
+def wait_until(condition: Any, message: str, served: Served | None = None, seconds: float = 240, pause_s: float = 0.02) -> None:
+    """Waits for a condition; the limit only ends a run that would otherwise hang. The pause is that between two looks."""
     deadline = time.monotonic() + seconds
     while not condition():
         if served is not None and served.process.poll() is not None:
             raise AssertionError(f"{message}: it has ended\n{served.log()}")
         if time.monotonic() > deadline:
             raise AssertionError(message + ("" if served is None else "\n" + served.log()))
-        time.sleep(0.02)
+        time.sleep(pause_s)
 
 
 def wait_for_a_minutes_rest() -> None:
     """Until no new minute is about to begin, in which a limit per minute would let one request more through."""
     wait_until(lambda: time.time() % 60 < 45, "the minute does not end")
-
-
-def _answers(served: Served, path: str) -> bool:
-    with socket.socket() as probe:  # an HTTP client costs ten times as much
-        if probe.connect_ex(("127.0.0.1", served.port)):
-            return False
-    try:
-        return httpx.get(served.url + path, timeout=5).status_code < 500
-    except httpx.TransportError:
-        return False

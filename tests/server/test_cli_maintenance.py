@@ -74,9 +74,9 @@ def test_sql_prints_a_table_csv_or_json(kept: EventTracking) -> None:
     assert lines[2].split()[:2] == ["test", "3"]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+def test_sql_only_looks(kept: EventTracking) -> None:
+    """Whatever would change something, or is no SQL, is one line on standard error, and changes nothing."""
+    for query in (
         "delete from events",
         "select 1; drop table events",
         "insert into lists values (1, 'x', 'x', now())",
@@ -89,12 +89,12 @@ def test_sql_prints_a_table_csv_or_json(kept: EventTracking) -> None:
         "selec 1",
         "select no_such_column from events",
         "select nextval('x')",
-    ],
-)
-def test_sql_only_looks(kept: EventTracking, query: str) -> None:
-    """Whatever would change something, or is no SQL, is one line on standard error, and changes nothing."""
-    error("sql", query, "--db", str(kept.store.path))
-    assert kept.sql("select count(*), (select count(*) from lists) from events").rows == [[6, 3]]
+    ):
+        error("sql", query, "--db", str(kept.store.path))
+    assert kept.sql("select event, count(*), (select count(*) from lists) from events group by all order by all").rows == [
+        ["identify", 3, 3],
+        ["test", 3, 3],
+    ]
     assert not kept.sql("select 1 from duckdb_tables() where table_name = 'mine'").rows
     assert not Path("stolen.csv").exists()
 

@@ -145,25 +145,25 @@ def test_a_person_is_exported_and_erased(db: Path, tmp_path: Path) -> None:
     with EventTracking(db) as tracking:
         visitor = tracking.track(94, "test", email="ada@example.com", id="ada", properties={"only": 1}).uuid
         tracking.track(94, "test", email="bob@example.com")
-    export = ("export", "--visitor", "--list", "94")
-    data = json.loads(run(db, *export, "--email", "ADA@example.com"))
-    assert data == json.loads(run(db, *export, "--id", "ada")) == json.loads(run(db, *export, "--uuid", visitor))
-    assert [event["event"] for event in data["events"]] == ["identify", "test"]
-    assert data["bindings"][0]["email"] == "ada@example.com"
-    target = tmp_path / "ada.json"
-    assert as_json(db, *export, "--id", "ada", "--output", str(target)) == {"events": 2, "file": str(target)}
-    assert json.loads(target.read_text()) == data
-    for wrong in (("--visitor", "--email", "a@b.co"), ("--email", "a@b.co"), ("--visitor", "--list", "94"), ()):
-        refused(db, "export", *wrong)
-    assert "no data" in refused(db, *export, "--email", "eve@example.com")
+        export = ("export", "--visitor", "--list", "94")
+        data = json.loads(run(db, *export, "--email", "ADA@example.com"))
+        assert data == json.loads(run(db, *export, "--id", "ada")) == json.loads(run(db, *export, "--uuid", visitor))
+        assert [event["event"] for event in data["events"]] == ["identify", "test"]
+        assert data["bindings"][0]["email"] == "ada@example.com"
+        target = tmp_path / "ada.json"
+        assert as_json(db, *export, "--id", "ada", "--output", str(target)) == {"events": 2, "file": str(target)}
+        assert json.loads(target.read_text()) == data
+        for wrong in (("--visitor", "--email", "a@b.co"), ("--email", "a@b.co"), ("--visitor", "--list", "94"), ()):
+            refused(db, "export", *wrong)
+        assert "no data" in refused(db, *export, "--email", "eve@example.com")
 
-    erase = ("erase", "--list", "94")
-    assert "--yes" in refused(db, *erase, "--email", "ada@example.com")
-    assert "Exactly one of" in refused(db, *erase, "--email", "ada@example.com", "--id", "ada", "--yes")
-    erased = as_json(db, *erase, "--email", "ada@example.com", "--yes")
-    assert (erased["events"], erased["bindings"]) == (2, 1)
-    assert "no data" in refused(db, *erase, "--id", "ada", "--yes")
-    assert as_json(db, "properties", "--list", "94")["Properties"] == {"identify": ["emailAddress"], "test": []}
+        erase = ("erase", "--list", "94")
+        assert "--yes" in refused(db, *erase, "--email", "ada@example.com")
+        assert "Exactly one of" in refused(db, *erase, "--email", "ada@example.com", "--id", "ada", "--yes")
+        erased = as_json(db, *erase, "--email", "ada@example.com", "--yes")
+        assert (erased["events"], erased["bindings"]) == (2, 1)
+        assert "no data" in refused(db, *erase, "--id", "ada", "--yes")
+        assert as_json(db, "properties", "--list", "94")["Properties"] == {"identify": ["emailAddress"], "test": []}
     with plain(db) as connection:
         assert connection.execute("select distinct email from events").fetchall() == [("bob@example.com",)]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import random
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,8 @@ from tests import shortcuts
 from tests.harness import Credentials
 from tests.unit.test_answers import TYPED
 
-pytestmark = pytest.mark.database
-
 LIST = 1
+SEEDS = (0, 7)
 PEOPLE = ["ada@x.com", "ADA@x.com", "bob@x.com", "eve@x.com"]
 WHOLE = {"date_range": ["2026-03-01", "2026-03-31"]}
 BEFORE = "update events set automatic = null; update meta set columns_seq = 0"
@@ -131,15 +133,53 @@ def copied(tmp_path: Path) -> Iterator[EventTracking]:
         yield tracking
 
 
-@pytest.mark.parametrize("release", ["this", "earlier"])
-@pytest.mark.parametrize("seed", range(3))
-def test_a_copy_answers_every_question_as_the_store_does(seed: int, release: str, db: Path, copied: EventTracking) -> None:
-    """Also one of a store that does not know which identify events it made; and persons have their traits."""
-    with EventTracking(db) as store:
-        fill(store, make_bodies(seed))
-    if release == "earlier":
-        with open_database(db, Settings()) as connection:
-            connection.execute(BEFORE + "".join(f"; delete from {table}" for table in TYPED))
+@dataclass
+class Filled:
+    """An open store with the events of a seed, a copy of its file from before it was asked anything, and its answers."""
+
+    tracking: EventTracking
+    content: bytes
+    answers: list[Any]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Filled]]:
+    """The filled store of a seed, which is made once, and only read."""
+    with contextlib.ExitStack() as opened:
+
+        @functools.cache
+        def fill_once(seed: int) -> Filled:
+            db = tmp_path_factory.mktemp("filled") / "events.duckdb"
+            with EventTracking(db) as store:
+                fill(store, make_bodies(seed))
+            content = db.read_bytes()
+            store = opened.enter_context(EventTracking(db))
+            return Filled(store, content, ask_all(store))
+
+        yield fill_once
+
+
+@pytest.mark.database
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_copy_answers_every_question_as_the_store_does(
+    seed: int, filled: Callable[[int], Filled], copied: EventTracking
+) -> None:
+    """Persons have their traits there, too."""
+    store = filled(seed)
+    result = copy(store.tracking, copied)
+    assert (result["duplicates"], result["rejected"]) == (0, 0)
+    assert ask_all(copied) == store.answers
+
+
+@pytest.mark.database
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_copy_answers_as_a_store_of_an_earlier_release_does(
+    seed: int, filled: Callable[[int], Filled], db: Path, copied: EventTracking
+) -> None:
+    """One that does not know which identify events it made."""
+    shortcuts.write_store(db, filled(seed).content)
+    with open_database(db, Settings()) as connection:
+        connection.execute(BEFORE + "".join(f"; delete from {table}" for table in TYPED))
     with EventTracking(db) as store:
         answers = ask_all(store)
         result = copy(store, copied)
@@ -148,14 +188,13 @@ def test_a_copy_answers_every_question_as_the_store_does(seed: int, release: str
 
 
 @pytest.mark.parametrize("first", [1, 40, 41])
-def test_a_copy_of_a_part_can_be_completed(first: int, store: EventTracking, copied: EventTracking) -> None:
+def test_a_copy_of_a_part_can_be_completed(first: int, filled: Callable[[int], Filled], copied: EventTracking) -> None:
     """The lines that are there are not stored again, and the answers are those of the whole."""
-    fill(store, make_bodies(7))
-    answers = ask_all(store)
-    assert copy(store, copied, take=slice(first))["stored"] == first
-    result = copy(store, copied)
+    store = filled(SEEDS[-1])
+    assert copy(store.tracking, copied, take=slice(first))["stored"] == first
+    result = copy(store.tracking, copied)
     assert (result["duplicates"], result["rejected"]) == (first, 0)
-    assert ask_all(copied) == answers
+    assert ask_all(copied) == store.answers
 
 
 def test_the_latest_binding_of_a_batch_decides_over_the_traits(store: EventTracking, copied: EventTracking) -> None:
@@ -187,6 +226,7 @@ def test_events_beside_one_that_is_there_do_not_count_twice(store: EventTracking
     assert [row.metrics for row in copied.query(LIST, **WHOLE, metrics=["events", "bounce_rate"]).rows] == [[1, 1.0]]
 
 
+@pytest.mark.database
 def test_lines_that_do_not_say_which_events_were_made_are_judged_by_their_neighbours(
     store: EventTracking, copied: EventTracking
 ) -> None:
@@ -205,6 +245,7 @@ def test_lines_that_do_not_say_which_events_were_made_are_judged_by_their_neighb
     assert copied.sql("select count(automatic) from events where event = 'identify'").rows == [[0]]
 
 
+@pytest.mark.database
 def test_an_imported_identify_event_waits_for_the_next_event(db: Path) -> None:
     """The last event of a block may be automatic beside the first one of the next block, whatever is folded between."""
     first = {"ListID": LIST, "UUID": str(uuid.UUID(int=1, version=4)), "Email": "ada@x.com", "Timestamp": "2026-03-05T10:00:00Z"}
@@ -225,16 +266,12 @@ def test_an_imported_identify_event_waits_for_the_next_event(db: Path) -> None:
 def test_only_the_host_may_say_that_an_event_was_made(tracking: EventTracking, credentials: Credentials) -> None:
     """A request's `Automatic` has no meaning: an identify event that it names counts. Other values mean nothing anywhere."""
     body = {"ListID": 94, "Event": "identify", "Email": "ada@x.com"}
-
-    def find_last() -> Any:
-        return tracking.sql("select automatic from events order by seq desc limit 1").rows[0][0]
-
     client = falcon.testing.TestClient(wsgi_app(tracking))
     sent = client.simulate_post("/api/v1/event", json={**body, "APIKey": credentials.full, "Automatic": True})
     assert sent.status_code == 200
     batch = {"APIKey": credentials.full, "Events": [{**body, "Automatic": True}]}
     assert client.simulate_post("/api/v1/events", json=batch).status_code == 200
-    assert tracking.sql("select automatic from events").rows == [[False], [False]]
-    for value, expected in ((True, True), (False, False), (1, False), ("true", False), (None, False)):
-        list(tracking.track_many([json.dumps({**body, "automatic": value}).encode()]))
-        assert find_last() is expected
+    values = (True, False, 1, "true", None)
+    list(tracking.track_many([json.dumps({**body, "automatic": value}).encode() for value in values]))
+    stored = [row[0] for row in tracking.sql("select automatic from events order by seq").rows]
+    assert stored == [False, False, *(value is True for value in values)]

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from tests.apps.common import BROKEN, DETAIL, HELLO, NOT_FOUND, PREFIX
-from tests.harness import EVENT, GRANIAN_ENDS, PROPERTIES, Client, Credentials, Served, free_port, plain, running
+from tests.harness import EVENT, GRANIAN_ENDS, PROPERTIES, Client, Credentials, Served, free_port, plain, running, wait_until
+from tests.server.senders import Sender, assert_clean
 from tests.shortcuts import make_store
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,7 @@ APPS = {
 BELOW_A_PATH = ("flask-dispatched", "fastapi-mounted", "starlette-mounted")
 """Where everything below the prefix is the tracker's, not its two paths alone."""
 WITH_LIFESPAN = ("falcon-asgi", "fastapi-mounted", "fastapi-wrapped", "starlette-mounted", "starlette-wrapped")
+LOG_EVERYTHING = {"HOST_LOG_LEVEL": "DEBUG", "FALCON_EVENTS_LOG_REQUESTS": "1", "PYTHONASYNCIODEBUG": "1"}
 CLOSED_BY_LIFESPAN = ("falcon-asgi", "fastapi-wrapped", "starlette-wrapped")
 
 
@@ -71,6 +73,16 @@ class Host:
         return path.read_text().split() if path.exists() else []
 
 
+@dataclass
+class Ended:
+    """A host application that has ended, the EventIDs of events that it has acknowledged, and what else it was sent."""
+
+    host: Host
+    sent: list[str]
+    sender: Sender
+    statuses: set[int]
+
+
 @contextlib.contextmanager
 def hosting(folder: Path, name: str, **env: str) -> Iterator[Host]:
     """A host application with a filled store, in a server of its own."""
@@ -89,9 +101,19 @@ def hosting(folder: Path, name: str, **env: str) -> Iterator[Host]:
 
 @pytest.fixture(scope="module", params=APPS)
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """Each host application in turn, shared by the tests that only need its answers."""
-    with hosting(tmp_path_factory.mktemp(request.param), request.param) as host:
+    """Each host application in turn, which logs everything, shared by the tests that only need its answers."""
+    with hosting(tmp_path_factory.mktemp(request.param), request.param, **LOG_EVERYTHING) as host:
         yield host
+
+
+@pytest.fixture(scope="module")
+def ended(host: Host) -> Ended:
+    """The host application after events, and requests of every kind, and SIGTERM: for the last tests that use it."""
+    sent = [host.api.track(**host.credentials.event(event="kept")).headers["X-Event-ID"] for _ in range(20)]
+    sender = Sender(str(host.api.base_url), host.credentials)
+    statuses = sender.send()
+    host.served.stop()
+    return Ended(host, sent, sender, statuses)
 
 
 def test_the_endpoints_answer_below_the_prefix(host: Host) -> None:
@@ -175,19 +197,23 @@ def test_a_stream_of_the_host_passes_through_unbuffered(host: Host) -> None:
         assert b"".join(chunks) == b"released"
 
 
-@pytest.mark.parametrize("name", APPS)
-def test_after_sigterm_the_file_holds_what_was_acknowledged(tmp_path: Path, name: str) -> None:
+def test_after_sigterm_the_file_holds_what_was_acknowledged(ended: Ended) -> None:
     """However the server ends an application: every acknowledged event is in the file once, and the host's lifespan ran."""
-    with hosting(tmp_path, name) as host:
-        sent = [host.api.track(**host.credentials.event(event="kept")).headers["X-Event-ID"] for _ in range(20)]
-        host.served.stop()
-        recorded = host.recorded
-    if name in CLOSED_BY_LIFESPAN:
+    host = ended.host
+    if host.name in CLOSED_BY_LIFESPAN:
         assert not host.db.with_name("events.duckdb.wal").exists()
-    assert recorded == (["startup", "shutdown"] if name in WITH_LIFESPAN else [])
+    assert host.recorded == (["startup", "shutdown"] if host.name in WITH_LIFESPAN else [])
     with plain(host.db) as connection:
         kept = connection.execute("select event_id::varchar from events where event = 'kept'").fetchall()
-    assert sorted(event_id for (event_id,) in kept) == sorted(sent)
+    assert sorted(event_id for (event_id,) in kept) == sorted(ended.sent)
+
+
+def test_a_host_that_logs_everything_sees_no_secret_of_ours(ended: Ended) -> None:
+    """At the level DEBUG, whatever was sent, and however it failed."""
+    assert ended.statuses >= {200, 400, 401, 403, 405, 413, 422}
+    log = ended.host.served.log()
+    assert EVENT in log
+    assert_clean(log, ended.sender.secrets)
 
 
 def test_a_websocket_of_the_host_passes_through(tmp_path: Path) -> None:
@@ -204,26 +230,56 @@ def test_a_websocket_of_the_host_passes_through(tmp_path: Path) -> None:
         assert received.read(7) == b"\x81\x05hello"
 
 
-@pytest.mark.parametrize("methods", ["sync", "async"])
-@pytest.mark.parametrize("name", ["fastapi-mounted", "fastapi-wrapped", "flask-dispatched", "flask-wrapped"])
-def test_a_host_answers_who_may_what_itself(tmp_path: Path, name: str, methods: str) -> None:
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("fastapi-wrapped", "sync"),
+        ("starlette-mounted", "async"),
+        ("falcon-asgi", "sync"),
+        ("flask-wrapped", "async"),
+        ("falcon-wsgi", "sync"),
+    ],
+    ids="-".join,
+)
+def deciding(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """Host applications, which log everything, with plain or async methods of an Access of their own."""
+    name, methods = request.param
+    with hosting(tmp_path_factory.mktemp(name), name, HOST_ACCESS=methods, **LOG_EVERYTHING) as host:
+        yield host
+
+
+def test_a_host_answers_who_may_what_itself(deciding: Host) -> None:
     """Plain and async methods of the host's own Access decide, on WSGI and ASGI; what they raise is told to the log alone."""
-    with hosting(tmp_path, name, HOST_ACCESS=methods) as host:
-        body = host.credentials.event(APIKey=..., SessionID="host session", ListID=7)
-        assert host.api.track(**body).status_code == 200
-        assert host.api.properties(APIKey="read", ListID=7).json()["Properties"]["test"] == ["number-of-subscribers-imported"]
-        assert host.api.track(**{**body, "SessionID": host.credentials.session}).status_code == 401
-        assert host.api.track(**host.credentials.event(ListID=7)).status_code == 401
-        assert host.api.properties(APIKey="host session", ListID=7).status_code == 401
-        assert host.api.track(**{**body, "ListID": 94}).json()["Errors"][0]["Code"] == 4
-        assert host.api.properties(SessionID="host session", ListID=94).json()["Errors"][0]["Code"] == 3
-        assert host.api.track(**host.credentials.event(APIKey="read", ListID=7)).status_code == 403
-        assert DETAIL not in host.served.log()
-        for failing in ({"SessionID": "raises"}, {"SessionID": "stops"}, {"ListID": 500}):
-            for answer in (host.api.track(**{**body, **failing}), host.api.properties(**{**body, **failing})):
-                assert answer.status_code == 500
-                assert [error["Code"] for error in answer.json()["Errors"]] == [100005]
-                assert DETAIL not in answer.text
-        assert DETAIL in host.served.log()
-        assert host.api.track(**body).status_code == 200
-        assert host.get("/hello").text == HELLO
+    host = deciding
+    body = host.credentials.event(APIKey=..., SessionID="host session", ListID=7)
+    assert host.api.track(**body).status_code == 200
+    assert host.api.properties(APIKey="read", ListID=7).json()["Properties"]["test"] == ["number-of-subscribers-imported"]
+    assert host.api.track(**{**body, "SessionID": host.credentials.session}).status_code == 401
+    assert host.api.track(**host.credentials.event(ListID=7)).status_code == 401
+    assert host.api.properties(APIKey="host session", ListID=7).status_code == 401
+    assert host.api.track(**{**body, "ListID": 94}).json()["Errors"][0]["Code"] == 4
+    assert host.api.properties(SessionID="host session", ListID=94).json()["Errors"][0]["Code"] == 3
+    assert host.api.track(**host.credentials.event(APIKey="read", ListID=7)).status_code == 403
+    assert DETAIL not in host.served.log()
+    for failing in ({"SessionID": "raises"}, {"SessionID": "stops"}, {"ListID": 500}):
+        for answer in (host.api.track(**{**body, **failing}), host.api.properties(**{**body, **failing})):
+            assert answer.status_code == 500
+            assert [error["Code"] for error in answer.json()["Errors"]] == [100005]
+            assert DETAIL not in answer.text
+    assert DETAIL in host.served.log()
+    assert host.api.track(**body).status_code == 200
+    assert host.get("/hello").text == HELLO
+
+
+def test_the_log_of_a_host_with_an_access_of_its_own_has_no_secret(deciding: Host) -> None:
+    """Its methods fail, too: their detail is in the log, no secret is. The keys of the store are unknown."""
+    sender = Sender(str(deciding.api.base_url), deciding.credentials)
+    assert sender.send() >= {400, 401, 405, 413}
+    for change in ({"SessionID": "raises"}, {"SessionID": "host session", "ListID": 500}):
+        failing = deciding.credentials.event(APIKey=..., email=sender.address, **change)
+        assert deciding.api.track(**failing).status_code == 500
+    wait_until(lambda: DETAIL in deciding.served.log(), "the host's detail is not in the log", deciding.served)
+    deciding.served.stop()
+    log = deciding.served.log()
+    assert EVENT in log
+    assert_clean(log, [*sender.secrets, "host session"])

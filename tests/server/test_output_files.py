@@ -23,13 +23,20 @@ BESIDE = ("", ".wal", ".journal-a", ".lock", ".sock", ".refused.ndjson", ".wal.t
 REJECTED = b'{"ListID":94,"event":"","email":"a@example.com"}\n'
 
 
-@pytest.fixture
-def held(db: Path) -> Iterator[EventTracking]:
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventTracking]:
     """An open store with an event in its logs, as while a server runs."""
+    db = tmp_path_factory.mktemp("held") / "events.duckdb"
     make_store(db)
     with EventTracking(db) as tracking:
         tracking.track(94, "load", email="a@example.com")
         yield tracking
+
+
+@pytest.fixture
+def held_db(held: EventTracking) -> Path:
+    """The path of that store."""
+    return held.store.path
 
 
 def writers(db: Path, out: Path) -> list[tuple[str, ...]]:
@@ -78,40 +85,47 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> I
 
 
 @pytest.mark.parametrize("ending", BESIDE)
-def test_no_command_writes_over_a_file_of_the_store(held: EventTracking, db: Path, tmp_path: Path, ending: str, run: Run) -> None:
+def test_no_command_writes_over_a_file_of_the_store(
+    held: EventTracking, held_db: Path, tmp_path: Path, ending: str, run: Run
+) -> None:
     """Not under any name, not with --force, and not where the file is missing at the moment."""
     (tmp_path / "names").mkdir()
-    before = files_of(db)
-    for out in names_of(db.with_name(db.name + ending), tmp_path / "names"):
-        for words in writers(db, out):
+    before, events = files_of(held_db), held.stats().events
+    for out in names_of(held_db.with_name(held_db.name + ending), tmp_path / "names"):
+        for words in writers(held_db, out):
             code, said = run(*words)
             assert code == 2, words
             assert said.count("\n") == 1, said
             assert "another path" in said or "a socket" in said
-    assert files_of(db) == before
+    assert files_of(held_db) == before
     held.track(94, "load", email="a@example.com")
-    assert held.sql("select count(*) from events where event = 'load'").rows == [[2]]
+    assert held.stats().events == events + 1
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The path of another store in use, whose name does not tell."""
+    db = tmp_path_factory.mktemp("other") / "shop.duckdb"
+    make_store(db)
+    with EventTracking(db) as tracking:
+        tracking.track(94, "load", email="a@example.com")
+        yield db
 
 
 @pytest.mark.parametrize("ending", ["", ".journal-a", ".wal", ".lock"])
-def test_no_command_writes_over_another_store(held: EventTracking, db: Path, tmp_path: Path, ending: str) -> None:
+def test_no_command_writes_over_another_store(held_db: Path, other: Path, ending: str) -> None:
     """One in use, or its logs; its name need not tell."""
-    other = tmp_path / "other" / "shop.duckdb"
-    other.parent.mkdir()
-    make_store(other)
-    with EventTracking(other) as tracking:
-        tracking.track(94, "load", email="a@example.com")
-        before = files_of(other)
-        for words in writers(db, other.with_name(other.name + ending)):
-            assert command(*words).returncode == 2, words
-        assert files_of(other) == before
+    before = files_of(other)
+    for words in writers(held_db, other.with_name(other.name + ending)):
+        assert command(*words).returncode == 2, words
+    assert files_of(other) == before
 
 
-def test_the_python_api_writes_over_no_store(held: EventTracking, db: Path, tmp_path: Path) -> None:
+def test_the_python_api_writes_over_no_store(held: EventTracking, held_db: Path, tmp_path: Path) -> None:
     """Neither an export nor a backup replaces the store or its logs; other files are replaced, as documented."""
     link = tmp_path / "link"
-    link.symlink_to(db.with_name(f"{db.name}.journal-a"))
-    for target in (db, link, db.with_name(f"{db.name}.wal")):
+    link.symlink_to(held_db.with_name(f"{held_db.name}.journal-a"))
+    for target in (held_db, link, held_db.with_name(f"{held_db.name}.wal")):
         with pytest.raises(EventsError, match="another path"):
             held.export(target, "ndjson")
         with pytest.raises(EventsError, match="another path"):
@@ -123,17 +137,17 @@ def test_the_python_api_writes_over_no_store(held: EventTracking, db: Path, tmp_
         held.export(copy, "ndjson")
 
 
-def test_an_existing_file_is_replaced_only_with_force(held: EventTracking, db: Path, tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_with_force(held: EventTracking, held_db: Path, tmp_path: Path) -> None:
     """Without it, the error names --force; a link to the file stays a link."""
     out, link = tmp_path / "out.ndjson", tmp_path / "link.ndjson"
     out.write_text("precious")
     link.symlink_to(out)
-    export = ("export", "--format", "ndjson", "--db", str(db), "-o")
+    export = ("export", "--format", "ndjson", "--db", str(held_db), "-o")
     for path in (out, link):
         done = command(*export, str(path))
         assert done.returncode == 2
         assert b"--force" in done.stderr
-    done = command("backup", str(out), "--db", str(db))
+    done = command("backup", str(out), "--db", str(held_db))
     assert done.returncode == 2
     assert b"--force" in done.stderr
     assert out.read_text() == "precious"
@@ -141,21 +155,21 @@ def test_an_existing_file_is_replaced_only_with_force(held: EventTracking, db: P
     assert link.is_symlink()
     assert {json.loads(line)["Event"] for line in out.read_text().splitlines()} == {"identify", "load"}
     for option in ("--force", "--replace"):
-        assert command("backup", str(out), option, "--db", str(db)).returncode == 0
+        assert command("backup", str(out), option, "--db", str(held_db)).returncode == 0
     assert command("stats", "--db", str(out)).returncode == 0
 
 
-def test_pipes_and_devices_need_no_force(held: EventTracking, db: Path, tmp_path: Path) -> None:
+def test_pipes_and_devices_need_no_force(held: EventTracking, held_db: Path, tmp_path: Path) -> None:
     """They are written to, and stay what they are; a socket is refused."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     read: list[bytes] = []
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
     reader.start()
-    export = ("export", "--format", "ndjson", "--db", str(db), "-o")
+    export = ("export", "--format", "ndjson", "--db", str(held_db), "-o")
     assert command(*export, str(pipe)).returncode == 0
     reader.join()
-    assert len(read[0].splitlines()) == 2
+    assert len(read[0].splitlines()) == held.stats().events
     assert command(*export, "/dev/null").returncode == 0
     assert not Path("/dev/null").is_file()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -163,13 +177,13 @@ def test_pipes_and_devices_need_no_force(held: EventTracking, db: Path, tmp_path
         assert command(*export, str(tmp_path / "app.sock"), "--force").returncode == 2
 
 
-def test_an_import_keeps_every_earlier_file_of_rejected_lines(held: EventTracking, db: Path, tmp_path: Path) -> None:
+def test_an_import_keeps_every_earlier_file_of_rejected_lines(held: EventTracking, held_db: Path, tmp_path: Path) -> None:
     """Also one that a link leads to."""
     lines, rejects, link = tmp_path / "lines.ndjson", tmp_path / "rejects.ndjson", tmp_path / "link.ndjson"
     lines.write_bytes(REJECTED)
     rejects.write_text("precious")
     link.symlink_to(rejects)
-    assert command("import", str(lines), "--rejects", str(link), "--db", str(db)).returncode == 0
+    assert command("import", str(lines), "--rejects", str(link), "--db", str(held_db)).returncode == 0
     assert rejects.with_name("rejects.ndjson.1").read_text() == "precious"
     assert json.loads(rejects.read_text())["codes"] == [5]
 
@@ -186,10 +200,10 @@ def test_a_store_is_not_created_in_the_place_of_another_ones_log(db: Path) -> No
         assert not other.exists()
 
 
-def test_a_backup_leaves_files_beside_its_target_alone(held: EventTracking, db: Path, tmp_path: Path) -> None:
+def test_a_backup_leaves_files_beside_its_target_alone(held: EventTracking, held_db: Path, tmp_path: Path) -> None:
     """The unfinished copy has a name that no other file has."""
     copy, own = tmp_path / "copy.duckdb", tmp_path / "copy.duckdb.unfinished"
     own.write_text("precious")
-    assert command("backup", str(copy), "--db", str(db)).returncode == 0
+    assert command("backup", str(copy), "--db", str(held_db)).returncode == 0
     assert own.read_text() == "precious"
     assert subprocess.run(["ls", str(tmp_path)], capture_output=True, text=True, check=True).stdout.count("copy.duckdb") == 2

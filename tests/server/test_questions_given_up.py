@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,13 +31,21 @@ from range(700_000)
 """
 
 
-@pytest.fixture
-def credentials(db: Path) -> Credentials:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Credentials]:
     """A store with so many events that HEAVY takes longer than a question may."""
+    db = tmp_path_factory.mktemp("filled") / "events.duckdb"
     made = make_store(db)
     with plain(db) as connection:
         connection.execute(FILL, {"list_id": made.list_id})
-    return made
+    return db, made
+
+
+@pytest.fixture
+def credentials(filled: tuple[Path, Credentials], db: Path) -> Credentials:
+    """A copy of that store."""
+    shutil.copy(filled[0], db)
+    return filled[1]
 
 
 @contextlib.contextmanager

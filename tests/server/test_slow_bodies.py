@@ -19,7 +19,7 @@ from falcon_events.http import mount
 from falcon_events.ingest.bodies import HeldBody
 from falcon_events.model.sender import Sender
 from tests.conftest import Api
-from tests.harness import EVENT, EVENTS, Credentials, serving
+from tests.harness import EVENT, EVENTS, Credentials, serving, wait_for_a_minutes_rest
 from tests.server.test_hostile_input import Wire, ask, chunked, head
 from tests.shortcuts import make_store
 
@@ -129,24 +129,24 @@ def test_an_event_that_waits_for_its_commit_holds_nothing_of_its_request(
 
 ADDRESSES = {
     "one network": (["2001:db8::1", "2001:DB8:0:0:1::2", "2001:db8:0:0:ffff:ffff:ffff:ffff"], [200, 200, 429]),
-    "two networks": (["2001:db8::1", "2001:db8:0:1::1", "2001:db8::2"], [200, 200, 200]),
+    "two networks": (["2001:db8:1::1", "2001:db8:1:1::1", "2001:db8:1::2"], [200, 200, 200]),
     "IPv4 in IPv6": (["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1"], [200, 200, 429]),
-    "IPv4 neighbours": (["192.0.2.1", "192.0.2.2", "::ffff:192.0.2.3"], [200, 200, 200]),
+    "IPv4 neighbours": (["192.0.2.2", "192.0.2.3", "::ffff:192.0.2.4"], [200, 200, 200]),
 }
 
 
-@pytest.mark.parametrize("case", ADDRESSES)
-def test_a_rate_limit_counts_addresses_of_ipv6_by_their_network(db: Path, case: str) -> None:
+def test_a_rate_limit_counts_addresses_of_ipv6_by_their_network(db: Path) -> None:
     """A host has a /64 and can use another of its addresses for each request; IPv4 addresses count one by one."""
     credentials = make_store(db)
     app = falcon.App()
-    given, expected = ADDRESSES[case]
     with EventTracking(db, rate_limit_per_address=2, trusted_proxies="127.0.0.1") as tracking:
         mount(app, tracking)
         client = falcon.testing.TestClient(app)
-        headers = [{"X-Forwarded-For": address} for address in given]
-        statuses = [client.simulate_post(EVENT, json=credentials.event(), headers=shown).status_code for shown in headers]
-    assert statuses == expected
+        wait_for_a_minutes_rest()
+        for case, (given, expected) in ADDRESSES.items():
+            headers = [{"X-Forwarded-For": address} for address in given]
+            statuses = [client.simulate_post(EVENT, json=credentials.event(), headers=shown).status_code for shown in headers]
+            assert statuses == expected, case
 
 
 @pytest.mark.parametrize("version", ["0.9", "2.0", "3.1", "9.9"])

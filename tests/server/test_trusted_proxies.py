@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from falcon_events import EventTracking, SettingError, Settings
 from falcon_events.http.proxies import Proxies
-from tests.harness import EVENT, FLAVOURS, plain, serving
+from tests.harness import EVENT, FLAVOURS
 from tests.server.test_entry_points import doors
 from tests.shortcuts import make_store
 
@@ -100,16 +100,3 @@ def test_every_door_believes_whom_the_setting_names(db: Path, trusted: str) -> N
                 assert send(app, EVENT, [*headers, ("Content-Length", str(len(body)))], [body])[0] == 200
             found = {event.client_address for _, event in tracking.latest(94) if event.event == flavour}
             assert found == {"198.51.100.7" if trusted == "192.0.2.1" else "192.0.2.1"}
-
-
-def test_a_server_puts_several_headers_together(flavour: str, db: Path) -> None:
-    """A proxy that adds a header of its own, instead of extending the client's, has the last word."""
-    credentials = make_store(db)
-    env = {"FALCON_EVENTS_CLIENT_ADDRESS": "full", "FALCON_EVENTS_TRUSTED_PROXIES": "127.0.0.1"}
-    with serving(db, flavour, env=env) as served:
-        headers = [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "198.51.100.7")]
-        assert served.client.post(EVENT, json=credentials.event(), headers=headers).status_code == 200
-        served.stop()
-    with plain(db) as connection:
-        ((address,),) = connection.execute("select distinct client_address from events where event = 'test'").fetchall()
-    assert address == "198.51.100.7"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import calendar
+import contextlib
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -245,16 +248,25 @@ def test_a_poisonous_event_keeps_no_other_back(kind: str, world: World, fault: A
     assert world.stored("poison") == []
 
 
-def test_a_batch_that_is_too_large_for_the_server_is_divided(kind: str, one_flavour: str, db: Path) -> None:
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A server that takes small bodies only."""
+    db = tmp_path_factory.mktemp("narrow") / "events.duckdb"
+    made = make_store(db)
+    small = {"FALCON_EVENTS_MAX_BODY_BYTES": "10000"}
+    with serving(db, "wsgi", env=small) as served, contextlib.closing(World(served, made)) as world:
+        yield world
+
+
+def test_a_batch_that_is_too_large_for_the_server_is_divided(kind: str, narrow: World) -> None:
     """An event that is too large alone is refused; the others are stored."""
-    made, told = make_store(db), Told()
-    with serving(db, one_flavour, env={"FALCON_EVENTS_MAX_BODY_BYTES": "10000"}) as served:
-        with Caller(kind, served.url, made.full, on_error=told) as client:
-            sent = [client.enqueue(94, "small", email="a@example.com", properties={"n": n, "x": "x" * 900}) for n in range(40)]
-            large = client.enqueue(94, "large", email="a@example.com", properties={"x": "x" * 20_000})
-            assert client.flush(30)
-        served.stop()
-    assert [one for (one,) in rows(db, "select event_id::varchar from events where event <> 'identify' order by seq")] == sent
+    event, told = name(), Told()
+    with Caller(kind, narrow.url, narrow.made.full, on_error=told) as client:
+        sent = [client.enqueue(94, event, email="a@example.com", properties={"n": n, "x": "x" * 900}) for n in range(40)]
+        large = client.enqueue(94, "large", email="a@example.com", properties={"x": "x" * 20_000})
+        assert client.flush(30)
+    assert narrow.stored(event) == sent
+    assert narrow.stored("large") == []
     assert list(told.errors) == [large]
     assert told.errors[large].status == 413  # type: ignore[attr-defined]
 
@@ -328,19 +340,22 @@ def test_flush_waits_no_longer_than_it_may(kind: str, world: World) -> None:
     assert world.stored(event) == sent
 
 
-def test_the_queue_outlives_a_server(kind: str, one_flavour: str, db: Path) -> None:
-    """Killed with events under way, and started again."""
+def test_the_queue_outlives_a_server(one_flavour: str, db: Path) -> None:
+    """Killed with events under way, and started again, beside both clients."""
     made, port = make_store(db), free_port()
-    with Caller(kind, f"http://127.0.0.1:{port}", made.full) as client:
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Caller(kind, f"http://127.0.0.1:{port}", made.full)) for kind in ("sync", "async")]
         sent: list[str] = []
-        for _ in range(2):
-            with serving(db, one_flavour, port=port) as served:
+        with serving(db, one_flavour, port=port) as served:
+            for client in clients:
                 sent += enqueue(client, "x", 300)
                 client.flush(0.05)
-                served.process.kill()
+            served.process.kill()
+            for client in clients:
                 sent += enqueue(client, "x", 300)
         with serving(db, one_flavour, port=port) as served:
-            assert client.flush(60)
+            for client in clients:
+                assert client.flush(60)
             served.stop()
     stored = [one for (one,) in rows(db, "select event_id::varchar from events where event = 'x'")]
     assert len(stored) == len(sent) == 1200
@@ -431,12 +446,12 @@ how, url, key, event = sys.argv[1:]
 
 
 def enqueue():
-    client = Client(url, key, linger_s=60)
+    client = Client(url, key, linger_s=60, exit_s=0.5 if how == "dead server" else 30)
     for number in range(50):
         client.enqueue(94, event, email="a@example.com")
 
 
-if how == "plain":
+if how in ("plain", "dead server"):
     enqueue()
 elif how == "multiprocessing":
     import multiprocessing
@@ -479,7 +494,7 @@ def test_the_end_of_the_process_sends_what_waits(how: str, count: int, world: Wo
 
 def test_the_end_of_the_process_waits_for_no_dead_server(tmp_path: Path) -> None:
     """Not for longer than exit_s, and what is lost is in the log."""
-    done = run_script(tmp_path, EXITING, "plain", f"http://127.0.0.1:{free_port()}", "key", "exit")
+    done = run_script(tmp_path, EXITING, "dead server", f"http://127.0.0.1:{free_port()}", "key", "exit")
     assert done.returncode == 0
     assert "50 events were not stored" in done.stderr
 
