@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import subprocess
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.blocks import ROOT, shell, text_of
+
+FOLDERS = ("falcon_events", "jsonschemas", "tests", "benchmarks", "docs", "examples", "packaging", "tools", ".ci")
+FILES = (
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "pyproject.toml", "mkdocs.yml", "Makefile"),
+    *("Dockerfile", ".dockerignore"),
+)
 
 
 def folder_of_run(config: pytest.Config, factory: pytest.TempPathFactory) -> Path:
@@ -38,26 +43,26 @@ def once(request: pytest.FixtureRequest, name: str, make: Callable[[Path], objec
     return target
 
 
-def build_packages(folder: Path) -> None:
-    """Build a wheel and an sdist of the checkout."""
-    code = "import sys; from hatchling.build import build_sdist, build_wheel; build_wheel(sys.argv[1]); build_sdist(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, check=True, capture_output=True)
+def copy_checkout(folder: Path) -> Path:
+    """Copy what a clone has into a new folder, with the environment of these tests as its own."""
+    folder.mkdir()
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in FILES:
+        shutil.copy(ROOT / name, folder)
+    (folder / ".venv").symlink_to(sys.prefix)
+    return folder
 
 
-def build_site(target: Path, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run `mkdocs build --strict` in a folder that has mkdocs.yml."""
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(target)],
-        cwd=folder,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def build_release(folder: Path) -> None:
+    """Build a release in `dist` of a copy of the checkout, and install it in `dist/try`, by CONTRIBUTING.md's commands."""
+    done = shell(text_of("CONTRIBUTING.md sh 7"), copy_checkout(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "dist" / "said").write_text(done.stdout)
 
 
-def build_site_of_checkout(target: Path) -> None:
-    """Build the documentation's site, without a warning."""
-    done = build_site(target)
-    assert done.returncode == 0, done.stderr
+def build_documentation(folder: Path) -> None:
+    """Build the documentation's site in `site` of a copy of the checkout, by CONTRIBUTING.md's commands, without a warning."""
+    done = shell(text_of("CONTRIBUTING.md sh 4"), copy_checkout(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stderr

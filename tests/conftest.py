@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import needs
-from tests.builds import build_packages, build_site_of_checkout, once
+from tests.builds import build_documentation, once
 from tests.harness import FLAVOURS, Client, Credentials, Served, serving
 from tests.hooks import (
     pytest_collection_modifyitems as pytest_collection_modifyitems,
@@ -78,12 +78,6 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 
 
 @pytest.fixture(scope="session")
-def built(request: pytest.FixtureRequest) -> Path:
-    """A folder with a wheel and an sdist of this checkout."""
-    return once(request, "packages", build_packages)
-
-
-@pytest.fixture(scope="session")
 def site(request: pytest.FixtureRequest) -> Path:
-    """The documentation's site, as `mkdocs build --strict` makes it."""
-    return once(request, "site", build_site_of_checkout)
+    """The documentation's site, in the copy of the checkout in which CONTRIBUTING.md's commands have built it."""
+    return once(request, "documentation", build_documentation) / "site"

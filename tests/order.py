@@ -34,6 +34,7 @@ LONGEST = (
 
 TOGETHER = {
     "tests/artefacts/test_bare_install.py": "tests/artefacts/test_contributing.py",
+    "tests/artefacts/test_packaging.py": "tests/artefacts/test_contributing.py",
     "tests/artefacts/test_executable_unpacking.py": "tests/artefacts/test_executable.py",
     "tests/artefacts/test_self_hosting.py": "tests/artefacts/test_image.py",
     "tests/server/browser/test_single_page_applications.py": "tests/server/browser/test_tracker_storage.py",

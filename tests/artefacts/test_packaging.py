@@ -46,9 +46,9 @@ def use(place: Path, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_wheel_works_without_the_checkout(built: Path, tmp_path: Path) -> None:
+def test_the_wheel_works_without_the_checkout(release: Path, tmp_path: Path) -> None:
     """Unpacked, the wheel has schemas and type marker, and stores an event."""
-    (wheel,) = built.glob("*.whl")
+    (wheel,) = (release / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     assert (tmp_path / "site/falcon_events/py.typed").exists()
@@ -56,9 +56,9 @@ def test_the_wheel_works_without_the_checkout(built: Path, tmp_path: Path) -> No
     use(tmp_path / "site", tmp_path / "work")
 
 
-def test_the_sdist_works_and_holds_the_tests(built: Path, tmp_path: Path) -> None:
+def test_the_sdist_works_and_holds_the_tests(release: Path, tmp_path: Path) -> None:
     """Unpacked, the sdist runs as a checkout does, and has what a packager needs."""
-    (sdist,) = built.glob("*.tar.gz")
+    (sdist,) = (release / "dist").glob("*.tar.gz")
     subprocess.run(["tar", "-xf", str(sdist), "-C", str(tmp_path)], check=True)  # tarfile has its `filter` since 3.11.4 only
     (folder,) = tmp_path.glob("falcon_events-*")
     for name in ("tests/unit/test_store.py", "benchmarks/ingest.py", "LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml"):
