@@ -15,7 +15,6 @@ LONGEST = (
     "tests/server/browser/test_tracker.py",
     "tests/server/browser/test_dashboard.py",
     "tests/artefacts/test_documentation_blocks.py",
-    "tests/server/client/",
     "tests/server/test_import_export.py",
     "tests/server/test_mounting.py",
     "tests/server/test_hostile_input.py",
@@ -37,14 +36,15 @@ TOGETHER = {
     "tests/artefacts/test_packaging.py": "tests/artefacts/test_contributing.py",
     "tests/artefacts/test_executable_unpacking.py": "tests/artefacts/test_executable.py",
     "tests/artefacts/test_self_hosting.py": "tests/artefacts/test_image.py",
-    "tests/server/browser/test_single_page_applications.py": "tests/server/browser/test_tracker_storage.py",
-    "tests/server/browser/test_tracker_refusals.py": "tests/server/browser/test_tracker_storage.py",
-    "tests/server/client/test_questions.py": "tests/server/client/test_calls.py",
-    "tests/server/client/test_queue.py": "tests/server/client/test_calls.py",
-    "tests/server/client/test_queue_end.py": "tests/server/client/test_calls.py",
-    "tests/server/client/test_workers.py": "tests/server/client/test_calls.py",
+    "tests/server/browser/test_single_page_applications.py": "tests/server/browser/test_tracker.py",
+    "tests/server/browser/test_tracker_storage.py": "tests/server/browser/test_tracker.py",
+    "tests/server/browser/test_tracker_refusals.py": "tests/server/browser/test_tracker.py",
+    "tests/server/browser/test_dashboard_pictures.py": "tests/server/browser/test_dashboard.py",
+    "tests/server/browser/test_demo.py": "tests/server/browser/test_dashboard.py",
+    "tests/server/browser/test_openapi_page.py": "tests/server/browser/test_dashboard.py",
+    "tests/server/browser/test_site.py": "tests/server/browser/test_dashboard.py",
 }
-"""Modules that use the same costly build, browser or servers as another one, and go to the same test process."""
+"""Modules that use the same costly build, or the same browser, as another one, and go to the same test process."""
 
 
 def rank(nodeid: str) -> int:

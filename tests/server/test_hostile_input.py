@@ -669,7 +669,7 @@ def test_serve_says_in_one_line_what_it_may_not_touch(folder: Path) -> None:
     assert f"{db}" in serve()
 
 
-@pytest.mark.parametrize("name", ["fastapi-wrapped", "flask-dispatched"])
+@pytest.mark.parametrize("name", ["fastapi-wrapped", "flask-dispatched"])  # fastapi-mounted: test_logs.py
 def test_a_mounted_tracker_without_its_file_answers_503_and_recovers(tmp_path: Path, name: str) -> None:
     """While the file is none: 503 with Retry-After in the documented shape, the host unhurt; mended, it is used at once."""
     good = tmp_path / "good.duckdb"
