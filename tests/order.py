@@ -15,6 +15,7 @@ LONGEST = (
     "tests/server/browser/test_tracker.py",
     "tests/server/browser/test_dashboard.py",
     "tests/artefacts/test_documentation_blocks.py",
+    "tests/server/browser/test_dashboard_walk.py",
     "tests/server/test_import_export.py",
     "tests/server/test_mounting.py",
     "tests/server/test_hostile_input.py",

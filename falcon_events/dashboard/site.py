@@ -23,7 +23,15 @@ from falcon_events.dashboard.pickers import simplify_address
 from falcon_events.dashboard.replies import redirect
 from falcon_events.dashboard.requests import DashboardRequest
 from falcon_events.dashboard.shared import PATHS as SHARED_PATHS, SharedPages
-from falcon_events.dashboard.sign_in import find_session, renew, show_sign_in, sign_in, sign_out
+from falcon_events.dashboard.sign_in import (
+    ENDED_BEFORE_CHANGE,
+    find_session,
+    render_form,
+    renew,
+    show_sign_in,
+    sign_in,
+    sign_out,
+)
 from falcon_events.dashboard.templates import Templates
 from falcon_events.dashboard.view import Links, View, read_view
 from falcon_events.errors import EventsError, RequestRefused
@@ -143,7 +151,7 @@ class Dashboard:
                 request, 403, ["This form is too old, or comes from another site. Go back, load the page, try again."]
             )
         if self._users is None and request.page in (SIGN_IN, SIGN_OUT):
-            context = Context(self._tracking, self._templates, self._cache, request, NOBODY, View(0), [])
+            context = self._make_bare_context(request)
             if request.page == SIGN_OUT:
                 return (yield from sign_out(context))
             return (yield from (sign_in if request.method == "POST" else show_sign_in)(context))
@@ -211,9 +219,13 @@ class Dashboard:
         """Send a browser to the form for signing in, or refuse it where the host says who may come in."""
         if self._users is not None:
             return self._refuse(request, 403, ["You are not signed in, or may not see this."])
-        if request.method == "POST" or request.get("part") == "1":
-            return self._refuse(request, 401, ["Your session has ended. Load the page to sign in again."])
         links = Links(read_view(request)[0], request.query)
+        if request.method == "POST":
+            page = self._pages.get(request.page)
+            shown = links.here(request.page) if page is not None and page.show is not None else ""
+            return render_form(self._make_bare_context(request), shown, status=401, ended=ENDED_BEFORE_CHANGE)
+        if request.get("part") == "1":
+            return self._refuse(request, 401, ["Your session has ended. Load the page to sign in again."])
         return redirect(f"./{SIGN_IN}?{urlencode({'next': links.here(request.page)})}")
         yield
 
@@ -224,6 +236,10 @@ class Dashboard:
 
     def _refuse(self, request: DashboardRequest, status: int, reasons: Sequence[str]) -> Reply:
         """Render why a page is refused."""
-        context = Context(self._tracking, self._templates, self._cache, request, NOBODY, View(0), [], embedders=self._embedders)
+        context = self._make_bare_context(request)
         title = TITLES.get(status, "Not now")
         return context.refuse(reasons, status=status, title=title)
+
+    def _make_bare_context(self, request: DashboardRequest) -> Context:
+        """Return the context of a page that shows nothing of a list."""
+        return Context(self._tracking, self._templates, self._cache, request, NOBODY, View(0), [], embedders=self._embedders)

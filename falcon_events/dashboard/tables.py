@@ -87,7 +87,7 @@ def link_to_people(links: Links, arguments: Mapping[str, Any], **counted: Any) -
     """
     kept = {name: value for name, value in arguments.items() if name not in ("limit", "offset", "order_by", "include", "compare")}
     of = {**write_params(kept), **counted}
-    return links.to("people", of=msgspec.json.encode(of).decode(), filter=None, range=None, compare=None, segment=None)
+    return links.to("people", of=msgspec.json.encode(of).decode(), filter=None, segment=None)
 
 
 def condition_of(dimension: str, value: str | None) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
@@ -18,12 +18,12 @@ _DEFAULT_UNITS = {"today": "hour", "yesterday": "hour", "year": "week", "365d": 
 
 
 class TrendPoint(msgspec.Struct, frozen=True):
-    """A bucket of time: its label, the number in it, the one to compare with, whether it is not over, and its persons."""
+    """A bucket of time: its label, the number in it, the one to compare with, why it is not whole, and its persons."""
 
     label: str
     value: float | None
     before: float | None
-    is_partial: bool
+    partial: str
     people: str
 
 
@@ -59,7 +59,7 @@ class Trend(msgspec.Struct, frozen=True):
             "labels": [point.label for point in self.points],
             "values": [point.value for point in self.points],
             "before": [point.before for point in self.points] if self.compares else None,
-            "partial": [point.is_partial for point in self.points],
+            "partial": [bool(point.partial) for point in self.points],
             "people": [point.people for point in self.points],
         }
 
@@ -99,11 +99,17 @@ def ask_trend(context: Context, metric: str, unit: str, more: Mapping[str, Any] 
     )
     answered = yield from context.ask("query", QueryResult, arguments)
     result = answered.result
-    partial = {label["Label"] for label in result.meta.get("TimeLabels", []) if label["Partial"]}
+    now = context.tracking.clock()
+    partial = {one["Label"]: _tell_partial(one["To"], now) for one in result.meta.get("TimeLabels", []) if one["Partial"]}
     points = []
     for row in result.rows:
         label = row.dimensions[0] or ""
         people = link_to_people(context.links, narrow_to_counted(arguments, metric), Row={"Dimensions": row.dimensions})
         before = None if row.compared is None else row.compared[0]
-        points.append(TrendPoint(label, row.metrics[0], before, label in partial, people))
+        points.append(TrendPoint(label, row.metrics[0], before, partial.get(label, ""), people))
     return Trend(metric, name_metric(metric), FORMS.get(metric, "number"), unit, points, "compare" in arguments)
+
+
+def _tell_partial(until: str, now: float) -> str:
+    """Return why a bucket of time is not whole: it goes on, or the range has only a part of it."""
+    return "not over" if datetime.fromisoformat(until).timestamp() > now else "in part"

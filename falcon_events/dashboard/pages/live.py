@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,8 +13,10 @@ import msgspec
 from falcon_events.contract.replies import Reply
 from falcon_events.dashboard.context import Context, Page
 from falcon_events.model.persons import StoredEvent
+from falcon_events.query.person_compiler import GENERATED_ID
 from falcon_events.runtime.steps import Call, Steps
 
+_is_generated = re.compile(GENERATED_ID).fullmatch
 SHOWN = 50
 """How many events the page begins with."""
 CHECKED_EVERY_S = 5.0
@@ -70,11 +73,14 @@ def describe_event(context: Context, event: StoredEvent) -> dict[str, Any]:
         "stored": event,
         "subject": subject if isinstance(subject, str) else "",
         "person": context.links.to("person", **({"email": event.email} if event.email else {"uuid": event.visitor})),
-        "name": event.email
-        or ("" if event.external_id == event.visitor else event.external_id)
-        or f"visitor {event.visitor[:8]}",
+        "name": event.email or _find_id(event) or f"visitor {event.visitor[:8]}",
         "json": msgspec.json.format(msgspec.json.encode(event), indent=2).decode(),
     }
+
+
+def _find_id(event: StoredEvent) -> str:
+    """Return the sender's ID of an event; empty if it has the form of those that are generated for each event."""
+    return "" if _is_generated(event.external_id) else event.external_id
 
 
 PAGES = {"live": Page(show_live)}

@@ -156,7 +156,7 @@ def act_on_people(context: Context) -> Steps[Reply]:
 def link_to_person(context: Context, row: PersonRow) -> str:
     """Return the page of a person."""
     named = {"email": row.email} if row.email is not None else {"uuid": row.uuids[0]} if row.uuids else {"id": row.ids[0]}
-    return context.links.to("person", filter=None, compare=None, range=None, segment=None, **named)
+    return context.links.to("person", filter=None, segment=None, **named)
 
 
 def _read_of(context: Context) -> dict[str, Any]:

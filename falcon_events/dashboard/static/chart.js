@@ -94,6 +94,7 @@ export async function draw(figure, library) {
   const options = {
     width: figure.clientWidth || 600,
     height: 250,
+    padding: [null, 34, null, null], // room for half of the last label
     cursor: { y: false, drag: { x: false, y: false } },
     legend: { live: true },
     scales: { x: { time: false }, y: { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.08 : 1] } },

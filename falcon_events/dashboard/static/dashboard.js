@@ -4,6 +4,10 @@
 const script = /** @type {HTMLScriptElement} */ (document.querySelector("script[data-chart]"));
 const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const shares = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+/** The parameters of the address that the page was loaded with. */
+const loaded = new URLSearchParams(location.search);
+/** @type {WeakMap<Element, string>} the addresses that the server wrote into links and fields */
+const written = new WeakMap();
 document.documentElement.classList.add("scripted");
 
 /**
@@ -49,6 +53,7 @@ export function prepare(root) {
     if (part.hasAttribute("data-lazy")) inView.observe(part);
     else load(/** @type {HTMLElement} */ (part));
   }
+  carry(root);
   for (const tab of root.querySelectorAll("a[data-tab]")) tab.addEventListener("click", showTab);
   for (const input of root.querySelectorAll("input[data-values]")) suggestValues(/** @type {HTMLInputElement} */ (input));
   for (const input of root.querySelectorAll("input[data-offer]")) {
@@ -154,6 +159,7 @@ export async function load(part) {
   address.searchParams.set("part", "1");
   try {
     const answer = await fetch(address, { signal: stopper.signal, credentials: "same-origin", redirect: "error" });
+    if (answer.status === 401 && signInAgain()) return;
     const text = await answer.text();
     if (loading.get(part) !== stopper) return;
     if (part.dataset.every && !answer.ok) return;
@@ -175,9 +181,20 @@ export async function load(part) {
     waiting.remove();
     if (loading.get(part) === stopper) part.removeAttribute("aria-busy");
     if (part.dataset.every && part.isConnected) {
-      setTimeout(() => !document.hidden && load(part), Number(part.dataset.every) * 1000);
+      const again = () => part.isConnected && load(part);
+      const look = () => (document.hidden ? document.addEventListener("visibilitychange", again, { once: true }) : again());
+      setTimeout(look, Number(part.dataset.every) * 1000);
     }
   }
+}
+
+/** Go to the form for signing in, which says why and leads back to this page. Return whether there is one. */
+export function signInAgain() {
+  const form = document.documentElement.dataset.signIn;
+  if (!form) return false;
+  const next = `./${location.pathname.split("/").pop()}${location.search}`;
+  location.replace(new URL(`${form}?${new URLSearchParams({ next })}`, document.baseURI));
+  return true;
 }
 
 /**
@@ -193,17 +210,53 @@ function showTab(event) {
   event.preventDefault();
   for (const other of tab.parentElement?.children ?? []) other.removeAttribute("aria-current");
   tab.setAttribute("aria-current", "true");
-  history.pushState(null, "", mergeAddress(tab.href, tab.dataset.tab ?? ""));
+  history.pushState(null, "", mergeAddress(tab.href));
+  carry(document);
   part.dataset.part = tab.dataset.tab ?? "";
   load(part);
 }
 
 /**
+ * Have the links and forms that keep this page's parameters also keep what was chosen since it was loaded. The attribute
+ * `data-here` of a link names the parameter that it changes itself.
+ * @param {ParentNode} root
+ */
+export function carry(root) {
+  const here = new URLSearchParams(location.search);
+  const changed = [...new Set([...loaded.keys(), ...here.keys()])].filter(
+    (name) => JSON.stringify(loaded.getAll(name)) !== JSON.stringify(here.getAll(name)),
+  );
+  for (const one of root.querySelectorAll("a[data-here], input[data-here]")) {
+    const attribute = one.localName === "a" ? "href" : "value";
+    const text = written.get(one) ?? one.getAttribute(attribute) ?? "";
+    written.set(one, text);
+    if (!changed.length || new URL(text, document.baseURI).pathname !== location.pathname) continue;
+    const [, path, query, hash] = /^([^?#]*)\??([^#]*)(.*)$/.exec(text) ?? [];
+    const kept = new URLSearchParams(query);
+    for (const name of changed) {
+      if (name === one.getAttribute("data-here")) continue;
+      kept.delete(name);
+      for (const value of here.getAll(name)) kept.append(name, value);
+    }
+    one.setAttribute(attribute, `${path}?${kept}${hash}`);
+  }
+  for (const form of root.querySelectorAll("form[data-here]")) {
+    for (const name of changed) {
+      const fields = [.../** @type {NodeListOf<HTMLInputElement>} */ (form.querySelectorAll(`[name="${CSS.escape(name)}"]`))];
+      if (fields.some((field) => field.type !== "hidden")) continue;
+      for (const field of fields) field.remove();
+      for (const value of here.getAll(name)) {
+        form.prepend(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
+      }
+    }
+  }
+}
+
+/**
  * Return the address of this page with what a tab's link changes in it.
  * @param {string} href the tab's own link
- * @param {string} shown the part that it shows
  */
-function mergeAddress(href, shown) {
+function mergeAddress(href) {
   const here = new URL(location.href);
   const link = new URL(href);
   if (link.pathname !== here.pathname) return here.href;

@@ -2,7 +2,7 @@
 /** Finds event types and properties while one writes, and opens a property in place. */
 
 const frame = /** @type {HTMLScriptElement} */ (document.querySelector("script[data-chart]"));
-/** @type {Promise<{ load: (part: HTMLElement) => Promise<void> }>} */
+/** @type {Promise<{ load: (part: HTMLElement) => Promise<void>, carry: (root: ParentNode) => void }>} */
 const dashboard = import(frame.src);
 const WAIT_MS = 250;
 
@@ -30,7 +30,9 @@ function searchWhileWriting(form) {
     }
     history.replaceState(null, "", here);
     part.dataset.part = there.href;
-    (await dashboard).load(part);
+    const { carry, load } = await dashboard;
+    carry(document);
+    load(part);
   };
   input.addEventListener("input", () => {
     clearTimeout(waiting);
@@ -61,7 +63,9 @@ async function open(event) {
   const part = /** @type {HTMLElement} */ (place.querySelector(".part"));
   part.dataset.part = link.dataset.open;
   part.dataset.name = "Property";
-  await (await dashboard).load(part);
+  const { carry, load } = await dashboard;
+  carry(document);
+  await load(part);
   place.focus({ preventScroll: true });
   place.scrollIntoView({ block: "nearest" });
 }

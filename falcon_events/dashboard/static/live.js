@@ -44,7 +44,15 @@ stream.addEventListener("message", (message) => {
   else if (row) held = [...held, row].slice(-MOST);
   showState();
 });
-stream.addEventListener("error", () => {
-  state.textContent = stream.readyState === EventSource.CLOSED ? "Ended. Load the page again." : "Connecting again…";
+stream.addEventListener("error", async () => {
+  const isOver = stream.readyState === EventSource.CLOSED;
+  state.textContent = isOver ? "Ended. Load the page again." : "Connecting again…";
+  if (!isOver) return;
+  const page = new URL(location.href);
+  page.searchParams.set("part", "1");
+  const answer = await fetch(page, { method: "HEAD", credentials: "same-origin" }).catch(() => null);
+  if (answer?.status !== 401) return;
+  const { signInAgain } = await import(/** @type {HTMLScriptElement} */ (document.querySelector("script[data-chart]")).src);
+  signInAgain();
 });
 addEventListener("pagehide", () => stream.close());

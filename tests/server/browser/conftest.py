@@ -14,6 +14,7 @@ from tests.harness import Served, serving
 from tests.server.browser.common import PACE, Browser, Door, Events, Site, chromium
 from tests.shortcuts import make_store
 
+pytest.register_assert_rewrite("tests.server.browser.walk_pages")
 _list_ids = itertools.count(1000)
 
 

@@ -7,15 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from selenium.common.exceptions import JavascriptException, TimeoutException
 from selenium.webdriver.common.by import By
 
 from tests.harness import wait_until
 from tests.server.browser.common import Browser
 
-COMPLETE = """
-return document.readyState === "complete" && !document.querySelector("[aria-busy]")
-  && document.querySelectorAll("[data-chart]:not(script)").length === document.querySelectorAll(".u-wrap").length
-"""
+COMPLETE = """document.documentElement.dataset.left !== given
+  && document.readyState === "complete" && document.querySelector("main") && !document.querySelector("[aria-busy]")
+  && document.querySelectorAll("[data-chart]:not(script)").length === document.querySelectorAll(".u-wrap").length"""
+WAIT = """const [given, done] = arguments;
+const look = () => (%s) ? done(true) : setTimeout(look, 20);
+look()"""
 LEVELS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 """All rules of WCAG 2.2 AA."""
 COLORS = ("color-contrast", "link-in-text-block")
@@ -42,9 +45,33 @@ def visit(browser: Browser, address: str) -> None:
     complete(browser)
 
 
-def complete(browser: Browser) -> None:
-    """Wait until every part of the page is there, and every chart is drawn."""
-    wait_until(lambda: bool(browser.execute_script(COMPLETE)), f"{browser.current_url} is not complete")
+def complete(browser: Browser, left: str = "") -> None:
+    """Wait until every part of the page is there, and every chart is drawn.
+
+    Args:
+        browser: the browser.
+        left: the mark (`data-left`) of a page that it is about to leave; empty: it is there already.
+    """
+    wait_in_page(browser, COMPLETE, left, "the page is not complete")
+
+
+def wait_in_page(browser: Browser, condition: str, given: str, message: str) -> None:
+    """Wait until a condition holds in the page, or in one that it leads to. It is not asked for from here again and again.
+
+    Args:
+        browser: the browser.
+        condition: an expression of JavaScript, about `given`.
+        given: what it is about.
+        message: what to say if it never holds.
+    """
+
+    def holds() -> bool:
+        try:
+            return bool(browser.execute_async_script(WAIT % condition, given))
+        except (JavascriptException, TimeoutException):  # the page was left meanwhile, or it takes longer than a script may
+            return False
+
+    wait_until(holds, message)
 
 
 def look(browser: Browser, width: int, *, dark: bool) -> None:

@@ -78,6 +78,23 @@ def test_the_trend_has_a_row_for_each_day(dashboard: Site) -> None:
     ]
 
 
+def test_a_part_of_a_week_is_marked(dashboard: Site) -> None:
+    """A week of which the range has some days is in part, however long ago it was; the present one is not over."""
+    (table,) = dashboard.get("overview.trend", range="2026-03-03..2026-03-15", unit="week", compare="none").tables
+    assert [row[0] for row in table[1:]] == ["2026-03-02 (in part)", "2026-03-09"]
+    (table,) = dashboard.get("overview.trend", range="today", unit="day", compare="none").tables
+    assert [row[0].partition(" ")[2] for row in table[1:]] == ["(not over)"]
+
+
+def test_a_number_leads_on_with_the_same_range(dashboard: Site) -> None:
+    """From the persons whom a number counts, the other pages are about the same time."""
+    seen = dashboard.get("overview.table", range=MARCH, by="path", compare="none")
+    address = dashboard.get(seen.link("3")).link("Overview")
+    assert f"range={MARCH}" in address
+    assert "compare=none" in address
+    assert "of=" not in address
+
+
 def test_a_table_is_csv(dashboard: Site) -> None:
     """With the same rows as on the page, and without what a spreadsheet would run."""
     seen = dashboard.get("overview.table", range=MARCH, by="event", csv=1)

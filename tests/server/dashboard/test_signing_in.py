@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from falcon_events import EventTracking
 from falcon_events.access.keys import NewKey
 from falcon_events.access.protocol import Principal, Scope
+from falcon_events.dashboard.sign_in import COOKIE_S, ENDED, ENDED_BEFORE_CHANGE, SESSION_S
 from tests.server.dashboard.site import Site
 from tests.shop import fill_shop
 
@@ -100,8 +102,22 @@ def test_a_revoked_key_ends_its_sessions(site: Site, store: EventTracking) -> No
     sign_in(site, key)
     assert site.get().status == 200
     store.directory.revoke_key(key.key_id)
-    assert site.get().status == 303
     assert site.get("overview.figures", part=1).status == 401
+    sent = site.post("views?list=1", {"act": "save", "board": "Main", "name": "late", "location": "./?list=1"})
+    assert (sent.status, ENDED_BEFORE_CHANGE in sent.text) == (401, True)
+    assert store.boards.views(1) == []
+    seen = site.get()
+    assert (seen.status, ENDED in site.get(seen.headers["location"]).text) == (303, True)
+    sign_in(site, make_key(store))
+    assert ENDED not in site.get("sign-in").text
+
+
+def test_the_browser_knows_for_longer_that_there_was_a_session(site: Site, store: EventTracking) -> None:
+    """Somebody who comes back after it ended reads why the form is there; who comes for the first time does not."""
+    assert ENDED not in site.get("sign-in").text
+    seen = site.post("sign-in", {"key": make_key(store).key})
+    (kept_s,) = re.findall("Max-Age=([0-9]+);", seen.headers["set-cookie"])
+    assert int(kept_s) == COOKIE_S > SESSION_S
 
 
 def test_signing_out_ends_the_session_everywhere(site: Site, store: EventTracking, flavour: str) -> None:
