@@ -222,7 +222,8 @@ def test_a_tab_changes_the_address_and_back_returns(visited: Visited) -> None:
     browser = visited.browser
     visit(browser, f"{visited.url}?list=1")
     browser.find_element(By.LINK_TEXT, "Entry pages").click()
-    wait_until(lambda: "Entry page" in browser.find_element(By.CSS_SELECTOR, "[aria-labelledby=card-pages] table").text, "no tab")
+    complete(browser)
+    assert "Entry page" in browser.find_element(By.CSS_SELECTOR, "[aria-labelledby=card-pages] table").text
     assert "pages=entry_path" in browser.current_url
     visit(browser, browser.current_url)
     assert "Entry page" in browser.find_element(By.CSS_SELECTOR, "[aria-labelledby=card-pages] table").text
