@@ -90,6 +90,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Have `-n auto` start one test process more than there are cores: many tests wait for other processes."""
-    return len(os.sched_getaffinity(0)) + 1
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Have `-n auto` start one test process more than there are cores: many tests wait for other processes.
+
+    Where the environment names a number, that one counts, as by pytest-xdist itself.
+    """
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else len(os.sched_getaffinity(0)) + 1

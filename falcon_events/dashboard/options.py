@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from falcon_events.errors import EventsError
@@ -38,7 +39,7 @@ LABELS = {
     "campaign": "campaign (last click)",
     "source": "source (last click)",
 }
-"""What the form for filters says beside the names of dimensions."""
+"""Explanations of the names of dimensions, for the form for filters."""
 OPERATORS = {
     "is": "is",
     "is_not": "is not",
@@ -90,7 +91,8 @@ def read_condition(condition: Any) -> tuple[str, str, str] | None:
             return dimension, operator, ""
         case [str(operator), str(dimension), [(str() | int() | float()) as value]] if operator in OPERATORS:
             fields = dimension, operator, str(value)
-            return fields if build_condition(*fields) == condition else None
+            with contextlib.suppress(EventsError):
+                return fields if build_condition(*fields) == condition else None
     return None
 
 

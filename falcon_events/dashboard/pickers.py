@@ -18,7 +18,7 @@ def simplify_address(request: DashboardRequest) -> str | None:
     if not (first and last) and not (dimension and operator):
         return None
     view, _ = read_view(request)
-    fields = ("from", "to", "dimension", "operator", "value", "edit")
+    fields = ("from", "to", "dimension", "operator", "value")
     query = {name: values for name, values in request.query.items() if name not in fields}
     links = Links(view, query)
     if first and last:

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlencode
 import msgspec
 
 from falcon_events.dashboard.requests import DashboardRequest, parse_fields
-from falcon_events.dashboard.view import View, read_view
+from falcon_events.dashboard.view import DROPPED, View, read_view
 from falcon_events.errors import EventsError
 
 BOARD = "board"
@@ -59,10 +59,10 @@ TITLES = {
     "event": "Event",
     "data": "Data",
 }
-"""What people read for a page, if it is not its path."""
+"""The names of pages, as people read them, if they are not their paths."""
 SIZES = {"figures": "figures-part", "trend": "trend-part"}
 """The class of a part that keeps its place while it loads, by the end of its path."""
-_DROPPED = frozenset({"part", "csv", "do", "token"})
+_DROPPED = frozenset({*DROPPED, "do", "token"})
 _is_page = re.compile(r"[a-z0-9_-]*(?:\.[a-z0-9_-]+)?").fullmatch
 
 
@@ -84,7 +84,7 @@ class SavedPage(msgspec.Struct, frozen=True):
 
     @property
     def view(self) -> View:
-        """What the page shows."""
+        """The view of the page: list, range and filters."""
         return read_view(self.build_request())[0]
 
     @property

@@ -236,10 +236,10 @@ class Dashboard:
 
     def _refuse(self, request: DashboardRequest, status: int, reasons: Sequence[str]) -> Reply:
         """Render why a page is refused."""
-        context = self._make_bare_context(request)
+        context = self._make_bare_context(request, self._embedders)
         title = TITLES.get(status, "Not now")
         return context.refuse(reasons, status=status, title=title)
 
-    def _make_bare_context(self, request: DashboardRequest) -> Context:
-        """Return the context of a page that shows nothing of a list."""
-        return Context(self._tracking, self._templates, self._cache, request, NOBODY, View(0), [], embedders=self._embedders)
+    def _make_bare_context(self, request: DashboardRequest, embedders: str = "'none'") -> Context:
+        """Return the context of a page that shows nothing of a list. No site may show the form for signing in in a frame."""
+        return Context(self._tracking, self._templates, self._cache, request, NOBODY, View(0), [], embedders=embedders)

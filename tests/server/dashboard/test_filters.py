@@ -35,3 +35,14 @@ def test_a_place_where_no_filter_can_be_changed_changes_none(dashboard: Site, pl
     seen = dashboard.get(range=MARCH, filter=[either], edit=place)
     assert seen.status == 200
     assert 'name="edit"' not in seen.html
+
+
+@pytest.mark.parametrize(
+    "condition", ['[">","property:seats",["many"]]', '[">=","property:seats",[true]]', '["is","path",[null]]']
+)
+def test_a_filter_that_no_form_makes_can_be_removed(dashboard: Site, condition: str) -> None:
+    """The page is there, also where the condition cannot be asked: its parts say why."""
+    seen = dashboard.get(range=MARCH, filter=[condition, CHROME], edit="0")
+    assert seen.status == 200
+    assert 'name="edit"' not in seen.html
+    assert parse_qs(urlsplit(seen.link("\u00d7")).query)["filter"] == [CHROME]

@@ -120,6 +120,16 @@ def test_the_browser_knows_for_longer_that_there_was_a_session(site: Site, store
     assert int(kept_s) == COOKIE_S > SESSION_S
 
 
+def test_no_site_shows_the_form_in_a_frame(store: EventTracking, flavour: str) -> None:
+    """Not even one that may show the dashboard: a key is typed where the address says whose form it is."""
+    with EventTracking(store.store.path, create=False, dashboard_embedders="https://intranet.example.com") as tracking:
+        site = Site(tracking, flavour, "keys")
+        assert site.get("no-such-page").status == 303
+        for seen in (site.get("sign-in"), site.post("sign-in", {"key": "guess"}), site.post("views", {"act": "save"})):
+            assert "Sign in" in seen.text
+            assert seen.headers["content-security-policy"].endswith("frame-ancestors 'none'")
+
+
 def test_signing_out_ends_the_session_everywhere(site: Site, store: EventTracking, flavour: str) -> None:
     """A copy of the cookie is worth nothing after it."""
     sign_in(site, make_key(store))
