@@ -145,15 +145,15 @@ def hash_sources() -> str:
     return hash_of(*(ROOT / name for name in SOURCES))
 
 
-def is_up_to_date() -> bool:
-    """Return whether the file exists and its sources have not changed."""
-    return OUT.exists() and STAMP.exists() and STAMP.read_text().strip() == hash_sources()
+def is_up_to_date(sources: str) -> bool:
+    """Return whether the file exists and is made of sources with this hash."""
+    return OUT.exists() and STAMP.exists() and STAMP.read_text().strip() == sources
 
 
 def build() -> None:
     """Build the file, unless it is up to date."""
     sources = hash_sources()
-    if is_up_to_date():
+    if is_up_to_date(sources):
         print(f"{OUT.relative_to(ROOT)} is up to date")
         return
     began = time.monotonic()
@@ -185,7 +185,9 @@ def build() -> None:
 def main() -> None:
     """Build; several builds wait for each other. With --check, only exit with 0 if the file is up to date, and else with 1."""
     if sys.argv[1:] == ["--check"]:
-        sys.exit(0 if is_up_to_date() else f"{OUT.relative_to(ROOT)} is missing or older than its sources: make binary")
+        sys.exit(
+            0 if is_up_to_date(hash_sources()) else f"{OUT.relative_to(ROOT)} is missing or older than its sources: make binary"
+        )
     if sys.platform != "linux" or platform.machine() != "x86_64":
         sys.exit(f"build.py: the executable can be built only on Linux on x86-64, not on {sys.platform}, {platform.machine()}")
     BUILD.mkdir(parents=True, exist_ok=True)

@@ -124,7 +124,7 @@ def _needs_relations(dimension: str) -> bool:
 def _compile_sessions(scope: QuestionScope[Question], period: Period, metrics: Sequence[str]) -> Statement:
     """Return the SELECT of metrics of the sessions that have an event which counts: one row."""
     parameters = Parameters(scope.source)
-    counted = f"is_shown and {express_period(period, parameters)} and {express_all(scope.question.filters, parameters)}"
+    counted = _express_counted(scope, period, parameters)
     relations = build_events(scope, parameters, sessions=True, orders=False, period=period, counted=counted)
     columns = ", ".join(_OF_WHOLE_SESSIONS[metric] for metric in metrics)
     return Statement(join_relations(relations, f"select {columns} from {KNOWN_SESSIONS} where is_counted"), parameters.values)
@@ -134,10 +134,15 @@ def _compile_orders(scope: QuestionScope[Question], period: Period, metrics: Seq
     """Return the SELECT of metrics of the orders: one row."""
     parameters = Parameters(scope.source)
     relations = build_events(scope, parameters, sessions=False, orders=True, period=period)
-    where = f"is_shown and {express_period(period, parameters)} and {express_all(scope.question.filters, parameters)}"
+    counted = _express_counted(scope, period, parameters)
     columns = ", ".join(_METRICS[metric] for metric in metrics)
-    select = f"select {columns} from {ENRICHED} where conversion_id is not null and {where}"
+    select = f"select {columns} from {ENRICHED} where conversion_id is not null and {counted}"
     return Statement(join_relations(relations, select), parameters.values)
+
+
+def _express_counted(scope: QuestionScope[Question], period: Period, parameters: Parameters) -> str:
+    """Return the SQL that an event counts: it is not left out, happened in the range, and meets the filters."""
+    return f"is_shown and {express_period(period, parameters)} and {express_all(scope.question.filters, parameters)}"
 
 
 def compile_comparison(
@@ -185,9 +190,8 @@ def compile_values(scope: QuestionScope[Question], period: Period, prefix: str, 
         scalars = f"list_filter(json_extract({value.json}, '$[*]'), lambda element: {IS_SCALAR})"
         texts = f"list_distinct(list_transform({scalars}, lambda element: json_extract_string(element, '$')))"
         values = f"case json_type({value.json}) when 'ARRAY' then {texts} when 'OBJECT' then [] else {values} end"
-    filters = express_all(scope.question.filters, parameters)
     chosen = choose_people(scope, parameters, relations)
-    where = f"is_shown and {express_period(period, parameters)} and {filters}{chosen}"
+    where = f"{_express_counted(scope, period, parameters)}{chosen}"
     relations.append(("counted", f"select unnest({values}) as value from {ENRICHED} where {where}"))
     begins = f"starts_with(lower(value), lower({parameters.add(prefix)}))"
     order = f"order by events desc, value limit {parameters.add(limit)}"
@@ -283,9 +287,8 @@ class _Compiler:
         for name, dimension in zip(self.no_numbers, self._computed, strict=True):
             text = express_dimension(dimension, self.parameters).text
             columns.append(f"{text} is not null and {express_number(text)} is null as {name}")
-        filters = express_all(self._scope.question.filters, self.parameters)
         chosen = choose_people(self._scope, self.parameters, self._relations)
-        where = f"is_shown and {express_period(period, self.parameters)} and {filters}{chosen}"
+        where = f"{_express_counted(self._scope, period, self.parameters)}{chosen}"
         self.add("met", f"select * from {ENRICHED} where {where}")
         self.add("matched", f"select {', '.join(['met.*', *columns])} from met{self._joined}")
         if sessions:

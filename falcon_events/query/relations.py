@@ -163,9 +163,12 @@ def build_events(
         limited = _limit_events(scope, period, parameters, sessions=of_sessions, campaigns=of_campaigns)
         parts = [f"select *, {is_shown} from {LISTED} where {among} and {one}" for one in limited]
         every, among_orders = EVER_SHOWN, AMONG_ORDERS
-        earlier = f"occurred_at < make_timestamp({parameters.add(period.until)})"  # an order's first event is before its others
-        ever = [(EVER_SHOWN, f"select * from ({scope.source.unowned}) where {among} and {earlier}")] if orders else []
-        relations = [relations[0], *ever, (SHOWN, " union all ".join(parts))]
+        relations = [relations[0], (SHOWN, " union all ".join(parts))]
+        if orders:
+            earlier = (
+                f"occurred_at < make_timestamp({parameters.add(period.until)})"  # an order's first event is before its others
+            )
+            relations.insert(1, (EVER_SHOWN, f"select * from ({scope.source.unowned}) where {among} and {earlier}"))
     if counted:
         return relations + define_whole_sessions(relations[-1][0], parameters.add(scope.session_gap_us), counted)
     if of_sessions:

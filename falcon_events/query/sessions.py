@@ -24,16 +24,13 @@ select *, visitor_key = lag(visitor_key) over in_order and slot_since - lag(slot
         {and_alike} as goes_on
 from slots window in_order as (order by {scope}visitor_key, slot)
 """
-NUMBERED = """
-select *, sum(case when goes_on then 0 else 1 end) over (
-        order by {scope}visitor_key, slot rows unbounded preceding)::bigint as session_number
-from gaps
-"""
-SESSIONS = """
-select session_number, sum(slot_events)::bigint as session_events,
-    (epoch_us(max(slot_until)) - epoch_us(min(slot_since))) / 1e6 as session_seconds{of_sessions}
-from numbered group by session_number
-"""
+NUMBER = """sum(case when goes_on then 0 else 1 end) over (
+        order by {scope}visitor_key, slot rows unbounded preceding)::bigint as session_number"""
+NUMBERED = f"select *, {NUMBER} from gaps"
+TOGETHER = """sum(slot_events)::bigint as session_events,
+    (epoch_us(max(slot_until)) - epoch_us(min(slot_since))) / 1e6 as session_seconds"""
+"""The columns of a session, of its slots."""
+SESSIONS = f"select session_number, {TOGETHER}{{of_sessions}} from numbered group by session_number"
 OF_SESSION = f"""
 select before.*, session_number, session_events, session_seconds{{columns}}
 from {{before}} as before
@@ -48,18 +45,13 @@ select *, coalesce(visitor_key = lag(visitor_key) over in_order and slot_since -
         as goes_on_later
 from slots window in_order as (order by visitor_key, slot)
 """
-PARTS = """
-select *, sum(case when goes_on then 0 else 1 end) over (
-        order by visitor_key, slot rows unbounded preceding)::bigint as session_number
-from ends where goes_on or goes_on_later
-"""
-WHOLE_SESSIONS = """
+PARTS = f"select *, {NUMBER.replace('{scope}', '')} from ends where goes_on or goes_on_later"
+WHOLE_SESSIONS = f"""
 select slot_events as session_events, (epoch_us(slot_until) - epoch_us(slot_since)) / 1e6 as session_seconds,
     slot_counts as is_counted
 from ends where not goes_on and not goes_on_later
 union all
-select sum(slot_events)::bigint, (epoch_us(max(slot_until)) - epoch_us(min(slot_since))) / 1e6, bool_or(slot_counts)
-from parts group by session_number
+select {TOGETHER}, bool_or(slot_counts) from parts group by session_number
 """
 _RELATIONS = (
     ("slots", SLOTS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -23,13 +24,19 @@ BESIDE = ("", ".wal", ".journal-a", ".lock", ".sock", ".refused.ndjson", ".wal.t
 REJECTED = b'{"ListID":94,"event":"","email":"a@example.com"}\n'
 
 
-@pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventTracking]:
-    """An open store with an event in its logs, as while a server runs."""
-    db = tmp_path_factory.mktemp("held") / "events.duckdb"
+@contextlib.contextmanager
+def in_use(db: Path) -> Iterator[EventTracking]:
+    """A new store that is open, with an event in its logs, as while a server runs."""
     make_store(db)
     with EventTracking(db) as tracking:
         tracking.track(94, "load", email="a@example.com")
+        yield tracking
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventTracking]:
+    """A store in use, which tests only add to."""
+    with in_use(tmp_path_factory.mktemp("held") / "events.duckdb") as tracking:
         yield tracking
 
 
@@ -105,11 +112,8 @@ def test_no_command_writes_over_a_file_of_the_store(
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The path of another store in use, whose name does not tell."""
-    db = tmp_path_factory.mktemp("other") / "shop.duckdb"
-    make_store(db)
-    with EventTracking(db) as tracking:
-        tracking.track(94, "load", email="a@example.com")
-        yield db
+    with in_use(tmp_path_factory.mktemp("other") / "shop.duckdb") as tracking:
+        yield tracking.store.path
 
 
 @pytest.mark.parametrize("ending", ["", ".journal-a", ".wal", ".lock"])

@@ -19,6 +19,28 @@ GROW_AFTER = 16
 """How many portions succeed before a larger one is tried: each that is too large takes its time in vain."""
 
 
+class PortionSize:
+    """The number of events of a portion: halved where the memory runs out, doubled again after GROW_AFTER portions that fit.
+
+    Args:
+        most: how many events a portion has at most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.events = self._most = most
+        self._fitted = 0
+
+    def note_fit(self) -> None:
+        """Count a portion for which the memory sufficed."""
+        self._fitted += 1
+        if self._fitted % GROW_AFTER == 0:
+            self.events = min(2 * self.events, self._most)
+
+    def halve(self, tried: int) -> None:
+        """Take half of a number of events, for which the memory did not suffice."""
+        self.events, self._fitted = tried // 2, 0
+
+
 def find_portion(connection: duckdb.DuckDBPyConnection, since: int, until: int) -> dict[str, int] | None:
     """Return the parameters of OF_PORTION for the events with seqs above `since` up to `until`; None if there are none."""
     bounds = {"since": since, "until": until}
@@ -46,21 +68,19 @@ def run_in_portions(
     Raises:
         duckdb.OutOfMemoryException: the memory does not suffice for a single event.
     """
-    size, succeeded = at_once, 0
+    size = PortionSize(at_once)
     while since < until:
-        size = min(size, until - since)
-        bounds = find_portion(connection, since, since + size)
+        last = min(since + size.events, until)
+        bounds = find_portion(connection, since, last)
         if bounds is not None:
             try:
                 if run(bounds):
                     return True
             except duckdb.OutOfMemoryException:
-                if size == 1:
+                if last - since == 1:
                     raise
-                size, succeeded = size // 2, 0
+                size.halve(last - since)
                 continue
-        since += size
-        succeeded += 1
-        if succeeded % GROW_AFTER == 0:
-            size = min(2 * size, at_once)
+        since = last
+        size.note_fit()
     return False

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 
 from falcon_events.settings import Settings
 from falcon_events.store.database import catalogue, columns, duckdb, promoted
-from falcon_events.store.database.portions import GROW_AFTER
+from falcon_events.store.database.portions import PortionSize
 from falcon_events.store.database.pruning import KeptFor
 from falcon_events.store.engine.checkpoints import IDLE_RESTART_S, RESTART_S, Checkpoints
 from falcon_events.store.engine.meters import Meters
@@ -135,10 +136,10 @@ class Upkeep:
 
     def fold(self, least: int) -> None:
         """Fold the new events into the catalogue if there are at least `least`. If memory runs out, fold smaller portions."""
-        size, succeeded = None, 0
+        size = PortionSize(sys.maxsize)
         while self._tables.last_seq - self.folded_seq >= least:
             began = time.perf_counter()
-            last = self._tables.last_seq if size is None else min(self._tables.last_seq, self.folded_seq + size)
+            last = min(self._tables.last_seq, self.folded_seq + size.events)
             try:
                 if bindings := self._recall.unfolded_bindings(last):
                     self._tables.fold_bindings(bindings)
@@ -147,13 +148,11 @@ class Upkeep:
             except duckdb.OutOfMemoryException:
                 if last - self.folded_seq == 1:
                     raise
-                size, succeeded = (last - self.folded_seq) // 2, 0
+                size.halve(last - self.folded_seq)
                 least = 1
             else:
                 self.folded_seq = last
-                succeeded += 1
-                if size is not None and succeeded % GROW_AFTER == 0:
-                    size *= 2
+                size.note_fit()
                 self._limits.note_fold(self._connection)
                 self._meters.observe_fold(time.perf_counter() - began)
 
