@@ -1,4 +1,4 @@
-"""What of a store a principal may see and manage beyond the numbers of a list: accounts, keys, webhooks, facts about the file."""
+"""Rights of a principal beyond the numbers of a list: accounts, keys, webhooks and facts about the file to see and manage."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ DONE = {
     "webhook-removed": "The webhook is removed. Nothing is posted to it any more.",
     "retried": "The deliveries are tried again now.",
 }
-"""What a page says after a change, by the parameter `done` of its URL."""
+"""Messages of a page after a change, by the parameter `done` of its URL."""
 
 
 def show_section(context: Context, template: str, title: str, *, status: int = 200, **data: Any) -> Reply:

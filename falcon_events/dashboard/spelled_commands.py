@@ -256,4 +256,4 @@ _WRITERS: dict[str, Callable[[Any], Words | None]] = {
     "UUID": _write_texts("--uuid"),
     "Prefix": _write_texts("--prefix"),
 }
-"""What writes each parameter, but for those that differ between questions."""
+"""The function that writes each parameter, but for those that differ between questions."""

@@ -1,4 +1,4 @@
-"""What a page shows, as its URL says: the list, the range of time, the filters. A link keeps it, but for what it changes."""
+"""The view of a page, as its URL says: list, range of time and filters. A link keeps it, but for what it changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DROPPED = ("part", "csv", "edit")
 
 
 class View(msgspec.Struct, frozen=True):
-    """What a page shows.
+    """The list, range of time and filters of a page.
 
     Attributes:
         list_id: the list; 0: none is named.

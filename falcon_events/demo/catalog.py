@@ -1,4 +1,4 @@
-"""What the demo's shop has: pages, products and plans, and where its visitors come from. Its names and hosts are invented."""
+"""The pages, products and plans of the demo's shop, and where its visitors come from. Its names and hosts are invented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo's events add up to, counted one by one, without a database."""
+"""The sums of the demo's events, counted one by one, without a database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DAY_MS = 86_400_000
 
 
 class DemoSummary(msgspec.Struct, frozen=True):
-    """What is in the store, and what the last 28 days (UTC, with today) add up to.
+    """The number of events in the store, and the sums of the last 28 days (UTC, with today).
 
     `stored` and `bots` are of all events. The other numbers are those of the last 28 days, without events of bots, as
     `tracking.query()` counts by default. `paths` are the pages with their views, the most viewed first, and among equals in the

@@ -36,7 +36,7 @@ class Share(msgspec.Struct, frozen=True):
     location: str
     """The page's URL, relative to the dashboard."""
     password_hash: str | None
-    """What check_share_password() compares with; None: the share has no password."""
+    """The hash that check_share_password() compares with; None: the share has no password."""
     public: bool
     embed: bool
     created_at: datetime

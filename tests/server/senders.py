@@ -31,7 +31,7 @@ class Sender:
         return [known.full, known.ingest, known.read, known.session, self.unknown, self.address, self.address.partition("@")[0]]
 
     def bodies(self) -> Iterator[bytes]:
-        """What is good, and what fails in each of the ways in which a request can fail."""
+        """A good body, and one for each way in which a request can fail."""
         good = self.credentials.event(email=self.address, id=self.address, properties={"email": self.address})
         changes: list[dict[str, Any]] = [
             {},

@@ -33,7 +33,7 @@ from falcon_events.runtime.steps import Steps
 SHOWN, CSV_PAGE = 50, 1_000
 """How many persons a page has, and how many are asked for at a time for a file."""
 ORDERS = {"last_seen": "desc", "first_seen": "desc", "events": "desc", "email": "asc"}
-"""What persons can be ordered by, and the direction that each has at first."""
+"""The keys by which persons can be ordered, and the direction that each has at first."""
 COLUMNS = ("email", "ids", "uuids", "first_seen", "last_seen", "events", "traits")
 TEXT_OPERATORS = {name: words for name, words in OPERATORS.items() if name not in (">", ">=", "<", "<=")}
 

@@ -1,4 +1,4 @@
-"""What the fields of the forms for segments offer: event types, names of properties and traits, and values."""
+"""Suggestions for the fields of the forms for segments: event types, names of properties and traits, and values."""
 
 from __future__ import annotations
 

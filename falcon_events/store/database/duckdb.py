@@ -1,4 +1,4 @@
-"""What the store uses of DuckDB, from its compiled module: DuckDB's package takes longer to import than a store to open.
+"""The parts of DuckDB that the store uses, from its compiled module: the package takes longer to import than a store to open.
 
 Most of the package `duckdb` is its relational API, in Python. Whoever needs that imports the package, which has the same classes.
 """
